@@ -1,0 +1,1 @@
+"""Networks, the bundles that carry them, and the runtimes that run them."""

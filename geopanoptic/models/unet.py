@@ -1,0 +1,94 @@
+"""``PanopticUNet``: one shared U-Net, light dense heads at twice the input resolution.
+
+Every layer is a convolution, a pointwise function or a nearest-neighbour upsampling: no global pooling,
+squeeze-excite, attention or norm over the tile's extent. An output pixel therefore depends on a fixed
+neighbourhood of the input only (see ``geopanoptic.models.reach``), which is what makes tiles agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from geopanoptic.models.torchvision_ops import ensure_torchvision_imports
+
+HEADS = ("semantic", "centre", "boundary", "distance")
+"""Outputs of every panoptic network, all logits."""
+
+_BAND_MEAN, _BAND_STD = 0.4, 0.25  # of percentile-normalised bands: what ImageNet kernels expect as 0 and 1
+_PRIOR_LOGITS = {"centre": -2.5, "boundary": -1.5, "distance": -0.5}
+
+
+class PanopticUNet(nn.Module):
+    """Dense panoptic outputs from named, partly absent bands.
+
+    Input ``(B, 2 * n_bands, H, W)`` float32: the percentile-normalised bands, zero where absent or
+    invalid, then one availability flag (0 or 1) per band. H and W are multiples of ``stride_px``.
+
+    Output: dict of logits at ``(B, ., H * output_scale, W * output_scale)``: ``semantic`` with
+    ``n_classes`` channels, ``centre``, ``boundary`` and ``distance`` with one each.
+
+    ``encoder_depth`` sets the number of halvings and with it the reach; ``decoder_channels`` runs from
+    coarse to fine, one entry per halving. ``detail_channels`` is the width of the full-resolution path
+    around the encoder, which keeps narrow parcels visible.
+    """
+
+    output_scale = 2
+
+    def __init__(
+        self,
+        *,
+        n_bands: int = 10,
+        n_classes: int = 6,
+        encoder: str = "mobilenet_v2",
+        encoder_depth: int = 4,
+        decoder_channels: Sequence[int] = (96, 64, 32, 24),
+        detail_channels: int = 12,
+        head_channels: int = 24,
+    ) -> None:
+        super().__init__()
+        ensure_torchvision_imports()
+        from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoder
+        from segmentation_models_pytorch.encoders import get_encoder
+
+        self.n_bands = n_bands
+        self.stride_px = 2**encoder_depth
+        self.encoder = get_encoder(encoder, in_channels=2 * n_bands, depth=encoder_depth, weights=None)
+        if encoder == "mobilenet_v2":
+            # smp evaluates the stages below the deepest one it returns; nobody reads them.
+            self.encoder.features = self.encoder.features[: (2, 4, 7, 14, 19)[encoder_depth - 1]]
+        self.decoder = UnetDecoder(
+            encoder_channels=self.encoder.out_channels,
+            decoder_channels=tuple(decoder_channels),
+            n_blocks=encoder_depth,
+        )
+        self.detail = _convolution(2 * n_bands, detail_channels)
+        scale = self.output_scale
+        self.finer = nn.Sequential(
+            _convolution(decoder_channels[-1] + detail_channels, head_channels * scale**2 // 2),
+            nn.PixelShuffle(scale),
+            _convolution(head_channels // 2, head_channels),
+        )
+        widths = {name: n_classes if name == "semantic" else 1 for name in HEADS}
+        self.heads = nn.ModuleDict({name: nn.Conv2d(head_channels, n, 1) for name, n in widths.items()})
+        for name, logit in _PRIOR_LOGITS.items():
+            nn.init.constant_(self.heads[name].bias, logit)
+
+    def forward(self, input_bchw: Tensor) -> dict[str, Tensor]:
+        bands, flags = input_bchw.split(self.n_bands, dim=1)
+        standardised = torch.cat([(bands - _BAND_MEAN) / _BAND_STD * flags, flags], dim=1)
+        coarse_to_fine = self.decoder(self.encoder(standardised))
+        shared = self.finer(torch.cat([coarse_to_fine, self.detail(standardised)], dim=1))
+        return {name: head(shared) for name, head in self.heads.items()}
+
+    @property
+    def n_parameters(self) -> int:
+        return sum(parameter.numel() for parameter in self.parameters())
+
+
+def _convolution(n_in: int, n_out: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(n_in, n_out, 3, padding=1, bias=False), nn.BatchNorm2d(n_out), nn.ReLU(inplace=True)
+    )

@@ -1,0 +1,111 @@
+"""Centre-seeded watershed of a scene in blocks, equal to that of the whole array bit for bit.
+
+Three stages, of which the first and the last touch pixels and run per block, in any order:
+
+1. `forest_block` divides a block into zones, one per terminal, and summarises what is undecided;
+2. `stitch` joins the zones of all blocks into regions, one per seed;
+3. `label_block` gives every pixel the label of its zone's terminal.
+
+`watershed` runs the three on arrays in memory.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from geopanoptic.grid import Window
+from geopanoptic.panoptic.forest import DOWN_BIT, RIGHT_BIT, BlockForest, find_root, forest_block
+from geopanoptic.panoptic.stitching import TerminalLabels, stitch
+
+__all__ = ["BlockForest", "TerminalLabels", "forest_block", "label_block", "stitch", "watershed"]
+
+
+def watershed(
+    relief_u16: NDArray[np.uint16],
+    domain: NDArray[np.bool_],
+    seeds: NDArray[np.int64],
+    block_px: int = 2048,
+) -> NDArray[np.int64]:
+    """Watershed of ``relief_u16`` (h, w) from ``seeds``: the minimum spanning forest rooted at them.
+
+    Paths run over 4-neighbours inside ``domain`` (h, w). ``seeds`` are pixel indices, row * w + col; those
+    outside the domain take no part. The result, int64 (h, w), holds the index of the pixel's seed + 1, or
+    0 outside the domain and where no seed can be reached. It does not depend on ``block_px``, the side of
+    the blocks in which the work is done.
+
+    >>> relief = np.array([[0, 1, 9, 1, 0]], np.uint16)
+    >>> watershed(relief, relief < 10, np.array([0, 4])).tolist()
+    [[1, 1, 1, 5, 5]]
+    """
+    height, width = relief_u16.shape
+    windows = [
+        Window(row, col, min(row + block_px, height), min(col + block_px, width))
+        for row in range(0, height, block_px)
+        for col in range(0, width, block_px)
+    ]
+    forests = [
+        forest_block(relief_u16[window.slices()], domain[window.slices()], seeds, window, (height, width))
+        for window in windows
+    ]
+    terminals = stitch(forest.summary for forest in forests)
+    labels = np.empty((height, width), np.int64)
+    for window, forest in zip(windows, forests, strict=True):
+        labels[window.slices()] = label_block(forest.zones, terminals[window], window, width)
+    return labels
+
+
+def label_block(
+    zones: NDArray[np.uint8], terminals: TerminalLabels, window: Window, scene_width: int
+) -> NDArray[np.int64]:
+    """Labels of one block, int64 (h, w), from its zones (h, w) and the labels of its terminals.
+
+    A label is the scene pixel index of the region's seed + 1; 0 is outside the domain or unreached.
+    Raises ValueError where ``zones`` does not have the window's shape.
+    """
+    if zones.shape != window.shape:
+        raise ValueError(f"zones {zones.shape} must be {window.shape}")
+    rows, cols = np.divmod(terminals.terminal_px, scene_width)
+    block_px = (rows - window.row0) * window.width + cols - window.col0
+    return _spread(np.ascontiguousarray(zones), block_px, terminals.label)
+
+
+@njit(nogil=True, cache=True)
+def _spread(
+    zones: NDArray[np.uint8], terminal_px: NDArray[np.int64], terminal_label: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Give each tree of zone edges the label of the terminal that it holds, 0 where it holds none."""
+    height, width = zones.shape
+    # Trees are numbered in the array that receives their labels.
+    labels = np.empty((height, width), np.int64)
+    parent = np.empty(zones.size, np.int32)
+    count = 0
+    for row in range(height):
+        for col in range(width):
+            from_left = col > 0 and zones[row, col - 1] & RIGHT_BIT
+            from_above = row > 0 and zones[row - 1, col] & DOWN_BIT
+            if from_left and from_above:
+                a = find_root(parent, labels[row, col - 1])
+                b = find_root(parent, labels[row - 1, col])
+                labels[row, col] = parent[max(a, b)] = min(a, b)
+            elif from_left:
+                labels[row, col] = labels[row, col - 1]
+            elif from_above:
+                labels[row, col] = labels[row - 1, col]
+            else:
+                labels[row, col] = parent[count] = count
+                count += 1
+
+    label_of = np.zeros(count, np.int64)
+    for i in range(len(terminal_px)):
+        pixel = terminal_px[i]
+        label_of[find_root(parent, labels[pixel // width, pixel % width])] = terminal_label[i]
+    # Parents have smaller numbers, so one ascending pass carries every label down from its root.
+    for node in range(count):
+        label_of[node] = label_of[parent[node]]
+
+    for row in range(height):
+        for col in range(width):
+            labels[row, col] = label_of[labels[row, col]]
+    return labels

@@ -1,0 +1,1 @@
+"""The eight steps from scene to map: plan, stages, run store, executor, progress."""

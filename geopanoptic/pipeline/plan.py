@@ -1,0 +1,275 @@
+"""Step 2: does the model fit the scene, how is the work laid out, and what will it cost?"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from geopanoptic.errors import ResourceError, SceneError, UsageError
+from geopanoptic.grid import Grid, Window
+from geopanoptic.models.bundle import Bundle
+from geopanoptic.panoptic.quantisation import BYTES_PER_PX
+from geopanoptic.pipeline.layout import Layout, round_up
+from geopanoptic.scene import Scene
+
+REQUIRED_BANDS = ("blue", "green", "red")
+
+# Measured peak of the torch process over its size at rest, for the bundled network in float32
+# (tests/benchmarks/memory.py): bytes per input pixel of a tile with halo, and per output pixel of a block
+# for every worker of the stages after the network.
+NETWORK_BYTES_PER_PX = 1500
+BLOCK_BYTES_PER_PX = 110
+PROCESS_BYTES = 700 << 20
+
+DEFAULT_MIN_AREA_PX = 10
+"""Default minimum area of a region, in input pixels."""
+
+# The store holds the quantised layers plus piece, forest and label at once.
+STORE_BYTES_PER_PX = BYTES_PER_PX + 9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Everything a run needs to know before it touches a pixel."""
+
+    scene: Scene
+    bundle: Bundle
+    bands: tuple[str, ...]
+    """The model's bands that the scene has, in the model's order."""
+    missing_bands: tuple[str, ...]
+    grid: Grid
+    """The output grid, ``bundle.output_scale`` times finer than the scene's."""
+    layout: Layout
+    workers: int
+    min_area_px: int
+    """Output pixels."""
+    simplify_m: float
+    memory_bytes: int
+    disk_bytes: int
+    budget_bytes: int
+    warnings: tuple[str, ...]
+
+    @property
+    def n_tiles(self) -> int:
+        scale = self.bundle.output_scale
+        blocks = self.grid.blocks(self.layout.block_px * scale)
+        return sum(len(self.layout.cores(block.covering(scale))) for block in blocks)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The plan as JSON-ready values (sizes in pixels and bytes)."""
+        return {
+            "scene": self.scene.name,
+            "bands": list(self.bands),
+            "missing_bands": list(self.missing_bands),
+            "model": self.bundle.name,
+            "output_shape": list(self.grid.shape),
+            "tile_px": self.layout.tile_px,
+            "halo_px": self.layout.halo_px,
+            "block_px": self.layout.block_px,
+            "batch": self.layout.batch,
+            "tiles": self.n_tiles,
+            "workers": self.workers,
+            "min_area_output_px": self.min_area_px,
+            "simplify_m": self.simplify_m,
+            "memory_bytes": self.memory_bytes,
+            "memory_budget_bytes": self.budget_bytes,
+            "disk_bytes": self.disk_bytes,
+            "warnings": list(self.warnings),
+        }
+
+    def describe(self) -> str:
+        """The plan as a few lines of text."""
+        height, width = self.scene.grid.shape
+        pixel = max(self.scene.grid.pixel_size_m())
+        rows = [
+            ("scene", f"{self.scene.name}: {width:,} x {height:,} px of {pixel:.3g} m"),
+            ("bands", ", ".join(self.bands) + _without(self.missing_bands)),
+            ("model", self.bundle.name),
+            ("output", f"{self.grid.width:,} x {self.grid.height:,} px of {pixel / self.bundle.output_scale:.3g} m"),
+            (
+                "tiles",
+                f"{self.n_tiles:,} of at most {self.layout.tile_px} px with a halo of {self.layout.halo_px} px, "
+                f"{self.layout.batch} at a time, in blocks of {self.layout.block_px} px",
+            ),
+            ("memory", f"about {_size(self.memory_bytes)} (budget {_size(self.budget_bytes)})"),
+            ("disk", f"about {_size(self.disk_bytes)} while running"),
+        ]
+        return "\n".join(f"{name:<8}{text}" for name, text in rows)
+
+
+def make_plan(
+    scene: Scene,
+    bundle: Bundle,
+    *,
+    min_area_m2: float | None = None,
+    simplify_m: float | None = None,
+    tile_px: int | None = None,
+    block_px: int | None = None,
+    batch: int | None = None,
+    memory: str | int | None = None,
+    workers: int | None = None,
+) -> Plan:
+    """Check scene against model and lay the work out within the memory budget.
+
+    Raises SceneError where the model cannot take the scene, UsageError for sizes that cannot be meant and
+    ResourceError where not even the smallest tile fits the budget.
+    """
+    bands = _matching_bands(scene, bundle)
+    _one_date(scene)
+    for name, value in (("--tile", tile_px), ("--block", block_px), ("--batch", batch)):
+        if value is not None and value < 1:
+            raise UsageError(f"{name} is {value}.", remedy=f"Give {name} a positive number of pixels or tiles.")
+    for name, amount in (("--min-area", min_area_m2), ("--simplify", simplify_m)):
+        if amount is not None and not 0 <= amount < float("inf"):
+            raise UsageError(f"{name} is {amount}.", remedy=f"Give {name} zero or more.")
+
+    scale = bundle.output_scale
+    grid = scene.grid.scaled(scale)
+    if grid.height * grid.width > 2**62:
+        raise SceneError(f"{scene.name} claims {scene.grid.width} x {scene.grid.height} pixels.")
+    pixel_row_m, pixel_col_m = grid.pixel_size_m()
+    pixel_m2 = pixel_row_m * pixel_col_m
+    min_area_px = (
+        DEFAULT_MIN_AREA_PX * scale**2 if min_area_m2 is None else round(min_area_m2 / pixel_m2)
+    )
+    workers = workers or os.cpu_count() or 1
+    budget = parse_size(memory) if memory is not None else default_budget_bytes()
+    layout = _fit_layout(scene.grid.window, bundle, budget, workers, tile_px, block_px, batch)
+
+    output_px = grid.height * grid.width
+    return Plan(
+        scene=scene,
+        bundle=bundle,
+        bands=bands,
+        missing_bands=tuple(band for band in bundle.bands if band not in bands),
+        grid=grid,
+        layout=layout,
+        workers=workers,
+        min_area_px=min_area_px,
+        simplify_m=max(pixel_row_m, pixel_col_m) if simplify_m is None else simplify_m,
+        memory_bytes=_memory_bytes(layout, bundle, workers),
+        disk_bytes=output_px * STORE_BYTES_PER_PX + (64 << 20),
+        budget_bytes=budget,
+        warnings=_pixel_size_warnings(scene, bundle),
+    )
+
+
+def check_disk(plan: Plan, folder: Path) -> None:
+    """Raise ResourceError where ``folder`` has less room than the run store will need."""
+    status = os.statvfs(folder)
+    free = status.f_bavail * status.f_frsize
+    if free < plan.disk_bytes:
+        raise ResourceError(
+            f"The run needs about {_size(plan.disk_bytes)} beside the output and {folder} has {_size(free)} free.",
+            remedy="Free some space, or name another folder with --work.",
+        )
+
+
+def parse_size(text: str | int) -> int:
+    """``4GB``, ``512 MiB`` or a number of bytes as bytes; decimal and binary prefixes both mean 1024."""
+    match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([kmgt]?)i?b?\s*", str(text), re.IGNORECASE)
+    if match is None or float(match[1]) <= 0:
+        raise UsageError(f"{text!r} is not a size.", remedy="Write a size such as 4GB or 800MB.")
+    return int(float(match[1]) * 1024 ** " kmgt".index(match[2].lower() or " "))
+
+
+def default_budget_bytes() -> int:
+    """Half of what the machine, or the control group this process lives in, can still give."""
+    import psutil
+
+    available = psutil.virtual_memory().available
+    for name in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        try:
+            available = min(available, int(Path(name).read_text()))
+        except (OSError, ValueError):  # no such control group, or "max"
+            continue
+    return available // 2
+
+
+def _matching_bands(scene: Scene, bundle: Bundle) -> tuple[str, ...]:
+    bands = tuple(band for band in bundle.bands if band in scene.bands)
+    lacking = [band for band in REQUIRED_BANDS if band in bundle.bands and band not in scene.bands]
+    if lacking:
+        raise SceneError(
+            f"{scene.name} has no {', '.join(lacking)} band. Model {bundle.name} takes "
+            f"{', '.join(bundle.bands)} and needs at least {', '.join(REQUIRED_BANDS)}; "
+            f"the scene has {', '.join(scene.bands) or 'no named band'}.",
+            remedy="Name the file's bands in their order with --bands (a '-' skips one), or add the missing files.",
+        )
+    return bands
+
+
+def _one_date(scene: Scene) -> None:
+    dates = sorted({str(date) for date in scene.dates if date is not None})
+    if len(dates) > 1:
+        raise SceneError(
+            f"{scene.name} has {len(dates)} dates ({', '.join(dates)}) and the model takes one.",
+            remedy=f"Choose one with --dates {dates[len(dates) // 2]}.",
+        )
+
+
+def _fit_layout(
+    scene: Window,
+    bundle: Bundle,
+    budget: int,
+    workers: int,
+    tile_px: int | None,
+    block_px: int | None,
+    batch: int | None,
+) -> Layout:
+    stride = bundle.stride_px
+    longest = round_up(max(scene.height, scene.width), stride)
+
+    def layout(size: int) -> Layout:
+        tile = round_up(tile_px or min(size, longest), stride)
+        return Layout(
+            tile_px=tile,
+            halo_px=round_up(bundle.reach_px, stride),
+            stride_px=stride,
+            block_px=block_px or tile,
+            batch=batch or 1,
+        )
+
+    # The largest tile that fits: the halo is paid once per tile, so core size is the largest lever.
+    sizes = [size for size in range(2048, 0, -256)] + [128, 64, 32]
+    for size in sizes:
+        fitted = layout(size)
+        if _memory_bytes(fitted, bundle, workers) <= budget:
+            return fitted
+    if tile_px is not None:
+        return layout(tile_px)
+    raise ResourceError(
+        f"A memory budget of {_size(budget)} is too small: the smallest layout needs about "
+        f"{_size(_memory_bytes(layout(32), bundle, workers))}.",
+        remedy="Give more with --memory.",
+    )
+
+
+def _memory_bytes(layout: Layout, bundle: Bundle, workers: int) -> int:
+    seen_px = (layout.tile_px + 2 * layout.halo_px) ** 2 * layout.batch
+    block_px = (layout.block_px * bundle.output_scale) ** 2
+    network = seen_px * NETWORK_BYTES_PER_PX
+    grouping = block_px * BLOCK_BYTES_PER_PX * workers
+    return PROCESS_BYTES + max(network, grouping)
+
+
+def _pixel_size_warnings(scene: Scene, bundle: Bundle) -> tuple[str, ...]:
+    pixel_m = max(scene.grid.pixel_size_m())
+    low, high = bundle.pixel_size_m
+    if low <= pixel_m <= high:
+        return ()
+    return (
+        f"The scene's pixels are {pixel_m:.3g} m; model {bundle.name} was trained on {low:g} to {high:g} m. "
+        "Look at the result before you trust it.",
+    )
+
+
+def _without(missing: tuple[str, ...]) -> str:
+    return f" (without {', '.join(missing)})" if missing else ""
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**30:.1f} GB" if count >= 2**30 else f"{count / 2**20:.0f} MB"

@@ -1,0 +1,145 @@
+"""What a run tells while it runs: stages with rate and remaining time, notes, warnings.
+
+A run talks to a ``Progress``. ``Silent`` keeps warnings only; ``Lines`` prints one line per stage, for logs
+and pipes; ``Bars`` draws bars on a terminal.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Protocol
+
+
+class Stage(Protocol):
+    """A stage under way."""
+
+    def advance(self, amount: float) -> None:
+        """``amount`` more of the stage's total is done."""
+
+
+class Progress(Protocol):
+    """Receives stages, notes and warnings."""
+
+    def stage(self, name: str, *, total: float, unit: str):  # type: ignore[no-untyped-def]
+        """Context manager that gives a ``Stage`` of ``total`` units (``px``, ``parcels``, ...)."""
+
+    def note(self, text: str) -> None:
+        """Something worth knowing."""
+
+    def warn(self, text: str) -> None:
+        """Something the user should check."""
+
+
+class Silent:
+    """Says nothing."""
+
+    @contextmanager
+    def stage(self, name: str, *, total: float, unit: str) -> Iterator[Stage]:
+        yield _Counter()
+
+    def note(self, text: str) -> None:
+        pass
+
+    def warn(self, text: str) -> None:
+        pass
+
+
+class Lines(Silent):
+    """One plain line when a stage ends; notes and warnings as they come."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    @contextmanager
+    def stage(self, name: str, *, total: float, unit: str) -> Iterator[Stage]:
+        counter, started = _Counter(), time.perf_counter()
+        yield counter
+        seconds = time.perf_counter() - started
+        self._say(f"{name}: {seconds:.1f} s, {rate(counter.done / max(seconds, 1e-9), unit)}")
+
+    def note(self, text: str) -> None:
+        self._say(text)
+
+    def warn(self, text: str) -> None:
+        self._say(f"warning: {text}")
+
+    def _say(self, text: str) -> None:
+        print(text, file=self._stream, flush=True)
+
+
+class Bars:
+    """Bars with rate and remaining time (rich) on a terminal."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        from rich.console import Console
+
+        self._console = Console(file=stream, highlight=False)
+
+    @contextmanager
+    def stage(self, name: str, *, total: float, unit: str) -> Iterator[Stage]:
+        from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import Progress as RichProgress
+
+        columns = (
+            TextColumn("{task.description:<10}"),
+            BarColumn(bar_width=36),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TextColumn("{task.fields[rate]:>12}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+        )
+        with RichProgress(*columns, console=self._console) as bars:
+            task = bars.add_task(name, total=total, rate="")
+            started = time.perf_counter()
+
+            class _Bar:
+                done = 0.0
+
+                def advance(self, amount: float) -> None:
+                    self.done += amount
+                    per_second = self.done / max(time.perf_counter() - started, 1e-9)
+                    bars.update(task, advance=amount, rate=rate(per_second, unit))
+
+            yield _Bar()
+            bars.update(task, completed=total)
+
+    def note(self, text: str) -> None:
+        self._console.print(text, style="dim", markup=False)
+
+    def warn(self, text: str) -> None:
+        self._console.print(f"warning: {text}", style="yellow", markup=False)
+
+
+def progress_for(stream: IO[str], *, quiet: bool) -> Progress:
+    """Bars on a terminal, plain lines elsewhere, nothing but warnings when quiet."""
+    if quiet:
+        return _OnlyWarnings(stream)
+    return Bars(stream) if stream.isatty() else Lines(stream)
+
+
+def rate(per_second: float, unit: str) -> str:
+    """``1.9 Mpx/s``, ``310 parcels/s``."""
+    for factor, prefix in ((1e6, "M"), (1e3, "k")):
+        if per_second >= factor:
+            return f"{per_second / factor:.1f} {prefix}{unit}/s"
+    return f"{per_second:.0f} {unit}/s"
+
+
+class _Counter:
+    def __init__(self) -> None:
+        self.done = 0.0
+
+    def advance(self, amount: float) -> None:
+        self.done += amount
+
+
+class _OnlyWarnings(Lines):
+    @contextmanager
+    def stage(self, name: str, *, total: float, unit: str) -> Iterator[Stage]:
+        yield _Counter()
+
+    def note(self, text: str) -> None:
+        pass

@@ -1,0 +1,84 @@
+"""The run store: one file per block and layer, written whole or not at all.
+
+Blocks lie on a regular lattice of the output grid. A layer is read back for any window, across blocks and
+through a memory map, so a stage that needs a few rows of its neighbours reads just those.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from geopanoptic.grid import Window
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStore:
+    """Layers of a scene of ``shape`` (rows, cols) in blocks of ``block_px`` squared under ``folder``."""
+
+    folder: Path
+    shape: tuple[int, int]
+    block_px: int
+
+    def blocks(self) -> list[Window]:
+        """All blocks, row by row."""
+        height, width = self.shape
+        return [
+            Window(row, col, min(row + self.block_px, height), min(col + self.block_px, width))
+            for row in range(0, height, self.block_px)
+            for col in range(0, width, self.block_px)
+        ]
+
+    def write(self, layer: str, block: Window, array: NDArray[np.generic]) -> None:
+        """Store ``array`` (h, w) as one block of a layer; a reader never sees part of it."""
+        path = self._path(layer, block.row0, block.col0)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial")
+        with partial.open("wb") as file:
+            np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)
+        os.replace(partial, path)
+
+    def read(self, layer: str, window: Window, *, outside: int = 0) -> NDArray[np.generic]:
+        """A layer over any window, (h, w); ``outside`` where the window leaves the scene."""
+        height, width = self.shape
+        inside = window.intersection(Window(0, 0, height, width))
+        if inside is None:
+            return np.full(window.shape, outside, self._dtype(layer))
+        first = self._load(layer, *self._block_of(inside.row0, inside.col0))
+        if inside == window and self._block_of(inside.row0, inside.col0) == self._block_of(
+            inside.row1 - 1, inside.col1 - 1
+        ):
+            row0, col0 = self._block_of(inside.row0, inside.col0)
+            return np.array(first[window.slices(Window(row0, col0, 0, 0))])
+        result = np.full(window.shape, outside, first.dtype)
+        for row0 in range(inside.row0 // self.block_px * self.block_px, inside.row1, self.block_px):
+            for col0 in range(inside.col0 // self.block_px * self.block_px, inside.col1, self.block_px):
+                block = Window(row0, col0, row0 + self.block_px, col0 + self.block_px)
+                part = block.intersection(inside)
+                if part is not None:
+                    result[part.slices(window)] = self._load(layer, row0, col0)[part.slices(block)]
+        return result
+
+    def drop(self, layer: str) -> None:
+        """Delete a layer that no later stage reads."""
+        folder = self.folder / layer
+        if folder.is_dir():
+            for path in folder.iterdir():
+                path.unlink()
+            folder.rmdir()
+
+    def _block_of(self, row: int, col: int) -> tuple[int, int]:
+        return row // self.block_px * self.block_px, col // self.block_px * self.block_px
+
+    def _path(self, layer: str, row0: int, col0: int) -> Path:
+        return self.folder / layer / f"{row0:09d}_{col0:09d}.npy"
+
+    def _load(self, layer: str, row0: int, col0: int) -> NDArray[np.generic]:
+        return np.load(self._path(layer, row0, col0), mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
+
+    def _dtype(self, layer: str) -> DTypeLike:
+        return self._load(layer, 0, 0).dtype

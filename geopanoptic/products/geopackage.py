@@ -1,0 +1,198 @@
+"""The GeoPackage: two styled layers, what made them, and the same bytes every time.
+
+GDAL stamps its tables with the clock unless ``OGR_CURRENT_DATE`` is set, and builds large spatial indexes
+in a thread of its own; both are pinned while a file is written. The QGIS style table is laid out as QGIS
+itself creates it (``layer_styles``, registered in ``gpkg_contents`` as ``attributes``).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import geopandas
+import numpy as np
+import pyarrow
+import pyogrio
+import shapely
+
+from geopanoptic.errors import OutputError
+from geopanoptic.products import style
+from geopanoptic.products.classes import MapClass, of_kind
+from geopanoptic.products.layers import LANDCOVER, PARCELS, Layer
+from geopanoptic.products.writing import writing
+
+GEOMETRY_COLUMN = "geom"
+
+_ROWS_PER_BATCH = 65_536
+_ARROW_TYPE = {"int32": pyarrow.int32(), "float64": pyarrow.float64(), "str": pyarrow.string()}
+_STYLE_TABLE = """
+CREATE TABLE "layer_styles" (
+  "id" INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,
+  "f_table_catalog" TEXT(256),
+  "f_table_schema" TEXT(256),
+  "f_table_name" TEXT(256),
+  "f_geometry_column" TEXT(256),
+  "styleName" TEXT(30),
+  "styleQML" TEXT,
+  "styleSLD" TEXT,
+  "useAsDefault" BOOLEAN,
+  "description" TEXT,
+  "owner" TEXT(30),
+  "ui" TEXT(30),
+  "update_time" DATETIME DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ','now'))
+)"""
+
+
+def write_geopackage(
+    path: Path,
+    *,
+    parcels: geopandas.GeoDataFrame,
+    landcover: geopandas.GeoDataFrame,
+    classes: Sequence[MapClass],
+    metadata: Mapping[str, Any],
+    timestamp: datetime,
+) -> None:
+    """Writes both layers, their QGIS styles and ``metadata`` to a new file at ``path``.
+
+    ``parcels`` and ``landcover`` have the columns of :data:`~geopanoptic.products.layers.PARCELS` and
+    ``LANDCOVER``, valid Polygons, and a CRS; either may be empty. ``metadata`` becomes metadata items of
+    both layers (``ogrinfo FILE parcels`` shows them), everything but text as JSON. ``timestamp`` (aware)
+    is the only time in the file. Equal arguments give equal bytes.
+
+    Raises OutputError where the disk refuses, or where a polygon is invalid (a bug, never written).
+    """
+    with writing(path), _fixed_clock(timestamp):
+        items = _as_text(metadata)
+        _append_layer(path, PARCELS, parcels, items)
+        _append_layer(path, LANDCOVER, landcover, items)
+        _add_styles(path, classes, timestamp)
+
+
+def verify_geopackage(path: Path, *, parcels: int, landcover: int) -> None:
+    """Reopens a GeoPackage and raises OutputError unless it is whole and holds these many features."""
+    with writing(path), closing(sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True)) as base:
+        state = base.execute("PRAGMA integrity_check").fetchone()[0]
+    if state != "ok":
+        raise _damaged(path, f"SQLite says {state}")
+    for layer, expected in ((PARCELS, parcels), (LANDCOVER, landcover)):
+        with writing(path):
+            found = pyogrio.read_info(path, layer=layer.name, force_feature_count=True)["features"]
+        if found != expected:
+            raise _damaged(path, f"{found} of {expected} features in layer {layer.name}")
+
+
+def _append_layer(
+    path: Path, layer: Layer, table: geopandas.GeoDataFrame, metadata: dict[str, str]
+) -> None:
+    invalid = int(np.count_nonzero(~shapely.is_valid(table.geometry.to_numpy())))
+    if invalid:
+        raise OutputError(
+            f"{invalid} of {len(table)} polygons of layer {layer.name} are invalid; nothing was written.",
+            remedy="This is a bug in geopanoptic: please report it with the scene and the command.",
+        )
+    pyogrio.write_arrow(
+        _stream(layer, table),
+        path,
+        layer=layer.name,
+        driver="GPKG",
+        geometry_name="geometry",
+        geometry_type="Polygon",
+        crs=table.crs.to_wkt(),
+        append=path.exists(),
+        # As metadata of the data set, GDAL 3.12 would write an .aux.xml beside it whenever it is listed.
+        layer_metadata=metadata,
+        layer_options={
+            "GEOMETRY_NAME": GEOMETRY_COLUMN,
+            "DESCRIPTION": layer.description,
+            "SPATIAL_INDEX": "YES",
+        },
+    )
+
+
+def _stream(layer: Layer, table: geopandas.GeoDataFrame) -> pyarrow.RecordBatchReader:
+    """The table in batches, so that only one batch of geometries exists twice."""
+    geometry = pyarrow.field(
+        "geometry", pyarrow.binary(), metadata={"ARROW:extension:name": "geoarrow.wkb"}
+    )
+    fields = [pyarrow.field(name, _ARROW_TYPE[kind]) for name, kind in layer.columns.items()]
+    schema = pyarrow.schema([*fields, geometry])
+
+    def batches() -> Iterator[pyarrow.RecordBatch]:
+        for start in range(0, len(table), _ROWS_PER_BATCH):
+            rows = table.iloc[start : start + _ROWS_PER_BATCH]
+            columns = [pyarrow.array(rows[field.name].to_numpy(), field.type) for field in fields]
+            wkb = shapely.to_wkb(rows.geometry.to_numpy(), byte_order=1)
+            yield pyarrow.record_batch([*columns, pyarrow.array(wkb, pyarrow.binary())], schema=schema)
+
+    return pyarrow.RecordBatchReader.from_batches(schema, batches())
+
+
+def _add_styles(path: Path, classes: Sequence[MapClass], timestamp: datetime) -> None:
+    things, stuff = of_kind(classes, "thing"), of_kind(classes, "stuff")
+    fill_opacity = style.PARCEL_FILL_ALPHA / 255
+    styles = [
+        (
+            PARCELS.name,
+            style.parcels_qml(things),
+            style.sld(PARCELS.name, things, fill_opacity=fill_opacity, outline=True),
+        ),
+        (
+            LANDCOVER.name,
+            style.landcover_qml(stuff),
+            style.sld(LANDCOVER.name, stuff, fill_opacity=1.0, outline=False),
+        ),
+    ]
+    now = _sqlite_time(timestamp)
+    with closing(sqlite3.connect(path)) as base, base:
+        base.execute(_STYLE_TABLE)
+        base.executemany(
+            "INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, f_geometry_column,"
+            " styleName, styleQML, styleSLD, useAsDefault, description, owner, update_time)"
+            " VALUES ('', '', ?, ?, 'geopanoptic', ?, ?, 1, 'Colours of the model''s classes', '', ?)",
+            [(name, GEOMETRY_COLUMN, qml, sld, now) for name, qml, sld in styles],
+        )
+        base.execute(
+            "INSERT INTO gpkg_contents (table_name, data_type, identifier, description, last_change)"
+            " VALUES ('layer_styles', 'attributes', 'layer_styles', 'Styles for QGIS', ?)",
+            (now,),
+        )
+
+
+@contextmanager
+def _fixed_clock(timestamp: datetime) -> Iterator[None]:
+    pinned = {"OGR_CURRENT_DATE": _sqlite_time(timestamp), "OGR_GPKG_ALLOW_THREADED_RTREE": "NO"}
+    before = {key: pyogrio.get_gdal_config_option(key) for key in pinned}
+    pyogrio.set_gdal_config_options(pinned)
+    try:
+        yield
+    finally:
+        pyogrio.set_gdal_config_options(before)
+
+
+def _sqlite_time(timestamp: datetime) -> str:
+    return timestamp.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + "000Z"
+
+
+def _as_text(metadata: Mapping[str, Any]) -> dict[str, str]:
+    # GDAL takes "=" and ":" for the end of a metadata item's name.
+    return {
+        re.sub("[=:\\s]+", "_", key): value
+        if isinstance(value, str)
+        else json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
+        for key, value in metadata.items()
+        if value is not None
+    }
+
+
+def _damaged(path: Path, what: str) -> OutputError:
+    return OutputError(
+        f"{path.name} was written but does not read back whole: {what}.",
+        remedy="Check the disk; an existing output is unchanged.",
+    )

@@ -1,0 +1,109 @@
+"""The two tables of every map: ``parcels`` (things) and ``landcover`` (stuff)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import geopandas
+import numpy as np
+import pyproj
+from numpy.typing import ArrayLike, NDArray
+
+from geopanoptic.products.classes import MapClass
+from geopanoptic.products.measures import centres_inside, measure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """Name, one-sentence description and columns (name to numpy dtype, in order) of a vector layer."""
+
+    name: str
+    description: str
+    columns: dict[str, str]
+
+
+PARCELS = Layer(
+    name="parcels",
+    description="Parcels (things): one valid polygon each, sharing its edges with its neighbours.",
+    columns={
+        "parcel_id": "int32",
+        "class_id": "int32",
+        "class_name": "str",
+        "score": "float64",
+        "area_m2": "float64",
+        "perimeter_m": "float64",
+        "centre_x": "float64",
+        "centre_y": "float64",
+    },
+)
+"""``score`` is the model's own estimate, 0 to 1. ``area_m2`` and ``perimeter_m`` are measured on the
+ellipsoid, on the geometry as written. ``centre_x``/``centre_y`` lie inside, in the layer's CRS."""
+
+LANDCOVER = Layer(
+    name="landcover",
+    description="Land cover (stuff) between the parcels: one polygon per connected area.",
+    columns={"class_id": "int32", "class_name": "str", "area_m2": "float64"},
+)
+
+
+def parcel_layer(
+    polygons: NDArray[np.object_],
+    *,
+    parcel_id: ArrayLike,
+    class_id: ArrayLike,
+    score: ArrayLike,
+    classes: Sequence[MapClass],
+    crs: pyproj.CRS,
+    centre_xy: NDArray[np.float64] | None = None,
+) -> geopandas.GeoDataFrame:
+    """The ``parcels`` table from n polygons and their attributes.
+
+    ``centre_xy`` (n, 2) are points in ``crs``; without them, a point inside each polygon is taken.
+    """
+    measures = measure(polygons, crs)
+    centre = centres_inside(polygons) if centre_xy is None else np.asarray(centre_xy).reshape(-1, 2)
+    return _table(
+        PARCELS,
+        polygons,
+        crs,
+        parcel_id=parcel_id,
+        class_id=class_id,
+        class_name=_names(class_id, classes),
+        score=score,
+        area_m2=measures.area_m2,
+        perimeter_m=measures.perimeter_m,
+        centre_x=centre[:, 0],
+        centre_y=centre[:, 1],
+    )
+
+
+def landcover_layer(
+    polygons: NDArray[np.object_], *, class_id: ArrayLike, classes: Sequence[MapClass], crs: pyproj.CRS
+) -> geopandas.GeoDataFrame:
+    """The ``landcover`` table from n polygons and their class ids."""
+    return _table(
+        LANDCOVER,
+        polygons,
+        crs,
+        class_id=class_id,
+        class_name=_names(class_id, classes),
+        area_m2=measure(polygons, crs).area_m2,
+    )
+
+
+def _table(
+    layer: Layer, polygons: NDArray[np.object_], crs: pyproj.CRS, **columns: ArrayLike
+) -> geopandas.GeoDataFrame:
+    typed = {name: np.asarray(columns[name], dtype=_numpy(kind)) for name, kind in layer.columns.items()}
+    return geopandas.GeoDataFrame(typed, geometry=np.asarray(polygons, dtype=object), crs=crs)
+
+
+def _numpy(kind: str) -> str:
+    return "object" if kind == "str" else kind
+
+
+def _names(class_id: ArrayLike, classes: Sequence[MapClass]) -> NDArray[np.object_]:
+    name = {each.id: each.name for each in classes}
+    ids, inverse = np.unique(np.asarray(class_id, dtype=np.int64), return_inverse=True)
+    return np.array([name[each] for each in ids.tolist()], dtype=object)[inverse]

@@ -1,0 +1,100 @@
+"""``run.json``: what ran, on what, with which versions, how fast, and what to be careful about."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import re
+import resource
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from geopanoptic.products.writing import writing
+
+REPORT_FORMAT = 1
+"""Raised when a key of ``run.json`` changes its meaning or goes away."""
+
+_PACKAGES = (
+    "geopanoptic",
+    "geopandas",
+    "numba",
+    "numpy",
+    "pyogrio",
+    "pyproj",
+    "rasterio",
+    "segmentation-models-pytorch",
+    "shapely",
+    "timm",
+    "torch",
+)
+_USER_INFO = re.compile(r"(?<=://)[^/\s@]+@")
+_SECRET_VALUE = re.compile(
+    r"(?i)([?&;|](?:[\w.%-]*(?:token|secret|password|passwd|signature|credential|apikey|api[_-]key"
+    r"|accesskeyid|accessid|authorization|subscription-key)[\w.%-]*|sig|key|auth|pwd)=)[^&;#|\s\"']+"
+)
+
+
+def write_run_report(path: Path, report: Mapping[str, Any]) -> None:
+    """Writes ``report`` as JSON with its keys in the given order, secrets redacted, non-numbers as null.
+
+    Paths become text, dates ISO 8601 (times in UTC), numpy values plain numbers.
+    """
+    text = json.dumps(_plain(report), indent=2, ensure_ascii=False, allow_nan=False)
+    with writing(path):
+        path.write_text(text + "\n", encoding="utf-8")
+
+
+def redact(text: str) -> str:
+    """``text`` with the passwords, tokens and signatures of any URL in it replaced by ``REDACTED``."""
+    return _SECRET_VALUE.sub(r"\1REDACTED", _USER_INFO.sub("REDACTED@", text))
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, the system and every package that can change a result, by name."""
+    found = {"python": platform.python_version(), "system": platform.platform()}
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def peak_memory_bytes() -> int:
+    """Largest resident size that this process has had, children not included."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case None | bool() | int():
+            return value
+        case str():
+            return redact(value)
+        case os.PathLike():
+            return redact(os.fsdecode(value))
+        case float() | np.floating():
+            return float(value) if math.isfinite(value) else None
+        case np.integer() | np.bool_():
+            return value.item()
+        case datetime():
+            return (value.astimezone(UTC) if value.tzinfo else value).isoformat()
+        case date():
+            return value.isoformat()
+        case np.ndarray():
+            return _plain(value.tolist())
+        case Mapping():
+            return {str(key): _plain(each) for key, each in value.items()}
+        case Sequence() | set() | frozenset():
+            return [_plain(each) for each in (sorted(value) if isinstance(value, set | frozenset) else value)]
+        case _:
+            return redact(str(value))

@@ -1,0 +1,152 @@
+"""The hidden folder beside a target in which its successor is prepared, and the lock on it.
+
+``parcels.gpkg`` is prepared in ``.parcels.gpkg.geopanoptic/`` in the same folder, so that a rename can put
+it in place. The lock is the operating system's, held on an open file: a killed run holds nothing.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from geopanoptic.errors import LockedError, OutputError, ResourceError
+
+LOCK = "lock"
+WORK = "work"
+_LONGEST_NAME_BYTES = 255
+
+
+def real_target(path: Path) -> Path:
+    """The absolute path behind ``path``: a link's target, so that the link itself survives.
+
+    Raises OutputError where links lead in a circle, and for a name that is too long.
+    """
+    try:
+        path.stat()
+    except OSError as failure:
+        if failure.errno == errno.ENAMETOOLONG:
+            raise OutputError(
+                f"The name of the output is too long: {path.name[:40]}...", remedy="Choose a shorter one."
+            ) from failure
+        if failure.errno == errno.ELOOP:
+            raise OutputError(
+                f"{path} is a symbolic link that leads in a circle.", remedy="Remove it or name another output."
+            ) from failure
+    return Path(os.path.realpath(path))
+
+
+def staging_folder(target: Path) -> Path:
+    """Where the successor of ``target`` (a real path) is prepared; the folder need not exist."""
+    name = f".{target.name}.geopanoptic"
+    if len(os.fsencode(name)) > _LONGEST_NAME_BYTES:
+        name = f".{_digest(target.name)}.geopanoptic"
+    return target.parent / name
+
+
+def annex_folder(folder: Path, target: Path) -> Path:
+    """Where the run that writes ``target`` prepares further files for another ``folder``.
+
+    Named after the whole path of ``target``, so that no two outputs ever share one.
+    """
+    return folder / f".{_digest(str(target))}.geopanoptic"
+
+
+def lock(target: Path) -> FileLock:
+    """Creates the staging folder of ``target`` and takes the lock in it; release it after :func:`remove`.
+
+    Raises LockedError where another run holds it, OutputError where the folder cannot be written.
+    """
+    staging = staging_folder(target)
+    held = FileLock(staging / LOCK, blocking=False, fallback_to_soft=False, thread_local=False)
+    if staging.is_symlink():
+        raise OutputError(f"{staging} is a symbolic link.", remedy="Remove it.")
+    while True:
+        try:
+            staging.mkdir(exist_ok=True)
+            held.acquire()
+            return held
+        except Timeout as busy:
+            raise LockedError(
+                f"Another run is writing {target}.",
+                remedy="Wait for it to end, or choose another output.",
+            ) from busy
+        except FileNotFoundError:
+            # The run that held it finished and removed the folder between the two calls.
+            if not staging.parent.is_dir():
+                raise missing_folder(staging.parent) from None
+        except OSError as failure:
+            raise forbidden_folder(staging.parent, failure) from failure
+
+
+def clear(staging: Path, *, keep_work: bool) -> None:
+    """Removes what an abandoned run prepared, but neither the lock nor, if asked, its resumable work."""
+    for entry in sorted(staging.iterdir()):
+        if entry.name == LOCK or (entry.name == WORK and keep_work):
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+
+
+def remove(staging: Path) -> None:
+    """Removes the folder and the lock file in it, unless work was kept."""
+    if any(entry.name != LOCK for entry in staging.iterdir()):
+        return
+    (staging / LOCK).unlink(missing_ok=True)
+    # A run that starts now may have put a new lock file there: then the folder is its.
+    with suppress(OSError):
+        staging.rmdir()
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes renames and new names in ``folder`` survive a power cut (where the system can)."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_file(path: Path) -> None:
+    """Makes the content of ``path`` survive a power cut."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def require_space(folder: Path, needed_bytes: int) -> None:
+    """Raises ResourceError unless the file system of ``folder`` has ``needed_bytes`` free."""
+    free = shutil.disk_usage(folder).free
+    if free < needed_bytes:
+        raise ResourceError(
+            f"About {needed_bytes / 1e9:.1f} GB are needed in {folder}, {free / 1e9:.1f} GB are free.",
+            remedy="Free space there, or choose another place with --out and --work.",
+        )
+
+
+def missing_folder(folder: Path) -> OutputError:
+    """The refusal of an output whose folder is not there."""
+    return OutputError(
+        f"The output folder {folder} does not exist or is not a folder.",
+        remedy=f"Create it (mkdir -p '{folder}') or choose another output.",
+    )
+
+
+def forbidden_folder(folder: Path, failure: OSError) -> OutputError:
+    """The refusal of an output whose folder cannot be written."""
+    return OutputError(
+        f"{folder} cannot be written: {failure.strerror}.",
+        remedy="Choose a folder that you may write to, or change its permissions.",
+    )
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(os.fsencode(text)).hexdigest()[:32]

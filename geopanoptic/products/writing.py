@@ -1,0 +1,36 @@
+"""One refusal for everything a full, vanished or forbidding disk can do to a writer."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pyogrio.errors import DataLayerError, DataSourceError, FeatureError, FieldError, GeometryError
+from rasterio.errors import RasterioError
+
+from geopanoptic.errors import OutputError
+
+_FAILURES = (
+    OSError,
+    sqlite3.Error,
+    DataSourceError,
+    DataLayerError,
+    FeatureError,
+    FieldError,
+    GeometryError,
+    RasterioError,
+)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turns any failure to write ``path`` into an :class:`OutputError` that names it."""
+    try:
+        yield
+    except _FAILURES as failure:
+        raise OutputError(
+            f"{path.name} could not be written to {path.parent}: {failure}.",
+            remedy="Check free space, quota and permissions there; an existing output is unchanged.",
+        ) from failure

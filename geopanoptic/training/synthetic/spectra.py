@@ -1,0 +1,106 @@
+"""Reflectance of land cover as mixtures of log-normals, fitted to real Sentinel-2 seasons.
+
+``spectra.json`` beside this file holds, per cover, component weights, means and Cholesky factors of the
+natural logarithm of reflectance (0..1) in the ten bands of ``BANDS``. It summarises 500 points worldwide
+over twelve months (Sentinel-2 L2A monthly composites with ESA WorldCover labels; the point table
+``global-500`` of the WorldCereal project); numbers, no points. ``python -m geopanoptic.training.synthetic.spectra
+POINTS.parquet`` fits it again.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+BANDS = (
+    "blue",
+    "green",
+    "red",
+    "rededge1",
+    "rededge2",
+    "rededge3",
+    "nir",
+    "nir08",
+    "swir16",
+    "swir22",
+)
+SENTINEL2 = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
+WORLDCOVER = {"woodland": 10, "shrub": 20, "grass": 30, "crop": 40, "built-up": 50, "bare": 60, "water": 80}
+COMPONENTS = {"woodland": 4, "shrub": 3, "grass": 6, "crop": 12, "built-up": 3, "bare": 3, "water": 3}
+TABLE = Path(__file__).with_name("spectra.json")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mixture:
+    """Components of one cover: weight (k,), mean (k, 10) and Cholesky factor (k, 10, 10) of log reflectance."""
+
+    weight: NDArray[np.float64]
+    mean: NDArray[np.float64]
+    factor: NDArray[np.float64]
+
+    def draw(
+        self, rng: np.random.Generator, n: int, *, components: NDArray[np.int64] | None = None, spread: float = 1.0
+    ) -> NDArray[np.float64]:
+        """``n`` reflectances (n, 10), from all components or only from ``components``."""
+        chosen = np.arange(len(self.weight)) if components is None else components
+        weight = self.weight[chosen] / self.weight[chosen].sum()
+        k = rng.choice(chosen, size=n, p=weight)
+        noise = np.einsum("nij,nj->ni", self.factor[k], rng.normal(size=(n, len(BANDS))))
+        return np.clip(np.exp(self.mean[k] + spread * noise), 1e-3, 1.0)
+
+
+@cache
+def mixtures() -> dict[str, Mixture]:
+    """The fitted mixtures by cover."""
+    table = json.loads(TABLE.read_text())
+    return {
+        cover: Mixture(**{name: np.array(values) for name, values in parts.items()})
+        for cover, parts in table["covers"].items()
+    }
+
+
+def fit(points: Path, *, seed: int = 0) -> dict[str, object]:
+    """Fit the table from a parquet of points with columns ``OPTICAL-<band>-ts<month>-<10|20>m``."""
+    import pandas as pd
+    from scipy.cluster.vq import kmeans2
+
+    frame = pd.read_parquet(points)
+    covers: dict[str, object] = {}
+    for cover, code in WORLDCOVER.items():
+        rows = frame[frame["WORLDCOVER-LABEL-10m"] == code]
+        months = []
+        for month in range(12):
+            columns = [next(c for c in rows if c.startswith(f"OPTICAL-{band}-ts{month}-")) for band in SENTINEL2]
+            months.append(rows[columns].to_numpy(np.float64))
+        digital = np.concatenate(months)
+        blue, green, nir, swir = (digital[:, i] for i in (0, 1, 6, 8))
+        # Missing values are 65535; clouds and snow are bright in blue, snow also dark in the short infrared.
+        clear = (digital < 12000).all(1) & (digital > 1).all(1) & (blue < 1600) & ~((green > 1500) & (swir < 900))
+        if cover == "water":
+            clear &= (nir < green) & (blue < 800)
+        if cover == "woodland":  # dense canopy is dark; what is bright here is open or burnt land
+            clear &= blue < 550
+        log = np.log(digital[clear] / 10000)
+        _, label = kmeans2(log, COMPONENTS[cover], seed=seed, minit="++", iter=50)
+        parts: dict[str, list[object]] = {"weight": [], "mean": [], "factor": []}
+        for k in range(COMPONENTS[cover]):
+            member = log[label == k]
+            if len(member) < 12:
+                continue
+            covariance = np.cov(member.T) + 1e-4 * np.eye(len(BANDS))
+            parts["weight"].append(round(len(member) / len(log), 4))
+            parts["mean"].append(np.round(member.mean(0), 3).tolist())
+            parts["factor"].append(np.round(np.linalg.cholesky(covariance), 4).tolist())
+        covers[cover] = parts
+    return {"bands": list(BANDS), "source": "WorldCereal global-500 point table, ESA WorldCover labels", "covers": covers}
+
+
+if __name__ == "__main__":
+    import sys
+
+    TABLE.write_text(json.dumps(fit(Path(sys.argv[1])), indent=None, separators=(",", ":")) + "\n")
