@@ -1,1 +1,44 @@
-"""geopanoptic"""
+"""geopanoptic: from satellite scenes to panoptic maps, parcels as polygons and land cover as layers.
+
+>>> import geopanoptic                                          # doctest: +SKIP
+>>> result = geopanoptic.run("scene.tif", "parcels.gpkg")       # doctest: +SKIP
+>>> result.parcels.plot("class_name")                           # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from geopanoptic.models.bundle import Bundle, list_bundles, load_bundle
+    from geopanoptic.pipeline.plan import Plan
+    from geopanoptic.pipeline.result import Result
+    from geopanoptic.pipeline.run import plan, run
+    from geopanoptic.scene import Scene, open_scene
+
+__version__ = "0.1.0"
+__all__ = ["Bundle", "Plan", "Result", "Scene", "list_bundles", "load_bundle", "open_scene", "plan", "run"]
+
+# Imported on first use: `import geopanoptic` and `geopanoptic --help` need neither torch nor GDAL.
+_HOME = {
+    "Bundle": "geopanoptic.models.bundle",
+    "list_bundles": "geopanoptic.models.bundle",
+    "load_bundle": "geopanoptic.models.bundle",
+    "Plan": "geopanoptic.pipeline.plan",
+    "Result": "geopanoptic.pipeline.result",
+    "plan": "geopanoptic.pipeline.run",
+    "run": "geopanoptic.pipeline.run",
+    "Scene": "geopanoptic.scene",
+    "open_scene": "geopanoptic.scene",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'geopanoptic' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

@@ -31,8 +31,8 @@ class PanopticUNet(nn.Module):
     ``n_classes`` channels, ``centre``, ``boundary`` and ``distance`` with one each.
 
     ``encoder_depth`` sets the number of halvings and with it the reach; ``decoder_channels`` runs from
-    coarse to fine, one entry per halving. ``detail_channels`` is the width of the full-resolution path
-    around the encoder, which keeps narrow parcels visible.
+    coarse to half the input resolution, ``encoder_depth - 1`` entries. ``detail_channels`` is the width
+    of a full-resolution path around encoder and decoder, which keeps narrow parcels visible.
     """
 
     output_scale = 2
@@ -44,8 +44,8 @@ class PanopticUNet(nn.Module):
         n_classes: int = 6,
         encoder: str = "mobilenet_v2",
         encoder_depth: int = 4,
-        decoder_channels: Sequence[int] = (96, 64, 32, 24),
-        detail_channels: int = 12,
+        decoder_channels: Sequence[int] = (96, 64, 40),
+        detail_channels: int = 16,
         head_channels: int = 24,
     ) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class PanopticUNet(nn.Module):
         self.decoder = UnetDecoder(
             encoder_channels=self.encoder.out_channels,
             decoder_channels=tuple(decoder_channels),
-            n_blocks=encoder_depth,
+            n_blocks=len(decoder_channels),
         )
         self.detail = _convolution(2 * n_bands, detail_channels)
         scale = self.output_scale
@@ -79,8 +79,8 @@ class PanopticUNet(nn.Module):
     def forward(self, input_bchw: Tensor) -> dict[str, Tensor]:
         bands, flags = input_bchw.split(self.n_bands, dim=1)
         standardised = torch.cat([(bands - _BAND_MEAN) / _BAND_STD * flags, flags], dim=1)
-        coarse_to_fine = self.decoder(self.encoder(standardised))
-        shared = self.finer(torch.cat([coarse_to_fine, self.detail(standardised)], dim=1))
+        context = nn.functional.interpolate(self.decoder(self.encoder(standardised)), scale_factor=2.0)
+        shared = self.finer(torch.cat([context, self.detail(standardised)], dim=1))
         return {name: head(shared) for name, head in self.heads.items()}
 
     @property

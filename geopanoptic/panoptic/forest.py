@@ -13,10 +13,9 @@ divides the scene into one region per seed. Three facts make that exact:
 - a zone holds exactly one terminal, so whatever wins elsewhere, all of it gets its terminal's label.
 
 Hence a block needs to keep two bits a pixel (the edges inside zones) and to publish its terminals and the
-tree between them. Contraction comes first, as in Boruvka (1926): each pixel but the terminals joins over
-its smallest edge, which on a smooth relief leaves a few per cent of the edges for Kruskal (1956). Their
-order comes from counting sort. Seeded watershed as a minimum spanning forest: Cousty et al., IEEE TPAMI 31
-(2009), 1362-1374.
+tree between them. Steepest descent contracts the pixels to basins first; what is left goes through
+Kruskal's algorithm (1956) in counting-sort order. Seeded watershed as a minimum spanning forest: Cousty et
+al., IEEE TPAMI 31 (2009), 1362-1374.
 """
 
 from __future__ import annotations
@@ -28,12 +27,10 @@ from numba import njit
 from numpy.typing import NDArray
 
 from geopanoptic.grid import Window
+from geopanoptic.panoptic.descent import DOWN_BIT, RIGHT_BIT, descend, edges_between_basins
 
-RIGHT_BIT = 1
-DOWN_BIT = 2
-
-_OUTSIDE = 1 << 16
-_STAY, _UP, _LEFT, _RIGHT, _DOWN = range(5)
+# Edges of a block are counted in int32, two a pixel.
+_LARGEST_BLOCK_PX = 1 << 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +79,7 @@ def forest_block(
     indices (row * scene width + col), of which those outside the window or the domain take no part.
     Linear in the number of pixels; safe to call from several threads, which run in parallel.
 
-    Raises ValueError where shapes or dtypes do not fit, or the window leaves the scene.
+    Raises ValueError where shapes or dtypes do not fit, the window leaves the scene or has over 2^30 pixels.
     """
     scene_height, scene_width = scene_shape
     if relief_u16.shape != window.shape or domain.shape != window.shape:
@@ -91,12 +88,14 @@ def forest_block(
         raise ValueError(f"relief must be uint16 and domain bool, not {relief_u16.dtype}, {domain.dtype}")
     if window.intersection(Window(0, 0, scene_height, scene_width)) != window:
         raise ValueError(f"{window} is empty or leaves the scene of {scene_height} x {scene_width} pixels")
+    if window.size_px > _LARGEST_BLOCK_PX:
+        raise ValueError(f"a block has at most {_LARGEST_BLOCK_PX} pixels, not {window.size_px}")
     relief_u16, domain = np.ascontiguousarray(relief_u16), np.ascontiguousarray(domain)
 
     terminals, is_seed = _terminals(domain, seeds, window, scene_shape)
     zones = np.zeros(window.shape, np.uint8)
-    basins, basin_count = _descend(relief_u16, domain, terminals, zones)
-    ends, edges = _edges_between_basins(relief_u16, basins)
+    basins, basin_count = descend(relief_u16, domain, terminals, zones)
+    ends, edges = edges_between_basins(relief_u16, basins)
     tree_ends, tree = _join(ends, edges, basin_count, is_seed, zones)
 
     upper_left = tree >> 1
@@ -148,143 +147,6 @@ def _terminals(
 
 
 @njit(nogil=True, cache=True)
-def _descend(
-    relief: NDArray[np.uint16],
-    domain: NDArray[np.bool_],
-    terminals: NDArray[np.int64],
-    zones: NDArray[np.uint8],
-) -> tuple[NDArray[np.int32], int]:
-    """Join each pixel but the terminals over its smallest edge; mark those edges in ``zones``.
-
-    Returns the basin of each pixel, int32 (h, w), -1 outside the domain, and the number of basins.
-    Basin i is that of terminal i for i < len(terminals); the others follow.
-    """
-    height, width = relief.shape
-    steps_hw = _steepest_steps(relief, domain)
-    steps = steps_hw.ravel()
-    for pixel in terminals:
-        steps[pixel] = _STAY
-    _mark_steps(steps_hw, zones)
-
-    basins = np.full(steps.size, -1, np.int32)
-    for i, pixel in enumerate(terminals):
-        basins[pixel] = i
-    count = len(terminals)
-    inside = domain.ravel()
-    offsets = np.array([0, -width, -1, 1, width])
-    for start in range(steps.size):
-        if not inside[start] or basins[start] >= 0:
-            continue
-        end = start
-        while True:
-            below = end + offsets[steps[end]]
-            basin = basins[below]
-            if basin >= 0:
-                break
-            # Two pixels that chose the same edge are the bottom of their basin, as is one without edges.
-            if below + offsets[steps[below]] == end:
-                basin = count
-                count += 1
-                break
-            end = below
-        pixel = start
-        while pixel != end:
-            basins[pixel] = basin
-            pixel += offsets[steps[pixel]]
-        basins[end] = basin
-    return basins.reshape(height, width), count
-
-
-@njit(nogil=True, cache=True)
-def _steepest_steps(relief: NDArray[np.uint16], domain: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """The direction of each pixel's smallest edge, uint8 (h, w); _STAY outside the domain or without edge.
-
-    Of equal weights the smallest edge index wins: up, left, right, down.
-    """
-    height, width = relief.shape
-    steps = np.empty((height, width), np.uint8)
-    above = np.full(width + 2, _OUTSIDE, np.int32)
-    here = np.full(width + 2, _OUTSIDE, np.int32)
-    below = np.full(width + 2, _OUTSIDE, np.int32)
-    for row in range(-1, height):
-        above, here, below = here, below, above
-        for col in range(width):
-            inside = row + 1 < height and domain[row + 1, col]
-            below[col + 1] = np.int32(relief[row + 1, col]) if inside else np.int32(_OUTSIDE)
-        if row < 0:
-            continue
-        for col in range(width):
-            height_here = here[col + 1]
-            step, best = _UP, max(height_here, above[col + 1])
-            left = max(height_here, here[col])
-            step, best = (_LEFT, left) if left < best else (step, best)
-            right = max(height_here, here[col + 2])
-            step, best = (_RIGHT, right) if right < best else (step, best)
-            down = max(height_here, below[col + 1])
-            step, best = (_DOWN, down) if down < best else (step, best)
-            steps[row, col] = _STAY if best == _OUTSIDE else step
-    return steps
-
-
-@njit(nogil=True, cache=True)
-def _mark_steps(steps: NDArray[np.uint8], zones: NDArray[np.uint8]) -> None:
-    """Set the bits of the edges that some pixel steps over."""
-    height, width = steps.shape
-    for row in range(height):
-        for col in range(width):
-            zones[row, col] |= RIGHT_BIT if steps[row, col] == _RIGHT else 0
-            zones[row, col] |= DOWN_BIT if steps[row, col] == _DOWN else 0
-        for col in range(width - 1):
-            zones[row, col] |= RIGHT_BIT if steps[row, col + 1] == _LEFT else 0
-        if row + 1 < height:
-            for col in range(width):
-                zones[row, col] |= DOWN_BIT if steps[row + 1, col] == _UP else 0
-
-
-@njit(nogil=True, cache=True)
-def _edges_between_basins(
-    relief: NDArray[np.uint16], basins: NDArray[np.int32]
-) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Basins (n, 2) and block edge index (n,) of each edge that joins two basins, in the total order.
-
-    A stable counting sort by weight: edges are met in the order of their index.
-    """
-    height, width = relief.shape
-    met = np.empty(2 * relief.size, np.int32)
-    weights = np.empty(2 * relief.size, np.uint16)
-    position = np.zeros(_OUTSIDE + 1, np.int64)
-    count = 0
-    for row in range(height):
-        for col in range(width):
-            basin = basins[row, col]
-            if basin < 0:
-                continue
-            pixel = row * width + col
-            if col + 1 < width and basins[row, col + 1] >= 0 and basins[row, col + 1] != basin:
-                weight = max(relief[row, col], relief[row, col + 1])
-                met[count], weights[count] = 2 * pixel, weight
-                position[weight + 1] += 1
-                count += 1
-            if row + 1 < height and basins[row + 1, col] >= 0 and basins[row + 1, col] != basin:
-                weight = max(relief[row, col], relief[row + 1, col])
-                met[count], weights[count] = 2 * pixel + 1, weight
-                position[weight + 1] += 1
-                count += 1
-    position = np.cumsum(position)
-
-    basin_of = basins.ravel()
-    ends = np.empty((count, 2), np.int32)
-    edges = np.empty(count, np.int32)
-    for i in range(count):
-        at = position[weights[i]]
-        position[weights[i]] += 1
-        pixel, down = met[i] >> 1, met[i] & 1
-        ends[at, 0], ends[at, 1] = basin_of[pixel], basin_of[pixel + (width if down else 1)]
-        edges[at] = met[i]
-    return ends, edges
-
-
-@njit(nogil=True, cache=True)
 def _join(
     ends: NDArray[np.int32],
     edges: NDArray[np.int32],
@@ -326,7 +188,7 @@ def _join(
 
 
 @njit(nogil=True, cache=True)
-def find_root(parent: NDArray[np.int32], node: int) -> int:
+def find_root(parent: NDArray[np.signedinteger], node: int) -> int:
     """Root of a union-find tree, halving the path on the way; ``parent[root] == root``."""
     while parent[node] != node:
         parent[node] = parent[parent[node]]

@@ -16,7 +16,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from geopanoptic.grid import Window
-from geopanoptic.panoptic.forest import DOWN_BIT, RIGHT_BIT, BlockForest, find_root, forest_block
+from geopanoptic.panoptic.descent import DOWN_BIT, RIGHT_BIT
+from geopanoptic.panoptic.forest import BlockForest, find_root, forest_block
 from geopanoptic.panoptic.stitching import TerminalLabels, stitch
 
 __all__ = ["BlockForest", "TerminalLabels", "forest_block", "label_block", "stitch", "watershed"]
@@ -33,12 +34,14 @@ def watershed(
     Paths run over 4-neighbours inside ``domain`` (h, w). ``seeds`` are pixel indices, row * w + col; those
     outside the domain take no part. The result, int64 (h, w), holds the index of the pixel's seed + 1, or
     0 outside the domain and where no seed can be reached. It does not depend on ``block_px``, the side of
-    the blocks in which the work is done.
+    the blocks in which the work is done. Raises ValueError where shapes or dtypes do not fit.
 
     >>> relief = np.array([[0, 1, 9, 1, 0]], np.uint16)
     >>> watershed(relief, relief < 10, np.array([0, 4])).tolist()
     [[1, 1, 1, 5, 5]]
     """
+    if block_px < 1:
+        raise ValueError(f"block_px must be at least 1, not {block_px}")
     height, width = relief_u16.shape
     windows = [
         Window(row, col, min(row + block_px, height), min(col + block_px, width))

@@ -154,11 +154,9 @@ class Commit:
             _folder_of(target)
             for each in self._inputs:
                 if target == Path(os.path.realpath(each)) or (
-                    target.exists() and os.path.exists(each) and target.samefile(each)
+                    target.exists() and Path(each).exists() and target.samefile(each)
                 ):
-                    raise UsageError(
-                        f"The output {name} is also an input.", remedy="Choose another --out."
-                    )
+                    raise UsageError(f"The output {name} is also an input.", remedy="Choose another --out.")
             if target.exists():
                 self._refuse_existing(name, target)
 
@@ -172,9 +170,8 @@ class Commit:
                 f"{name} exists already.",
                 remedy="Add --overwrite to replace it once the new one is complete, or choose another name.",
             )
-        for suffix in ("-wal", "-journal"):
-            sidecar = target.with_name(target.name + suffix)
-            if os.path.exists(sidecar) and sidecar.stat().st_size:
+        for sidecar in journal.sqlite_sidecars(target):
+            if not sidecar.name.endswith("-shm") and sidecar.stat().st_size:
                 raise OutputError(
                     f"{name} is open in another program, with changes not yet saved ({sidecar.name}).",
                     remedy="Close it there (in QGIS: remove the layer), or choose another name.",

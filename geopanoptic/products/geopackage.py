@@ -88,9 +88,7 @@ def verify_geopackage(path: Path, *, parcels: int, landcover: int) -> None:
             raise _damaged(path, f"{found} of {expected} features in layer {layer.name}")
 
 
-def _append_layer(
-    path: Path, layer: Layer, table: geopandas.GeoDataFrame, metadata: dict[str, str]
-) -> None:
+def _append_layer(path: Path, layer: Layer, table: geopandas.GeoDataFrame, metadata: dict[str, str]) -> None:
     invalid = int(np.count_nonzero(~shapely.is_valid(table.geometry.to_numpy())))
     if invalid:
         raise OutputError(
@@ -118,9 +116,7 @@ def _append_layer(
 
 def _stream(layer: Layer, table: geopandas.GeoDataFrame) -> pyarrow.RecordBatchReader:
     """The table in batches, so that only one batch of geometries exists twice."""
-    geometry = pyarrow.field(
-        "geometry", pyarrow.binary(), metadata={"ARROW:extension:name": "geoarrow.wkb"}
-    )
+    geometry = pyarrow.field("geometry", pyarrow.binary(), metadata={"ARROW:extension:name": "geoarrow.wkb"})
     fields = [pyarrow.field(name, _ARROW_TYPE[kind]) for name, kind in layer.columns.items()]
     schema = pyarrow.schema([*fields, geometry])
 

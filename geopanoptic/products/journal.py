@@ -23,9 +23,6 @@ from geopanoptic.products import staging
 ANNEXES = "annexes.json"
 COMMIT = "commit.json"
 
-SQLITE_SIDECARS = ("-wal", "-shm", "-journal")
-"""What SQLite leaves beside an open database; beside a new one it would be replayed into it."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rename:
@@ -45,6 +42,12 @@ class Rename:
     @property
     def destination(self) -> Path:
         return self.folder / self.relative
+
+
+def sqlite_sidecars(path: Path) -> list[Path]:
+    """The files SQLite has left beside ``path`` for an open database; it would replay them into a new one."""
+    named = [path.with_name(path.name + suffix) for suffix in ("-wal", "-shm", "-journal")]
+    return [each for each in named if staging.can_be_a_name(each.name) and each.exists()]
 
 
 def folder_for(folder: Path, target: Path) -> Path:
@@ -88,12 +91,9 @@ def finish(target: Path) -> None:
             continue
         try:
             destination.parent.mkdir(exist_ok=True)
-            for suffix in SQLITE_SIDECARS:
-                sidecar = f"{destination}{suffix}"
-                # Path.exists would raise where the longer name is too long to exist.
-                if os.path.exists(sidecar):
-                    os.unlink(sidecar)
-            os.replace(source, destination)
+            for sidecar in sqlite_sidecars(destination):
+                sidecar.unlink()
+            source.replace(destination)
         except OSError as failure:
             raise OutputError(
                 f"{destination} could not be put in place: {failure.strerror}.",
@@ -141,9 +141,7 @@ def _read_renames(path: Path) -> list[Rename]:
 
 
 def _foreign(path: Path) -> OutputError:
-    return OutputError(
-        f"{path} does not come from geopanoptic.", remedy=f"Remove the folder {path.parent}."
-    )
+    return OutputError(f"{path} does not come from geopanoptic.", remedy=f"Remove the folder {path.parent}.")
 
 
 def _write(path: Path, value: object) -> None:
@@ -152,5 +150,5 @@ def _write(path: Path, value: object) -> None:
         json.dump(value, file)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(partial, path)
+    partial.replace(path)
     staging.sync_folder(path.parent)

@@ -38,12 +38,13 @@ def measure(polygons: NDArray[np.object_], crs: pyproj.CRS) -> Measures:
     polygons = np.asarray(polygons, dtype=object)
     if polygons.size == 0:
         return Measures(area_m2=np.zeros(0), perimeter_m=np.zeros(0))
-    if crs.geodetic_crs is None:
+    geographic = crs.geodetic_crs
+    if geographic is None:
         unit_m = crs.axis_info[0].unit_conversion_factor if crs.axis_info else 1.0
         return Measures(
             area_m2=shapely.area(polygons) * unit_m**2, perimeter_m=shapely.length(polygons) * unit_m
         )
-    earth = _Earth(crs, shapely.total_bounds(polygons))
+    earth = _Earth(crs, geographic, shapely.total_bounds(polygons))
     polygons = _without_long_edges(polygons, earth.metres_per_unit)
     rings, ring_polygon = _rings(polygons)
     xy, ring_of_vertex = shapely.get_coordinates(rings, return_index=True)
@@ -57,13 +58,13 @@ def measure(polygons: NDArray[np.object_], crs: pyproj.CRS) -> Measures:
     first = np.searchsorted(ring_of_vertex, np.arange(len(rings)))
     x_m, y_m = x_m - x_m[first][ring_of_vertex], y_m - y_m[first][ring_of_vertex]
     twice_area = (x_m[:-1] * y_m[1:] - x_m[1:] * y_m[:-1])[same_ring]
-    ring_area = np.abs(np.bincount(ring_of_edge, twice_area, len(rings))) / 2
-    ring_length = np.bincount(ring_of_edge, length_m[same_ring], len(rings))
+    ring_area = np.abs(_sum_by(ring_of_edge, twice_area, len(rings))) / 2
+    ring_length = _sum_by(ring_of_edge, length_m[same_ring], len(rings))
 
     signed = np.where(_is_hole(polygons, rings), -ring_area, ring_area)
     return Measures(
-        area_m2=np.bincount(ring_polygon, signed, len(polygons)),
-        perimeter_m=np.bincount(ring_polygon, ring_length, len(polygons)),
+        area_m2=_sum_by(ring_polygon, signed, len(polygons)),
+        perimeter_m=_sum_by(ring_polygon, ring_length, len(polygons)),
     )
 
 
@@ -75,8 +76,7 @@ def centres_inside(polygons: NDArray[np.object_]) -> NDArray[np.float64]:
 class _Earth:
     """The way from a CRS to its ellipsoid, and a local equal-area plane in the middle of ``bounds``."""
 
-    def __init__(self, crs: pyproj.CRS, bounds: NDArray[np.float64]) -> None:
-        geographic = crs.geodetic_crs
+    def __init__(self, crs: pyproj.CRS, geographic: pyproj.CRS, bounds: NDArray[np.float64]) -> None:
         self.geodesic = crs.get_geod() or pyproj.Geod(ellps="WGS84")
         self._to_geographic = pyproj.Transformer.from_crs(crs, geographic, always_xy=True)
         # Some geographic CRSs count in grads.
@@ -93,6 +93,10 @@ class _Earth:
     def lonlat_deg(self, xy: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         lon, lat = self._to_geographic.transform(xy[:, 0], xy[:, 1])
         return lon * self._degrees_per_unit, lat * self._degrees_per_unit
+
+
+def _sum_by(group: NDArray[np.intp], values: NDArray[np.float64], groups: int) -> NDArray[np.float64]:
+    return np.asarray(np.bincount(group, values, groups), dtype=np.float64)
 
 
 def _without_long_edges(polygons: NDArray[np.object_], metres_per_unit: float) -> NDArray[np.object_]:

@@ -7,7 +7,6 @@ import math
 import os
 import platform
 import re
-import resource
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
@@ -68,8 +67,12 @@ def versions() -> dict[str, str]:
     return found
 
 
-def peak_memory_bytes() -> int:
-    """Largest resident size that this process has had, children not included."""
+def peak_memory_bytes() -> int | None:
+    """Largest resident size that this process has had, children not included; None on Windows."""
+    try:
+        import resource
+    except ImportError:
+        return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 

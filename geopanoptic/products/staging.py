@@ -36,7 +36,8 @@ def real_target(path: Path) -> Path:
             ) from failure
         if failure.errno == errno.ELOOP:
             raise OutputError(
-                f"{path} is a symbolic link that leads in a circle.", remedy="Remove it or name another output."
+                f"{path} is a symbolic link that leads in a circle.",
+                remedy="Remove it or name another output.",
             ) from failure
     return Path(os.path.realpath(path))
 
@@ -44,9 +45,14 @@ def real_target(path: Path) -> Path:
 def staging_folder(target: Path) -> Path:
     """Where the successor of ``target`` (a real path) is prepared; the folder need not exist."""
     name = f".{target.name}.geopanoptic"
-    if len(os.fsencode(name)) > _LONGEST_NAME_BYTES:
+    if not can_be_a_name(name):
         name = f".{_digest(target.name)}.geopanoptic"
     return target.parent / name
+
+
+def can_be_a_name(name: str) -> bool:
+    """Whether file systems take a name of this length."""
+    return len(os.fsencode(name)) <= _LONGEST_NAME_BYTES
 
 
 def annex_folder(folder: Path, target: Path) -> Path:

@@ -59,9 +59,7 @@ def sld(layer: str, classes: Sequence[MapClass], *, fill_opacity: float, outline
     for each in classes:
         rule = ElementTree.SubElement(style, "Rule")
         ElementTree.SubElement(rule, "Name").text = each.name
-        equal = ElementTree.SubElement(
-            ElementTree.SubElement(rule, "ogc:Filter"), "ogc:PropertyIsEqualTo"
-        )
+        equal = ElementTree.SubElement(ElementTree.SubElement(rule, "ogc:Filter"), "ogc:PropertyIsEqualTo")
         ElementTree.SubElement(equal, "ogc:PropertyName").text = "class_name"
         ElementTree.SubElement(equal, "ogc:Literal").text = each.name
         symbol = ElementTree.SubElement(rule, "PolygonSymbolizer")

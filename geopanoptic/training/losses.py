@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 import torch.nn.functional as F
@@ -28,6 +28,12 @@ class TargetBatch:
     distance_bhw: Tensor
     weight_bhw: Tensor
     shape_weight_bhw: Tensor
+
+    def chunk(self, n_parts: int) -> list[TargetBatch]:
+        """The batch cut into ``n_parts`` along its first axis, as ``Tensor.chunk`` cuts it."""
+        columns = [getattr(self, entry.name).chunk(n_parts) for entry in fields(self)]
+        names = [entry.name for entry in fields(self)]
+        return [TargetBatch(**dict(zip(names, row, strict=True))) for row in zip(*columns, strict=True)]
 
 
 def panoptic_loss(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,28 +62,18 @@ def main() -> None:
     for name, relief in reliefs.items():
         heat = 65535 - relief
 
-        def find(heat: NDArray[np.uint16] = heat) -> NDArray[np.int64]:
-            return centres.find_centres(heat, domain, window, window, scene_shape[1], 5, 30000)
-
+        find = partial(centres.find_centres, heat, domain, window, window, scene_shape[1], 5, 30000)
         seeds = find()
-
-        def build(relief: NDArray[np.uint16] = relief, seeds: NDArray[np.int64] = seeds) -> forest.BlockForest:
-            return forest.forest_block(relief, domain, seeds, window, scene_shape)
-
+        build = partial(forest.forest_block, relief, domain, seeds, window, scene_shape)
         block = build()
-        terminals = stitching.stitch([block.summary])[window]
-
-        def label(
-            block: forest.BlockForest = block, terminals: stitching.TerminalLabels = terminals
-        ) -> NDArray[np.int64]:
-            return watershed.label_block(block.zones, terminals, window, scene_shape[1])
-
+        stitch = partial(stitching.stitch, [block.summary])
+        label = partial(watershed.label_block, block.zones, stitch()[window], window, scene_shape[1])
+        stages: dict[str, Callable[[], object]] = {"centres": find, "forest": build, "label": label}
         rates = {
-            stage: size_px**2 / best_s(action, options.repeats) / 1e6
-            for stage, action in {"centres": find, "forest": build, "label": label}.items()
+            stage: size_px**2 / best_s(action, options.repeats) / 1e6 for stage, action in stages.items()
         }
         rates["forest+label"] = 1 / (1 / rates["forest"] + 1 / rates["label"])
-        stitch_ms = best_s(lambda block=block: stitching.stitch([block.summary]), options.repeats) * 1e3
+        stitch_ms = best_s(stitch, options.repeats) * 1e3
         figures = ", ".join(f"{stage} {rate:.1f}" for stage, rate in rates.items())
         print(f"{name}: {len(seeds)} seeds; Mpx/s: {figures}; stitch {stitch_ms:.1f} ms a block")
 

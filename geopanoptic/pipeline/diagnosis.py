@@ -1,0 +1,116 @@
+"""What ``geopanoptic doctor`` looks at."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from geopanoptic.errors import GeopanopticError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that was looked at; ``text`` says what was found and, where it is bad, what to do."""
+
+    subject: str
+    good: bool
+    text: str
+
+    def to_dict(self) -> dict[str, object]:
+        return asdict(self)
+
+
+def diagnose() -> list[Finding]:
+    """Look at everything a run needs. Never raises: what fails is a finding."""
+    findings = []
+    for subject, look in _LOOKS.items():
+        try:
+            findings += [Finding(subject=subject, good=True, text=text) for text in look()]
+        except (GeopanopticError, ImportError, OSError, RuntimeError, ValueError) as failure:
+            findings.append(Finding(subject=subject, good=False, text=str(failure)))
+    return findings
+
+
+def _packages() -> Iterator[str]:
+    from geopanoptic.products.report import versions
+
+    yield ", ".join(f"{name} {version}" for name, version in versions().items())
+
+
+def _gdal() -> Iterator[str]:
+    import rasterio
+    from rasterio.drivers import raster_driver_extensions
+
+    lacking = {"tif", "jp2"} - set(raster_driver_extensions())
+    if lacking:
+        raise RuntimeError(f"GDAL {rasterio.__gdal_version__} lacks {', '.join(lacking)}: reinstall rasterio.")
+    yield f"GDAL {rasterio.__gdal_version__} with GeoTIFF and JPEG 2000"
+
+
+def _proj() -> Iterator[str]:
+    import pyproj
+    from rasterio.crs import CRS
+
+    x, y = pyproj.Transformer.from_crs(4326, 32632, always_xy=True).transform(9.0, 52.0)
+    if abs(x - 500000) > 1 or abs(y - 5761038) > 10:
+        raise RuntimeError(f"PROJ gives wrong coordinates ({x}, {y}): unset PROJ_DATA and PROJ_LIB.")
+    if CRS.from_epsg(32632).to_epsg() != 32632:
+        raise RuntimeError("rasterio's PROJ database does not fit: unset PROJ_DATA and PROJ_LIB.")
+    yield f"PROJ {pyproj.proj_version_str}, data in {pyproj.datadir.get_data_dir()}"
+
+
+def _torch() -> Iterator[str]:
+    import torch
+
+    from geopanoptic.models.torchvision_ops import ensure_torchvision_imports
+
+    ensure_torchvision_imports()
+    import segmentation_models_pytorch  # noqa: F401  fails where torchvision does not fit torch
+
+    devices = ["cpu"]
+    if torch.cuda.is_available():
+        devices += [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    if torch.backends.mps.is_available():
+        devices.append("mps")
+    yield f"torch {torch.__version__}, devices: {', '.join(devices)}, {torch.get_num_threads()} threads"
+
+
+def _models() -> Iterator[str]:
+    from geopanoptic.models.bundle import list_bundles, load_bundle
+
+    for name in list_bundles():
+        bundle = load_bundle(name)
+        yield f"{bundle.name}: weights match their checksum {bundle.sha256[:12]}"
+
+
+def _machine() -> Iterator[str]:
+    import psutil
+
+    memory = psutil.virtual_memory()
+    disk = shutil.disk_usage(Path.cwd())
+    yield (
+        f"{os.cpu_count()} processors, {memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GB memory free, "
+        f"{disk.free / 2**30:.1f} GB free on this folder's disk"
+    )
+
+
+def _temporary() -> Iterator[str]:
+    with tempfile.NamedTemporaryFile(prefix="geopanoptic-") as file:
+        file.write(b"0" * 4096)
+        file.flush()
+    yield f"{tempfile.gettempdir()} is writable"
+
+
+_LOOKS: dict[str, Callable[[], Iterator[str]]] = {
+    "packages": _packages,
+    "GDAL": _gdal,
+    "PROJ": _proj,
+    "network": _torch,
+    "models": _models,
+    "machine": _machine,
+    "temporary": _temporary,
+}

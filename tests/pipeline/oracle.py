@@ -1,0 +1,84 @@
+"""An oracle for the stages after the network: the truth of a generated scene, as a perfect network says it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+from scipy import ndimage
+
+from geopanoptic.grid import Window
+from geopanoptic.panoptic.quantisation import Quantiser
+from geopanoptic.panoptic.repair import RepairRules
+from geopanoptic.pipeline.dense import infer_blocks
+from geopanoptic.pipeline.layout import Layout
+from geopanoptic.pipeline.progress import Silent
+from geopanoptic.pipeline.segmentation import GroupingRules, segment
+from geopanoptic.pipeline.store import RunStore
+
+CHANNELS = 6 + 3
+QUANTISER = Quantiser(thing_channels=(0,), stuff_channels=(1, 2, 3, 4, 5), relief_boundary_weight=0.3)
+
+
+def rules(**changes) -> GroupingRules:
+    repair = {"merge_boundary": 0.2, "drop_field": 0.5, "min_area_px": 0}
+    repair |= {name: value for name, value in changes.items() if name in repair}
+    grouping = {"centre": 0.6, "centre_radius_px": 3, "field": 0.5}
+    grouping |= {name: value for name, value in changes.items() if name in grouping}
+    return GroupingRules(
+        **grouping, repair=RepairRules(**repair), n_thing_classes=1, n_stuff_classes=5
+    )
+
+
+def truth_maps(instances: np.ndarray, cover: np.ndarray) -> np.ndarray:
+    """(9, h, w) float32: six class probabilities, centre, boundary, distance, as a perfect network says."""
+    maps = np.zeros((CHANNELS, *instances.shape), np.float32)
+    for channel in range(6):
+        maps[channel] = cover == channel
+    maps[0] = instances > 0
+    edge = np.zeros(instances.shape, bool)
+    edge[:, 1:] |= instances[:, 1:] != instances[:, :-1]
+    edge[:, :-1] |= instances[:, 1:] != instances[:, :-1]
+    edge[1:] |= instances[1:] != instances[:-1]
+    edge[:-1] |= instances[1:] != instances[:-1]
+    maps[7] = edge
+    for number, place in enumerate(ndimage.find_objects(instances), 1):
+        inside = instances[place] == number
+        depth = ndimage.distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1]
+        deepest = depth / depth.max()
+        maps[8][place] = np.where(inside, deepest, maps[8][place])
+        peak = np.zeros(inside.shape, np.float32)
+        peak.flat[np.argmax(np.where(inside, depth, -1))] = 1
+        maps[6][place] = np.maximum(maps[6][place], peak)
+    return maps
+
+
+def segment_maps(maps: np.ndarray, valid: np.ndarray, folder: Path, *, tile_px=64, block_px=64, batch=1, workers=2, **changes):
+    """Run every stage on maps at output resolution (9, h, w); returns labels (h, w) and the regions."""
+    height, width = valid.shape
+
+    def read(window: Window):
+        inside = window.intersection(Window(0, 0, height, width))
+        values, ok = np.zeros((CHANNELS, *window.shape), np.float32), np.zeros(window.shape, bool)
+        if inside is not None:
+            values[(slice(None), *inside.slices(window))] = maps[(slice(None), *inside.slices())]
+            ok[inside.slices(window)] = valid[inside.slices()]
+        return values, ok
+
+    def network(inputs: np.ndarray):
+        return {
+            "semantic": inputs[:, :6],
+            "centre": inputs[:, 6:7],
+            "boundary": inputs[:, 7:8],
+            "distance": inputs[:, 8:9],
+        }
+
+    store = RunStore(folder=folder, shape=valid.shape, block_px=block_px)
+    layout = Layout(tile_px=tile_px, halo_px=16, stride_px=16, block_px=block_px, batch=batch)
+    for _ in infer_blocks(
+        store, layout, 1, read=read, network=network, quantise=QUANTISER, clock=time.perf_counter
+    ):
+        pass
+    final = segment(store, rules(**changes), workers=workers, progress=Silent())
+    return store.read("label", Window(0, 0, height, width)), final
