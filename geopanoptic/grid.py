@@ -6,6 +6,7 @@ coordinates in the grid's CRS. A window ``[row0, row1) x [col0, col1)`` may reac
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -113,25 +114,30 @@ class Grid:
         """Windows of at most ``size_px`` squared that cover the grid once, row by row."""
         for row in range(0, self.height, size_px):
             for col in range(0, self.width, size_px):
-                yield Window(
-                    row, col, min(row + size_px, self.height), min(col + size_px, self.width)
-                )
+                yield Window(row, col, min(row + size_px, self.height), min(col + size_px, self.width))
 
     def pixel_size_m(self) -> tuple[float, float]:
         """Ground length in metres of one pixel step along a row (col + 1) and along a column (row + 1).
 
         Measured on the CRS's ellipsoid in the middle of the grid, so it holds for degrees, for feet
-        and for Web Mercator, whose metres are not metres on the ground.
+        and for Web Mercator, whose metres are not metres on the ground. A CRS without a place on Earth
+        (an engineering CRS) is measured in the plane, in its own unit.
         """
         crs = self.crs
-        geodesic = crs.get_geod() or pyproj.Geod(ellps="WGS84")
+        geographic = crs.geodetic_crs
+        if geographic is None:
+            unit_m = crs.axis_info[0].unit_conversion_factor if crs.axis_info else 1.0
+            along_row = math.hypot(self.transform.a, self.transform.d)
+            return along_row * unit_m, math.hypot(self.transform.b, self.transform.e) * unit_m
         col, row = self.width / 2, self.height / 2
-        xs, ys = zip(
-            *(self.transform * point for point in ((col, row), (col + 1, row), (col, row + 1))),
-            strict=True,
-        )
-        geographic = crs.geodetic_crs or pyproj.CRS.from_epsg(4326)
-        lons, lats = pyproj.Transformer.from_crs(crs, geographic, always_xy=True).transform(xs, ys)
-        _, _, along_row_m = geodesic.inv(lons[0], lats[0], lons[1], lats[1])
-        _, _, along_col_m = geodesic.inv(lons[0], lats[0], lons[2], lats[2])
+        points = [self.transform @ point for point in ((col, row), (col + 1, row), (col, row + 1))]
+        xs, ys = zip(*points, strict=True)
+        # Some geographic CRSs count in grads.
+        degrees_per_unit = math.degrees(geographic.axis_info[0].unit_conversion_factor)
+        to_geographic = pyproj.Transformer.from_crs(crs, geographic, always_xy=True)
+        lons, lats = to_geographic.transform(xs, ys)
+        lon, lat = ([value * degrees_per_unit for value in values] for values in (lons, lats))
+        geodesic = crs.get_geod() or pyproj.Geod(ellps="WGS84")
+        _, _, along_row_m = geodesic.inv(lon[0], lat[0], lon[1], lat[1])
+        _, _, along_col_m = geodesic.inv(lon[0], lat[0], lon[2], lat[2])
         return abs(along_row_m), abs(along_col_m)

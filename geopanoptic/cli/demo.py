@@ -10,7 +10,11 @@ import click
 
 @click.command()
 @click.option(
-    "--out", type=click.Path(path_type=Path), default=Path("demo"), show_default=True, help="Folder to write to."
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("demo"),
+    show_default=True,
+    help="Folder to write to.",
 )
 @click.option("--quiet", is_flag=True, help="Print warnings and errors only.")
 def demo(out: Path, quiet: bool) -> None:

@@ -124,4 +124,6 @@ def _report_bug() -> str:
         "w", prefix="geopanoptic-", suffix=".log", delete=False, encoding="utf-8"
     ) as file:
         file.write(traceback.format_exc())
-    return f"This is a bug in geopanoptic; please report it with {file.name}. An existing output is untouched."
+    return (
+        f"This is a bug in geopanoptic; please report it with {file.name}. An existing output is untouched."
+    )

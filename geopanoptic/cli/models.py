@@ -25,7 +25,9 @@ def list_models(as_json: bool) -> None:
     for bundle in bundles:
         things = ", ".join(each.name for each in bundle.classes if each.kind == "thing")
         stuff = ", ".join(each.name for each in bundle.classes if each.kind == "stuff")
-        click.echo(f"{bundle.name}\n  things: {things}\n  stuff:  {stuff}\n  bands:  {', '.join(bundle.bands)}")
+        click.echo(
+            f"{bundle.name}\n  things: {things}\n  stuff:  {stuff}\n  bands:  {', '.join(bundle.bands)}"
+        )
 
 
 @models.command("show")

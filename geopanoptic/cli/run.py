@@ -31,7 +31,9 @@ existing output stays as it is until the new one is complete. `geopanoptic --hel
 @click.command(epilog=EPILOG)
 @click.argument("scene", nargs=-1, required=True)
 @click.option("--out", type=click.Path(path_type=Path), help="GeoPackage to write, for example parcels.gpkg.")
-@click.option("--model", metavar="NAME|FOLDER", help="Model bundle.  [default: the bundled one; see `models list`]")
+@click.option(
+    "--model", metavar="NAME|FOLDER", help="Model bundle.  [default: the bundled one; see `models list`]"
+)
 @click.option(
     "--bands",
     metavar="LIST",
@@ -41,7 +43,9 @@ existing output stays as it is until the new one is complete. `geopanoptic --hel
 @click.option("--dates", metavar="DATE", help="Date to map (2021-06-15) where the scene has several.")
 @click.option("--assume-crs", metavar="EPSG:N", help="CRS of a scene that states none.")
 @click.option(
-    "--aoi", type=click.Path(path_type=Path), help="Polygons (any vector file); only pixels inside are mapped."
+    "--aoi",
+    type=click.Path(path_type=Path),
+    help="Polygons (any vector file); only pixels inside are mapped.",
 )
 @click.option(
     "--min-area",
@@ -65,12 +69,18 @@ existing output stays as it is until the new one is complete. `geopanoptic --hel
     metavar="DIR",
     help="Also write class.tif, parcel_id.tif and confidence.tif (COG) into DIR.",
 )
-@click.option("--tile", "tile_px", type=int, metavar="PX", help="Tile core in scene pixels.  [default: by memory]")
-@click.option("--block", "block_px", type=int, metavar="PX", help="Block in scene pixels.  [default: one tile]")
+@click.option(
+    "--tile", "tile_px", type=int, metavar="PX", help="Tile core in scene pixels.  [default: by memory]"
+)
+@click.option(
+    "--block", "block_px", type=int, metavar="PX", help="Block in scene pixels.  [default: one tile]"
+)
 @click.option("--batch", type=int, metavar="N", help="Tiles per network call.  [default: 1]")
 @click.option("--memory", metavar="SIZE", help="Budget such as 4GB.  [default: half of what is free]")
 @click.option("--threads", type=int, metavar="N", help="Processor threads.  [default: all]")
-@click.option("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:1 or mps.", show_default=True)
+@click.option(
+    "--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:1 or mps.", show_default=True
+)
 @click.option(
     "--work", type=click.Path(path_type=Path), help="Folder for intermediate data.  [default: beside --out]"
 )
@@ -107,7 +117,9 @@ def run(
         click.echo(json.dumps(planned.to_dict(), indent=2) if as_json else planned.describe())
         return
     if out is None:
-        raise UsageError("--out is missing.", remedy="Name the GeoPackage to write, for example --out parcels.gpkg.")
+        raise UsageError(
+            "--out is missing.", remedy="Name the GeoPackage to write, for example --out parcels.gpkg."
+        )
     result = run_scene(
         source,
         out,

@@ -82,9 +82,7 @@ def _quantise(semantic, centre, boundary, distance, valid, things, stuffs, weigh
             d = min(max(distance[row, col], np.float32(0)), one)
             c = min(max(centre[row, col], np.float32(0)), one)
             heat[row, col] = np.uint16(c * np.float32(65535) + half)
-            relief[row, col] = np.uint16(
-                (weight * b + (one - weight) * (one - d)) * np.float32(65535) + half
-            )
+            relief[row, col] = np.uint16((weight * b + (one - weight) * (one - d)) * np.float32(65535) + half)
             edge[row, col] = np.uint8(b * np.float32(255) + half)
             field[row, col] = np.uint8(min(total, one) * np.float32(255) + half)
             thing[row, col] = best_thing

@@ -162,7 +162,12 @@ def join_blocks(blocks: Sequence[BlockRegions]) -> tuple[RegionGraph, list[Int64
     label, first_px = stacked("label"), stacked("first_px")
     sides = [_face_sides(blocks, offsets)]
     sides += [
-        (block.contacts.a + offset, block.contacts.b + offset, block.contacts.length_px, block.contacts.boundary_sum)
+        (
+            block.contacts.a + offset,
+            block.contacts.b + offset,
+            block.contacts.length_px,
+            block.contacts.boundary_sum,
+        )
         for block, offset in zip(blocks, offsets[:-1], strict=True)
     ]
     a, b, length_px, boundary_sum = (np.concatenate(column) for column in zip(*sides, strict=True))
@@ -193,7 +198,8 @@ def join_blocks(blocks: Sequence[BlockRegions]) -> tuple[RegionGraph, list[Int64
         contacts=gather_contacts(ra[apart], rb[apart], length_px[apart], boundary_sum[apart]),
     )
     of_piece = [
-        np.concatenate([[-1], region[start:stop]]) for start, stop in zip(offsets[:-1], offsets[1:], strict=True)
+        np.concatenate([[-1], region[start:stop]])
+        for start, stop in zip(offsets[:-1], offsets[1:], strict=True)
     ]
     return graph, of_piece
 

@@ -63,10 +63,12 @@ def read_aoi(path: Path, grid: Grid) -> AreaOfInterest:
     if frame.empty:
         raise UsageError(f"{path} has no polygons.", remedy="Give --aoi a file with at least one polygon.")
     if frame.crs is None:
-        raise UsageError(f"{path} has no CRS.", remedy="Store it with its coordinate system (GeoPackage, GeoJSON).")
+        raise UsageError(
+            f"{path} has no CRS.", remedy="Store it with its coordinate system (GeoPackage, GeoJSON)."
+        )
     geometries = [shapely.make_valid(each) for each in frame.to_crs(grid.crs).geometry]
     corners = [(0, 0), (grid.width, 0), (grid.width, grid.height), (0, grid.height)]
-    scene = shapely.Polygon([grid.transform * corner for corner in corners])
+    scene = shapely.Polygon([grid.transform @ corner for corner in corners])
     if not any(scene.intersects(each) for each in geometries):
         raise UsageError(
             f"{path} does not touch the scene.", remedy="Compare the two extents with `geopanoptic inspect`."

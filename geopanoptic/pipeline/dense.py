@@ -92,7 +92,10 @@ def infer_blocks(
 
     blocks = store.blocks()
     cores = [layout.cores(block.covering(scale)) for block in blocks]
-    with ThreadPoolExecutor(1, "geopanoptic-read") as reader, ThreadPoolExecutor(1, "geopanoptic-write") as writer:
+    with (
+        ThreadPoolExecutor(1, "geopanoptic-read") as reader,
+        ThreadPoolExecutor(1, "geopanoptic-write") as writer,
+    ):
         ahead = _read_ahead(reader, load, [core for of_block in cores for core in of_block], layout.batch + 1)
         writing: Future[Window] | None = None
         counted: DenseCount | None = None
@@ -109,13 +112,16 @@ def infer_blocks(
                 network_s += clock() - started
                 network_px += sum(array[0].size for array in inputs)
                 parts += [
-                    (tile, _core_of(outputs, number, layout.halo_px * scale)) for number, tile in enumerate(tiles)
+                    (tile, _core_of(outputs, number, layout.halo_px * scale))
+                    for number, tile in enumerate(tiles)
                 ]
                 del inputs, outputs
             if writing is not None and counted is not None:
                 yield writing.result(), counted
             writing = writer.submit(finish, block, parts)
-            counted = DenseCount(network_px=network_px, core_px=block.size_px // scale**2, network_s=network_s)
+            counted = DenseCount(
+                network_px=network_px, core_px=block.size_px // scale**2, network_s=network_s
+            )
         if writing is not None and counted is not None:
             yield writing.result(), counted
 

@@ -47,7 +47,9 @@ def _gdal() -> Iterator[str]:
 
     lacking = {"tif", "jp2"} - set(raster_driver_extensions())
     if lacking:
-        raise RuntimeError(f"GDAL {rasterio.__gdal_version__} lacks {', '.join(lacking)}: reinstall rasterio.")
+        raise RuntimeError(
+            f"GDAL {rasterio.__gdal_version__} lacks {', '.join(lacking)}: reinstall rasterio."
+        )
     yield f"GDAL {rasterio.__gdal_version__} with GeoTIFF and JPEG 2000"
 
 

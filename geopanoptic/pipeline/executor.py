@@ -15,9 +15,7 @@ Item = TypeVar("Item")
 Value = TypeVar("Value")
 
 
-def map_blocks(
-    function: Callable[[Item], Value], items: Iterable[Item], *, workers: int
-) -> Iterator[Value]:
+def map_blocks(function: Callable[[Item], Value], items: Iterable[Item], *, workers: int) -> Iterator[Value]:
     """Yield ``function(item)`` in the items' order; at most ``2 * workers`` items are under way.
 
     The first exception is raised at its place and whatever has not started is cancelled.

@@ -88,7 +88,10 @@ class Plan:
             ("scene", f"{self.scene.name}: {width:,} x {height:,} px of {pixel:.3g} m"),
             ("bands", ", ".join(self.bands) + _without(self.missing_bands)),
             ("model", self.bundle.name),
-            ("output", f"{self.grid.width:,} x {self.grid.height:,} px of {pixel / self.bundle.output_scale:.3g} m"),
+            (
+                "output",
+                f"{self.grid.width:,} x {self.grid.height:,} px of {pixel / self.bundle.output_scale:.3g} m",
+            ),
             (
                 "tiles",
                 f"{self.n_tiles:,} of at most {self.layout.tile_px} px with a halo of {self.layout.halo_px} px, "
@@ -121,7 +124,9 @@ def make_plan(
     _one_date(scene)
     for name, value in (("--tile", tile_px), ("--block", block_px), ("--batch", batch)):
         if value is not None and value < 1:
-            raise UsageError(f"{name} is {value}.", remedy=f"Give {name} a positive number of pixels or tiles.")
+            raise UsageError(
+                f"{name} is {value}.", remedy=f"Give {name} a positive number of pixels or tiles."
+            )
     for name, amount in (("--min-area", min_area_m2), ("--simplify", simplify_m)):
         if amount is not None and not 0 <= amount < float("inf"):
             raise UsageError(f"{name} is {amount}.", remedy=f"Give {name} zero or more.")
@@ -132,9 +137,7 @@ def make_plan(
         raise SceneError(f"{scene.name} claims {scene.grid.width} x {scene.grid.height} pixels.")
     pixel_row_m, pixel_col_m = grid.pixel_size_m()
     pixel_m2 = pixel_row_m * pixel_col_m
-    min_area_px = (
-        DEFAULT_MIN_AREA_PX * scale**2 if min_area_m2 is None else round(min_area_m2 / pixel_m2)
-    )
+    min_area_px = DEFAULT_MIN_AREA_PX * scale**2 if min_area_m2 is None else round(min_area_m2 / pixel_m2)
     workers = workers or os.cpu_count() or 1
     budget = parse_size(memory) if memory is not None else default_budget_bytes()
     layout = _fit_layout(scene.grid.window, bundle, budget, workers, tile_px, block_px, batch)
@@ -234,7 +237,7 @@ def _fit_layout(
         )
 
     # The largest tile that fits: the halo is paid once per tile, so core size is the largest lever.
-    sizes = [size for size in range(2048, 0, -256)] + [128, 64, 32]
+    sizes = [*range(2048, 0, -256), 128, 64, 32]
     for size in sizes:
         fitted = layout(size)
         if _memory_bytes(fitted, bundle, workers) <= budget:

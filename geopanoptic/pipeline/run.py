@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import os
 import shutil
 import tempfile
 import time
@@ -302,7 +301,9 @@ def _class_ids(planned: Plan, final: PanopticRegions) -> NDArray[np.int32]:
     ids = np.array([each.id for each in planned.bundle.classes], np.int32)
     things, stuffs = (ids[list(channels)] for channels in _channels(planned.bundle))
     n = final.n_things
-    return np.concatenate([[0], things[final.class_index[:n]], stuffs[final.class_index[n:]]]).astype(np.int32)
+    return np.concatenate([[0], things[final.class_index[:n]], stuffs[final.class_index[n:]]]).astype(
+        np.int32
+    )
 
 
 def _trace(store: RunStore, planned: Plan, final: PanopticRegions, journal: _Journal):  # type: ignore[no-untyped-def]
@@ -458,7 +459,7 @@ def _metadata(planned: Plan, asked: Parameters) -> dict[str, Any]:
         "simplify_m": planned.simplify_m,
         "area_of_interest": asked.aoi.name if asked.aoi is not None else None,
         "assumed_crs": asked.assume_crs,
-        "warnings": list((*planned.scene.warnings, *planned.warnings)),
+        "warnings": [*planned.scene.warnings, *planned.warnings],
     }
 
 
@@ -482,13 +483,15 @@ def _report(
 
 
 def _plain(value: Any) -> Any:
-    return value.model_dump() if hasattr(value, "model_dump") else {
-        name: getattr(value, name) for name in value.__dataclass_fields__
-    }
+    return (
+        value.model_dump()
+        if hasattr(value, "model_dump")
+        else {name: getattr(value, name) for name in value.__dataclass_fields__}
+    )
 
 
 def _fingerprint(scene: Scene) -> list[tuple[str, int, int]]:
-    stats = [(str(file), os.stat(file)) for file in scene.files]
+    stats = [(str(file), Path(file).stat()) for file in scene.files]
     return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
 
 
@@ -546,5 +549,3 @@ class _Journal:
 class _NoStage:
     def advance(self, amount: float) -> None:
         pass
-
-

@@ -39,9 +39,7 @@ class GroupingRules:
     n_stuff_classes: int
 
 
-def segment(
-    store: RunStore, rules: GroupingRules, *, workers: int, progress: Progress
-) -> PanopticRegions:
+def segment(store: RunStore, rules: GroupingRules, *, workers: int, progress: Progress) -> PanopticRegions:
     """Group the stored layers into regions and write the layer ``label`` (int32, 0 = nodata).
 
     Every label is one 4-connected region; labels 1..n_things are things, the rest pieces of stuff.
@@ -95,9 +93,7 @@ def _grow_forest(store: RunStore, block: Window, rules: GroupingRules):  # type:
         radius_px=rules.centre_radius_px,
         threshold_u16=max(math.ceil(rules.centre * 65535), 1),
     )
-    return forest_block(
-        store.read("relief", block), domain[block.slices(margin)], seeds, block, store.shape
-    )
+    return forest_block(store.read("relief", block), domain[block.slices(margin)], seeds, block, store.shape)
 
 
 def _describe(

@@ -6,7 +6,6 @@ through a memory map, so a stage that needs a few rows of its neighbours reads j
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,7 +39,7 @@ class RunStore:
         partial = path.with_suffix(".partial")
         with partial.open("wb") as file:
             np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)
-        os.replace(partial, path)
+        partial.replace(path)
 
     def read(self, layer: str, window: Window, *, outside: int = 0) -> NDArray[np.generic]:
         """A layer over any window, (h, w); ``outside`` where the window leaves the scene."""

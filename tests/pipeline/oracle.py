@@ -26,9 +26,7 @@ def rules(**changes) -> GroupingRules:
     repair |= {name: value for name, value in changes.items() if name in repair}
     grouping = {"centre": 0.6, "centre_radius_px": 3, "field": 0.5}
     grouping |= {name: value for name, value in changes.items() if name in grouping}
-    return GroupingRules(
-        **grouping, repair=RepairRules(**repair), n_thing_classes=1, n_stuff_classes=5
-    )
+    return GroupingRules(**grouping, repair=RepairRules(**repair), n_thing_classes=1, n_stuff_classes=5)
 
 
 def truth_maps(instances: np.ndarray, cover: np.ndarray) -> np.ndarray:
@@ -54,7 +52,17 @@ def truth_maps(instances: np.ndarray, cover: np.ndarray) -> np.ndarray:
     return maps
 
 
-def segment_maps(maps: np.ndarray, valid: np.ndarray, folder: Path, *, tile_px=64, block_px=64, batch=1, workers=2, **changes):
+def segment_maps(
+    maps: np.ndarray,
+    valid: np.ndarray,
+    folder: Path,
+    *,
+    tile_px=64,
+    block_px=64,
+    batch=1,
+    workers=2,
+    **changes,
+):
     """Run every stage on maps at output resolution (9, h, w); returns labels (h, w) and the regions."""
     height, width = valid.shape
 

@@ -40,7 +40,9 @@ def scene():
     return generate_scene((110, 95), seed=7)
 
 
-@pytest.mark.parametrize("case", ["truth", "noise", "plateaus", "giant parcel", "nodata", "no seed", "one seed"])
+@pytest.mark.parametrize(
+    "case", ["truth", "noise", "plateaus", "giant parcel", "nodata", "no seed", "one seed"]
+)
 def test_labels_are_the_same_for_every_layout(case, scene, tmp_path):
     maps, valid = noisy_maps(1)
     changes = {"field": 0.15, "drop_field": 0.1, "merge_boundary": 0.45, "min_area_px": 12, "centre": 0.3}
@@ -79,7 +81,9 @@ def test_labels_are_connected_regions_that_fill_the_valid_area(tmp_path):
     labels, final = segment_maps(maps, valid, tmp_path, field=0.15, drop_field=0.1, min_area_px=9)
     np.testing.assert_array_equal(labels > 0, valid)
     assert cc3d.connected_components(labels, connectivity=4, return_N=True)[1] == final.n_regions
-    np.testing.assert_array_equal(np.bincount(labels.ravel(), minlength=final.n_regions + 1)[1:], final.area_px)
+    np.testing.assert_array_equal(
+        np.bincount(labels.ravel(), minlength=final.n_regions + 1)[1:], final.area_px
+    )
     # Whatever has a neighbour is at least as large as asked.
     alone = {
         label
@@ -99,12 +103,19 @@ def test_a_perfect_network_gives_the_true_parcels(scene, tmp_path):
     np.add.at(both, (scene.instances.ravel(), found.ravel()), 1)
     union = both.sum(1, keepdims=True) + both.sum(0, keepdims=True) - both
     iou = (both / union)[1:, 1:].max(1)
-    # Parcels thinner than two pixels have no inside, so their relief is flat; the rest must be found exactly.
-    assert np.mean(iou > 0.9) > 0.97
+    # The boundary is a plateau two pixels wide, and the forest may cut it on either side.
+    assert final.n_things == n
+    assert (iou > 0.5).all()
+    assert iou.mean() > 0.9
 
 
 @settings(max_examples=12)
-@given(seed=st.integers(0, 10_000), block_px=st.integers(5, 120), tile=st.integers(1, 8), workers=st.integers(1, 4))
+@given(
+    seed=st.integers(0, 10_000),
+    block_px=st.integers(5, 120),
+    tile=st.integers(1, 8),
+    workers=st.integers(1, 4),
+)
 def test_any_layout_gives_the_labels_of_one_block(seed, block_px, tile, workers, tmp_path_factory):
     maps, valid = noisy_maps(seed, (90, 70))
     assert maps.shape[0] == CHANNELS

@@ -6,7 +6,6 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
-import pyproj
 import pytest
 from affine import Affine
 from matplotlib.image import imread
@@ -89,12 +88,3 @@ def test_same_bytes_twice(tmp_path: Path) -> None:
         draw(tmp_path / name, grid_of("utm"))
     digests = {hashlib.sha256(each.read_bytes()).hexdigest() for each in tmp_path.iterdir()}
     assert len(digests) == 1
-
-
-def test_engineering_crs(tmp_path: Path) -> None:
-    crs = pyproj.CRS.from_wkt('LOCAL_CS["site",UNIT["metre",1]]')
-    drawn = small_map("utm")
-    grid = grid_of("utm")
-    local = Grid(crs_wkt=crs.to_wkt(), transform=grid.transform, height=grid.height, width=grid.width)
-    image = np.zeros((*grid.shape, 3), np.uint8)
-    draw_map(tmp_path / "m.png", image, drawn.parcels, drawn.landcover, CLASSES, grid=local, title="t")

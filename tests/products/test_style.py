@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from xml.etree import ElementTree
 
 import pytest
 from small_maps import CLASSES
 
 from geopanoptic.products import style
-from geopanoptic.products.classes import of_kind, rgb
+from geopanoptic.products.classes import MapClass, of_kind, rgb
 
 
 @pytest.mark.parametrize("make", [style.parcels_qml, style.landcover_qml])
-def test_qml_has_one_coloured_category_per_class(make: style.parcels_qml) -> None:
+def test_qml_has_one_coloured_category_per_class(make: Callable[[Sequence[MapClass]], str]) -> None:
     root = ElementTree.fromstring(make(CLASSES))
     renderer = root.find("renderer-v2")
     assert root.tag == "qgis"
@@ -52,5 +53,5 @@ def test_sld_filters_by_class_name() -> None:
 
 @pytest.mark.parametrize("colour", ["red", "#12", "123456", "#gggggg"])
 def test_other_colours_are_refused(colour: str) -> None:
-    with pytest.raises(ValueError, match="rrggbb|invalid literal"):
+    with pytest.raises(ValueError, match=r"rrggbb|invalid literal"):
         rgb(colour)

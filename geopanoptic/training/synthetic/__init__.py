@@ -31,6 +31,4 @@ def generate_scene(shape: tuple[int, int], *, seed: int = 0) -> GeneratedScene:
     """A generated 10 m scene of ``shape`` (rows, cols); the same seed gives the same scene."""
     rng = np.random.default_rng(seed)
     landscape = procedural_landscape((2 * shape[0], 2 * shape[1]), rng)
-    return GeneratedScene(
-        image=paint(landscape, rng), instances=landscape.instances, cover=landscape.cover
-    )
+    return GeneratedScene(image=paint(landscape, rng), instances=landscape.instances, cover=landscape.cover)

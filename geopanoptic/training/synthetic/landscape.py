@@ -72,14 +72,19 @@ def landscape_of_outlines(
 
     x, y = _warped_coordinates(shape, rng)
     parcels = rasterize(
-        [(outline, number) for number, outline in enumerate(outlines, 1)], out_shape=shape, fill=0, dtype="int32"
+        [(outline, number) for number, outline in enumerate(outlines, 1)],
+        out_shape=shape,
+        fill=0,
+        dtype="int32",
     ).astype(np.int64)
     between = rng.choice([OTHER_VEGETATION, WATER, WOODLAND, BARE, BUILT_UP], p=[0.5, 0.15, 0.1, 0.1, 0.15])
     cover = np.where(parcels > 0, PARCEL, between).astype(np.uint8)
     # Ground without parcels is not one thing: villages, woods and meadows share it.
     u, v = _rotated(x, y, rng.uniform(0, np.pi))
     patch = _recursive_split(u, v, rng, side=60.0, aspect=1.5, irregular=0.4)
-    kinds = rng.choice([between, OTHER_VEGETATION, WOODLAND, BUILT_UP], int(patch.max()) + 1, p=[0.4, 0.25, 0.15, 0.2])
+    kinds = rng.choice(
+        [between, OTHER_VEGETATION, WOODLAND, BUILT_UP], int(patch.max()) + 1, p=[0.4, 0.25, 0.15, 0.2]
+    )
     open_ground = ndimage.binary_opening(parcels == 0, iterations=4)
     cover[open_ground] = kinds[patch][open_ground]
     return _finish(parcels, _with_nature(cover, x, y, rng, amount=0.4))
@@ -90,7 +95,11 @@ def smooth_noise(shape: tuple[int, int], scale_px: float, rng: np.random.Generat
     step = max(1, int(scale_px / 2))
     coarse = rng.normal(size=(shape[0] // step + 4, shape[1] // step + 4)).astype(np.float32)
     coarse = ndimage.gaussian_filter(coarse, max(scale_px / step / 2, 0.5))
-    fine = ndimage.zoom(coarse, step, order=1)[: shape[0], : shape[1]] if step > 1 else coarse[: shape[0], : shape[1]]
+    fine = (
+        ndimage.zoom(coarse, step, order=1)[: shape[0], : shape[1]]
+        if step > 1
+        else coarse[: shape[0], : shape[1]]
+    )
     return fine / max(float(coarse.std()), 1e-6)
 
 
@@ -98,8 +107,7 @@ def _estate_weights(rng: np.random.Generator) -> NDArray[np.float64]:
     """Shares of parcels, water, woodland, built-up, other vegetation and bare ground."""
     if rng.random() < 0.12:  # a forest, a town, a marsh: landscapes almost without parcels
         return rng.dirichlet([0.15, 0.4, 1.0, 0.7, 0.8, 0.3])
-    weights = rng.dirichlet([30, 0.5, 2.5, 1.5, 2.5, 0.5])
-    return weights
+    return rng.dirichlet([30, 0.5, 2.5, 1.5, 2.5, 0.5])
 
 
 def _warped_coordinates(

@@ -30,9 +30,11 @@ def paint(landscape: Landscape, rng: np.random.Generator) -> NDArray[np.float32]
     for band in range(len(BANDS)):
         coarse = band in COARSE_BANDS
         seen = ndimage.gaussian_filter(fine[band], blur * (1.8 if coarse else 1.0))
-        image[band] = seen[: shape[0] // 2 * 2, : shape[1] // 2 * 2].reshape(
-            shape[0] // 2, 2, shape[1] // 2, 2
-        ).mean((1, 3))
+        image[band] = (
+            seen[: shape[0] // 2 * 2, : shape[1] // 2 * 2]
+            .reshape(shape[0] // 2, 2, shape[1] // 2, 2)
+            .mean((1, 3))
+        )
     noise = rng.uniform(0.002, 0.015)
     image *= 1 + noise * rng.normal(size=image.shape).astype(np.float32)
     image += 0.001 * rng.normal(size=image.shape).astype(np.float32)

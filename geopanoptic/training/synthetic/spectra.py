@@ -44,7 +44,12 @@ class Mixture:
     factor: NDArray[np.float64]
 
     def draw(
-        self, rng: np.random.Generator, n: int, *, components: NDArray[np.int64] | None = None, spread: float = 1.0
+        self,
+        rng: np.random.Generator,
+        n: int,
+        *,
+        components: NDArray[np.int64] | None = None,
+        spread: float = 1.0,
     ) -> NDArray[np.float64]:
         """``n`` reflectances (n, 10), from all components or only from ``components``."""
         chosen = np.arange(len(self.weight)) if components is None else components
@@ -75,12 +80,16 @@ def fit(points: Path, *, seed: int = 0) -> dict[str, object]:
         rows = frame[frame["WORLDCOVER-LABEL-10m"] == code]
         months = []
         for month in range(12):
-            columns = [next(c for c in rows if c.startswith(f"OPTICAL-{band}-ts{month}-")) for band in SENTINEL2]
+            columns = [
+                next(c for c in rows if c.startswith(f"OPTICAL-{band}-ts{month}-")) for band in SENTINEL2
+            ]
             months.append(rows[columns].to_numpy(np.float64))
         digital = np.concatenate(months)
         blue, green, nir, swir = (digital[:, i] for i in (0, 1, 6, 8))
         # Missing values are 65535; clouds and snow are bright in blue, snow also dark in the short infrared.
-        clear = (digital < 12000).all(1) & (digital > 1).all(1) & (blue < 1600) & ~((green > 1500) & (swir < 900))
+        clear = (
+            (digital < 12000).all(1) & (digital > 1).all(1) & (blue < 1600) & ~((green > 1500) & (swir < 900))
+        )
         if cover == "water":
             clear &= (nir < green) & (blue < 800)
         if cover == "woodland":  # dense canopy is dark; what is bright here is open or burnt land
@@ -97,7 +106,11 @@ def fit(points: Path, *, seed: int = 0) -> dict[str, object]:
             parts["mean"].append(np.round(member.mean(0), 3).tolist())
             parts["factor"].append(np.round(np.linalg.cholesky(covariance), 4).tolist())
         covers[cover] = parts
-    return {"bands": list(BANDS), "source": "WorldCereal global-500 point table, ESA WorldCover labels", "covers": covers}
+    return {
+        "bands": list(BANDS),
+        "source": "WorldCereal global-500 point table, ESA WorldCover labels",
+        "covers": covers,
+    }
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""How good a map is: matching of segments, panoptic quality, recall by size."""

@@ -1,0 +1,162 @@
+"""Maps of training-format samples: by a bundle through the real pipeline, or by a classical segmentation."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geopanoptic.grid import Window
+from geopanoptic.models.bundle import Bundle
+from geopanoptic.panoptic.quantisation import Quantiser
+from geopanoptic.panoptic.repair import RepairRules
+from geopanoptic.pipeline.dense import infer_blocks
+from geopanoptic.pipeline.layout import Layout, round_up
+from geopanoptic.pipeline.progress import Silent
+from geopanoptic.pipeline.segmentation import GroupingRules, segment
+from geopanoptic.pipeline.store import RunStore
+
+Network = Callable[[NDArray[np.float32]], dict[str, NDArray[np.float32]]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelledImage:
+    """One validation image in network range; arrays as in ``geopanoptic.training.samples``."""
+
+    name: str
+    image: NDArray[np.float32]
+    available: NDArray[np.bool_]
+    valid: NDArray[np.bool_]
+    instances: NDArray[np.int32]
+
+    @property
+    def void(self) -> NDArray[np.bool_]:
+        """Where the truth is unknown or the image has no data, at label resolution."""
+        return (self.instances < 0) | ~self.valid.repeat(2, 0).repeat(2, 1)
+
+
+def read_images(folder: Path) -> list[LabelledImage]:
+    """All samples of a folder, sorted by name."""
+    images = []
+    for path in sorted(folder.glob("*.npz")):
+        with np.load(path, allow_pickle=False) as stored:
+            images.append(
+                LabelledImage(
+                    name=path.stem,
+                    image=stored["image"].astype(np.float32),
+                    available=stored["available"],
+                    valid=stored["valid"],
+                    instances=stored["instances"],
+                )
+            )
+    return images
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """Region labels (2h, 2w), and which of them are things: 1..n_things."""
+
+    labels: NDArray[np.int32]
+    n_things: int
+    score: NDArray[np.float64]
+
+
+class BundleMapper:
+    """Maps samples with a bundle; the network runs once per sample, the grouping for every set of rules."""
+
+    def __init__(self, bundle: Bundle, network: Network, folder: Path) -> None:
+        self._bundle, self._network, self._folder = bundle, network, folder
+        self._stores: dict[str, RunStore] = {}
+
+    def __call__(self, image: LabelledImage, rules: GroupingRules) -> Prediction:
+        store = self._stores.get(image.name) or self._infer(image)
+        self._stores[image.name] = store
+        final = segment(store, rules, workers=1, progress=Silent())
+        labels = store.read("label", Window(0, 0, *store.shape)).astype(np.int32)
+        return Prediction(labels=labels, n_things=final.n_things, score=final.score)
+
+    def _infer(self, image: LabelledImage) -> RunStore:
+        bundle = self._bundle
+        height, width = image.valid.shape
+        flags = image.available[:, None, None] & image.valid
+        whole = np.concatenate([image.image * flags, flags.astype(np.float32)])
+
+        def read(window: Window) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+            inside = window.intersection(Window(0, 0, height, width))
+            values, valid = np.zeros((len(whole), *window.shape), np.float32), np.zeros(window.shape, bool)
+            if inside is not None:
+                values[(slice(None), *inside.slices(window))] = whole[(slice(None), *inside.slices())]
+                valid[inside.slices(window)] = image.valid[inside.slices()]
+            return values, valid
+
+        size = round_up(max(height, width), bundle.stride_px)
+        store = RunStore(
+            folder=Path(tempfile.mkdtemp(dir=self._folder)),
+            shape=(height * bundle.output_scale, width * bundle.output_scale),
+            block_px=size * bundle.output_scale,
+        )
+        layout = Layout(
+            tile_px=size,
+            halo_px=round_up(bundle.reach_px, bundle.stride_px),
+            stride_px=bundle.stride_px,
+            block_px=size,
+            batch=1,
+        )
+        things = tuple(i for i, each in enumerate(bundle.classes) if each.kind == "thing")
+        stuffs = tuple(i for i, each in enumerate(bundle.classes) if each.kind == "stuff")
+        quantiser = Quantiser(
+            thing_channels=things,
+            stuff_channels=stuffs,
+            relief_boundary_weight=bundle.thresholds.relief_boundary_weight,
+        )
+        blocks = infer_blocks(
+            store,
+            layout,
+            bundle.output_scale,
+            read=read,
+            network=self._network,
+            quantise=quantiser,
+            clock=time.perf_counter,
+        )
+        for _ in blocks:
+            pass
+        return store
+
+
+def rules_of(bundle: Bundle, *, min_area_px: int = 40, **changes: float) -> GroupingRules:
+    """The bundle's thresholds as grouping rules, with single ones changed."""
+    asked = {name: changes.get(name, getattr(bundle.thresholds, name)) for name in TUNABLE}
+    kinds = [each.kind for each in bundle.classes]
+    return GroupingRules(
+        centre=asked["centre"],
+        centre_radius_px=int(asked["centre_radius_px"]),
+        field=asked["field"],
+        repair=RepairRules(
+            merge_boundary=asked["merge_boundary"], drop_field=asked["drop_field"], min_area_px=min_area_px
+        ),
+        n_thing_classes=kinds.count("thing"),
+        n_stuff_classes=kinds.count("stuff"),
+    )
+
+
+TUNABLE = ("centre", "centre_radius_px", "field", "merge_boundary", "drop_field")
+
+
+def felzenszwalb(image: LabelledImage, *, scale: float, sigma: float, min_size: int) -> Prediction:
+    """Graph-based segmentation of the visible bands at label resolution; every segment is a parcel.
+
+    Felzenszwalb and Huttenlocher, IJCV 59 (2004), as in scikit-image.
+    """
+    from scipy import ndimage
+    from skimage.segmentation import felzenszwalb as segment_graph
+
+    rgb = np.clip(image.image[:3], 0, 1).transpose(1, 2, 0)
+    fine = ndimage.zoom(rgb, (2, 2, 1), order=1, grid_mode=True, mode="nearest")
+    labels = segment_graph(fine, scale=scale, sigma=sigma, min_size=min_size).astype(np.int32) + 1
+    labels[~image.valid.repeat(2, 0).repeat(2, 1)] = 0
+    return Prediction(labels=labels, n_things=int(labels.max()), score=np.zeros(0))

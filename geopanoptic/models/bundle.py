@@ -1,0 +1,236 @@
+"""Model bundles: a folder with ``bundle.json``, ``model.safetensors`` and ``card.md``.
+
+Nothing in a bundle is code and nothing is pickled: the architecture is a name from an allowlist, the
+weights are plain arrays whose hash ``bundle.json`` states. Describing a bundle does not import torch.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from geopanoptic.errors import ModelError
+from geopanoptic.models.manifest import (
+    FORMAT_VERSION,
+    WEIGHTS_FILE,
+    ClassSpec,
+    Manifest,
+    Thresholds,
+    Weights,
+)
+from geopanoptic.models.weights import check_weights, sha256_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from geopanoptic.models.unet import PanopticUNet
+
+__all__ = ["Bundle", "ClassSpec", "Manifest", "Thresholds", "list_bundles", "load_bundle", "save_bundle"]
+
+DEFAULT_BUNDLE = "fields-s"
+_BUNDLED = Path(__file__).parent / "bundled"
+_MANIFEST_FILE = "bundle.json"
+_CARD_FILE = "card.md"
+_MANIFEST_LIMIT_BYTES = 2**20
+_PICKLED_SUFFIXES = {".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".bin"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundle:
+    """A checked bundle on disk. Picklable; holds no weights until ``network()`` is called."""
+
+    path: Path
+    manifest: Manifest
+
+    @property
+    def name(self) -> str:
+        return self.manifest.name
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """Canonical band names in the order of the network's input channels."""
+        return self.manifest.bands
+
+    @property
+    def classes(self) -> tuple[ClassSpec, ...]:
+        """Classes in the order of the network's semantic channels."""
+        return self.manifest.classes
+
+    @property
+    def output_scale(self) -> int:
+        """Output pixels per input pixel along an axis."""
+        return self.manifest.output_scale
+
+    @property
+    def stride_px(self) -> int:
+        """Tile origins and sizes are multiples of this many input pixels."""
+        return self.manifest.stride_px
+
+    @property
+    def reach_px(self) -> int:
+        """Input pixels farther than this from an output pixel cannot change it."""
+        return self.manifest.reach_px
+
+    @property
+    def pixel_size_m(self) -> tuple[float, float]:
+        """Smallest and largest pixel size, in metres, that training showed."""
+        return self.manifest.pixel_size_m
+
+    @property
+    def thresholds(self) -> Thresholds:
+        return self.manifest.thresholds
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the weights."""
+        return self.manifest.weights.sha256
+
+    @property
+    def card(self) -> str:
+        """The model card, Markdown; empty where the bundle has none."""
+        card = self.path / _CARD_FILE
+        return card.read_text(encoding="utf-8") if card.is_file() else ""
+
+    def network(self) -> PanopticUNet:
+        """The network in eval mode, float32, on the CPU.
+
+        Raises ``ModelError`` where the weights do not fit the architecture that ``bundle.json`` names.
+        """
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        from geopanoptic.models.unet import PanopticUNet
+
+        manifest = self.manifest
+        network = PanopticUNet(
+            n_bands=len(manifest.bands), n_classes=len(manifest.classes), **manifest.network.model_dump()
+        )
+        try:
+            stored = load_file(self.path / WEIGHTS_FILE)
+        except (SafetensorError, OSError) as error:
+            raise ModelError(
+                f"{self.path / WEIGHTS_FILE} cannot be read: {error}.", remedy="Fetch the bundle again."
+            ) from None
+        wanted = network.state_dict()
+        _check_tensors(self.path, stored, wanted)
+        network.load_state_dict({name: stored[name].to(wanted[name].dtype) for name in wanted})
+        return network.eval()
+
+
+def list_bundles() -> tuple[str, ...]:
+    """Names of the bundles that come with the package."""
+    return tuple(sorted(path.parent.name for path in _BUNDLED.glob(f"*/{_MANIFEST_FILE}")))
+
+
+def load_bundle(name_or_path: str | Path | None = None) -> Bundle:
+    """A bundle by name (one that comes with the package) or by folder; None: the default one.
+
+    Checks everything but the fit of the weights to the network, without importing torch. Raises
+    ``ModelError`` for unknown names, damaged or newer manifests, pickles, wrong sizes and hashes.
+    """
+    folder = _folder_of(DEFAULT_BUNDLE if name_or_path is None else name_or_path)
+    manifest = _read_manifest(folder)
+    weights = folder / WEIGHTS_FILE
+    if weights.resolve().parent != folder.resolve():
+        raise ModelError(
+            f"{weights} links to a file outside its bundle.", remedy="Put the weights into the folder."
+        )
+    check_weights(weights, sha256=manifest.weights.sha256, size_bytes=manifest.weights.size_bytes)
+    return Bundle(path=folder.resolve(), manifest=manifest)
+
+
+def save_bundle(
+    folder: Path, *, weights: Mapping[str, Tensor], card: str, half: bool = False, **manifest: Any
+) -> Bundle:
+    """Write a bundle and return it as ``load_bundle`` reads it back.
+
+    ``weights`` is a state dict of the architecture; ``half`` stores floats as float16 (the network still
+    computes in float32). ``manifest`` are the fields of ``Manifest`` but ``weights``.
+    """
+    import torch
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    stored = {
+        name: (tensor.half() if half and tensor.is_floating_point() else tensor).contiguous()
+        for name, tensor in weights.items()
+        if isinstance(tensor, torch.Tensor)
+    }
+    path = folder / WEIGHTS_FILE
+    save_file(stored, path)
+    described = Manifest(weights=Weights(sha256=sha256_of(path), size_bytes=path.stat().st_size), **manifest)
+    (folder / _MANIFEST_FILE).write_text(described.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    (folder / _CARD_FILE).write_text(card, encoding="utf-8")
+    return load_bundle(folder)
+
+
+def _folder_of(name_or_path: str | Path) -> Path:
+    path = Path(name_or_path)
+    if path.suffix.lower() in _PICKLED_SUFFIXES:
+        raise ModelError(
+            f"{path} is a pickled checkpoint, which runs code when read; it is never opened.",
+            remedy="Give a bundle: a folder with bundle.json and model.safetensors.",
+        )
+    if isinstance(name_or_path, str) and path.name == name_or_path and name_or_path in list_bundles():
+        return _BUNDLED / name_or_path
+    if path.is_dir():
+        return path
+    if path.name == _MANIFEST_FILE and path.is_file():
+        return path.parent
+    close = get_close_matches(str(name_or_path), list_bundles(), n=1)
+    known = ", ".join(list_bundles()) or "none"
+    raise ModelError(
+        f"No model called {str(name_or_path)!r}, and no such folder.",
+        remedy=f"Did you mean {close[0]!r}?" if close else f"Bundled models: {known}; or give a bundle's folder.",
+    )
+
+
+def _read_manifest(folder: Path) -> Manifest:
+    path = folder / _MANIFEST_FILE
+    if not path.is_file():
+        raise ModelError(
+            f"{folder} is no model bundle: it has no {_MANIFEST_FILE}.",
+            remedy="Give a folder with bundle.json and model.safetensors.",
+        )
+    if path.stat().st_size > _MANIFEST_LIMIT_BYTES:
+        raise ModelError(f"{path} is larger than 1 MiB.", remedy="Fetch the bundle again.")
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{path} is not JSON: {error}.", remedy="Fetch the bundle again.") from None
+    version = values.get("format_version") if isinstance(values, dict) else None
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        raise ModelError(
+            f"{path} has bundle format {version}; this geopanoptic reads up to {FORMAT_VERSION}.",
+            remedy="Install a newer geopanoptic.",
+        )
+    try:
+        return Manifest.model_validate_json(json.dumps(values), strict=False)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "(whole)"
+        raise ModelError(f"{path}: {key}: {first['msg']}.", remedy="Correct bundle.json.") from None
+
+
+def _check_tensors(folder: Path, stored: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
+    """Names and shapes must match exactly; a wrong number of bands or classes shows here."""
+    odd = sorted(stored.keys() ^ wanted.keys())
+    if odd:
+        raise ModelError(
+            f"{folder}: the weights do not fit the architecture; {len(odd)} tensors are missing or unknown, "
+            f"first {odd[0]}.",
+            remedy="Weights and bundle.json must come from the same training.",
+        )
+    for name, tensor in wanted.items():
+        if stored[name].shape != tensor.shape:
+            raise ModelError(
+                f"{folder}: {name} has shape {tuple(stored[name].shape)}; the bands and classes of bundle.json "
+                f"ask for {tuple(tensor.shape)}.",
+                remedy="Weights and bundle.json must come from the same training.",
+            )

@@ -1,0 +1,131 @@
+"""``bundle.json``: what a model bundle says of itself, checked key by key."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+FORMAT_VERSION = 1
+WEIGHTS_FILE = "model.safetensors"
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ClassSpec(_Strict):
+    """One class of the map; its place in the list is its channel in the network's output."""
+
+    id: int = Field(ge=1, le=255)
+    name: str = Field(min_length=1, max_length=64)
+    kind: Literal["thing", "stuff"]
+    colour: str = Field(pattern=r"^#[0-9a-fA-F]{6}$")
+
+
+class Thresholds(_Strict):
+    """How the dense outputs become parcels; tuned on validation data, overridable at run time.
+
+    centre
+        Least heat of a centre.
+    centre_radius_px
+        A centre is the strict maximum within this many output pixels.
+    field
+        Least thing probability of a pixel that may belong to a parcel.
+    merge_boundary
+        Neighbouring regions with a mean boundary below this merge.
+    drop_field
+        Regions with a mean thing probability below this become stuff.
+    relief_boundary_weight
+        Share w of the boundary in the watershed's relief, ``w * boundary + (1 - w) * (1 - distance)``.
+    """
+
+    centre: Probability = 0.3
+    centre_radius_px: int = Field(default=3, ge=1, le=64)
+    field: Probability = 0.5
+    merge_boundary: Probability = 0.3
+    drop_field: Probability = 0.5
+    relief_boundary_weight: Probability = 0.3
+
+
+class UNetSettings(_Strict):
+    """Constructor arguments of ``PanopticUNet`` beyond bands and classes, within sane sizes."""
+
+    encoder: Literal["mobilenet_v2"] = "mobilenet_v2"
+    encoder_depth: int = Field(default=4, ge=3, le=5)
+    decoder_channels: tuple[Annotated[int, Field(ge=4, le=512)], ...] = (96, 64, 40)
+    detail_channels: int = Field(default=16, ge=1, le=256)
+    head_channels: int = Field(default=24, ge=2, le=256, multiple_of=2)
+
+    @model_validator(mode="after")
+    def _one_decoder_level_less(self) -> Self:
+        if len(self.decoder_channels) != self.encoder_depth - 1:
+            raise ValueError("decoder_channels needs encoder_depth - 1 entries")
+        return self
+
+
+class Normalisation(_Strict):
+    """How band values become network input: scene percentiles to 0 and 1, then clipped."""
+
+    kind: Literal["scene-percentiles"] = "scene-percentiles"
+    low_percentile: float = 2.0
+    high_percentile: float = 98.0
+    clip: tuple[float, float] = (-1.0, 2.0)
+
+
+class Weights(_Strict):
+    """The weight file beside ``bundle.json``."""
+
+    file: Literal["model.safetensors"] = WEIGHTS_FILE
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    size_bytes: int = Field(gt=0, le=2**31)
+
+
+class TrainingData(_Strict):
+    """One source of training samples and the terms it came under."""
+
+    name: str
+    licence: str
+    role: str
+    share: float | None = None
+
+
+class Manifest(_Strict):
+    """The whole of ``bundle.json``. Bands are canonical names in the order of the input channels."""
+
+    format: Literal["geopanoptic-bundle"] = "geopanoptic-bundle"
+    format_version: int = FORMAT_VERSION
+    name: Name
+    title: str = ""
+    architecture: Literal["PanopticUNet"] = "PanopticUNet"
+    network: UNetSettings = UNetSettings()
+    bands: tuple[Name, ...] = Field(min_length=1, max_length=64)
+    pixel_size_m: tuple[float, float] = (5.0, 20.0)
+    normalisation: Normalisation = Normalisation()
+    classes: tuple[ClassSpec, ...] = Field(min_length=2, max_length=255)
+    output_scale: Literal[2] = 2
+    stride_px: int = Field(ge=1, le=64)
+    reach_px: int = Field(ge=1, le=4096)
+    thresholds: Thresholds = Thresholds()
+    weights: Weights
+    licence: str
+    training: tuple[TrainingData, ...] = ()
+    metrics: dict[str, float | str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.stride_px != 2**self.network.encoder_depth:
+            raise ValueError(f"stride_px must be {2**self.network.encoder_depth} for this encoder_depth")
+        if len(set(self.bands)) != len(self.bands):
+            raise ValueError("bands repeat")
+        if len({each.id for each in self.classes}) != len(self.classes):
+            raise ValueError("class ids repeat")
+        if {each.kind for each in self.classes} != {"thing", "stuff"}:
+            raise ValueError("classes need at least one thing and one stuff")
+        low, high = self.pixel_size_m
+        if not 0 < low <= high:
+            raise ValueError("pixel_size_m must be a range, smaller size first")
+        return self

@@ -1,0 +1,65 @@
+"""Checks of a weight file that need no torch: size, hash, and a header that is what it claims to be."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from geopanoptic.errors import ModelError
+
+_HEADER_LIMIT_BYTES = 4 * 2**20
+_PICKLE_STARTS = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK\x03\x04")
+_REFETCH = "Fetch the bundle again from where it came."
+
+
+def sha256_of(path: Path) -> str:
+    """Hex digest of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_weights(path: Path, *, sha256: str, size_bytes: int) -> None:
+    """Raise ``ModelError`` unless ``path`` is the intact safetensors file a manifest describes."""
+    if not path.is_file():
+        raise ModelError(f"{path.parent} has no {path.name}.", remedy=_REFETCH)
+    found_bytes = path.stat().st_size
+    with path.open("rb") as file:
+        start = file.read(8)
+        if start.startswith(_PICKLE_STARTS):
+            raise ModelError(
+                f"{path} is a pickle, which runs code when read; it is never opened.",
+                remedy="Ask for the weights as safetensors.",
+            )
+        header = file.read(_checked_header_length(path, start, found_bytes))
+    _check_spans(path, header, found_bytes - 8 - len(header))
+    if found_bytes != size_bytes:
+        raise ModelError(
+            f"{path} has {found_bytes:,} bytes, bundle.json says {size_bytes:,}: cut short or replaced.",
+            remedy=_REFETCH,
+        )
+    if sha256_of(path) != sha256:
+        raise ModelError(f"{path} does not have the sha256 that bundle.json states.", remedy=_REFETCH)
+
+
+def _checked_header_length(path: Path, start: bytes, found_bytes: int) -> int:
+    length = int.from_bytes(start, "little")
+    if len(start) < 8 or length > min(found_bytes - 8, _HEADER_LIMIT_BYTES):
+        raise ModelError(
+            f"{path} is no safetensors file: a header of {length:,} bytes in {found_bytes:,}.",
+            remedy=_REFETCH,
+        )
+    return length
+
+
+def _check_spans(path: Path, header: bytes, data_bytes: int) -> None:
+    """The tensors' byte ranges follow one another without gap or overlap and fill the file."""
+    try:
+        entries = json.loads(header)
+        spans = sorted(tuple(entry["data_offsets"]) for name, entry in entries.items() if name != "__metadata__")
+        ends = [0, *(end for _, end in spans)]
+        fits = all(begin == before <= end for (begin, end), before in zip(spans, ends, strict=False))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise ModelError(f"{path} has a damaged header.", remedy=_REFETCH) from None
+    if not fits or ends[-1] != data_bytes:
+        raise ModelError(f"{path}: tensors overlap, leave gaps or reach past the file.", remedy=_REFETCH)

@@ -1,0 +1,122 @@
+"""Which file formats are opened, decided by the file's first bytes and never by its name.
+
+GDAL picks a driver by content: a VRT named ``scene.tif`` would read any file on the machine. So the format
+is recognised here, the driver is named when opening, and side files that GDAL opens by itself (masks,
+overviews) are held to the same rule.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from geopanoptic.errors import SceneError
+from geopanoptic.scene.sources import shown
+
+VRT = "VRT"
+
+_DRIVERS = (
+    (b"II*\x00", "GTiff"),
+    (b"MM\x00*", "GTiff"),
+    (b"II+\x00", "GTiff"),
+    (b"MM\x00+", "GTiff"),
+    (b"\x00\x00\x00\x0cjP  \r\n\x87\n", "JP2OpenJPEG"),
+    (b"\xffO\xffQ", "JP2OpenJPEG"),
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"\xff\xd8\xff", "JPEG"),
+)
+
+_CUBE = "Cubes are not read yet: export one date, for example `gdal_translate NETCDF:cube.nc:B04 B04.tif`."
+_OTHERS = (
+    (b"\x89HDF\r\n\x1a\n", "an HDF5 or NetCDF-4 file", _CUBE),
+    (b"CDF\x01", "a NetCDF file", _CUBE),
+    (b"CDF\x02", "a NetCDF file", _CUBE),
+    (b"CDF\x05", "a NetCDF file", _CUBE),
+    (b"\x0e\x03\x13\x01", "an HDF4 file", "Convert it: `gdal_translate in.hdf out.tif`."),
+    (b"<VRTDataset", "a GDAL VRT", "Build a GeoTIFF (`gdal_translate in.vrt out.tif`) or allow VRT files."),
+    (b"<MRF_META", "an MRF file", "Convert it: `gdal_translate in.mrf out.tif`."),
+    (b"SQLite format 3\x00", "a GeoPackage or SQLite file", "Give the satellite image, not a vector file."),
+    (b"PK\x03\x04", "a ZIP archive", "Unpack it first."),
+    (b"\x1f\x8b", "a gzip archive", "Unpack it first."),
+    (b"%PDF", "a PDF", "Give the image as GeoTIFF or JPEG 2000."),
+    (b"GIF8", "a GIF", "Give the image as GeoTIFF or JPEG 2000."),
+    (b"RIFF", "a WebP or other RIFF file", "Give the image as GeoTIFF or JPEG 2000."),
+)
+_READ_FORMATS = "Give a GeoTIFF (COG), a JPEG 2000, or a PNG or JPEG with a world file."
+_HEAD_BYTES = 512
+_SIDE_FILE_LIMIT_BYTES = 16 * 2**20
+
+
+def driver_of(path: Path, *, allow_vrt: bool = False) -> str:
+    """The GDAL driver for a file, by its first bytes.
+
+    Raises SceneError for an unreadable or empty file and for every format that is not read.
+    """
+    head = _head(path)
+    driver = recognised_driver(head)
+    if driver is None and allow_vrt and _is_vrt(head):
+        return VRT
+    if driver is None:
+        raise _refusal(path, head)
+    _check_side_files(path)
+    return driver
+
+
+def recognised_driver(head: bytes) -> str | None:
+    """The GDAL driver for a file that begins with ``head``, or None."""
+    return next((driver for magic, driver in _DRIVERS if head.startswith(magic)), None)
+
+
+def looks_like_image(path: Path) -> bool:
+    """True where a folder's file is an image of a format that is read (False where it cannot be read)."""
+    try:
+        return recognised_driver(_head(path)) is not None
+    except SceneError:
+        return False
+
+
+def _head(path: Path) -> bytes:
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(_HEAD_BYTES)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise SceneError(
+            f"{shown(path)} cannot be read: {reason}.", remedy="Check the path and its permissions."
+        ) from None
+    if not head:
+        raise SceneError(f"{shown(path)} is empty (0 bytes).", remedy="Download or export it again.")
+    return head
+
+
+def _is_vrt(head: bytes) -> bool:
+    return _text_start(head).startswith(b"<VRTDataset")
+
+
+def _text_start(head: bytes) -> bytes:
+    """The first bytes after a byte order mark, white space and an XML declaration."""
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    return text.partition(b"?>")[2].lstrip() if text.startswith(b"<?xml") else text
+
+
+def _refusal(path: Path, head: bytes) -> SceneError:
+    for magic, kind, remedy in _OTHERS:
+        if head.startswith(magic) or _text_start(head).startswith(magic):
+            return SceneError(f"{shown(path)} is {kind}, not an image that can be opened.", remedy=remedy)
+    return SceneError(f"{shown(path)} is not an image of a known format.", remedy=_READ_FORMATS)
+
+
+def _check_side_files(path: Path) -> None:
+    for suffix in (".msk", ".ovr", ".MSK", ".OVR"):
+        side = path.with_name(path.name + suffix)
+        if side.is_file() and recognised_driver(_head(side)) != "GTiff":
+            raise SceneError(
+                f"{shown(side)} is not a TIFF, so it is no mask or overview of {shown(path)}.",
+                remedy="Remove it, or rebuild it with gdaladdo.",
+            )
+    side = path.with_name(path.name + ".aux.xml")
+    if side.is_file():
+        if side.stat().st_size > _SIDE_FILE_LIMIT_BYTES:
+            raise SceneError(f"{shown(side)} is too large for a side file.", remedy="Remove it.")
+        text = side.read_bytes()
+        if b"OVERVIEW_FILE" in text or b"<!ENTITY" in text:
+            raise SceneError(f"{shown(side)} points to other files.", remedy="Remove it or those entries.")

@@ -1,0 +1,177 @@
+"""Reads a file's header into plain values; refuses what no later step could repair. No pixel is read."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pyproj
+from affine import Affine
+from pyproj.exceptions import CRSError
+from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.io import DatasetReader
+
+from geopanoptic.errors import SceneError
+from geopanoptic.grid import Grid
+from geopanoptic.scene.datasets import open_dataset
+from geopanoptic.scene.formats import VRT, driver_of
+from geopanoptic.scene.sources import SourceFile, resolve, shown
+from geopanoptic.scene.vrt import check_vrt
+
+Colour = Literal["red", "green", "blue", "nir", "alpha", "palette", "other"]
+
+_COLOURS: dict[str, Colour] = {
+    "red": "red", "green": "green", "blue": "blue", "nir": "nir", "alpha": "alpha", "palette": "palette",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BandHeader:
+    """One band of one file. ``index`` counts from 1, as GDAL does; ``nodata`` None: none declared."""
+
+    index: int
+    description: str
+    tags: tuple[tuple[str, str], ...]
+    dtype: str
+    nodata: float | None
+    scale: float
+    offset: float
+    colour: Colour
+    has_mask_band: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileHeader:
+    """A file's place on Earth, its bands and its own tags."""
+
+    source: SourceFile
+    grid: Grid
+    bands: tuple[BandHeader, ...]
+    tags: tuple[tuple[str, str], ...]
+    crs_assumed: bool
+    block_shape: tuple[int, int]
+
+    @property
+    def data_bands(self) -> tuple[BandHeader, ...]:
+        """The bands that are not an alpha channel."""
+        return tuple(band for band in self.bands if band.colour != "alpha")
+
+
+def read_header(path: Path, *, assume_crs: str | None = None, allow_vrt: bool = False) -> FileHeader:
+    """The header of one local file.
+
+    ``assume_crs`` (any text that PROJ understands) is used where the file states no CRS; a file without
+    any georeference then gets pixels of one unit, first row at the top.
+
+    Raises SceneError: missing, unreadable, empty, of another format, damaged, complex, without CRS or
+    transform, or georeferenced by control points only.
+    """
+    resolved = resolve(path)
+    driver = driver_of(resolved, allow_vrt=allow_vrt)
+    if driver == VRT:
+        check_vrt(resolved)
+    status = resolved.stat()
+    source = SourceFile(
+        path=resolved,
+        name=path.name or os.fspath(path),
+        driver=driver,
+        size_bytes=status.st_size,
+        mtime_ns=status.st_mtime_ns,
+    )
+    with open_dataset(source) as dataset:
+        bands = tuple(_band_header(dataset, index) for index in dataset.indexes)
+        _check_pixels(source, bands)
+        return FileHeader(
+            source=source,
+            grid=_grid(dataset, source, assume_crs),
+            bands=bands,
+            tags=tuple(sorted(dataset.tags().items())),
+            crs_assumed=dataset.crs is None,
+            block_shape=dataset.block_shapes[0],
+        )
+
+
+def _band_header(dataset: DatasetReader, index: int) -> BandHeader:
+    flags = dataset.mask_flag_enums[index - 1]
+    interpretation = dataset.colorinterp[index - 1]
+    return BandHeader(
+        index=index,
+        description=(dataset.descriptions[index - 1] or "").strip(),
+        tags=tuple(sorted(dataset.tags(index).items())),
+        dtype=dataset.dtypes[index - 1],
+        nodata=dataset.nodatavals[index - 1],
+        scale=dataset.scales[index - 1],
+        offset=dataset.offsets[index - 1],
+        colour=_COLOURS.get(ColorInterp(interpretation).name.lower(), "other"),
+        # An alpha band is read by its own index; NODATA_VALUES (per_dataset and nodata) is a mask.
+        has_mask_band=MaskFlags.all_valid not in flags
+        and MaskFlags.alpha not in flags
+        and (MaskFlags.per_dataset in flags or MaskFlags.nodata not in flags),
+    )
+
+
+def _check_pixels(source: SourceFile, bands: tuple[BandHeader, ...]) -> None:
+    if not bands:
+        raise SceneError(f"{shown(source.path)} holds no image.", remedy="Give a raster with bands.")
+    for band in bands:
+        if "complex" in band.dtype:
+            raise SceneError(
+                f"{shown(source.path)}: band {band.index} holds complex numbers ({band.dtype}).",
+                remedy="Give detected intensities or reflectances, not single-look complex data.",
+            )
+        if not (math.isfinite(band.scale) and math.isfinite(band.offset)) or band.scale == 0:
+            raise SceneError(
+                f"{shown(source.path)}: band {band.index} declares scale {band.scale} and offset "
+                f"{band.offset}, which would erase it.",
+                remedy="Repair them: `gdal_edit -scale 1 -offset 0`.",
+            )
+
+
+def _grid(dataset: DatasetReader, source: SourceFile, assume_crs: str | None) -> Grid:
+    placed = dataset.transform != Affine.identity()
+    if dataset.crs is not None and placed:
+        wkt = dataset.crs.to_wkt(version="WKT2_2019")
+        transform = dataset.transform
+    elif assume_crs is None:
+        raise _no_place(dataset, source, placed)
+    else:
+        wkt = _assumed_wkt(assume_crs) if dataset.crs is None else dataset.crs.to_wkt(version="WKT2_2019")
+        transform = dataset.transform if placed else Affine(1, 0, 0, 0, -1, dataset.height)
+    if transform.determinant == 0 or not all(map(math.isfinite, transform[:6])):
+        raise SceneError(
+            f"{shown(source.path)} has a transform that flattens the image: {tuple(transform)[:6]}.",
+            remedy="Set it: `gdal_edit -a_ullr ulx uly lrx lry`.",
+        )
+    return Grid(crs_wkt=wkt, transform=transform, height=dataset.height, width=dataset.width)
+
+
+def _no_place(dataset: DatasetReader, source: SourceFile, placed: bool) -> SceneError:
+    name = shown(source.path)
+    if not placed and (dataset.gcps[0] or dataset.rpcs is not None):
+        kind = "ground control points" if dataset.gcps[0] else "RPCs"
+        return SceneError(
+            f"{name} is placed by {kind} only, not by a grid.",
+            remedy="Rectify it first: `gdalwarp -t_srs EPSG:<code> in.tif out.tif`"
+            + ("." if dataset.gcps[0] else " (add `-rpc`)."),
+        )
+    missing = "coordinate reference system" if placed else "place on Earth"
+    if dataset.crs is not None:
+        missing = "transform: its pixels have no coordinates"
+    return SceneError(
+        f"{name} has no {missing} (a photo, a screenshot or a file that lost its georeference).",
+        remedy="Give the georeferenced original, or state the CRS with --assume-crs EPSG:<code>"
+        + ("." if placed else " (pixels then count as one unit each)."),
+    )
+
+
+def _assumed_wkt(assume_crs: str) -> str:
+    try:
+        return pyproj.CRS.from_user_input(assume_crs).to_wkt("WKT2_2019")
+    except CRSError:
+        raise SceneError(
+            f"{assume_crs!r} is not a coordinate reference system.",
+            remedy="Write it like EPSG:32632, or as WKT.",
+        ) from None

@@ -1,0 +1,166 @@
+"""The Scene: a grid, bands by name, dates, and pixels of any window. It holds no open file."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from geopanoptic.errors import SceneError
+from geopanoptic.grid import Grid, Window
+from geopanoptic.scene.reading import Layer, Pixels, read_layers
+from geopanoptic.scene.sources import SourceFile
+
+if TYPE_CHECKING:
+    import xarray
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Scene:
+    """Satellite image(s) of one place on one grid, opened from headers only.
+
+    Picklable, hashable and safe to share between threads: each thread opens its own datasets on the first
+    read. ``notes`` say what was done (resampling, bands left out), ``warnings`` what was assumed.
+    """
+
+    name: str
+    grid: Grid
+    layers: tuple[Layer, ...]
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """Canonical band names in the order of the files, without those left out."""
+        return tuple(dict.fromkeys(layer.band for layer in self.layers))
+
+    @property
+    def dates(self) -> tuple[date | None, ...]:
+        """Acquisition dates, ascending; ``(None,)`` where nothing states one."""
+        return tuple(dict.fromkeys(layer.date for layer in self.layers))
+
+    @property
+    def sources(self) -> tuple[SourceFile, ...]:
+        """The files that the scene reads, each once."""
+        return tuple(dict.fromkeys(layer.source for layer in self.layers))
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The paths of those files, symbolic links resolved."""
+        return tuple(source.path for source in self.sources)
+
+    @property
+    def dtype(self) -> np.dtype[np.generic]:
+        """The stored type that holds every band's values (``read`` gives float32)."""
+        return np.result_type(*(np.dtype(layer.dtype) for layer in self.layers))
+
+    @property
+    def nodata(self) -> tuple[float | None, ...]:
+        """The declared nodata value of each band (of the first date); None: none declared."""
+        first = {layer.band: layer.nodata for layer in reversed(self.layers)}
+        return tuple(first[band] for band in self.bands)
+
+    def at(self, when: date | str) -> Scene:
+        """This scene with one of its dates only. Raises SceneError where it has no such date."""
+        return select_dates(self, [when])
+
+    def layers_of(self, bands: Sequence[str] | None = None) -> tuple[Layer, ...]:
+        """One layer per band in the given order (default: all). Raises SceneError for a band that the
+        scene has not, and for a scene of several dates."""
+        if len(self.dates) > 1:
+            raise SceneError(
+                f"{self.name} has {len(self.dates)} dates ({listed(self.dates)}) and one is needed.",
+                remedy=f"Choose one with --dates {self.dates[0]} or scene.at({str(self.dates[0])!r}).",
+            )
+        by_band = {layer.band: layer for layer in self.layers}
+        missing = [band for band in bands or () if band not in by_band]
+        if missing:
+            raise SceneError(
+                f"{self.name} has no {' and no '.join(missing)} band; it has {', '.join(self.bands)}.",
+                remedy="Add the missing band's file, or name the bands with --bands.",
+            )
+        return self.layers if bands is None else tuple(by_band[band] for band in bands)
+
+    def read(self, window: Window, bands: Sequence[str] | None = None) -> Pixels:
+        """Values float32 (C, H, W), scale and offset applied, 0 where invalid; validity bool (H, W).
+
+        ``window`` may reach outside the scene and is invalid there. A pixel is valid where all of
+        ``bands`` (default: all of the scene) are valid. The result at a pixel does not depend on the
+        window. Raises SceneError as ``layers_of``, and for blocks that cannot be decoded.
+        """
+        return read_layers(self.grid, self.layers_of(bands), window)
+
+    def fingerprint(self) -> str:
+        """SHA-256 over files (path, size, time of change), bands, dates and grid: the scene's identity."""
+        digest = hashlib.sha256(repr((self.grid, self.layers)).encode(errors="surrogateescape"))
+        return digest.hexdigest()
+
+    def changed_files(self) -> tuple[Path, ...]:
+        """The files that were edited, replaced or removed since the scene was opened."""
+        return tuple(source.path for source in self.sources if source.has_changed())
+
+    def to_xarray(self, *, chunk_px: int = 1024) -> xarray.DataArray:
+        """Lazy, dask-backed float32 DataArray (band, y, x), NaN where invalid, CRS in ``.rio.crs``."""
+        from geopanoptic.scene.xarrays import to_xarray
+
+        return to_xarray(self, chunk_px=chunk_px)
+
+    def quicklook(
+        self, bands: Sequence[str] | None = None, *, longest_px: int = 1024
+    ) -> NDArray[np.uint8]:
+        """RGB picture (H, W, 3), decimated, stretched between the 2nd and 98th percentile, invalid white."""
+        from geopanoptic.scene.display import quicklook
+
+        return quicklook(self, bands, longest_px=longest_px)
+
+    def plot(
+        self, bands: Sequence[str] | None = None, *, ax: Axes | None = None, longest_px: int = 1024
+    ) -> Axes:
+        """Draws ``quicklook`` in map coordinates on a matplotlib axes, which it returns."""
+        from geopanoptic.scene.display import plot
+
+        return plot(self, bands, ax=ax, longest_px=longest_px)
+
+    def __repr__(self) -> str:
+        from geopanoptic.scene.display import as_text
+
+        return as_text(self)
+
+    def _repr_html_(self) -> str:
+        from geopanoptic.scene.display import as_html
+
+        return as_html(self)
+
+
+def select_dates(scene: Scene, dates: Sequence[date | str]) -> Scene:
+    """The scene with the given dates only, ascending. Raises SceneError for a date it does not have."""
+    wanted = {parse_date(when) for when in dates}
+    missing = wanted - set(scene.dates)
+    if missing:
+        raise SceneError(
+            f"{scene.name} has no image of {listed(sorted(missing))}; it has {listed(scene.dates)}.",
+            remedy="Choose from those dates.",
+        )
+    return replace(scene, layers=tuple(layer for layer in scene.layers if layer.date in wanted))
+
+
+def parse_date(when: date | str) -> date:
+    """A date, or ``2021-06-15`` / ``20210615`` as one. Raises SceneError for anything else."""
+    if isinstance(when, date):
+        return date(when.year, when.month, when.day)
+    try:
+        return date.fromisoformat(when.strip())
+    except ValueError:
+        raise SceneError(f"{when!r} is not a date.", remedy="Write it like 2021-06-15.") from None
+
+
+def listed(dates: Sequence[date | None]) -> str:
+    """Dates for a message."""
+    return ", ".join(str(when) if when else "no stated date" for when in dates)

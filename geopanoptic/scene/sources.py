@@ -1,0 +1,93 @@
+"""From what the user gave (path, paths, folder) to a list of existing local files."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from geopanoptic.errors import SceneError
+
+SceneSource = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+"""One path, several paths, or a folder of files."""
+
+_REMOTE = re.compile(r"^(?:[A-Za-z][A-Za-z0-9+.-]+://|/vsi)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceFile:
+    """One file as it was found: ``path`` with symbolic links resolved, ``name`` as the user sees it."""
+
+    path: Path
+    name: str
+    driver: str
+    size_bytes: int
+    mtime_ns: int
+
+    def has_changed(self) -> bool:
+        """True where the file was replaced, edited or removed since it was opened."""
+        try:
+            status = self.path.stat()
+        except OSError:
+            return True
+        return (status.st_size, status.st_mtime_ns) != (self.size_bytes, self.mtime_ns)
+
+
+def shown(path: str | os.PathLike[str]) -> str:
+    """A path for a message: as it is where printable, else quoted with escapes."""
+    text = os.fspath(path)
+    return text if text.isprintable() else repr(text)
+
+
+def as_list(source: SceneSource) -> list[Path]:
+    """The given paths. Raises SceneError for nothing and for remote addresses."""
+    given = [source] if isinstance(source, str | os.PathLike) else list(source)
+    if not given:
+        raise SceneError("No scene was given.", remedy="Name a file, several files or a folder.")
+    texts = [os.fspath(item) for item in given]
+    for text in texts:
+        if _REMOTE.match(text):
+            raise SceneError(
+                f"{shown(_without_secrets(text))} is not a local file; nothing is read from the network.",
+                remedy="Download it and give the local path.",
+            )
+    return [Path(text) for text in texts]
+
+
+def resolve(path: Path) -> Path:
+    """An existing path with symbolic links resolved. Raises SceneError where it is missing or loops."""
+    try:
+        return path.resolve(strict=True)
+    except FileNotFoundError:
+        if path.is_symlink():
+            raise SceneError(
+                f"{shown(path)} is a symbolic link to a file that is not there.", remedy="Repair the link."
+            ) from None
+        raise SceneError(
+            f"{shown(path)} does not exist.", remedy="Check the spelling and the working folder."
+        ) from None
+    except PermissionError:
+        raise SceneError(f"{shown(path)} cannot be reached.", remedy="Check the permissions.") from None
+    except (OSError, RuntimeError) as error:
+        raise SceneError(
+            f"{shown(path)} cannot be followed to a file: {error}.",
+            remedy="Repair the path or the symbolic link.",
+        ) from None
+
+
+def files_in(folder: Path) -> list[Path]:
+    """The plain files of a folder (not of its subfolders), by name. Raises SceneError if unreadable."""
+    try:
+        return sorted(item for item in folder.iterdir() if item.is_file() and not item.name.startswith("."))
+    except OSError as error:
+        raise SceneError(
+            f"The folder {shown(folder)} cannot be listed: {error.strerror}.",
+            remedy="Check the permissions.",
+        ) from None
+
+
+def _without_secrets(address: str) -> str:
+    """An address without user, password and query, which may hold tokens."""
+    return re.sub(r"//[^/@]*@", "//", address).partition("?")[0]

@@ -1,0 +1,55 @@
+"""Checks a GDAL virtual raster before GDAL sees it: plain mosaics of images in its own folder only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+from geopanoptic.errors import SceneError
+from geopanoptic.scene.formats import VRT, driver_of
+from geopanoptic.scene.sources import resolve, shown
+
+_LIMIT_BYTES = 64 * 2**20
+_ALLOWED = frozenset(
+    "VRTDataset SRS GeoTransform Metadata MDI VRTRasterBand NoDataValue Offset Scale ColorInterp Description "
+    "UnitType CategoryNames Category ColorTable Entry SimpleSource ComplexSource AveragedSource "
+    "SourceFilename SourceBand SourceProperties SrcRect DstRect NODATA ScaleOffset ScaleRatio BlockXSize "
+    "BlockYSize OverviewList HideNoDataValue Histograms HistItem HistMin HistMax BucketCount "
+    "IncludeOutOfRange Approximate HistCounts GDALStatistics".split()
+)
+
+
+def check_vrt(path: Path) -> None:
+    """Refuses (SceneError) a VRT that could do more than show parts of images beside it.
+
+    No expressions, warps, raw bands, options, entities or other elements than those of a plain mosaic;
+    every source is an existing image below the VRT's own folder.
+    """
+    if path.stat().st_size > _LIMIT_BYTES:
+        raise _refused(path, "is too large for a virtual raster")
+    text = path.read_bytes()
+    if b"<!DOCTYPE" in text or b"<!ENTITY" in text:
+        raise _refused(path, "declares XML entities")
+    try:
+        root = ElementTree.fromstring(text)
+    except ElementTree.ParseError as error:
+        raise _refused(path, f"is not well-formed XML ({error})") from None
+    for element in root.iter():
+        if element.tag not in _ALLOWED or element.get("subClass") is not None:
+            raise _refused(path, f"uses <{element.tag}>, which can do more than show other images")
+        if element.tag == "SourceFilename":
+            _check_source(path, element.text or "", relative=element.get("relativeToVRT") == "1")
+
+
+def _check_source(path: Path, name: str, *, relative: bool) -> None:
+    source = resolve(path.parent / name) if relative else resolve(Path(name))
+    if not source.is_relative_to(path.parent):
+        raise _refused(path, f"reads {shown(source)}, outside its own folder")
+    if driver_of(source) == VRT:
+        raise _refused(path, "reads another virtual raster")
+
+
+def _refused(path: Path, why: str) -> SceneError:
+    return SceneError(
+        f"{shown(path)} {why}.", remedy="Build a GeoTIFF from it: `gdal_translate in.vrt out.tif`."
+    )
