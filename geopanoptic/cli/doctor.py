@@ -16,7 +16,11 @@ def doctor(context: click.Context, as_json: bool) -> None:
 
     findings = diagnose()
     if as_json:
-        click.echo(json.dumps([finding.to_dict() for finding in findings], indent=2))
+        report = {
+            "good": all(finding.good for finding in findings),
+            "findings": [f.to_dict() for f in findings],
+        }
+        click.echo(json.dumps(report, indent=2))
     else:
         width = max(len(finding.subject) for finding in findings)
         for finding in findings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import json
 import os
 import signal
@@ -16,7 +17,14 @@ from typing import NoReturn
 import click
 
 from geopanoptic import __version__
-from geopanoptic.errors import EXIT_CODES, GeopanopticError, InterruptedRunError, TerminatedRunError
+from geopanoptic.cli.sections import exit_code_lines
+from geopanoptic.errors import (
+    GeopanopticError,
+    InterruptedRunError,
+    OutputError,
+    ResourceError,
+    TerminatedRunError,
+)
 
 COMMANDS = {
     "run": "Map a scene: parcels and land cover as a GeoPackage.",
@@ -43,7 +51,9 @@ class _Group(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
-    def resolve_command(self, context: click.Context, args: list[str]):  # type: ignore[no-untyped-def]
+    def resolve_command(
+        self, context: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         if args[0] not in COMMANDS:
             near = difflib.get_close_matches(args[0], COMMANDS, n=1)
             hint = f" Did you mean '{near[0]}'?" if near else f" There is {', '.join(COMMANDS)}."
@@ -51,14 +61,10 @@ class _Group(click.Group):
         return super().resolve_command(context, args)
 
 
-def _exit_code_lines() -> str:
-    return "\b\nExit codes:\n" + "\n".join(f"  {code:>3}  {meaning}" for code, meaning in EXIT_CODES.items())
-
-
 @click.group(
     cls=_Group,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog=_exit_code_lines(),
+    epilog=exit_code_lines(),
 )
 @click.version_option(__version__, prog_name="geopanoptic")
 def cli() -> None:
@@ -68,6 +74,7 @@ def cli() -> None:
     polygons and rasters beside them.
 
     \b
+    Start with:
       geopanoptic run scene.tif --out parcels.gpkg
       geopanoptic inspect scene.tif
     """
@@ -98,10 +105,11 @@ def main(args: list[str] | None = None) -> NoReturn:
         # The reader of our output left; Python would complain again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
-    except Exception as bug:
+    except Exception as failure:
         if os.environ.get("GEOPANOPTIC_DEBUG"):
             raise
-        _fail(f"{type(bug).__name__}: {bug}", _report_bug(), 1, as_json=as_json)
+        known = _as_refusal(failure)
+        _fail(known.message, known.remedy, known.exit_code, as_json=as_json)
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:
@@ -119,11 +127,25 @@ def _fail(message: str, remedy: str, code: int, *, as_json: bool) -> NoReturn:
     sys.exit(code)
 
 
+def _as_refusal(failure: Exception) -> GeopanopticError:
+    """What the machine ran out of, wherever that showed; everything else is a bug."""
+    if isinstance(failure, MemoryError):
+        return ResourceError("The memory did not suffice.", remedy="Give a smaller --memory or --tile.")
+    if isinstance(failure, OSError) and failure.errno in (errno.ENOSPC, errno.EDQUOT):
+        return OutputError(
+            f"The disk is full ({failure.filename or failure.strerror}); an existing output is untouched.",
+            remedy="Free some space, or put the intermediate data elsewhere with --work.",
+        )
+    return GeopanopticError(f"{type(failure).__name__}: {failure}", remedy=_report_bug())
+
+
 def _report_bug() -> str:
-    with tempfile.NamedTemporaryFile(
-        "w", prefix="geopanoptic-", suffix=".log", delete=False, encoding="utf-8"
-    ) as file:
-        file.write(traceback.format_exc())
-    return (
-        f"This is a bug in geopanoptic; please report it with {file.name}. An existing output is untouched."
-    )
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="geopanoptic-", suffix=".log", delete=False, encoding="utf-8"
+        ) as file:
+            file.write(traceback.format_exc())
+        evidence = file.name
+    except OSError:
+        evidence = "what GEOPANOPTIC_DEBUG=1 prints"
+    return f"This is a bug in geopanoptic; please report it with {evidence}. An existing output is untouched."

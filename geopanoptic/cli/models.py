@@ -16,18 +16,20 @@ def models() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_models(as_json: bool) -> None:
     """The models that come with the installation."""
-    from geopanoptic.models.bundle import list_bundles, load_bundle
+    from geopanoptic.models.bundle import DEFAULT_BUNDLE, list_bundles, load_bundle
 
     bundles = [load_bundle(name) for name in list_bundles()]
     if as_json:
-        click.echo(json.dumps([{"name": each.name, "bands": list(each.bands)} for each in bundles], indent=2))
+        click.echo(json.dumps([bundle.manifest.model_dump(mode="json") for bundle in bundles], indent=2))
         return
     for bundle in bundles:
         things = ", ".join(each.name for each in bundle.classes if each.kind == "thing")
         stuff = ", ".join(each.name for each in bundle.classes if each.kind == "stuff")
-        click.echo(
-            f"{bundle.name}\n  things: {things}\n  stuff:  {stuff}\n  bands:  {', '.join(bundle.bands)}"
-        )
+        low_m, high_m = bundle.pixel_size_m
+        click.secho(bundle.name, bold=True, nl=False)
+        click.echo(" (default)" if bundle.name == DEFAULT_BUNDLE else "")
+        click.echo(f"  things  {things}\n  stuff   {stuff}\n  bands   {', '.join(bundle.bands)}")
+        click.echo(f"  pixels  {low_m:g} to {high_m:g} m, output {bundle.output_scale} times finer")
 
 
 @models.command("show")
@@ -39,6 +41,6 @@ def show_model(name: str | None, as_json: bool) -> None:
 
     bundle = load_bundle(name)
     if as_json:
-        click.echo((bundle.path / "bundle.json").read_text(encoding="utf-8"))
+        click.echo(bundle.manifest.model_dump_json(indent=2))
     else:
-        click.echo((bundle.path / "card.md").read_text(encoding="utf-8"))
+        click.echo(bundle.card or f"{bundle.name} comes without a card.")

@@ -1,12 +1,15 @@
 """Runs a bundle's network on arrays: device, threads, folded normalisation, probabilities out.
 
-On the CPU the network computes in float32 and channels-last. oneDNN sums every output pixel of a
-convolution in an order that depends on the channels alone, so a pixel's value depends neither on the
-tile's size nor on the batch or the number of threads; tests/models/test_runtime.py checks that bit by bit.
+On the CPU every tile is computed by one thread, and tiles side by side. Then a pixel's value depends
+neither on the tile's size nor on the batch nor on the number of threads, bit for bit (checked in
+tests/models/test_runtime.py). With threads inside the operators oneDNN splits some sums by the number
+of threads: outputs differed by up to 4e-7 between one and two threads, enough to move a quantised value.
 """
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +21,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from geopanoptic.errors import ModelError, ResourceError
 from geopanoptic.models.bundle import Bundle
+from geopanoptic.models.unet import HEADS
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
@@ -29,13 +33,17 @@ class Runtime:
     network: nn.Module
     device: torch.device
     n_channels: int
+    n_classes: int
     stride_px: int
+    output_scale: int
     name: str
+    workers: ThreadPoolExecutor
 
     def __call__(self, input_bchw: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
         """Probabilities of one batch of equally large tiles.
 
-        ``input_bchw`` (B, 2 * n_bands, H, W) float32 without NaN; H and W multiples of the stride.
+        ``input_bchw`` (B, 2 * n_bands, H, W) float32 without NaN; H and W multiples of the stride. On the
+        CPU the batch should hold as many tiles as there are threads.
         Returns float32 arrays in [0, 1] at the output resolution s: ``semantic`` (B, n_classes, s*H, s*W),
         summing to one over classes, and ``centre``, ``boundary``, ``distance`` (B, 1, s*H, s*W).
 
@@ -43,23 +51,37 @@ class Runtime:
         output, ``ResourceError`` where the device's memory does not hold the batch.
         """
         self._check(input_bchw.shape)
-        with torch.inference_mode():
-            batch = torch.from_numpy(input_bchw).to(self.device)
-            try:
-                logits = self.network(batch.contiguous(memory_format=torch.channels_last))
-                outputs = {name: _probability(name, values) for name, values in logits.items()}
-                arrays = {name: values.contiguous().cpu().numpy() for name, values in outputs.items()}
-            except torch.OutOfMemoryError:
-                raise ResourceError(
-                    f"{self.device} has too little memory for tiles of {tuple(input_bchw.shape)}.",
-                    remedy="Use smaller tiles or a smaller batch, or the CPU.",
-                ) from None
-        if not all(np.isfinite(array.sum(dtype=np.float64)) for array in arrays.values()):
+        batch, _, height, width = input_bchw.shape
+        fine = (height * self.output_scale, width * self.output_scale)
+        outputs = {
+            name: np.empty((batch, self.n_classes if name == "semantic" else 1, *fine), np.float32)
+            for name in HEADS
+        }
+        step = 1 if self.device.type == "cpu" else batch
+        parts = [slice(start, start + step) for start in range(0, batch, step)]
+        try:
+            for _ in self.workers.map(lambda part: self._run(input_bchw, outputs, part), parts):
+                pass
+        except torch.OutOfMemoryError:
+            raise ResourceError(
+                f"{self.device} has too little memory for tiles of {input_bchw.shape}.",
+                remedy="Use smaller tiles or a smaller batch, or the CPU.",
+            ) from None
+        if not all(np.isfinite(array.sum(dtype=np.float64)) for array in outputs.values()):
             raise ModelError(
                 f"Model {self.name} gives NaN for a tile.",
                 remedy="Look for extreme values in the scene; if there are none, the weights are damaged.",
             )
-        return arrays
+        return outputs
+
+    def _run(
+        self, input_bchw: NDArray[np.float32], outputs: dict[str, NDArray[np.float32]], part: slice
+    ) -> None:
+        with torch.inference_mode():
+            tiles = torch.from_numpy(input_bchw[part]).to(self.device)
+            logits = self.network(tiles.contiguous(memory_format=torch.channels_last))
+            for name, values in logits.items():
+                outputs[name][part] = _probability(name, values).cpu().numpy()
 
     def _check(self, shape: tuple[int, ...]) -> None:
         if len(shape) != 4 or shape[1] != self.n_channels:
@@ -77,19 +99,24 @@ class Runtime:
 def load_runtime(bundle: Bundle, device: Device = "auto", threads: int | None = None) -> Runtime:
     """The bundle's network on a device; "auto" takes a CUDA GPU where there is one, else the CPU.
 
-    ``threads`` sets torch's number of CPU threads for the whole process; None leaves it.
-    Raises ``ResourceError`` where the device asked for does not exist.
+    ``threads`` is the number of tiles computed side by side on the CPU, by default one per core this
+    process may use. Raises ``ResourceError`` where the device asked for does not exist.
     """
     target = _resolved(device)
-    if threads is not None:
-        torch.set_num_threads(threads)
+    n_workers = (threads or _usable_cores()) if target.type == "cpu" else 1
     network = fold_normalisation(bundle.network())
     return Runtime(
         network=network.to(target, memory_format=torch.channels_last),
         device=target,
         n_channels=2 * len(bundle.bands),
+        n_classes=len(bundle.classes),
         stride_px=bundle.stride_px,
+        output_scale=bundle.output_scale,
         name=bundle.name,
+        # torch counts threads per calling thread: the rest of the process keeps its own number.
+        workers=ThreadPoolExecutor(
+            n_workers, "geopanoptic-network", initializer=torch.set_num_threads, initargs=(1,)
+        ),
     )
 
 
@@ -120,6 +147,12 @@ def _resolved(device: Device) -> torch.device:
             remedy="Run with --device cpu, or install torch for your GPU and its driver.",
         )
     return torch.device(device)
+
+
+def _usable_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _probability(name: str, logits: Tensor) -> Tensor:

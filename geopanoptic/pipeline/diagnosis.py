@@ -44,25 +44,37 @@ def _packages() -> Iterator[str]:
 def _gdal() -> Iterator[str]:
     import rasterio
     from rasterio.drivers import raster_driver_extensions
+    from rasterio.env import GDALDataFinder
 
     lacking = {"tif", "jp2"} - set(raster_driver_extensions())
     if lacking:
         raise RuntimeError(
             f"GDAL {rasterio.__gdal_version__} lacks {', '.join(lacking)}: reinstall rasterio."
         )
-    yield f"GDAL {rasterio.__gdal_version__} with GeoTIFF and JPEG 2000"
+    data = os.environ.get("GDAL_DATA") or GDALDataFinder().search() or "the system's folders"
+    yield f"GDAL {rasterio.__gdal_version__} with GeoTIFF and JPEG 2000, data in {data}"
 
 
 def _proj() -> Iterator[str]:
     import pyproj
+    import rasterio
     from rasterio.crs import CRS
+    from rasterio.errors import CRSError
 
-    x, y = pyproj.Transformer.from_crs(4326, 32632, always_xy=True).transform(9.0, 52.0)
-    if abs(x - 500000) > 1 or abs(y - 5761038) > 10:
-        raise RuntimeError(f"PROJ gives wrong coordinates ({x}, {y}): unset PROJ_DATA and PROJ_LIB.")
-    if CRS.from_epsg(32632).to_epsg() != 32632:
-        raise RuntimeError("rasterio's PROJ database does not fit: unset PROJ_DATA and PROJ_LIB.")
-    yield f"PROJ {pyproj.proj_version_str}, data in {pyproj.datadir.get_data_dir()}"
+    # Each wheel brings its own PROJ and finds its own database, unless a variable sends both to one place.
+    redirected = [name for name in ("PROJ_DATA", "PROJ_LIB") if name in os.environ]
+    remedy = f"unset {' and '.join(redirected)}." if redirected else "reinstall rasterio and pyproj."
+    try:
+        x, y = pyproj.Transformer.from_crs(4326, 32632, always_xy=True).transform(9.0, 52.0)
+        same = CRS.from_epsg(32632).to_epsg() == 32632
+    except (CRSError, pyproj.exceptions.ProjError) as failure:
+        raise RuntimeError(f"The PROJ database does not fit ({failure}): {remedy}") from None
+    if not same or abs(x - 500_000) > 1 or abs(y - 5_761_038) > 10:
+        raise RuntimeError(f"PROJ gives wrong coordinates ({x:.0f}, {y:.0f}): {remedy}")
+    yield (
+        f"PROJ {rasterio.__proj_version__} (rasterio) and {pyproj.proj_version_str} (pyproj) agree, "
+        f"data in {pyproj.datadir.get_data_dir()}"
+    )
 
 
 def _torch() -> Iterator[str]:
@@ -82,9 +94,9 @@ def _torch() -> Iterator[str]:
 
 
 def _models() -> Iterator[str]:
-    from geopanoptic.models.bundle import list_bundles, load_bundle
+    from geopanoptic.models.bundle import DEFAULT_BUNDLE, list_bundles, load_bundle
 
-    for name in list_bundles():
+    for name in sorted({DEFAULT_BUNDLE, *list_bundles()}):
         bundle = load_bundle(name)
         yield f"{bundle.name}: weights match their checksum {bundle.sha256[:12]}"
 

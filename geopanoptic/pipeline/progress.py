@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import IO, Protocol
 
 
@@ -22,8 +22,8 @@ class Stage(Protocol):
 class Progress(Protocol):
     """Receives stages, notes and warnings."""
 
-    def stage(self, name: str, *, total: float, unit: str):  # type: ignore[no-untyped-def]
-        """Context manager that gives a ``Stage`` of ``total`` units (``px``, ``parcels``, ...)."""
+    def stage(self, name: str, *, total: float, unit: str) -> AbstractContextManager[Stage]:
+        """Gives a ``Stage`` of ``total`` units (``px``, ``parcels``, ...)."""
 
     def note(self, text: str) -> None:
         """Something worth knowing."""

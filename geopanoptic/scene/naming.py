@@ -6,6 +6,7 @@ band; colour interpretation; and, with a warning, three nameless 8-bit bands as 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -39,6 +40,9 @@ _DATE_TAGS = (
 _SENSOR_TAGS = ("spacecraft_name", "spacecraft_id", "spacecraft", "satellite", "platform", "mission", "sensor",
                 "datatake_1_spacecraft_name", "sensor_id", "constellation")  # fmt: skip
 
+_GENERIC = re.compile(r"(?:(?:band|layer|channel|b)?[\s_-]*\d+|gray|grey|undefined)?", re.IGNORECASE)
+"""What programs write where nobody named the band."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NamedBand:
@@ -68,7 +72,8 @@ class _Candidate:
 
     @property
     def nameless(self) -> bool:
-        return not (self.reading.has_band or self.reading.ancillary or self.header.description)
+        described = not _GENERIC.fullmatch(self.header.description)
+        return not (self.reading.has_band or self.reading.ancillary or described)
 
     @property
     def label(self) -> str:
@@ -118,7 +123,8 @@ def name_by_evidence(files: Sequence[FileHeader], *, lenient: bool) -> Naming:
     ``lenient`` (a folder: the user did not pick each file) leaves files without a recognisable band out,
     with a warning, provided that other files have one.
     """
-    candidates = [_candidate(file, band) for file in files for band in file.data_bands]
+    among_others = len(files) > 1
+    candidates = [_candidate(f, band, among_others=among_others) for f in files for band in f.data_bands]
     by_codes = sensor_of_codes(c.reading.code for c in candidates if c.reading.code is not None)
     candidates = [replace(c, sensor=c.sensor or by_codes) for c in candidates]
     named: list[NamedBand] = []
@@ -139,7 +145,7 @@ def name_by_evidence(files: Sequence[FileHeader], *, lenient: bool) -> Naming:
         for candidate in own:
             band = _resolved(candidate)
             if band is not None:
-                when = candidate.reading.date or _date_of(file, candidate.header)
+                when = _date_of(file, candidate.header)
                 named.append(NamedBand(file=file, header=candidate.header, band=band, date=when))
             elif candidate.reading.ancillary is not None:
                 notes.append(f"{candidate.label}: left out, not a reflectance band.")
@@ -155,7 +161,7 @@ def _settle(
     unknown: list[_Candidate], named: list[NamedBand], warnings: list[str], *, lenient: bool
 ) -> None:
     """Left out with a warning where the band says that it is something else; otherwise refused."""
-    ambiguous = [candidate for candidate in unknown if candidate.reading.code is not None]
+    ambiguous = [c for c in unknown if c.reading.code is not None and c.sensor is None]
     if ambiguous:
         raise SceneError(
             f"The band number of {ambiguous[0].label} means different colours on different satellites.",
@@ -163,7 +169,8 @@ def _settle(
         )
     files_named = {id(item.file) for item in named}
     for candidate in unknown:
-        if candidate.header.description or (lenient and named and id(candidate.file) not in files_named):
+        another = lenient and bool(named) and id(candidate.file) not in files_named
+        if another or not candidate.nameless:
             warnings.append(f"{candidate.label}: left out, its name is not that of a known band.")
         else:
             raise _nothing_named(unknown)
@@ -193,7 +200,7 @@ def _example(candidates: Sequence[_Candidate]) -> str:
     return ",".join((["red", "green", "blue", "nir"] + [SKIP] * count)[:count])
 
 
-def _candidate(file: FileHeader, band: BandHeader) -> _Candidate:
+def _candidate(file: FileHeader, band: BandHeader, *, among_others: bool) -> _Candidate:
     tags = {key.lower(): value for key, value in band.tags}
     texts = [band.description, *(tags[key] for key in _NAME_TAGS if key in tags)]
     reading = next((found for text in texts if (found := parse(text, letters=True)).has_band), None)
@@ -201,7 +208,7 @@ def _candidate(file: FileHeader, band: BandHeader) -> _Candidate:
         reading = parse(band.description)
         if len(file.data_bands) == 1 and not band.description:
             reading = parse(stem_of(file.source.name))
-        elif _is_picture(file):
+        elif among_others and _is_picture(file):
             reading = replace(reading, ancillary=parse(stem_of(file.source.name)).ancillary)
     return _Candidate(file=file, header=band, reading=reading, sensor=_sensor_of(file))
 

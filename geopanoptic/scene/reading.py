@@ -62,7 +62,8 @@ def read_layers(grid: Grid, layers: Sequence[Layer], window: Window) -> Pixels:
     numbered = sorted(enumerate(layers), key=lambda item: str(item[1].source.path))
     for _, group in groupby(numbered, key=lambda item: item[1].source.path):
         numbers, same_file = zip(*group, strict=True)
-        read = _read_stored if same_file[0].alignment.is_identity else _read_resampled
+        same_pixels = same_file[0].alignment.is_identity and same_file[0].grid.shape == grid.shape
+        read = _read_stored if same_pixels else _read_resampled
         stored, stored_valid = read(same_file, inner)
         for number, plane in zip(numbers, stored, strict=True):
             values[number][part] = plane

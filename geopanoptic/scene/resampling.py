@@ -16,7 +16,8 @@ from geopanoptic.grid import Window
 from geopanoptic.scene.alignment import Alignment
 
 _EDGE_PX = 0.5
-"""A file's edge pixels also serve this far (in its own pixels) outside it; further out is invalid."""
+"""A file's edge pixels also serve up to here (exclusive, in its own pixels) outside it: a 20 m band cut one
+10 m row short still covers the scene. Further out is invalid."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,15 +40,13 @@ class Axis:
 def axis(start: int, stop: int, *, scale: float, offset: float, file_length: int) -> Axis:
     """Interpolation for scene pixels ``start`` to ``stop`` (half-open) along one axis."""
     position = scale * (np.arange(start, stop, dtype=np.float64) + 0.5) + offset
-    inside = (position >= -_EDGE_PX) & (position <= file_length + _EDGE_PX)
+    inside = (position > -_EDGE_PX) & (position < file_length + _EDGE_PX)
     centre = np.clip(position - 0.5, 0, file_length - 1)
     first = np.floor(centre).astype(np.int64)
-    second = np.minimum(first + 1, file_length - 1)
     nearest = np.clip(np.floor(position), 0, file_length - 1).astype(np.int64)
     return Axis(
-        # Where positions run backwards (a mirrored file) first and second keep their order in the file.
         first=first,
-        second=np.maximum(second, nearest),
+        second=np.minimum(first + 1, file_length - 1),
         weight=(centre - first).astype(np.float32),
         nearest=nearest,
         inside=inside,

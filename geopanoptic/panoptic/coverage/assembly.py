@@ -11,9 +11,7 @@ from numpy.typing import NDArray
 from geopanoptic.panoptic.coverage.arcs import Arcs
 
 
-def assemble(
-    arcs: Arcs, transform: Affine | None = None
-) -> tuple[NDArray[np.int32], NDArray[np.object_]]:
+def assemble(arcs: Arcs, transform: Affine | None = None) -> tuple[NDArray[np.int32], NDArray[np.object_]]:
     """One polygon for every label above 0: labels int32 (n,), ascending, and polygons (n,) in map units.
 
     ``transform`` takes (col, row) to (x, y); without it polygons are in pixels, with y growing downwards.

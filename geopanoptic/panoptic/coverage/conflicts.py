@@ -118,66 +118,51 @@ def _compare(
             s = members[i]
             for j in range(i + 1, cells[cell + 1]):
                 t = members[j]
-                if not (fresh[s] or fresh[t]):
+                if not (fresh[s] or fresh[t]) or (blamed[s] and blamed[t]):
                     continue
-                if not (blamed[s] and blamed[t]) and _meet(
-                    coordinates[begin[s]], coordinates[end[s]], coordinates[begin[t]], coordinates[end[t]]
-                ):
+                if _meet(coordinates, begin[s], end[s], begin[t], end[t]):
                     blamed[s] = blamed[t] = True
-                if not blamed[t]:
-                    blamed[t] = _swept(coordinates, begin[t], end[t], begin[s], reach) or _swept(
-                        coordinates, begin[t], end[t], end[s], reach
-                    )
-                if not blamed[s]:
-                    blamed[s] = _swept(coordinates, begin[s], end[s], begin[t], reach) or _swept(
-                        coordinates, begin[s], end[s], end[t], reach
-                    )
+                for mover, other in ((s, t), (t, s)):
+                    if end[mover] - begin[mover] > 1 and not blamed[mover]:
+                        blamed[mover] = _swept(
+                            coordinates, begin[mover], end[mover], begin[other], reach
+                        ) or _swept(coordinates, begin[mover], end[mover], end[other], reach)
     return blamed
 
 
 @njit(nogil=True, cache=True, inline="always")
-def _side(a: NDArray[np.int32], b: NDArray[np.int32], c: NDArray[np.int32]) -> int:
+def _side(ax: int, ay: int, bx: int, by: int, cx: int, cy: int) -> int:
     """Cross product of b - a and c - a: on which side of the line a-b vertex c lies."""
-    a_x, a_y = np.int64(a[0]), np.int64(a[1])
-    return (b[0] - a_x) * (c[1] - a_y) - (b[1] - a_y) * (c[0] - a_x)
-
-
-@njit(nogil=True, cache=True, inline="always")
-def _same(a: NDArray[np.int32], b: NDArray[np.int32]) -> bool:
-    return a[0] == b[0] and a[1] == b[1]
+    return (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
 
 
 @njit(nogil=True, cache=True)
-def _meet(
-    a: NDArray[np.int32], b: NDArray[np.int32], c: NDArray[np.int32], d: NDArray[np.int32]
-) -> bool:
+def _meet(coordinates: NDArray[np.int32], a: int, b: int, c: int, d: int) -> bool:
     """Whether segments a-b and c-d have more in common than one end vertex."""
+    ax, ay = np.int64(coordinates[a, 0]), np.int64(coordinates[a, 1])
+    bx, by = np.int64(coordinates[b, 0]), np.int64(coordinates[b, 1])
+    cx, cy = np.int64(coordinates[c, 0]), np.int64(coordinates[c, 1])
+    dx, dy = np.int64(coordinates[d, 0]), np.int64(coordinates[d, 1])
     if (
-        max(a[0], b[0]) < min(c[0], d[0])
-        or max(c[0], d[0]) < min(a[0], b[0])
-        or max(a[1], b[1]) < min(c[1], d[1])
-        or max(c[1], d[1]) < min(a[1], b[1])
+        max(ax, bx) < min(cx, dx)
+        or max(cx, dx) < min(ax, bx)
+        or max(ay, by) < min(cy, dy)
+        or max(cy, dy) < min(ay, by)
     ):
         return False
-    if _same(a, d) or _same(b, d):
-        c, d = d, c
-    if _same(b, c):
-        a, b = b, a
-    if _same(a, c):
+    if (ax == dx and ay == dy) or (bx == dx and by == dy):
+        cx, cy, dx, dy = dx, dy, cx, cy
+    if bx == cx and by == cy:
+        ax, ay, bx, by = bx, by, ax, ay
+    if ax == cx and ay == cy:
         # Overlap only if both leave the common vertex in one direction.
-        return _same(b, d) or (
-            _side(a, b, d) == 0
-            and np.int64(b[0] - a[0]) * (d[0] - a[0]) + np.int64(b[1] - a[1]) * (d[1] - a[1]) > 0
-        )
-    c_side, d_side = _side(a, b, c), _side(a, b, d)
-    a_side, b_side = _side(c, d, a), _side(c, d, b)
+        return _side(ax, ay, bx, by, dx, dy) == 0 and (bx - ax) * (dx - ax) + (by - ay) * (dy - ay) > 0
+    c_side, d_side = _side(ax, ay, bx, by, cx, cy), _side(ax, ay, bx, by, dx, dy)
+    if (c_side > 0 and d_side > 0) or (c_side < 0 and d_side < 0):
+        return False
     # Boxes overlap, so collinear segments do too.
-    return not (
-        (c_side > 0 and d_side > 0)
-        or (c_side < 0 and d_side < 0)
-        or (a_side > 0 and b_side > 0)
-        or (a_side < 0 and b_side < 0)
-    )
+    a_side, b_side = _side(cx, cy, dx, dy, ax, ay), _side(cx, cy, dx, dy, bx, by)
+    return not ((a_side > 0 and b_side > 0) or (a_side < 0 and b_side < 0))
 
 
 @njit(nogil=True, cache=True)
@@ -185,33 +170,26 @@ def _swept(
     coordinates: NDArray[np.int32], begin: int, end: int, vertex: int, reach: NDArray[np.float64]
 ) -> bool:
     """Whether a vertex lies in the area between a segment and its chain (by winding number)."""
-    if end - begin < 2:
+    x, y = np.int64(coordinates[vertex, 0]), np.int64(coordinates[vertex, 1])
+    x0, y0 = np.int64(coordinates[begin, 0]), np.int64(coordinates[begin, 1])
+    x1, y1 = np.int64(coordinates[end, 0]), np.int64(coordinates[end, 1])
+    if (x == x0 and y == y0) or (x == x1 and y == y1):
         return False
-    p = coordinates[vertex]
-    if _same(p, coordinates[begin]) or _same(p, coordinates[end]):
-        return False
-    if not _within_reach(coordinates[begin], coordinates[end], p, reach):
+    # Only vertices as near to the segment as its chain can be.
+    along_x, along_y = (x1 - x0) / reach[0], (y1 - y0) / reach[1]
+    dx, dy = (x - x0) / reach[0], (y - y0) / reach[1]
+    share = min(max((dx * along_x + dy * along_y) / (along_x * along_x + along_y * along_y), 0.0), 1.0)
+    dx, dy = dx - share * along_x, dy - share * along_y
+    if dx * dx + dy * dy > 1 + 1e-9:
         return False
     winding = 0
+    from_x, from_y = x1, y1
     for i in range(begin, end + 1):
-        a, b = coordinates[i], coordinates[i + 1 if i < end else begin]
-        if a[1] <= p[1]:
-            if b[1] > p[1] and _side(a, b, p) > 0:
+        to_x, to_y = np.int64(coordinates[i, 0]), np.int64(coordinates[i, 1])
+        if from_y <= y:
+            if to_y > y and _side(from_x, from_y, to_x, to_y, x, y) > 0:
                 winding += 1
-        elif b[1] <= p[1] and _side(a, b, p) < 0:
+        elif to_y <= y and _side(from_x, from_y, to_x, to_y, x, y) < 0:
             winding -= 1
+        from_x, from_y = to_x, to_y
     return winding != 0
-
-
-@njit(nogil=True, cache=True)
-def _within_reach(
-    a: NDArray[np.int32], b: NDArray[np.int32], p: NDArray[np.int32], reach: NDArray[np.float64]
-) -> bool:
-    """Whether a vertex is as near to a segment as its chain can be."""
-    along_x, along_y = (b[0] - a[0]) / reach[0], (b[1] - a[1]) / reach[1]
-    dx, dy = (p[0] - a[0]) / reach[0], (p[1] - a[1]) / reach[1]
-    length2 = along_x * along_x + along_y * along_y
-    if length2 > 0:
-        share = min(max((dx * along_x + dy * along_y) / length2, 0.0), 1.0)
-        dx, dy = dx - share * along_x, dy - share * along_y
-    return dx * dx + dy * dy <= 1 + 1e-9

@@ -35,7 +35,9 @@ def trace(
     ([1, 2], [5.0, 1.0])
     """
     if labels.ndim != 2 or labels.size == 0 or not np.issubdtype(labels.dtype, np.integer):
-        raise ValueError(f"labels must be a two-dimensional array of integers, not {labels.dtype} {labels.shape}")
+        raise ValueError(
+            f"labels must be a two-dimensional array of integers, not {labels.dtype} {labels.shape}"
+        )
     if labels.min() < 0 or labels.max() > np.iinfo(np.int32).max:
         raise ValueError("labels must be from 0 to 2**31 - 1")
     pieces, piece_label, first_px = pieces_of(labels)
@@ -59,9 +61,7 @@ def trace_arcs(labels: NDArray[np.int32], block_px: int = 2048) -> Arcs:
         raise ValueError(f"block_px must be at least 1, not {block_px}")
     height, width = labels.shape
     return link(
-        _trace_window(
-            labels, Window(row, col, min(row + block_px, height), min(col + block_px, width))
-        )
+        _trace_window(labels, Window(row, col, min(row + block_px, height), min(col + block_px, width)))
         for row in range(0, height, block_px)
         for col in range(0, width, block_px)
     )

@@ -1,10 +1,10 @@
 """Simplified borders that still form one coverage.
 
-Every arc is simplified once (Douglas and Peucker 1973, with distances to segments), so both of its regions
-keep sharing it. That alone may let borders cross or touch, drop a small region or move a border over an
-island. So the simplified map is compared with the original, exactly in integers, and every segment that
-takes part in a conflict is split at the farthest vertex of the chain that it replaces, until none is left.
-A segment that replaces nothing is never at fault alone, so this ends, at the latest with the original.
+Every arc is simplified once (`polyline`), so both of its regions keep sharing it. That alone may let
+borders cross or touch, drop a small region or move a border over an island. So the simplified map is
+compared with the original, exactly in integers, and every segment that takes part in a conflict is split at
+the farthest vertex of the chain that it replaces, until none is left. Segments that replace nothing are
+never in conflict among themselves, so this ends, at the latest with the original.
 
 What is compared determines the map up to a deformation (`conflicts` has the first two):
 
@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from geopanoptic.panoptic.coverage.arcs import Arcs, Rings
 from geopanoptic.panoptic.coverage.conflicts import find_conflicts
+from geopanoptic.panoptic.coverage.polyline import farthest, keep_fewest
 
 # A ring's area may change by one part in this many.
 AREA_PARTS = 4
@@ -132,18 +133,18 @@ def _is_turned(
 def _simplify_each(
     coordinates: NDArray[np.int32], offsets: NDArray[np.int64], scale: NDArray[np.float64]
 ) -> NDArray[np.bool_]:
-    """Which vertices Douglas-Peucker keeps; an arc that closes is first split at its farthest vertex."""
+    """Which vertices each arc keeps by itself; one that closes is first split at its farthest vertex."""
     kept = np.zeros(len(coordinates), np.bool_)
     for arc in range(len(offsets) - 1):
         begin, end = offsets[arc], offsets[arc + 1] - 1
         kept[begin] = kept[end] = True
         if coordinates[begin, 0] == coordinates[end, 0] and coordinates[begin, 1] == coordinates[end, 1]:
-            middle, _ = _farthest(coordinates, begin, end, scale)
+            middle, _ = farthest(coordinates, begin, end, scale)
             kept[middle] = True
-            _keep_within(coordinates, begin, middle, scale, kept)
-            _keep_within(coordinates, middle, end, scale, kept)
+            keep_fewest(coordinates, begin, middle, scale, kept)
+            keep_fewest(coordinates, middle, end, scale, kept)
         else:
-            _keep_within(coordinates, begin, end, scale, kept)
+            keep_fewest(coordinates, begin, end, scale, kept)
     return kept
 
 
@@ -158,47 +159,10 @@ def _refine(
     """Split each segment at the farthest vertex of its chain. True where a new segment begins."""
     fresh = np.zeros(len(kept), np.bool_)
     for k in range(len(begin)):
-        middle, _ = _farthest(coordinates, begin[k], end[k], scale)
+        middle, _ = farthest(coordinates, begin[k], end[k], scale)
         kept[middle] = True
         # The halves of a chain may lie farther from the new segments than they did from the old one.
-        _keep_within(coordinates, begin[k], middle, scale, kept)
-        _keep_within(coordinates, middle, end[k], scale, kept)
+        keep_fewest(coordinates, begin[k], middle, scale, kept)
+        keep_fewest(coordinates, middle, end[k], scale, kept)
         fresh[begin[k] : end[k]] = kept[begin[k] : end[k]]
     return fresh
-
-
-@njit(nogil=True, cache=True)
-def _keep_within(
-    coordinates: NDArray[np.int32], begin: int, end: int, scale: NDArray[np.float64], kept: NDArray[np.bool_]
-) -> None:
-    """Keep vertices between ``begin`` and ``end`` until every chain is within 1 of its segment."""
-    pending = [(begin, end)]
-    while len(pending) > 0:
-        begin, end = pending.pop()
-        if end - begin < 2:
-            continue
-        middle, distance2 = _farthest(coordinates, begin, end, scale)
-        if distance2 > 1:
-            kept[middle] = True
-            pending.append((begin, middle))
-            pending.append((middle, end))
-
-
-@njit(nogil=True, cache=True)
-def _farthest(
-    coordinates: NDArray[np.int32], begin: int, end: int, scale: NDArray[np.float64]
-) -> tuple[int, float]:
-    """The first vertex between two others that is farthest from their segment; squared scaled distance."""
-    x0, y0 = coordinates[begin, 0], coordinates[begin, 1]
-    along_x, along_y = (coordinates[end, 0] - x0) * scale[0], (coordinates[end, 1] - y0) * scale[1]
-    length2 = along_x * along_x + along_y * along_y
-    farthest, distance2 = begin + 1, -1.0
-    for i in range(begin + 1, end):
-        dx, dy = (coordinates[i, 0] - x0) * scale[0], (coordinates[i, 1] - y0) * scale[1]
-        if length2 > 0:
-            share = min(max((dx * along_x + dy * along_y) / length2, 0.0), 1.0)
-            dx, dy = dx - share * along_x, dy - share * along_y
-        candidate = dx * dx + dy * dy
-        if candidate > distance2:
-            farthest, distance2 = i, candidate
-    return farthest, distance2

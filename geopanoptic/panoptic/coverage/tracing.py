@@ -57,7 +57,9 @@ def trace_block(labels: NDArray[np.int32], window: Window, scene_shape: tuple[in
     """
     height, width = scene_shape
     if labels.shape != (window.height + 2, window.width + 2) or labels.dtype != np.int32:
-        raise ValueError(f"labels {labels.dtype} {labels.shape} must be int32 and one pixel wider than {window}")
+        raise ValueError(
+            f"labels {labels.dtype} {labels.shape} must be int32 and one pixel wider than {window}"
+        )
     if min(window.row0, window.col0) < 0 or window.row1 > height or window.col1 > width:
         raise ValueError(f"{window} leaves the scene of {height} x {width} pixels")
     at_bottom, at_right = window.row1 == height, window.col1 == width

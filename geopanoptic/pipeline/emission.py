@@ -1,0 +1,189 @@
+"""Steps 7 and 8 for a planned run: labels to polygon layers and rasters, written into a commit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import geopandas
+import numpy as np
+import rioxarray
+import xarray
+from numpy.typing import NDArray
+
+from geopanoptic.grid import Grid, Window
+from geopanoptic.panoptic.coverage import BlockCorners, assemble, link, simplify, trace_block
+from geopanoptic.panoptic.repair import PanopticRegions
+from geopanoptic.pipeline.executor import map_blocks
+from geopanoptic.pipeline.inference import channels_of
+from geopanoptic.pipeline.parameters import Parameters
+from geopanoptic.pipeline.plan import Plan
+from geopanoptic.pipeline.record import Record, metadata, timestamp
+from geopanoptic.pipeline.store import RunStore
+from geopanoptic.products.cog import (
+    RasterProduct,
+    class_raster,
+    confidence_raster,
+    instance_raster,
+    verify_cog,
+    write_cog,
+)
+from geopanoptic.products.commit import Check, Commit
+from geopanoptic.products.geopackage import verify_geopackage, write_geopackage
+from geopanoptic.products.layers import landcover_layer, parcel_layer
+
+RASTERS = ("class", "parcel_id", "confidence")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapLayers:
+    """The two vector layers of a map."""
+
+    parcels: geopandas.GeoDataFrame
+    landcover: geopandas.GeoDataFrame
+
+
+def trace_layers(store: RunStore, planned: Plan, final: PanopticRegions, record: Record) -> MapLayers:
+    """Trace all regions as one coverage, straighten shared borders once, and attach attributes."""
+    grid, blocks = planned.grid, store.blocks()
+
+    def trace(block: Window) -> BlockCorners:
+        return trace_block(store.read("label", block.grown(1)), block, store.shape)
+
+    with record.stage("trace", total=grid.height * grid.width, unit="px") as stage:
+        traced = []
+        for block, corners in zip(blocks, map_blocks(trace, blocks, workers=planned.workers), strict=True):
+            traced.append(corners)
+            stage.advance(block.size_px)
+        arcs = link(traced)
+    with record.stage("simplify"):
+        if planned.simplify_m > 0:
+            along_row_m, along_col_m = grid.pixel_size_m()
+            arcs = simplify(arcs, (planned.simplify_m / along_row_m, planned.simplify_m / along_col_m))
+    with record.stage("polygons"):
+        labels, polygons = assemble(arcs, grid.transform)
+        class_id = _class_ids(planned, final)[labels]
+        is_thing = labels <= final.n_things
+        classes, crs = planned.bundle.classes, grid.crs
+        return MapLayers(
+            parcels=parcel_layer(
+                polygons[is_thing],
+                parcel_id=labels[is_thing],
+                class_id=class_id[is_thing],
+                score=final.score[labels[is_thing] - 1],
+                classes=classes,
+                crs=crs,
+            ),
+            landcover=landcover_layer(
+                polygons[~is_thing], class_id=class_id[~is_thing], classes=classes, crs=crs
+            ),
+        )
+
+
+def raster_windows(
+    store: RunStore, planned: Plan, final: PanopticRegions
+) -> dict[str, Callable[[Window], NDArray[np.generic]]]:
+    """Readers of the rasters' windows (h, w): class uint8, parcel_id int32, confidence uint8; 0 = nodata.
+
+    Confidence (255 = 1) is the thing probability on things, elsewhere the probability of the best stuff
+    class; at least 1 where there is data.
+    """
+    class_id = _class_ids(planned, final).astype(np.uint8)
+
+    def classes(window: Window) -> NDArray[np.generic]:
+        return class_id[store.read("label", window)]
+
+    def parcels(window: Window) -> NDArray[np.generic]:
+        label = store.read("label", window)
+        return np.where(label <= final.n_things, label, 0).astype(np.int32)
+
+    def confidence(window: Window) -> NDArray[np.generic]:
+        label = store.read("label", window)
+        thing = store.read("field", window).astype(np.uint16)
+        stuff = (255 - thing) * store.read("stuff_score", window) // 255
+        certainty = np.where(label <= final.n_things, thing, stuff)
+        return np.where(label > 0, np.maximum(certainty, 1), 0).astype(np.uint8)
+
+    return {"class": classes, "parcel_id": parcels, "confidence": confidence}
+
+
+def write_products(
+    commit: Commit,
+    vector: Path,
+    rasters: Mapping[str, Path],
+    *,
+    store: RunStore,
+    planned: Plan,
+    asked: Parameters,
+    final: PanopticRegions,
+    layers: MapLayers,
+) -> dict[Path, Check]:
+    """Stage the GeoPackage and the rasters; returns how each is to be verified before it is published."""
+    classes = planned.bundle.classes
+    write_geopackage(
+        commit.staged(vector),
+        parcels=layers.parcels,
+        landcover=layers.landcover,
+        classes=classes,
+        metadata=metadata(planned, asked),
+        timestamp=timestamp(planned.scene),
+    )
+    n_parcels, n_areas = len(layers.parcels), len(layers.landcover)
+    checks: dict[Path, Check] = {
+        vector: lambda staged: verify_geopackage(staged, parcels=n_parcels, landcover=n_areas)
+    }
+    products: dict[str, RasterProduct] = {
+        "class": class_raster(classes),
+        "parcel_id": instance_raster(),
+        "confidence": confidence_raster(),
+    }
+    readers = raster_windows(store, planned, final)
+
+    def write_one(name: str) -> None:
+        blocks = ((block, readers[name](block)) for block in store.blocks())
+        write_cog(commit.staged(rasters[name]), blocks, grid=planned.grid, product=products[name])
+
+    for _ in map_blocks(write_one, list(rasters), workers=planned.workers):
+        pass
+    checks |= {path: lambda staged: verify_cog(staged, grid=planned.grid) for path in rasters.values()}
+    return checks
+
+
+def rasters_in_memory(store: RunStore, planned: Plan, final: PanopticRegions) -> xarray.Dataset:
+    """The rasters as a dataset with CRS, read whole."""
+    grid = planned.grid
+    coordinates = {}
+    if grid.transform.b == 0 and grid.transform.d == 0:
+        coordinates = {
+            "x": grid.transform.c + grid.transform.a * (np.arange(grid.width) + 0.5),
+            "y": grid.transform.f + grid.transform.e * (np.arange(grid.height) + 0.5),
+        }
+    readers = raster_windows(store, planned, final)
+    layers = {name: (("y", "x"), read(grid.window)) for name, read in readers.items()}
+    return _placed(xarray.Dataset(layers, coords=coordinates), grid)
+
+
+def rasters_of_files(paths: Mapping[str, Path]) -> xarray.Dataset | None:
+    """The written rasters as a lazy dataset, or None where none were asked for."""
+    if not paths:
+        return None
+    opened = {
+        name: rioxarray.open_rasterio(path, chunks={"x": 2048, "y": 2048}).squeeze("band", drop=True)
+        for name, path in paths.items()
+    }
+    return xarray.Dataset(opened)
+
+
+def _placed(dataset: xarray.Dataset, grid: Grid) -> xarray.Dataset:
+    placed: xarray.Dataset = dataset.rio.write_crs(grid.crs_wkt).rio.write_transform(grid.transform)
+    return placed
+
+
+def _class_ids(planned: Plan, final: PanopticRegions) -> NDArray[np.int32]:
+    """Class id of every label, (n_regions + 1,); 0 for nodata."""
+    bundle, n = planned.bundle, final.n_things
+    ids = np.array([each.id for each in bundle.classes], np.int32)
+    things, stuff = ids[list(channels_of(bundle, "thing"))], ids[list(channels_of(bundle, "stuff"))]
+    of_label = [np.zeros(1, np.int32), things[final.class_index[:n]], stuff[final.class_index[n:]]]
+    return np.concatenate(of_label)

@@ -1,0 +1,37 @@
+"""What a user can ask of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameters:
+    """The options of a run that are not about where things are written; None means the default."""
+
+    model: str | Path | None = None
+    """Name of a bundled model, or a bundle folder."""
+    bands: str | Sequence[str] | None = None
+    """Names of the scene's bands in file order, ``-`` for one to ignore."""
+    dates: str | Sequence[str] | None = None
+    """The date to map, where the scene has several."""
+    assume_crs: str | None = None
+    """CRS of a scene that states none."""
+    aoi: Path | None = None
+    """Polygons; only pixels inside are mapped."""
+    min_area_m2: float | None = None
+    """Smallest region; default: the area of ten scene pixels."""
+    simplify_m: float | None = None
+    """How far a border may move when straightened; 0 keeps pixel edges; default: one output pixel."""
+    tile_px: int | None = None
+    """Tile core in scene pixels."""
+    block_px: int | None = None
+    """Block in scene pixels."""
+    batch: int | None = None
+    """Tiles per network call."""
+    memory: str | int | None = None
+    """Budget, as bytes or text such as ``4GB``."""
+    device: str = "auto"
+    threads: int | None = None

@@ -1,0 +1,120 @@
+"""What a run remembers of itself: seconds per stage, warnings, and the texts of its report."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from geopanoptic.panoptic.repair import PanopticRegions
+from geopanoptic.pipeline.parameters import Parameters
+from geopanoptic.pipeline.plan import Plan
+from geopanoptic.pipeline.progress import Progress, Stage
+from geopanoptic.products.report import peak_memory_bytes, versions
+from geopanoptic.scene import Normalisation, Scene
+
+# A GeoPackage without a clock: the same run gives the same bytes. Scenes with a date carry theirs.
+UNDATED = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)
+
+
+@dataclass(slots=True)
+class Record:
+    """Passes progress on, and remembers seconds, pixels and warnings for the report."""
+
+    progress: Progress
+    seconds: dict[str, float] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    network_px: int = 0
+    """Input pixels given to the network, halos included."""
+    network_s: float = 0.0
+    started: float = field(default_factory=time.perf_counter)
+
+    @contextmanager
+    def stage(self, name: str, *, total: float = 1, unit: str = "") -> Iterator[Stage]:
+        """Time a stage; one without a unit is too short to show."""
+        started = time.perf_counter()
+        if unit:
+            with self.progress.stage(name, total=total, unit=unit) as stage:
+                yield stage
+        else:
+            yield _Unseen()
+        self.seconds[name] = time.perf_counter() - started
+
+    def note(self, text: str) -> None:
+        self.progress.note(text)
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
+        self.progress.warn(text)
+
+    def summary(self, scene_px: int) -> dict[str, Any]:
+        """Seconds, rates and peak memory so far."""
+        total_s = time.perf_counter() - self.started
+        return {
+            "seconds": {name: round(value, 3) for name, value in self.seconds.items()},
+            "seconds_total": round(total_s, 3),
+            "scene_px": scene_px,
+            "px_per_s": round(scene_px / total_s),
+            "network_px": self.network_px,
+            "network_seconds": round(self.network_s, 3),
+            "network_px_per_s": round(self.network_px / self.network_s) if self.network_s else None,
+            "share_of_network_rate": round(self.network_s / total_s, 3),
+            "peak_memory_bytes": peak_memory_bytes(),
+            "warnings": self.warnings,
+        }
+
+
+def metadata(planned: Plan, asked: Parameters) -> dict[str, Any]:
+    """What can change the map, and nothing that cannot: the same map has the same bytes."""
+    return {
+        "software": f"geopanoptic {versions()['geopanoptic']}",
+        "model": planned.bundle.name,
+        "model_sha256": planned.bundle.sha256,
+        "scene": planned.scene.name,
+        "dates": [str(date) for date in planned.scene.dates if date is not None],
+        "bands": list(planned.bands),
+        "missing_bands": list(planned.missing_bands),
+        "min_area_output_px": planned.min_area_px,
+        "simplify_m": planned.simplify_m,
+        "area_of_interest": asked.aoi.name if asked.aoi is not None else None,
+        "assumed_crs": asked.assume_crs,
+        "warnings": [*planned.scene.warnings, *planned.warnings],
+    }
+
+
+def report(
+    planned: Plan, asked: Parameters, normalisation: Normalisation, final: PanopticRegions, record: Record
+) -> dict[str, Any]:
+    """Everything about a run, ready for JSON."""
+    return {
+        **metadata(planned, asked),
+        "files": [str(file) for file in planned.scene.files],
+        "notes": list(planned.scene.notes),
+        "plan": planned.to_dict(),
+        "device": asked.device,
+        "normalisation": {
+            band: [low, high]
+            for band, low, high in zip(planned.bands, normalisation.low, normalisation.high, strict=True)
+        },
+        "thresholds": planned.bundle.thresholds.model_dump(),
+        "parcels": final.n_things,
+        "landcover_areas": final.n_regions - final.n_things,
+        "versions": versions(),
+        **record.summary(planned.scene.grid.height * planned.scene.grid.width),
+    }
+
+
+def timestamp(scene: Scene) -> datetime.datetime:
+    """The scene's last date at midnight UTC, else ``UNDATED``: what an output says of when."""
+    dates = [date for date in scene.dates if date is not None]
+    if not dates:
+        return UNDATED
+    return datetime.datetime.combine(max(dates), datetime.time(), tzinfo=datetime.UTC)
+
+
+class _Unseen:
+    def advance(self, amount: float) -> None:
+        pass

@@ -1,0 +1,119 @@
+"""How a scene shows itself: text, HTML and a quick-look picture."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geopanoptic.errors import SceneError
+from geopanoptic.scene.preview import read_preview
+from geopanoptic.scene.scene import Scene
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_TRUE_COLOUR = ("red", "green", "blue")
+
+
+def facts(scene: Scene) -> dict[str, str]:
+    """The scene in a few lines, for people."""
+    grid = scene.grid
+    step = (abs(grid.transform.a), abs(grid.transform.e))
+    unit = grid.crs.axis_info[0].unit_name if grid.crs.axis_info else "unit"
+    declared = sorted({"none" if value is None else f"{value:g}" for value in scene.nodata})
+    dates = [str(when) for when in scene.dates if when]
+    result = {
+        "size": f"{grid.height} rows x {grid.width} columns",
+        "pixel": f"{step[0]:.6g} x {step[1]:.6g} {unit}"
+        + ("" if grid.transform.is_rectilinear else " (rotated)"),
+        "CRS": _crs_name(scene),
+        "bands": ", ".join(scene.bands),
+        "dates": ", ".join(dates) or "not stated",
+        "dtype": str(scene.dtype),
+        "nodata": ", ".join(declared),
+        "files": str(len(scene.files)),
+    }
+    if scene.warnings:
+        result["warnings"] = " ".join(scene.warnings)
+    return result
+
+
+def _crs_name(scene: Scene) -> str:
+    crs = scene.grid.crs
+    authority = crs.to_authority()
+    return f"{crs.name} ({':'.join(authority)})" if authority else crs.name
+
+
+def as_text(scene: Scene) -> str:
+    """A few aligned lines."""
+    rows = [f"  {key:<8} {value}" for key, value in facts(scene).items()]
+    return "\n".join([f"<Scene {scene.name!r}>", *rows])
+
+
+def as_html(scene: Scene) -> str:
+    """A small table; every text from the files is escaped."""
+    rows = "".join(
+        f"<tr><th style='text-align:left'>{html.escape(key)}</th>"
+        f"<td style='text-align:left'>{html.escape(value)}</td></tr>"
+        for key, value in facts(scene).items()
+    )
+    return f"<table><caption><b>Scene</b> {html.escape(scene.name)}</caption><tbody>{rows}</tbody></table>"
+
+
+def quicklook(
+    scene: Scene, bands: Sequence[str] | None = None, *, longest_px: int = 1024
+) -> NDArray[np.uint8]:
+    """RGB picture (H, W, 3): three bands, or one as grey; each stretched between its 2nd and 98th
+    percentile; invalid pixels white."""
+    names = _picture_bands(scene, bands)
+    values, valid = read_preview(scene, names, longest_px=longest_px)
+    picture = np.full((*valid.shape, 3), 255, np.uint8)
+    for channel in range(3):
+        plane = values[channel % len(names)]
+        low, high = np.percentile(plane[valid], (2, 98)) if valid.any() else (0.0, 1.0)
+        stretched = np.clip((plane - low) / max(high - low, 1e-6), 0, 1)
+        picture[..., channel][valid] = np.rint(stretched[valid] * 255).astype(np.uint8)
+    return picture
+
+
+def plot(
+    scene: Scene,
+    bands: Sequence[str] | None = None,
+    *,
+    ax: Axes | None = None,
+    longest_px: int = 1024,
+) -> Axes:
+    """Draws the quick look in map coordinates (pixel coordinates where the grid is rotated)."""
+    if ax is None:
+        import matplotlib.pyplot as plt
+
+        ax = plt.subplots(figsize=(7, 7))[1]
+    names = _picture_bands(scene, bands)
+    picture = quicklook(scene, names, longest_px=longest_px)
+    grid = scene.grid
+    if grid.transform.is_rectilinear:
+        left, top = grid.transform * (0, 0)
+        right, bottom = grid.transform * (grid.width, grid.height)
+        # imshow's extent follows the picture's rows, so a south-up scene is shown with north at the top.
+        ax.imshow(picture, extent=(left, right, bottom, top), interpolation="none")
+        ax.set_xlim(min(left, right), max(left, right))
+        ax.set_ylim(min(bottom, top), max(bottom, top))
+        ax.ticklabel_format(style="plain", useOffset=False)
+    else:
+        ax.imshow(picture, extent=(0, grid.width, grid.height, 0), interpolation="none")
+    ax.set_title(f"{scene.name}: {', '.join(names)}")
+    return ax
+
+
+def _picture_bands(scene: Scene, bands: Sequence[str] | None) -> tuple[str, ...]:
+    if bands is None:
+        return _TRUE_COLOUR if set(_TRUE_COLOUR) <= set(scene.bands) else scene.bands[:1]
+    if len(bands) not in (1, 3):
+        raise SceneError(
+            f"A picture takes one or three bands, not {len(bands)}.", remedy="Name red, green and blue."
+        )
+    return tuple(bands)

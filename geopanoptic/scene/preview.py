@@ -1,0 +1,66 @@
+"""A decimated view of a whole scene for pictures: nearest pixels, overviews welcome, never for results."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geopanoptic.scene.datasets import dataset_of, named_read_errors
+from geopanoptic.scene.reading import Layer, Pixels, convert
+from geopanoptic.scene.scene import Scene
+from geopanoptic.grid import Window
+
+
+def read_preview(scene: Scene, bands: Sequence[str], *, longest_px: int) -> Pixels:
+    """Values (C, H, W) and validity (H, W) of the whole scene, at most ``longest_px`` a side."""
+    step = max(1.0, max(scene.grid.shape) / longest_px)
+    rows, cols = ((np.arange(max(1, int(size / step))) + 0.5) * step for size in scene.grid.shape)
+    layers = scene.layers_of(bands)
+    values = np.zeros((len(layers), len(rows), len(cols)), np.float32)
+    valid = np.ones((len(rows), len(cols)), np.bool_)
+    for plane, layer in zip(values, layers, strict=True):
+        plane[...], layer_valid = _decimated(layer, rows, cols, step)
+        valid &= layer_valid
+    values[:, ~valid] = 0
+    return values, valid
+
+
+def _decimated(
+    layer: Layer, rows: NDArray[np.float64], cols: NDArray[np.float64], step: float
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """One layer at scene positions ``rows`` x ``cols`` (in pixels), ``step`` apart."""
+    relation, (height, width) = layer.alignment, layer.grid.shape
+    shape = (
+        _thinned(height, step * abs(relation.row_scale)),
+        _thinned(width, step * abs(relation.col_scale)),
+    )
+    with named_read_errors(layer.source, [layer.index], Window(0, 0, height, width)):
+        dataset = dataset_of(layer.source)
+        stored = dataset.read(layer.index, out_shape=shape)
+        valid = np.ones(shape, np.bool_)
+        if layer.alpha_index is not None:
+            valid &= dataset.read(layer.alpha_index, out_shape=shape) > 0
+        if layer.has_mask_band:
+            valid &= dataset.read_masks(layer.index, out_shape=shape) > 0
+    values = np.empty(shape, np.float32)
+    convert(layer, stored, values, valid)
+    row_index, row_inside = _nearest(
+        relation.row_scale * rows + relation.row_offset, height, shape[0]
+    )
+    col_index, col_inside = _nearest(relation.col_scale * cols + relation.col_offset, width, shape[1])
+    where = np.ix_(row_index, col_index)
+    return values[where], valid[where] & row_inside[:, None] & col_inside
+
+
+def _thinned(length: int, step: float) -> int:
+    return max(1, int(length / max(1.0, step)))
+
+
+def _nearest(
+    position: NDArray[np.float64], length: int, thinned: int
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    index = np.floor(position * (thinned / length)).astype(np.int64)
+    inside = (position > -1) & (position < length + 1)
+    return np.clip(index, 0, thinned - 1), inside

@@ -1,0 +1,70 @@
+"""A scene as a lazy, dask-backed xarray DataArray."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import xarray
+from numpy.typing import NDArray
+
+from geopanoptic.grid import Window
+from geopanoptic.scene.scene import Scene
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pixels:
+    """The scene as an array that is read where it is indexed; dask slices it by chunks."""
+
+    scene: Scene
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return len(self.scene.bands), *self.scene.grid.shape
+
+    @property
+    def dtype(self) -> np.dtype[np.float32]:
+        return np.dtype(np.float32)
+
+    @property
+    def ndim(self) -> int:
+        return 3
+
+    def __getitem__(self, index: tuple[slice, slice, slice]) -> NDArray[np.float32]:
+        band, row, col = (part.indices(size) for part, size in zip(index, self.shape, strict=True))
+        bands = self.scene.bands[slice(*band)]
+        values, valid = self.scene.read(Window(row[0], col[0], row[1], col[1]), bands)
+        if len(bands) < len(self.scene.bands):
+            # Validity is the scene's, over all bands, however the array is cut.
+            valid = self.scene.read(Window(row[0], col[0], row[1], col[1]))[1]
+        values[:, ~valid] = np.nan
+        return values
+
+
+def to_xarray(scene: Scene, *, chunk_px: int = 1024) -> xarray.DataArray:
+    """float32 DataArray (band, y, x), NaN where invalid, one dask chunk per ``chunk_px`` squared.
+
+    Coordinates x and y are pixel centres; a rotated grid has only its transform (``.rio.transform()``).
+    Raises SceneError for a scene of several dates.
+    """
+    import dask.array
+    import rioxarray  # noqa: F401  (registers .rio)
+
+    scene.layers_of()
+    pixels = _Pixels(scene=scene)
+    lazy = dask.array.from_array(
+        pixels,
+        chunks=(len(scene.bands), chunk_px, chunk_px),
+        name=f"scene-{scene.fingerprint()[:16]}-{chunk_px}",
+        meta=np.empty((0, 0, 0), np.float32),
+    )
+    transform = scene.grid.transform
+    coords: dict[str, object] = {"band": list(scene.bands)}
+    if transform.b == 0 == transform.d:
+        coords["x"] = transform.c + transform.a * (np.arange(scene.grid.width) + 0.5)
+        coords["y"] = transform.f + transform.e * (np.arange(scene.grid.height) + 0.5)
+    array = xarray.DataArray(lazy, dims=("band", "y", "x"), coords=coords, name=scene.name)
+    if scene.dates[0] is not None:
+        array = array.assign_coords(time=np.datetime64(scene.dates[0], "ns"))
+    array = array.rio.write_crs(scene.grid.crs_wkt).rio.write_nodata(np.nan)
+    return array.rio.write_transform(transform)

@@ -1,0 +1,74 @@
+"""The area of interest: which pixels it wants, and what it refuses."""
+
+from __future__ import annotations
+
+import geopandas
+import numpy as np
+import pyproj
+import pytest
+import shapely
+from affine import Affine
+from rasterio.features import rasterize
+
+from geopanoptic.errors import UsageError
+from geopanoptic.grid import Grid, Window
+from geopanoptic.pipeline.aoi import read_aoi
+
+GRID = Grid(
+    crs_wkt=pyproj.CRS.from_epsg(32632).to_wkt(),
+    transform=Affine(5, 0, 500_000, 0, -5, 5_800_000),
+    height=1500,
+    width=1300,
+)
+ROUND = shapely.Point(503_000, 5_796_000).buffer(2_000)
+
+
+@pytest.fixture
+def file(tmp_path):
+    def write(geometry, crs="EPSG:32632", name="aoi.gpkg"):
+        path = tmp_path / name
+        geopandas.GeoDataFrame(geometry=[geometry], crs=crs).to_file(path)
+        return path
+
+    return write
+
+
+def test_wanted_pixels_are_those_whose_centre_lies_inside(file):
+    aoi = read_aoi(file(ROUND), GRID)
+    expected = rasterize([ROUND], out_shape=GRID.shape, transform=GRID.transform) > 0
+    np.testing.assert_array_equal(aoi(GRID.window), expected)
+
+
+def test_windows_agree_with_the_whole(file):
+    aoi = read_aoi(file(ROUND), GRID)
+    whole = aoi(GRID.window)
+    for window in (Window(0, 0, 97, 97), Window(900, 700, 1100, 1290), Window(1023, 1000, 1025, 1030)):
+        np.testing.assert_array_equal(aoi(window), whole[window.slices()])
+
+
+def test_other_crs_is_reprojected(file):
+    degrees = geopandas.GeoSeries([ROUND], crs=32632).to_crs(4326).iloc[0]
+    here, there = read_aoi(file(ROUND), GRID), read_aoi(file(degrees, "EPSG:4326", "deg.gpkg"), GRID)
+    assert np.mean(here(GRID.window) != there(GRID.window)) < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("geometry", "crs", "words"),
+    [
+        (shapely.Point(503_000, 5_796_000), "EPSG:32632", "no polygons"),
+        (ROUND, None, "no CRS"),
+        (shapely.Point(0, 0).buffer(10), "EPSG:32632", "does not touch"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:'crs' was not provided")
+def test_useless_areas_are_refused(file, geometry, crs, words):
+    with pytest.raises(UsageError, match=words):
+        read_aoi(file(geometry, crs), GRID)
+
+
+def test_unreadable_files_are_refused(tmp_path):
+    (tmp_path / "aoi.gpkg").write_text("no database")
+    with pytest.raises(UsageError, match="cannot be read"):
+        read_aoi(tmp_path / "aoi.gpkg", GRID)
+    with pytest.raises(UsageError, match="cannot be read"):
+        read_aoi(tmp_path / "absent.gpkg", GRID)
