@@ -87,7 +87,6 @@ def main(args: list[str] | None = None) -> NoReturn:
     signal.signal(signal.SIGTERM, _terminate)
     try:
         code = cli.main(args=arguments, prog_name="geopanoptic", standalone_mode=False)
-        sys.stdout.flush()
         sys.exit(code if isinstance(code, int) else 0)
     except click.exceptions.Exit as leave:
         sys.exit(leave.exit_code)
@@ -101,10 +100,6 @@ def main(args: list[str] | None = None) -> NoReturn:
         _fail(interrupted.message, "", interrupted.exit_code, as_json=as_json)
     except GeopanopticError as refusal:
         _fail(refusal.message, refusal.remedy, refusal.exit_code, as_json=as_json)
-    except BrokenPipeError:
-        # The reader of our output left; Python would complain again when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
     except Exception as failure:
         if os.environ.get("GEOPANOPTIC_DEBUG"):
             raise

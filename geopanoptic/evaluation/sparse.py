@@ -80,9 +80,7 @@ def read_drawn_fields(paths: Sequence[Path]) -> geopandas.GeoDataFrame:
     return together.iloc[np.sort(first)].reset_index(drop=True)
 
 
-def _brought_to(
-    frame: geopandas.GeoDataFrame, reference: geopandas.GeoDataFrame
-) -> geopandas.GeoDataFrame:
+def _brought_to(frame: geopandas.GeoDataFrame, reference: geopandas.GeoDataFrame) -> geopandas.GeoDataFrame:
     if (frame.crs is None) != (reference.crs is None):
         raise UsageError(
             "Only one of two sets of outlines has a coordinate reference system.",

@@ -164,6 +164,7 @@ def save_bundle(
     }
     path = folder / WEIGHTS_FILE
     save_file(stored, path)
+    path.chmod(0o644)  # safetensors writes files that only their owner may read
     described = Manifest(weights=Weights(sha256=sha256_of(path), size_bytes=path.stat().st_size), **manifest)
     (folder / _MANIFEST_FILE).write_text(described.model_dump_json(indent=2) + "\n", encoding="utf-8")
     (folder / _CARD_FILE).write_text(card, encoding="utf-8")

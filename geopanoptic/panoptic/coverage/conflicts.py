@@ -131,7 +131,7 @@ def _compare(
 
 
 @njit(nogil=True, cache=True, inline="always")
-def _side(ax: int, ay: int, bx: int, by: int, cx: int, cy: int) -> int:
+def _side(ax: np.int64, ay: np.int64, bx: np.int64, by: np.int64, cx: np.int64, cy: np.int64) -> np.int64:
     """Cross product of b - a and c - a: on which side of the line a-b vertex c lies."""
     return (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
 
@@ -156,7 +156,8 @@ def _meet(coordinates: NDArray[np.int32], a: int, b: int, c: int, d: int) -> boo
         ax, ay, bx, by = bx, by, ax, ay
     if ax == cx and ay == cy:
         # Overlap only if both leave the common vertex in one direction.
-        return _side(ax, ay, bx, by, dx, dy) == 0 and (bx - ax) * (dx - ax) + (by - ay) * (dy - ay) > 0
+        towards = (bx - ax) * (dx - ax) + (by - ay) * (dy - ay)
+        return bool(_side(ax, ay, bx, by, dx, dy) == 0 and towards > 0)
     c_side, d_side = _side(ax, ay, bx, by, cx, cy), _side(ax, ay, bx, by, dx, dy)
     if (c_side > 0 and d_side > 0) or (c_side < 0 and d_side < 0):
         return False

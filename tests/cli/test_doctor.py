@@ -1,0 +1,44 @@
+"""``geopanoptic doctor``."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from geopanoptic.cli.main import main
+from geopanoptic.errors import ModelError
+
+
+def leave(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as left:
+        main(["doctor", *arguments])
+    return left.value.code
+
+
+@pytest.fixture
+def default_model(monkeypatch, tiny_bundle):
+    monkeypatch.setattr("geopanoptic.models.bundle.load_bundle", lambda name=None: tiny_bundle)
+
+
+@pytest.mark.usefixtures("default_model")
+def test_a_sound_installation(capsys):
+    assert leave() == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert all(line.startswith("ok ") for line in lines)
+    assert leave("--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["good"]
+    subjects = {finding["subject"] for finding in report["findings"]}
+    assert {"packages", "GDAL", "PROJ", "network", "models", "machine", "temporary"} <= subjects
+
+
+def test_a_damaged_model_is_found(monkeypatch, capsys):
+    def load_bundle(name):
+        raise ModelError("The weights do not match their checksum.", remedy="Install again.")
+
+    monkeypatch.setattr("geopanoptic.models.bundle.load_bundle", load_bundle)
+    assert leave("--json") == 7
+    bad = [each for each in json.loads(capsys.readouterr().out)["findings"] if not each["good"]]
+    assert [each["subject"] for each in bad] == ["models"]
+    assert "Install again." in bad[0]["text"]

@@ -1,0 +1,185 @@
+"""The command line as a whole: help, suggestions, and what every kind of failure leaves behind."""
+
+from __future__ import annotations
+
+import errno
+import json
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import click
+import pytest
+
+from geopanoptic import errors
+from geopanoptic.cli import run as run_command
+from geopanoptic.cli.main import COMMANDS, cli, main
+from geopanoptic.cli.run import EPILOG
+
+REFUSALS = [
+    errors.UsageError,
+    errors.SceneError,
+    errors.ModelError,
+    errors.OutputError,
+    errors.ResourceError,
+    errors.LockedError,
+    errors.TerminatedRunError,
+]
+RUN = ["run", "scene.tif", "--out", "parcels.gpkg"]
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def leave(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as left:
+        main(list(arguments))
+    assert isinstance(left.value.code, int)
+    return left.value.code
+
+
+@pytest.fixture
+def failing_run(monkeypatch):
+    """Makes ``geopanoptic run`` raise what is given."""
+
+    def fail_with(failure: BaseException) -> None:
+        def run(*arguments, **parameters):
+            raise failure
+
+        monkeypatch.setattr("geopanoptic.pipeline.run.run", run)
+
+    return fail_with
+
+
+@pytest.mark.parametrize(
+    "command", [[], *([name] for name in COMMANDS), ["models", "list"], ["models", "show"]]
+)
+def test_every_command_has_help(command, capsys):
+    assert leave(*command, "--help") == 0
+    assert capsys.readouterr().out.startswith(" ".join(["Usage: geopanoptic", *command]))
+
+
+def test_help_lists_every_option_of_run_under_a_heading(capsys):
+    leave("run", "--help")
+    other = capsys.readouterr().out.split("Other options:")[1].split("Examples:")[0]
+    assert re.findall(r"--[a-z-]+", other) == ["--help"]
+
+
+def test_version(capsys):
+    assert leave("--version") == 0
+    assert capsys.readouterr().out == "geopanoptic, version 0.1.0\n"
+
+
+@pytest.mark.parametrize(
+    ("mistake", "suggestion"),
+    [(["rnu"], "run"), (["modls"], "models"), (["run", "a.tif", "--simplfy", "3"], "--simplify")],
+)
+def test_a_typing_mistake_gets_a_suggestion(mistake, suggestion, capsys):
+    assert leave(*mistake) == 2
+    assert f"Did you mean '{suggestion}'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("refusal", REFUSALS)
+def test_a_refusal_shows_message_and_remedy_and_has_its_exit_code(refusal, failing_run, capsys):
+    failing_run(refusal("What is wrong.", remedy="What to do."))
+    assert leave(*RUN) == refusal.exit_code
+    assert capsys.readouterr().err == "error: What is wrong.\n  What to do.\n"
+    assert refusal.exit_code in errors.EXIT_CODES
+
+
+def test_a_refusal_as_json(failing_run, capsys):
+    failing_run(errors.SceneError("What is wrong.", remedy="What to do."))
+    assert leave(*RUN, "--json") == 3
+    shown = capsys.readouterr()
+    assert json.loads(shown.err) == {"error": "What is wrong.", "remedy": "What to do.", "exit_code": 3}
+    assert shown.out == ""
+
+
+def test_a_wrong_option_as_json(capsys):
+    assert leave("run", "--json", "--nothing") == 2
+    assert json.loads(capsys.readouterr().err)["exit_code"] == 2
+
+
+def test_a_bug_says_so_and_keeps_the_traceback_in_a_file(failing_run, capsys):
+    failing_run(ZeroDivisionError("division by zero"))
+    assert leave(*RUN) == 1
+    shown = capsys.readouterr().err
+    assert "Traceback" not in shown
+    assert "This is a bug" in shown
+    log = Path(re.search(r"report it with (\S+\.log)\.", shown)[1])
+    assert "ZeroDivisionError: division by zero" in log.read_text()
+    log.unlink()
+
+
+def test_debugging_shows_the_traceback(failing_run, monkeypatch):
+    monkeypatch.setenv("GEOPANOPTIC_DEBUG", "1")
+    failing_run(ZeroDivisionError())
+    with pytest.raises(ZeroDivisionError):
+        main(RUN)
+
+
+@pytest.mark.parametrize(
+    ("failure", "code"),
+    [
+        (MemoryError(), 7),
+        (OSError(errno.ENOSPC, "No space left on device", "x.gpkg"), 5),
+        (KeyboardInterrupt(), 130),
+    ],
+)
+def test_what_the_machine_does_is_no_bug(failure, code, failing_run, capsys):
+    failing_run(failure)
+    assert leave(*RUN) == code
+    assert "bug" not in capsys.readouterr().err
+
+
+def test_a_terminated_run_leaves_with_143():
+    script = """
+        import sys, time, types
+        stub = types.ModuleType("geopanoptic.pipeline.run")
+        stub.run = stub.plan = lambda *a, **k: (print("started", flush=True), time.sleep(60))
+        sys.modules[stub.__name__] = stub
+        from geopanoptic.cli.main import main
+        main(["run", "scene.tif", "--out", "parcels.gpkg", "--quiet"])
+    """
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout.readline() == "started\n"
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert said == "error: Terminated; nothing was changed at the output.\n"
+
+
+def test_a_reader_that_leaves_is_no_error():
+    with subprocess.Popen(
+        [sys.executable, "-m", "geopanoptic", "run", "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+
+
+def _documented_commands() -> list[str]:
+    readme = (REPOSITORY / "README.md").read_text()
+    blocks = re.findall(r"```(?:sh|bash|console)\n(.*?)```", readme, re.DOTALL)
+    texts = [*blocks, EPILOG, cli.help or ""]
+    lines = [line.strip() for text in texts for line in text.splitlines()]
+    return [line.split("#")[0].strip() for line in lines if line.startswith("geopanoptic ")]
+
+
+@pytest.mark.parametrize("line", _documented_commands())
+def test_documented_commands_parse(line):
+    command: click.Command = cli
+    arguments = line.split()[1:]
+    while isinstance(command, click.Group):
+        command = command.get_command(click.Context(command), arguments.pop(0))
+    command.make_context("geopanoptic", arguments)
+
+
+def test_the_help_of_run_names_every_exit_code():
+    for code, meaning in errors.EXIT_CODES.items():
+        assert f"{code}  {meaning}" in run_command.run.epilog

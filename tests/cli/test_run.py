@@ -1,0 +1,126 @@
+"""``geopanoptic run``: what it hands to the pipeline, and what it prints."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import rasterio
+
+from geopanoptic.cli.main import main
+
+
+@pytest.fixture
+def asked(monkeypatch) -> dict:
+    """What ``geopanoptic.run`` was called with."""
+    calls: dict = {}
+
+    def run(source, out, **keywords):
+        calls.update(keywords, source=source, out=out)
+        return SimpleNamespace(parcels=range(1234), landcover=range(5), report={"seconds_total": 6.7})
+
+    monkeypatch.setattr("geopanoptic.pipeline.run.run", run)
+    return calls
+
+
+@pytest.fixture(scope="module")
+def scene_file(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("scene") / "scene.tif"
+    values = np.random.default_rng(3).integers(1, 3000, (4, 70, 90)).astype(np.uint16)
+    profile = {"driver": "GTiff", "dtype": "uint16", "count": 4, "height": 70, "width": 90}
+    with rasterio.open(
+        path, "w", **profile, crs="EPSG:32633", transform=rasterio.Affine(10, 0, 5e5, 0, -10, 5e6), nodata=0
+    ) as file:
+        file.write(values)
+        file.descriptions = ("blue", "green", "red", "nir")
+    return path
+
+
+def leave(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as left:
+        main(["run", *arguments])
+    return left.value.code
+
+
+def test_options_reach_the_pipeline_with_their_units(asked):
+    options = "--out a.gpkg --bands red,green,blue,-,- --min-area 500 --simplify 2.5 --tile 512 --memory 4GB"
+    assert leave("a.tif", *options.split(), "--rasters", "r", "--overwrite", "--threads", "2") == 0
+    assert asked["source"] == "a.tif"
+    assert asked["out"] == Path("a.gpkg")
+    assert asked["bands"] == "red,green,blue,-,-"
+    assert (asked["min_area_m2"], asked["simplify_m"]) == (500, 2.5)
+    assert (asked["tile_px"], asked["block_px"], asked["memory"]) == (512, None, "4GB")
+    assert (asked["rasters"], asked["overwrite"], asked["threads"]) == (Path("r"), True, 2)
+
+
+def test_several_files_are_one_scene(asked):
+    leave("b2.tif", "b3.tif", "--out", "a.gpkg")
+    assert asked["source"] == ["b2.tif", "b3.tif"]
+
+
+def test_a_name_that_starts_with_a_dash(asked):
+    leave("--out", "a.gpkg", "--", "-scene.tif")
+    assert asked["source"] == "-scene.tif"
+
+
+def test_summary_report_and_silence(asked, capsys):
+    leave("a.tif", "--out", "a.gpkg")
+    assert capsys.readouterr().out == "1,234 parcels and 5 land-cover areas in a.gpkg (7 s)\n"
+    leave("a.tif", "--out", "a.gpkg", "--json")
+    assert json.loads(capsys.readouterr().out) == {"seconds_total": 6.7}
+    leave("a.tif", "--out", "a.gpkg", "--quiet")
+    assert capsys.readouterr() == ("", "")
+
+
+def test_without_an_output_it_asks_for_one(asked, capsys):
+    assert leave("a.tif") == 2
+    assert "--out parcels.gpkg" in capsys.readouterr().err
+    assert not asked
+
+
+def test_a_dry_run_prints_the_plan_and_writes_nothing(scene_file, tiny_bundle, tmp_path, capsys):
+    out = tmp_path / "a.gpkg"
+    assert leave(str(scene_file), "--out", str(out), "--model", str(tiny_bundle.path), "--dry-run") == 0
+    assert "90 x 70 px" in capsys.readouterr().out
+    assert leave(str(scene_file), "--model", str(tiny_bundle.path), "--dry-run", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["model"] == "tiny"
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_run_writes_its_products_and_refuses_to_replace_them(scene_file, tiny_bundle, tmp_path, capsys):
+    out = tmp_path / "parcels.gpkg"
+    arguments = [str(scene_file), "--out", str(out), "--model", str(tiny_bundle.path), "--device", "cpu"]
+    assert leave(*arguments) == 0
+    assert f"land-cover areas in {out}" in capsys.readouterr().out
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["parcels.gpkg", "parcels.run.json"]
+    before = out.read_bytes()
+    assert leave(*arguments) == 5
+    assert "--overwrite" in capsys.readouterr().err
+    assert leave(*arguments, "--overwrite", "--tile", "32", "--block", "24", "--quiet") == 0
+    assert out.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        (["--out", "parcels.shp"], 2),
+        (["--tile", "0"], 2),
+        (["--memory", "much"], 2),
+        (["--min-area", "-3"], 2),
+        (["--bands", "red,green"], 3),
+        (["--model", "nothing-like-it"], 4),
+        (["--device", "abacus"], 7),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(
+    options, code, scene_file, tiny_bundle, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    assert leave(str(scene_file), "--out", "a.gpkg", "--model", str(tiny_bundle.path), *options) == code
+    shown = capsys.readouterr().err
+    assert shown.startswith("error: ")
+    assert "bug" not in shown
+    assert not any(tmp_path.iterdir())

