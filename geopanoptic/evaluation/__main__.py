@@ -49,7 +49,7 @@ def quality(
     return {name: totals[name][PARCEL] for name in PROTOCOLS}
 
 
-FELZENSZWALB_GRID = {"scale": (5, 10, 20, 40, 80, 160), "sigma": (0.5, 1.0), "min_size": (40, 100, 250)}
+FELZENSZWALB_GRID = {"scale": (20, 40, 80, 160, 320, 640), "sigma": (0.5,), "min_size": (100, 250, 500, 1000)}
 BUNDLE_GRID = {
     "centre": (0.15, 0.25, 0.35, 0.45),
     "centre_radius_px": (3, 5),

@@ -184,11 +184,12 @@ def _folder_of(name_or_path: str | Path) -> Path:
         return path
     if path.name == _MANIFEST_FILE and path.is_file():
         return path.parent
-    close = get_close_matches(str(name_or_path), list_bundles(), n=1)
-    known = ", ".join(list_bundles()) or "none"
+    bundled = list_bundles()
+    close = get_close_matches(str(name_or_path), bundled, n=1)
+    guess = f"Did you mean {close[0]!r}?" if close else f"Bundled models: {', '.join(bundled) or 'none'}."
     raise ModelError(
         f"No model called {str(name_or_path)!r}, and no such folder.",
-        remedy=f"Did you mean {close[0]!r}?" if close else f"Bundled models: {known}; or give a bundle's folder.",
+        remedy=f"{guess} A path must lead to a bundle's folder.",
     )
 
 

@@ -18,8 +18,9 @@ _CLAMPING = (nn.ReLU, nn.ReLU6, nn.Hardtanh)
 def measure_reach_px(network: nn.Module, *, n_channels: int, stride_px: int, output_scale: int) -> int:
     """Largest distance, in input pixels along an axis, from an input pixel to an output it can change.
 
-    Every phase of the probe within the stride is tried along the diagonal; the field of view is
-    separable, so that covers all.
+    A line of poisoned pixels stands in for one pixel, at every phase within the stride; kernels, strides
+    and paddings are the same along both axes, so the line runs along one only. Raises ``ValueError``
+    where the network looks farther than 480 px or so.
     """
     probe = _without_clamping(copy.deepcopy(network).eval())
     size_px = 1024

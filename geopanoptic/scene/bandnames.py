@@ -1,14 +1,20 @@
-"""Canonical band names, and what sensors and people call them."""
+"""Band names: one canonical vocabulary, and every spelling that means one of its words without a guess.
+
+Common names (``red``, ``Near Infrared``, ``red_edge_1``) hold for any sensor. Codes (``B04``, ``SR_B4``)
+hold for one sensor only: ``B4`` is red on Sentinel-2 and Landsat 8-9, near infrared on Landsat 4-7. A code
+is therefore resolved only once the sensor is known. Landsat's near infrared is called ``nir`` here, as in
+four-band imagery; ``nir08`` is Sentinel-2's narrow B8A.
+
+Sources: Sentinel-2 MSI band table (ESA), Landsat Collection 2 band designations (USGS), STAC common names.
+"""
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
-from typing import Literal
-
-Sensor = Literal["sentinel2", "oli", "tm"]
-"""Sentinel-2 MSI; Landsat 8-9 OLI; Landsat 4-7 TM and ETM+: band numbers mean different things on each."""
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import Enum
 
 REFLECTANCE_BANDS = (
     "blue", "green", "red", "rededge1", "rededge2", "rededge3", "nir", "nir08", "swir16", "swir22",
@@ -16,94 +22,143 @@ REFLECTANCE_BANDS = (
 """Bands that a model may take; the finest of them sets the grid of a scene."""
 
 OTHER_BANDS = ("coastal", "nir09", "cirrus", "pan", "thermal")
-"""Bands that are recognised and left out."""
+"""Bands that are recognised and left out: aerosol, water vapour, cirrus, panchromatic, heat."""
 
 CANONICAL_BANDS = (*REFLECTANCE_BANDS, *OTHER_BANDS)
 
+
+class Sensor(Enum):
+    """A family of sensors that share their band numbers."""
+
+    SENTINEL2 = "Sentinel-2"
+    LANDSAT_4_7 = "Landsat 4-7"
+    LANDSAT_8_9 = "Landsat 8-9"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BandCode:
+    """A sensor's band number without leading zeros (``"4"``, ``"8A"``); what it means depends on the sensor.
+
+    ``landsat_product``: written as ``SR_B4`` or ``ST_B10``, which only Landsat products are.
+    """
+
+    number: str
+    zero_padded: bool = False
+    landsat_product: bool = False
+
+
+_SYNONYMS = {
+    "blue": "",
+    "green": "",
+    "red": "",
+    "rededge1": "re1 vre1 vegetationrededge1 rededge705",
+    "rededge2": "re2 vre2 vegetationrededge2 rededge740",
+    "rededge3": "re3 vre3 vegetationrededge3 rededge783",
+    "nir": "nearinfrared nearir infrared nir1 nirbroad broadnir nirwide",
+    "nir08": "nirnarrow narrownir nearinfrarednarrow nir8a rededge4 re4 vre4",
+    "swir16": "swir1 shortwaveinfrared1",
+    "swir22": "swir2 shortwaveinfrared2",
+    "coastal": "coastalaerosol aerosol ultrablue",
+    "nir09": "watervapour watervapor",
+    "cirrus": "",
+    "pan": "panchromatic",
+    "thermal": "lwir lwir11 lwir12 tir tirs1 tirs2",
+}
+_COMMON = {word: name for name, words in _SYNONYMS.items() for word in (name, *words.split())}
+_LETTERS = {"r": "red", "g": "green", "b": "blue", "n": "nir"}
+
 _NAME_OF_NUMBER: dict[Sensor, dict[str, str]] = {
-    "sentinel2": {
+    Sensor.SENTINEL2: {
         "1": "coastal", "2": "blue", "3": "green", "4": "red", "5": "rededge1", "6": "rededge2",
-        "7": "rededge3", "8": "nir", "8A": "nir08", "9": "nir09", "10": "cirrus", "11": "swir16", "12": "swir22",
+        "7": "rededge3", "8": "nir", "8A": "nir08", "9": "nir09", "10": "cirrus", "11": "swir16",
+        "12": "swir22",
     },
-    "oli": {
+    Sensor.LANDSAT_4_7: {
+        "1": "blue", "2": "green", "3": "red", "4": "nir", "5": "swir16", "6": "thermal", "7": "swir22",
+        "8": "pan",
+    },
+    Sensor.LANDSAT_8_9: {
         "1": "coastal", "2": "blue", "3": "green", "4": "red", "5": "nir", "6": "swir16", "7": "swir22",
         "8": "pan", "9": "cirrus", "10": "thermal", "11": "thermal",
     },
-    "tm": {
-        "1": "blue", "2": "green", "3": "red", "4": "nir", "5": "swir16", "6": "thermal", "7": "swir22", "8": "pan",
-    },
 }  # fmt: skip
 
-_ALIASES = {
-    "nir1": "nir", "nearinfrared": "nir", "nearir": "nir", "nirbroad": "nir", "infrared": "nir",
-    "nirnarrow": "nir08", "narrownir": "nir08", "nir2": "nir08", "nir8a": "nir08",
-    "rededge": "rededge1", "re1": "rededge1", "re2": "rededge2", "re3": "rededge3",
-    "vre1": "rededge1", "vre2": "rededge2", "vre3": "rededge3",
-    "vegetationrededge1": "rededge1", "vegetationrededge2": "rededge2", "vegetationrededge3": "rededge3",
-    "rededge4": "nir08", "swir1": "swir16", "swir2": "swir22", "swir": "swir16",
-    "shortwaveinfrared1": "swir16", "shortwaveinfrared2": "swir22",
-    "coastalaerosol": "coastal", "aerosol": "coastal", "watervapour": "nir09", "watervapor": "nir09",
-    "panchromatic": "pan", "lwir": "thermal", "lwir11": "thermal", "lwir12": "thermal", "tir": "thermal",
-}  # fmt: skip
-
-_LETTERS = {"b": "blue", "g": "green", "r": "red", "n": "nir"}
-
-_SENSOR_MARKS: tuple[tuple[Sensor, re.Pattern[str]], ...] = (
-    ("oli", re.compile(r"(?<![a-z0-9])(?:l[89]|lc0?[89]|lo0?8|landsat[-_ ]?[89]|oli(?:_tirs)?|hls\.l30|l30)(?![a-z0-9])")),
-    ("tm", re.compile(r"(?<![a-z0-9])(?:l[4-7]|l[te]0?[4-7]|landsat[-_ ]?[4-7]|etm\+?|tm)(?![a-z0-9])")),
-    (
-        "sentinel2",
-        re.compile(r"(?<![a-z0-9])(?:s2[abcd]?|msil?[12]?[ac]?|sentinel[-_ ]?2[abcd]?|t\d{2}[a-z]{3}|s30)(?![a-z0-9])"),
-    ),
+_SENSOR_WORDS = (
+    (Sensor.SENTINEL2, r"s2[abcd]?|sentinel2[abcd]?|msil[12][ac]|t\d{2}[c-hj-np-x][a-hj-np-z]{2}|s30"),
+    (Sensor.LANDSAT_4_7, r"l[457]|l[te]0?[457]|landsat0?[457]"),
+    (Sensor.LANDSAT_8_9, r"l[89]|l[co]0?[89]|landsat0?[89]|l30"),
 )
+_CODE = re.compile(r"(?P<product>sr|st|toa)?(?P<b>b|band)(?P<number>0?[1-9]|1[0-2])(?P<a>a)?", re.IGNORECASE)
+
+
+def words_of(text: str) -> Iterator[str]:
+    """The words of a text and runs of up to four of them, separators dropped; longest, then last first.
+
+    >>> list(words_of("red_edge 1"))
+    ['rededge1', 'edge1', 'rededge', '1', 'edge', 'red']
+    """
+    parts = [part for part in re.split(r"[\W_]+", text) if part]
+    for length in (4, 3, 2, 1):
+        for start in range(len(parts) - length, -1, -1):
+            yield "".join(parts[start : start + length])
+
+
+def common_name(word: str) -> str | None:
+    """The canonical name that a word without separators means on every sensor, or None."""
+    return _COMMON.get(word.lower())
+
+
+def letter_name(word: str) -> str | None:
+    """R, G, B and N, which mean a band only where bands are being listed."""
+    return _LETTERS.get(word.strip().lower())
+
+
+def band_code(word: str) -> BandCode | None:
+    """A sensor's band number, or None.
+
+    ``b4`` and ``Band 4`` are what many programs call the fourth band of any file, so a number counts only
+    with a capital B, a leading zero, the letter A or a Landsat product prefix.
+
+    >>> band_code("B04"), band_code("b4"), band_code("SRB4")
+    (BandCode(number='4', zero_padded=True, landsat_product=False), None, BandCode(number='4', zero_padded=False, landsat_product=True))
+    """
+    match = _CODE.fullmatch(word)
+    if match is None:
+        return None
+    number, narrow = match["number"].lstrip("0"), match["a"] is not None
+    padded = match["number"].startswith("0")
+    if narrow and number != "8":
+        return None
+    if not (match["b"] == "B" or padded or narrow or match["product"]):
+        return None
+    return BandCode(
+        number=number + ("A" if narrow else ""),
+        zero_padded=padded,
+        landsat_product=(match["product"] or "").lower() in ("sr", "st"),
+    )
+
+
+def name_of_code(code: BandCode, sensor: Sensor) -> str | None:
+    """The canonical name of a band number on one sensor, or None where it has no such band."""
+    return _NAME_OF_NUMBER[sensor].get(code.number)
 
 
 def sensor_of(text: str) -> Sensor | None:
-    """The sensor that a file name, folder or tag speaks of, or None."""
-    lower = text.lower()
-    return next((sensor for sensor, mark in _SENSOR_MARKS if mark.search(lower)), None)
-
-
-def sensor_of_codes(codes: Iterable[str]) -> Sensor | None:
-    """Sentinel-2 where the codes alone say so: ``B8A``, or all with a leading zero or two digits."""
-    found = set(codes)
-    if "B8A" in found or (found and all(re.fullmatch(r"B(0\d|1[0-2])", code) for code in found)):
-        return "sentinel2"
+    """The sensor that a file name, folder name or tag states, or None."""
+    words = [word.lower() for word in words_of(text)]
+    for sensor, pattern in _SENSOR_WORDS:
+        if any(re.fullmatch(pattern, word) for word in words):
+            return sensor
     return None
 
 
-def common_name(text: str) -> str | None:
-    """The canonical name for a spelt-out band name in any case and spacing, or None.
-
-    >>> common_name("Red Edge 2"), common_name("NIR"), common_name("B4")
-    ('rededge2', 'nir', None)
-    """
-    plain = re.sub(r"[^a-z0-9]", "", text.lower())
-    return plain if plain in CANONICAL_BANDS else _ALIASES.get(plain)
+def sensor_of_codes(codes: Iterable[BandCode]) -> Sensor | None:
+    """The only sensor that numbers its bands so: B8A, B12 and leading zeros are Sentinel-2's."""
+    own = (code for code in codes if not code.landsat_product)
+    return Sensor.SENTINEL2 if any(c.zero_padded or c.number in ("8A", "12") for c in own) else None
 
 
-def letter_name(text: str) -> str | None:
-    """The band that a single letter (r, g, b, n) stands for where bands are being listed."""
-    return _LETTERS.get(text.strip().lower())
-
-
-def band_code(text: str) -> str | None:
-    """A band number as ``B4``, ``B04`` or ``B8A``, or None; its meaning depends on the sensor.
-
-    >>> band_code("SR_B4"), band_code("band 8a"), band_code("b12"), band_code("blue")
-    ('B4', 'B8A', 'B12', None)
-    """
-    plain = re.sub(r"[^a-z0-9]", "", text.lower())
-    found = re.fullmatch(r"(?:sr|st)?b(?:and|n)?(0?[1-9]|1[0-2]|0?8a)", plain)
-    return None if found is None else f"B{found[1].upper().replace('08A', '8A')}"
-
-
-def name_of_code(code: str, sensor: Sensor) -> str | None:
-    """The canonical name of a band code on a sensor, or None where it has no such band."""
-    return _NAME_OF_NUMBER[sensor].get(code.removeprefix("B").lstrip("0"))
-
-
-def nearest_name(text: str) -> str | None:
-    """A canonical name that looks like ``text``, for a hint."""
-    near = difflib.get_close_matches(text.lower(), CANONICAL_BANDS, n=1, cutoff=0.6)
-    return near[0] if near else None
+def nearest_name(word: str) -> str | None:
+    """The canonical name that a misspelt word is close to, or None."""
+    close = difflib.get_close_matches(word.lower(), _COMMON, n=1, cutoff=0.6)
+    return _COMMON[close[0]] if close else None

@@ -67,7 +67,7 @@ def dataset_of(source: SourceFile) -> DatasetReader:
 
 def close_datasets() -> None:
     """Close every dataset that this thread holds open."""
-    opened: OrderedDict[_Key, DatasetReader] = getattr(_thread, "opened", OrderedDict())
+    opened: OrderedDict[_Key, DatasetReader] | None = getattr(_thread, "opened", None)
     while opened:
         opened.popitem()[1].close()
 
@@ -76,7 +76,9 @@ def close_datasets() -> None:
 def named_read_errors(source: SourceFile, indexes: list[int], window: Window) -> Iterator[None]:
     """Turns a failed read of ``window`` (in the file's pixels) into a SceneError that names the block."""
     try:
-        yield
+        # Within an environment GDAL reports to logging; without one it writes to the terminal.
+        with rasterio.Env():
+            yield
     except RasterioIOError as error:
         block = _first_unreadable_block(source, indexes, window)
         raise SceneError(

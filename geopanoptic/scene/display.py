@@ -96,8 +96,8 @@ def plot(
     picture = quicklook(scene, names, longest_px=longest_px)
     grid = scene.grid
     if grid.transform.is_rectilinear:
-        left, top = grid.transform * (0, 0)
-        right, bottom = grid.transform * (grid.width, grid.height)
+        left, top = grid.transform @ (0, 0)
+        right, bottom = grid.transform @ (grid.width, grid.height)
         # imshow's extent follows the picture's rows, so a south-up scene is shown with north at the top.
         ax.imshow(picture, extent=(left, right, bottom, top), interpolation="none")
         ax.set_xlim(min(left, right), max(left, right))

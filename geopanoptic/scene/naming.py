@@ -76,9 +76,12 @@ class _Candidate:
         return not (self.reading.has_band or self.reading.ancillary or described)
 
     @property
+    def place(self) -> str:
+        return f"{shown(self.file.source.name)} band {self.header.index}"
+
+    @property
     def label(self) -> str:
-        text = self.header.description or "no name"
-        return f"{shown(self.file.source.name)} band {self.header.index} ({text}, {self.header.dtype})"
+        return f"{self.place} ({self.header.description or 'no name'}, {self.header.dtype})"
 
 
 def parse_band_list(bands: str | Sequence[str] | None) -> tuple[str, ...] | None:
@@ -99,9 +102,7 @@ def name_by_list(files: Sequence[FileHeader], words: tuple[str, ...]) -> Naming:
     if singles and len(words) == len(files):
         pairs = [(file, file.bands[0], word) for file, word in zip(files, words, strict=True)]
     elif counts == {len(words)}:
-        pairs = [
-            (file, band, word) for file in files for band, word in zip(file.bands, words, strict=True)
-        ]
+        pairs = [(file, band, word) for file in files for band, word in zip(file.bands, words, strict=True)]
     else:
         raise SceneError(
             f"The list of bands has {len(words)} names ({', '.join(words)}), but {_counts_of(files)}.",
@@ -148,7 +149,7 @@ def name_by_evidence(files: Sequence[FileHeader], *, lenient: bool) -> Naming:
                 when = _date_of(file, candidate.header)
                 named.append(NamedBand(file=file, header=candidate.header, band=band, date=when))
             elif candidate.reading.ancillary is not None:
-                notes.append(f"{candidate.label}: left out, not a reflectance band.")
+                notes.append(f"{candidate.place}: left out, not a reflectance band.")
             else:
                 unknown.append(candidate)
     _settle(unknown, named, warnings, lenient=lenient)
@@ -157,9 +158,7 @@ def name_by_evidence(files: Sequence[FileHeader], *, lenient: bool) -> Naming:
     return Naming(bands=tuple(named), notes=tuple(notes), warnings=tuple(warnings))
 
 
-def _settle(
-    unknown: list[_Candidate], named: list[NamedBand], warnings: list[str], *, lenient: bool
-) -> None:
+def _settle(unknown: list[_Candidate], named: list[NamedBand], warnings: list[str], *, lenient: bool) -> None:
     """Left out with a warning where the band says that it is something else; otherwise refused."""
     ambiguous = [c for c in unknown if c.reading.code is not None and c.sensor is None]
     if ambiguous:

@@ -10,7 +10,8 @@ from pathlib import Path
 from geopanoptic.errors import SceneError
 from geopanoptic.grid import Grid
 from geopanoptic.scene.alignment import align, covered_share, pixel_area, same_crs, same_grid
-from geopanoptic.scene.bandnames import OTHER_BANDS, REFLECTANCE_BANDS
+from geopanoptic.scene.bandnames import OTHER_BANDS
+from geopanoptic.scene.filenames import stem_of
 from geopanoptic.scene.formats import looks_like_image
 from geopanoptic.scene.headers import FileHeader, read_header
 from geopanoptic.scene.naming import (
@@ -22,7 +23,6 @@ from geopanoptic.scene.naming import (
 )
 from geopanoptic.scene.reading import Layer
 from geopanoptic.scene.scene import Scene, listed, parse_date
-from geopanoptic.scene.filenames import stem_of
 from geopanoptic.scene.sources import SceneSource, as_list, files_in, shown
 
 _COVERED = 0.99
@@ -73,7 +73,9 @@ def open_scene(
     _check_dates_complete(named)
     grid = _common_grid(named)
     layers, more_notes, warnings = _lay_on(grid, named)
-    assumed = [f"{shown(f.source.name)}: the CRS is assumed to be {assume_crs}." for f in files if f.crs_assumed]
+    assumed = [
+        f"{shown(f.source.name)}: the CRS is assumed to be {assume_crs}." for f in files if f.crs_assumed
+    ]
     return Scene(
         name=found.name,
         grid=grid,
@@ -111,16 +113,17 @@ def _find(source: SceneSource, *, allow_vrt: bool) -> _Found:
 
 
 def _usable(naming: Naming) -> tuple[list[NamedBand], list[str]]:
-    """Without panchromatic and thermal bands, whose pixels must not decide the scene's grid."""
+    """Without the bands that no model takes: their pixels must not decide the scene's grid or validity."""
     kept = [item for item in naming.bands if item.band not in OTHER_BANDS]
     left_out = [item for item in naming.bands if item.band in OTHER_BANDS]
     if not kept:
         raise SceneError(
-            f"Only panchromatic or thermal bands were found: {', '.join(item.band for item in left_out)}.",
+            f"No reflectance band of the surface was found, only {', '.join(i.band for i in left_out)}.",
             remedy="Give the visible and infrared bands.",
         )
     return kept, [
-        f"{shown(item.file.source.name)}: {item.band} left out, not a reflectance band of the surface."
+        f"{shown(item.file.source.name)} band {item.header.index}: {item.band} is not used by any model, "
+        "left out."
         for item in left_out
     ]
 
@@ -181,7 +184,7 @@ def _check_dates_complete(named: Sequence[NamedBand]) -> None:
 
 
 def _common_grid(named: Sequence[NamedBand]) -> Grid:
-    """The grid of the finest surface band, which must be the same on every date."""
+    """The grid of the finest band (the first of several), which must be the same on every date."""
     finest: dict[date | None, NamedBand] = {}
     first = named[0]
     for item in named:
@@ -191,7 +194,7 @@ def _common_grid(named: Sequence[NamedBand]) -> Grid:
                 remedy="Bring all files onto one grid with gdalwarp, or give only those of one CRS.",
             )
         rival = finest.get(item.date)
-        if rival is None or _rank(item) < _rank(rival):
+        if rival is None or pixel_area(item.file.grid) < 0.999 * pixel_area(rival.file.grid):
             finest[item.date] = item
     reference = next(iter(finest.values()))
     for item in finest.values():
@@ -202,10 +205,6 @@ def _common_grid(named: Sequence[NamedBand]) -> Grid:
                 remedy="Choose one date with --dates, or bring all onto one grid with gdalwarp.",
             )
     return reference.file.grid
-
-
-def _rank(item: NamedBand) -> tuple[bool, float]:
-    return item.band not in REFLECTANCE_BANDS, round(pixel_area(item.file.grid), 12)
 
 
 def _difference(one: NamedBand, other: NamedBand) -> str:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from geopanoptic.grid import Window
 from geopanoptic.scene.datasets import dataset_of, named_read_errors
 from geopanoptic.scene.reading import Layer, Pixels, convert
 from geopanoptic.scene.scene import Scene
-from geopanoptic.grid import Window
 
 
 def read_preview(scene: Scene, bands: Sequence[str], *, longest_px: int) -> Pixels:
@@ -28,7 +29,7 @@ def read_preview(scene: Scene, bands: Sequence[str], *, longest_px: int) -> Pixe
 
 
 def _decimated(
-    layer: Layer, rows: NDArray[np.float64], cols: NDArray[np.float64], step: float
+    layer: Layer, rows: NDArray[np.floating[Any]], cols: NDArray[np.floating[Any]], step: float
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """One layer at scene positions ``rows`` x ``cols`` (in pixels), ``step`` apart."""
     relation, (height, width) = layer.alignment, layer.grid.shape
@@ -46,9 +47,7 @@ def _decimated(
             valid &= dataset.read_masks(layer.index, out_shape=shape) > 0
     values = np.empty(shape, np.float32)
     convert(layer, stored, values, valid)
-    row_index, row_inside = _nearest(
-        relation.row_scale * rows + relation.row_offset, height, shape[0]
-    )
+    row_index, row_inside = _nearest(relation.row_scale * rows + relation.row_offset, height, shape[0])
     col_index, col_inside = _nearest(relation.col_scale * cols + relation.col_offset, width, shape[1])
     where = np.ix_(row_index, col_index)
     return values[where], valid[where] & row_inside[:, None] & col_inside
@@ -59,7 +58,7 @@ def _thinned(length: int, step: float) -> int:
 
 
 def _nearest(
-    position: NDArray[np.float64], length: int, thinned: int
+    position: NDArray[np.floating[Any]], length: int, thinned: int
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     index = np.floor(position * (thinned / length)).astype(np.int64)
     inside = (position > -1) & (position < length + 1)

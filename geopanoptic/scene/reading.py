@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,7 +122,7 @@ def convert(
         valid &= np.isfinite(values)
 
 
-def _as_stored(nodata: float, dtype: np.dtype[np.generic]) -> float | np.generic:
+def _as_stored(nodata: float, dtype: np.dtype[np.generic]) -> Any:
     """The declared value as the file stores it: -3.4e38 as text is not the float32 of the same name."""
     if dtype.kind != "f":
         return nodata

@@ -102,9 +102,7 @@ def resample(
     return mean, reached
 
 
-def _interpolate(
-    values: NDArray[np.float32], rows: Axis, cols: Axis, origin: Window
-) -> NDArray[np.float32]:
+def _interpolate(values: NDArray[np.float32], rows: Axis, cols: Axis, origin: Window) -> NDArray[np.float32]:
     along_rows = values[:, rows.first - origin.row0]
     along_rows += rows.weight[:, None] * (values[:, rows.second - origin.row0] - along_rows)
     mean = along_rows[:, :, cols.first - origin.col0]
@@ -112,8 +110,6 @@ def _interpolate(
     return mean
 
 
-def _all_neighbours(
-    valid: NDArray[np.bool_], rows: Axis, cols: Axis, origin: Window
-) -> NDArray[np.bool_]:
+def _all_neighbours(valid: NDArray[np.bool_], rows: Axis, cols: Axis, origin: Window) -> NDArray[np.bool_]:
     both = valid[rows.first - origin.row0] & valid[rows.second - origin.row0]
     return both[:, cols.first - origin.col0] & both[:, cols.second - origin.col0]

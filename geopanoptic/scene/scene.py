@@ -112,9 +112,7 @@ class Scene:
 
         return to_xarray(self, chunk_px=chunk_px)
 
-    def quicklook(
-        self, bands: Sequence[str] | None = None, *, longest_px: int = 1024
-    ) -> NDArray[np.uint8]:
+    def quicklook(self, bands: Sequence[str] | None = None, *, longest_px: int = 1024) -> NDArray[np.uint8]:
         """RGB picture (H, W, 3), decimated, stretched between the 2nd and 98th percentile, invalid white."""
         from geopanoptic.scene.display import quicklook
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from geopanoptic.grid import Window
 from geopanoptic.scene.sampling import Sample, take_sample
 from geopanoptic.scene.scene import Scene
 
@@ -60,8 +61,6 @@ def _undeclared(scene: Scene, sample: Sample) -> list[tuple[float, float]]:
 def _corners(scene: Scene, sample: Sample) -> NDArray[np.float32]:
     """The first band's values in the sample's first and last pixels of the scene's four corners."""
     last_row, last_col = scene.grid.height - 1, scene.grid.width - 1
-    from geopanoptic.grid import Window
-
     pixels = [
         scene.read(Window(row, col, row + 1, col + 1), sample.bands)
         for row in {0, last_row}

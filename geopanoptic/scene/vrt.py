@@ -11,11 +11,48 @@ from geopanoptic.scene.sources import resolve, shown
 
 _LIMIT_BYTES = 64 * 2**20
 _ALLOWED = frozenset(
-    "VRTDataset SRS GeoTransform Metadata MDI VRTRasterBand NoDataValue Offset Scale ColorInterp Description "
-    "UnitType CategoryNames Category ColorTable Entry SimpleSource ComplexSource AveragedSource "
-    "SourceFilename SourceBand SourceProperties SrcRect DstRect NODATA ScaleOffset ScaleRatio BlockXSize "
-    "BlockYSize OverviewList HideNoDataValue Histograms HistItem HistMin HistMax BucketCount "
-    "IncludeOutOfRange Approximate HistCounts GDALStatistics".split()
+    [
+        "VRTDataset",
+        "SRS",
+        "GeoTransform",
+        "Metadata",
+        "MDI",
+        "VRTRasterBand",
+        "NoDataValue",
+        "Offset",
+        "Scale",
+        "ColorInterp",
+        "Description",
+        "UnitType",
+        "CategoryNames",
+        "Category",
+        "ColorTable",
+        "Entry",
+        "SimpleSource",
+        "ComplexSource",
+        "AveragedSource",
+        "SourceFilename",
+        "SourceBand",
+        "SourceProperties",
+        "SrcRect",
+        "DstRect",
+        "NODATA",
+        "ScaleOffset",
+        "ScaleRatio",
+        "BlockXSize",
+        "BlockYSize",
+        "OverviewList",
+        "HideNoDataValue",
+        "Histograms",
+        "HistItem",
+        "HistMin",
+        "HistMax",
+        "BucketCount",
+        "IncludeOutOfRange",
+        "Approximate",
+        "HistCounts",
+        "GDALStatistics",
+    ]
 )
 
 

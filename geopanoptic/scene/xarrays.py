@@ -30,15 +30,22 @@ class _Pixels:
     def ndim(self) -> int:
         return 3
 
-    def __getitem__(self, index: tuple[slice, slice, slice]) -> NDArray[np.float32]:
-        band, row, col = (part.indices(size) for part, size in zip(index, self.shape, strict=True))
-        bands = self.scene.bands[slice(*band)]
-        values, valid = self.scene.read(Window(row[0], col[0], row[1], col[1]), bands)
-        if len(bands) < len(self.scene.bands):
-            # Validity is the scene's, over all bands, however the array is cut.
-            valid = self.scene.read(Window(row[0], col[0], row[1], col[1]))[1]
+    def __getitem__(self, index: tuple[slice | int, ...]) -> NDArray[np.float32]:
+        # Dask may fuse a later selection (integers, steps) into the reading of a chunk.
+        box, rest = [], []
+        for part, size in zip(index, self.shape, strict=True):
+            indexes = np.atleast_1d(np.arange(size)[part])
+            start, stop = (int(indexes.min()), int(indexes.max()) + 1) if indexes.size else (0, 0)
+            box.append((start, stop))
+            rest.append(indexes - start if isinstance(part, slice) else int(indexes[0]) - start)
+        bands, rows, cols = box
+        # Validity is the scene's, over all bands, however the array is cut.
+        values, valid = self.scene.read(Window(rows[0], cols[0], rows[1], cols[1]))
         values[:, ~valid] = np.nan
-        return values
+        picked = values[bands[0] : bands[1]]
+        for axis in (2, 1, 0):
+            picked = np.take(picked, rest[axis], axis=axis)
+        return picked
 
 
 def to_xarray(scene: Scene, *, chunk_px: int = 1024) -> xarray.DataArray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -37,7 +36,7 @@ def save_checkpoint(
     partial = path.with_suffix(".partial")
     contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
     save_file(contiguous, partial, metadata={"progress": json.dumps(asdict(progress))})
-    os.replace(partial, path)
+    partial.replace(path)
 
 
 def load_checkpoint(
@@ -47,7 +46,7 @@ def load_checkpoint(
     groups: dict[str, dict[str, Tensor]] = {"network": {}, "average": {}, "optimiser": {}}
     with safe_open(path, framework="pt") as stored:
         progress = Progress(**json.loads(stored.metadata()["progress"]))
-        for key in stored.keys():
+        for key in stored.keys():  # noqa: SIM118  safe_open is no mapping
             group, name = key.split("/", 1)
             groups[group][name] = stored.get_tensor(key)
     network.load_state_dict(groups["network"])

@@ -36,7 +36,7 @@ def export_bundle(
         n_bands=len(described["bands"]), n_classes=len(described["classes"]), **settings
     )
     with safe_open(checkpoint, framework="pt") as stored:
-        keys = [key for key in stored.keys() if key.startswith(_AVERAGE)]
+        keys = [key for key in stored.keys() if key.startswith(_AVERAGE)]  # noqa: SIM118  no mapping
         weights = {key.removeprefix(_AVERAGE): stored.get_tensor(key) for key in keys}
     network.load_state_dict(weights)
     card = folder / "card.md"

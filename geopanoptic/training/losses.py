@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
 from geopanoptic.training.targets import IGNORED
 
@@ -50,14 +50,14 @@ def panoptic_loss(
     )
     weight, shape_weight = targets.weight_bhw, targets.shape_weight_bhw
     field_logit = _thing_logit(semantic, thing_classes)
-    field_bce = F.binary_cross_entropy_with_logits(field_logit, targets.field_bhw, reduction="none")
+    field_bce = functional.binary_cross_entropy_with_logits(field_logit, targets.field_bhw, reduction="none")
     known_class = targets.class_bhw != IGNORED
-    class_ce = F.cross_entropy(semantic, targets.class_bhw, ignore_index=IGNORED, reduction="none")
+    class_ce = functional.cross_entropy(semantic, targets.class_bhw, ignore_index=IGNORED, reduction="none")
 
     heat = targets.centre_bhw
     known_edge = targets.boundary_bhw != IGNORED
     edge = targets.boundary_bhw * known_edge
-    edge_bce = F.binary_cross_entropy_with_logits(
+    edge_bce = functional.binary_cross_entropy_with_logits(
         boundary, edge, reduction="none", pos_weight=torch.tensor(2.0)
     )
     in_thing = shape_weight * targets.field_bhw

@@ -6,14 +6,12 @@ import json
 
 import pytest
 
-from geopanoptic.cli.main import main
+from geopanoptic.cli.main import invoke
 from geopanoptic.errors import ModelError
 
 
 def leave(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as left:
-        main(["doctor", *arguments])
-    return left.value.code
+    return invoke(["doctor", *arguments])
 
 
 @pytest.fixture

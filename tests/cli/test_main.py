@@ -16,7 +16,7 @@ import pytest
 
 from geopanoptic import errors
 from geopanoptic.cli import run as run_command
-from geopanoptic.cli.main import COMMANDS, cli, main
+from geopanoptic.cli.main import COMMANDS, cli, invoke
 from geopanoptic.cli.run import EPILOG
 
 REFUSALS = [
@@ -33,10 +33,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def leave(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as left:
-        main(list(arguments))
-    assert isinstance(left.value.code, int)
-    return left.value.code
+    return invoke(list(arguments))
 
 
 @pytest.fixture
@@ -116,7 +113,7 @@ def test_debugging_shows_the_traceback(failing_run, monkeypatch):
     monkeypatch.setenv("GEOPANOPTIC_DEBUG", "1")
     failing_run(ZeroDivisionError())
     with pytest.raises(ZeroDivisionError):
-        main(RUN)
+        invoke(RUN)
 
 
 @pytest.mark.parametrize(
@@ -139,8 +136,9 @@ def test_a_terminated_run_leaves_with_143():
         stub = types.ModuleType("geopanoptic.pipeline.run")
         stub.run = stub.plan = lambda *a, **k: (print("started", flush=True), time.sleep(60))
         sys.modules[stub.__name__] = stub
-        from geopanoptic.cli.main import main
-        main(["run", "scene.tif", "--out", "parcels.gpkg", "--quiet"])
+        from geopanoptic.cli.main import invoke
+        sys.argv = ["geopanoptic", "run", "scene.tif", "--out", "parcels.gpkg", "--quiet"]
+        main()
     """
     with subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(script)],

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
-from geopanoptic.cli.main import main
+from geopanoptic.cli.main import invoke
 from geopanoptic.models.bundle import list_bundles
 
 
 def leave(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as left:
-        main(["models", *arguments])
-    return left.value.code
+    return invoke(["models", *arguments])
 
 
 def test_list_names_every_bundled_model_and_its_classes(capsys):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import rasterio
 
-from geopanoptic.cli.main import main
+from geopanoptic.cli.main import invoke
 
 
 @pytest.fixture
@@ -40,9 +40,7 @@ def scene_file(tmp_path_factory) -> Path:
 
 
 def leave(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as left:
-        main(["run", *arguments])
-    return left.value.code
+    return invoke(["run", *arguments])
 
 
 def test_options_reach_the_pipeline_with_their_units(asked):

@@ -208,3 +208,7 @@ def test_the_table_is_the_fit_of_its_source(shared_data):
     for cover, parts in stored["covers"].items():
         for name, values in parts.items():
             np.testing.assert_allclose(fitted["covers"][cover][name], values, atol=2e-3)
+
+
+def test_a_band_without_contrast_stays_finite():
+    assert np.isfinite(normalise(np.full((2, 5, 5), 0.3, np.float32))).all()

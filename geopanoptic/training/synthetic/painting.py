@@ -55,7 +55,8 @@ def normalise(image: NDArray[np.float32], rng: np.random.Generator | None = None
     span = np.maximum(high - low, 1e-4)
     if rng is not None:
         low, high = low - span * rng.uniform(-0.05, 0.15), high + span * rng.uniform(-0.1, 0.5)
-    return np.clip((image - low[:, None, None]) / (high - low)[:, None, None], -1, 2).astype(np.float32)
+    span = np.maximum(high - low, 1e-4)
+    return np.clip((image - low[:, None, None]) / span[:, None, None], -1, 2).astype(np.float32)
 
 
 def _ground(landscape: Landscape, rng: np.random.Generator) -> NDArray[np.float32]:

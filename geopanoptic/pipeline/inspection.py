@@ -1,0 +1,204 @@
+"""What a scene is, whether the model can take it, and what a run would cost; nothing is written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pyproj
+from pyproj.exceptions import ProjError
+
+from geopanoptic.errors import GeopanopticError
+from geopanoptic.grid import Grid
+from geopanoptic.models.bundle import Bundle, load_bundle
+from geopanoptic.pipeline.plan import REQUIRED_BANDS, Plan, make_plan
+from geopanoptic.scene import Scene, SceneSource, Survey, open_scene, survey
+
+_SURVEYED_DATES = 24
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspection:
+    """``surveys`` has one entry per surveyed date. ``plan`` is None where a run would be refused:
+    ``refusal`` then says why and what to do. ``bundle`` is None where the model cannot be loaded."""
+
+    scene: Scene
+    surveys: tuple[tuple[date | None, Survey], ...]
+    bundle: Bundle | None
+    plan: Plan | None
+    refusal: GeopanopticError | None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Of the scene, of its pixels and of the plan, each once."""
+        found = [*self.scene.warnings, *(text for _, each in self.surveys for text in each.warnings)]
+        return tuple(dict.fromkeys([*found, *(self.plan.warnings if self.plan else ())]))
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready values; sizes in pixels and bytes, lengths in metres."""
+        scene, grid = self.scene, self.scene.grid
+        return {
+            "scene": scene.name,
+            "files": [str(path) for path in scene.files],
+            "size_bytes": sum(source.size_bytes for source in scene.sources),
+            "height": grid.height,
+            "width": grid.width,
+            "transform": list(grid.transform)[:6],
+            "pixel_m": _pixel_m(grid),
+            "crs": grid.crs.name,
+            "crs_authority": _authority(grid.crs),
+            "crs_wkt": grid.crs_wkt,
+            "bounds_lon_lat": bounds_lon_lat(grid),
+            "bands": list(scene.bands),
+            "dates": [str(when) for when in scene.dates if when],
+            "dtype": str(scene.dtype),
+            "nodata": [None if value is None else repr_number(value) for value in scene.nodata],
+            "valid_share": {str(when or "undated"): each.valid_share for when, each in self.surveys},
+            "notes": list(scene.notes),
+            "warnings": list(self.warnings),
+            "model": self._model_dict(),
+            "plan": self.plan.to_dict() if self.plan else None,
+        }
+
+    def _model_dict(self) -> dict[str, Any]:
+        bands = self.bundle.bands if self.bundle else ()
+        return {
+            "name": self.bundle.name if self.bundle else None,
+            "bands": list(bands),
+            "required_bands": list(REQUIRED_BANDS),
+            "used_bands": [band for band in bands if band in self.scene.bands],
+            "absent_bands": [band for band in bands if band not in self.scene.bands],
+            "accepts_scene": self.plan is not None,
+            "refusal": self.refusal.message if self.refusal else None,
+            "remedy": self.refusal.remedy if self.refusal else None,
+        }
+
+
+def inspect_scene(
+    source: SceneSource,
+    *,
+    bands: str | Sequence[str] | None = None,
+    dates: str | Sequence[str | date] | None = None,
+    assume_crs: str | None = None,
+    model: str | Path | None = None,
+) -> Inspection:
+    """Opens a scene, surveys a sample of each date (at most 24) and tries a plan with a model.
+
+    Raises SceneError where the scene itself cannot be opened or read; that the model cannot take it is a
+    finding, not an error.
+    """
+    scene = open_scene(source, bands=bands, dates=dates, assume_crs=assume_crs)
+    surveys = tuple(
+        (when, survey(scene if when is None else scene.at(when))) for when in scene.dates[:_SURVEYED_DATES]
+    )
+    bundle, planned, refusal = None, None, None
+    try:
+        bundle = load_bundle(model)
+        planned = make_plan(scene, bundle)
+    except GeopanopticError as error:
+        refusal = error
+    return Inspection(scene=scene, surveys=surveys, bundle=bundle, plan=planned, refusal=refusal)
+
+
+def table_of(inspection: Inspection) -> list[tuple[str, str]]:
+    """Subject and finding, row by row, for people."""
+    scene, grid = inspection.scene, inspection.scene.grid
+    pixel_m, place, plan = _pixel_m(grid), bounds_lon_lat(grid), inspection.plan
+    rows = [
+        ("scene", f"{scene.name} ({len(scene.files)} file{'s' if len(scene.files) > 1 else ''})"),
+        (
+            "size",
+            f"{grid.height:,} rows x {grid.width:,} columns = {grid.height * grid.width / 1e6:,.4g} Mpx",
+        ),
+        ("pixel", " x ".join(f"{size:.4g}" for size in pixel_m) + " m" if pixel_m else "size unknown"),
+        ("CRS", " ".join(filter(None, (grid.crs.name, _authority(grid.crs))))),
+        ("place", "{:.5f} to {:.5f} E, {:.5f} to {:.5f} N".format(*_swapped(place)) if place else "unknown"),
+        ("bands", ", ".join(scene.bands)),
+        ("dates", ", ".join(str(when) for when in scene.dates if when) or "not stated"),
+        ("dtype", str(scene.dtype)),
+        ("nodata", ", ".join(_nodata_texts(scene))),
+        ("valid", _valid_text(inspection)),
+    ]
+    rows += [("note", note) for note in scene.notes]
+    rows += [("warning", warning) for warning in inspection.warnings]
+    if inspection.bundle is not None:
+        absent = [band for band in inspection.bundle.bands if band not in scene.bands]
+        rows.append(
+            (
+                "model",
+                f"{inspection.bundle.name} needs {', '.join(REQUIRED_BANDS)}; "
+                + (f"also takes {', '.join(absent)}" if absent else "every band it takes is there"),
+            )
+        )
+    if inspection.refusal is not None:
+        rows.append(("run", f"not possible: {inspection.refusal}"))
+    if plan is not None:
+        rows.append(
+            (
+                "run",
+                f"possible: output {plan.grid.height:,} x {plan.grid.width:,} px, "
+                f"about {plan.memory_bytes / 2**30:.1f} GiB of memory and "
+                f"{plan.disk_bytes / 2**30:.1f} GiB of disk while running",
+            )
+        )
+    return rows
+
+
+def bounds_lon_lat(grid: Grid) -> list[float] | None:
+    """West, south, east, north in degrees on the CRS's own datum; None for a CRS without a place.
+
+    West is greater than east where the scene crosses the antimeridian (RFC 7946).
+    """
+    geodetic = grid.crs.geodetic_crs
+    if geodetic is None:
+        return None
+    corners = [(0, 0), (grid.width, 0), (0, grid.height), (grid.width, grid.height)]
+    xs, ys = zip(*(grid.transform @ corner for corner in corners), strict=True)
+    try:
+        transformer = pyproj.Transformer.from_crs(grid.crs, geodetic, always_xy=True)
+        bounds = transformer.transform_bounds(min(xs), min(ys), max(xs), max(ys))
+    except ProjError:
+        return None
+    return [round(value, 7) for value in bounds]
+
+
+def repr_number(value: float) -> float | str:
+    """A number as JSON allows it: NaN and infinities as text."""
+    return value if value - value == 0 else str(value)
+
+
+def _authority(crs: pyproj.CRS) -> str | None:
+    authority = crs.to_authority()
+    return ":".join(authority) if authority else None
+
+
+def _pixel_m(grid: Grid) -> list[float] | None:
+    try:
+        return [round(size, 6) for size in grid.pixel_size_m()]
+    except ProjError:
+        return None
+
+
+def _swapped(bounds: list[float]) -> tuple[float, float, float, float]:
+    west, south, east, north = bounds
+    return west, east, south, north
+
+
+def _nodata_texts(scene: Scene) -> list[str]:
+    values = dict.fromkeys(scene.nodata)
+    if len(values) == 1:
+        return ["none declared" if value is None else f"{value:g}" for value in values]
+    return [
+        f"{band}: {'none' if value is None else f'{value:g}'}"
+        for band, value in zip(scene.bands, scene.nodata, strict=True)
+    ]
+
+
+def _valid_text(inspection: Inspection) -> str:
+    shares = [f"{each.valid_share:.1%}" for _, each in inspection.surveys]
+    if len(shares) == 1:
+        return f"{shares[0]} of the pixels (from a sample)"
+    return ", ".join(f"{when}: {share}" for (when, _), share in zip(inspection.surveys, shares, strict=True))
