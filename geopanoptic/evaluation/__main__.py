@@ -9,7 +9,6 @@ unlabelled area counted against a prediction (``all``) or ignored (``known``).
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import tempfile
 from collections.abc import Callable, Sequence
@@ -51,22 +50,28 @@ def quality(
 
 FELZENSZWALB_GRID = {"scale": (20, 40, 80, 160, 320, 640), "sigma": (0.5,), "min_size": (100, 250, 500, 1000)}
 BUNDLE_GRID = {
-    "centre": (0.15, 0.25, 0.35, 0.45),
-    "centre_radius_px": (3, 5),
-    "field": (0.4, 0.5),
-    "merge_boundary": (0.15, 0.25, 0.35, 0.45),
-    "drop_field": (0.5, 0.6),
+    "merge_boundary": (0.1, 0.2, 0.3, 0.4, 0.5, 0.6),
+    "centre": (0.1, 0.2, 0.3, 0.4, 0.5),
+    "field": (0.3, 0.4, 0.5, 0.6),
+    "drop_field": (0.3, 0.4, 0.5, 0.6, 0.7),
+    "centre_radius_px": (2, 3, 4, 6),
 }
 
 
 def best(
-    grid: dict[str, tuple[float, ...]], score: Callable[[dict[str, float]], float]
-) -> tuple[dict[str, float], float]:
-    """The choice of parameters with the highest score; the first of equals."""
-    choices = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
-    scores = [score(choice) for choice in choices]
-    winner = int(np.nanargmax(scores))
-    return choices[winner], scores[winner]
+    grid: dict[str, tuple[float, ...]], start: dict[str, float], score: Callable[[dict[str, float]], float]
+) -> dict[str, float]:
+    """Coordinate search: each parameter in turn takes its best value, until a round changes nothing."""
+    choice, reached = dict(start), score(start)
+    while True:
+        before = dict(choice)
+        for name, values in grid.items():
+            for value in values:
+                tried = choice | {name: value}
+                if value != choice[name] and (found := score(tried)) > reached:
+                    choice, reached = tried, found
+        if choice == before:
+            return choice
 
 
 def main() -> None:
@@ -99,7 +104,8 @@ def main() -> None:
                 ]
                 return float(np.mean([each.pq for each in qualities]))
 
-            choice, _ = best(BUNDLE_GRID, score)
+            start = {name: getattr(bundle.thresholds, name) for name in BUNDLE_GRID}
+            choice = best(BUNDLE_GRID, start, score)
             figures["tuned_thresholds"] = choice
             rules = rules_of(bundle, **choice)
             print("thresholds:", choice)
@@ -109,7 +115,8 @@ def main() -> None:
             def classical(choice: dict[str, float], of_folder: list[LabelledImage] = of_folder) -> float:
                 return quality(of_folder, lambda image: felzenszwalb(image, **choice))["known"].pq  # type: ignore[arg-type]
 
-            tuned, _ = best(FELZENSZWALB_GRID, classical)
+            middle = {name: values[len(values) // 2] for name, values in FELZENSZWALB_GRID.items()}
+            tuned = best(FELZENSZWALB_GRID, middle, classical)
             theirs = quality(of_folder, lambda image, tuned=tuned: felzenszwalb(image, **tuned))  # type: ignore[misc]
             figures[name] = {
                 "images": len(of_folder),

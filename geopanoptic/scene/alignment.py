@@ -7,9 +7,10 @@ pixels share, and a file that begins half a pixel earlier than its neighbour sta
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyproj
+from affine import Affine
 
 from geopanoptic.grid import Grid
 
@@ -33,6 +34,25 @@ class Alignment:
     @property
     def is_identity(self) -> bool:
         return (self.row_scale, self.row_offset, self.col_scale, self.col_offset) == (1, 0, 1, 0)
+
+    @property
+    def keeps_pixels(self) -> bool:
+        """Whether every scene pixel is one file pixel, if perhaps in reversed order."""
+        whole = self.row_offset == round(self.row_offset) and self.col_offset == round(self.col_offset)
+        return abs(self.row_scale) == abs(self.col_scale) == 1 and whole
+
+
+def upright(grid: Grid) -> Grid:
+    """The same pixels with rows running south and columns east, as far as flips alone can do that.
+
+    A network sees a mirrored landscape differently; read this way, a south-up file gives the map of its
+    north-up twin.
+    """
+    if grid.transform.e > 0 and grid.transform.b == grid.transform.d == 0:
+        grid = replace(grid, transform=grid.transform @ Affine(1, 0, 0, 0, -1, grid.height))
+    if grid.transform.a < 0 and grid.transform.b == grid.transform.d == 0:
+        grid = replace(grid, transform=grid.transform @ Affine(-1, 0, grid.width, 0, 1, 0))
+    return grid
 
 
 def align(file_grid: Grid, scene_grid: Grid) -> Alignment | None:

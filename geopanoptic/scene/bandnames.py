@@ -83,10 +83,12 @@ _NAME_OF_NUMBER: dict[Sensor, dict[str, str]] = {
     },
 }  # fmt: skip
 
+# Harmonised Landsat comes first: its L30 files lie on tiles named like Sentinel-2's.
 _SENSOR_WORDS = (
+    (Sensor.LANDSAT_8_9, r"l30"),
     (Sensor.SENTINEL2, r"s2[abcd]?|sentinel2[abcd]?|msil[12][ac]|t\d{2}[c-hj-np-x][a-hj-np-z]{2}|s30"),
     (Sensor.LANDSAT_4_7, r"l[457]|l[te]0?[457]|landsat0?[457]"),
-    (Sensor.LANDSAT_8_9, r"l[89]|l[co]0?[89]|landsat0?[89]|l30"),
+    (Sensor.LANDSAT_8_9, r"l[89]|l[co]0?[89]|landsat0?[89]"),
 )
 _CODE = re.compile(r"(?P<product>sr|st|toa)?(?P<b>b|band)(?P<number>0?[1-9]|1[0-2])(?P<a>a)?", re.IGNORECASE)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from geopanoptic.errors import SceneError
 from geopanoptic.grid import Grid
-from geopanoptic.scene.alignment import align, covered_share, pixel_area, same_crs, same_grid
+from geopanoptic.scene.alignment import align, covered_share, pixel_area, same_crs, same_grid, upright
 from geopanoptic.scene.bandnames import OTHER_BANDS
 from geopanoptic.scene.filenames import stem_of
 from geopanoptic.scene.formats import looks_like_image
@@ -204,7 +205,7 @@ def _common_grid(named: Sequence[NamedBand]) -> Grid:
                 f"{shown(reference.file.source.name)} ({reference.date}): {_difference(item, reference)}.",
                 remedy="Choose one date with --dates, or bring all onto one grid with gdalwarp.",
             )
-    return reference.file.grid
+    return upright(reference.file.grid)
 
 
 def _difference(one: NamedBand, other: NamedBand) -> str:
@@ -228,7 +229,7 @@ def _lay_on(grid: Grid, named: Sequence[NamedBand]) -> tuple[tuple[Layer, ...], 
                 f"{shown(file.source.name)} is rotated against the other files.",
                 remedy="Bring all files onto one grid with gdalwarp.",
             )
-        if not alignment.is_identity or file.grid.shape != grid.shape:
+        if not alignment.keeps_pixels or file.grid.shape != grid.shape:
             resampled.setdefault(file, []).append(item.band)
             share = covered_share(file.grid, grid, alignment)
             if share == 0:
@@ -260,9 +261,14 @@ def _lay_on(grid: Grid, named: Sequence[NamedBand]) -> tuple[tuple[Layer, ...], 
             )
         )
     for file, bands in resampled.items():
-        step = abs(file.grid.transform.a) or abs(file.grid.transform.b)
         notes.append(
-            f"{shown(file.source.name)}: {', '.join(bands)} resampled (bilinear) from pixels of {step:g} "
-            "to the scene's grid."
+            f"{shown(file.source.name)}: {', '.join(bands)} resampled (bilinear) from {_step(file.grid)} to "
+            f"{_step(grid)} pixels."
         )
     return tuple(layers), notes, warnings
+
+
+def _step(grid: Grid) -> str:
+    """A pixel's size along its row in the CRS's own unit, for a message."""
+    unit = grid.crs.axis_info[0].unit_name if grid.crs.axis_info else "unit"
+    return f"{math.hypot(grid.transform.a, grid.transform.d):.6g} {unit}"

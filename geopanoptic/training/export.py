@@ -32,9 +32,7 @@ def export_bundle(
     """
     described = yaml.safe_load(description.read_text(encoding="utf-8"))
     settings = read_config(config).network
-    network = PanopticUNet(
-        n_bands=len(described["bands"]), n_classes=len(described["classes"]), **settings
-    )
+    network = PanopticUNet(n_bands=len(described["bands"]), n_classes=len(described["classes"]), **settings)
     with safe_open(checkpoint, framework="pt") as stored:
         keys = [key for key in stored.keys() if key.startswith(_AVERAGE)]  # noqa: SIM118  no mapping
         weights = {key.removeprefix(_AVERAGE): stored.get_tensor(key) for key in keys}

