@@ -98,7 +98,7 @@ def main() -> None:
         if options.tune:
 
             def score(choice: dict[str, float]) -> float:
-                tried = rules_of(bundle, **choice)
+                tried = rules_of(bundle, choice)
                 qualities = [
                     quality(each, lambda image: mapper(image, tried))["known"] for each in images.values()
                 ]
@@ -107,7 +107,7 @@ def main() -> None:
             start = {name: getattr(bundle.thresholds, name) for name in BUNDLE_GRID}
             choice = best(BUNDLE_GRID, start, score)
             figures["tuned_thresholds"] = choice
-            rules = rules_of(bundle, **choice)
+            rules = rules_of(bundle, choice)
             print("thresholds:", choice)
         for name, of_folder in images.items():
             ours = quality(of_folder, lambda image: mapper(image, rules))

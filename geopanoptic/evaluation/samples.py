@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -128,9 +128,11 @@ class BundleMapper:
         return store
 
 
-def rules_of(bundle: Bundle, *, min_area_px: int = 40, **changes: float) -> GroupingRules:
+def rules_of(
+    bundle: Bundle, changes: Mapping[str, float] | None = None, *, min_area_px: int = 40
+) -> GroupingRules:
     """The bundle's thresholds as grouping rules, with single ones changed."""
-    asked = {name: changes.get(name, getattr(bundle.thresholds, name)) for name in TUNABLE}
+    asked = {name: (changes or {}).get(name, getattr(bundle.thresholds, name)) for name in TUNABLE}
     kinds = [each.kind for each in bundle.classes]
     return GroupingRules(
         centre=asked["centre"],

@@ -79,7 +79,7 @@ class Normalisation(_Strict):
 class Weights(_Strict):
     """The weight file beside ``bundle.json``."""
 
-    file: Literal["model.safetensors"] = WEIGHTS_FILE
+    file: Literal["model.safetensors"] = "model.safetensors"
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     size_bytes: int = Field(gt=0, le=2**31)
 

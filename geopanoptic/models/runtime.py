@@ -106,7 +106,7 @@ def load_runtime(bundle: Bundle, device: Device = "auto", threads: int | None = 
     n_workers = (threads or _usable_cores()) if target.type == "cpu" else 1
     network = fold_normalisation(bundle.network())
     return Runtime(
-        network=network.to(target, memory_format=torch.channels_last),
+        network=network.to(target, memory_format=torch.channels_last),  # type: ignore[call-overload]  # torch's stub lacks the overload
         device=target,
         n_channels=2 * len(bundle.bands),
         n_classes=len(bundle.classes),

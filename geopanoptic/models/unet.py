@@ -74,7 +74,7 @@ class PanopticUNet(nn.Module):
         widths = {name: n_classes if name == "semantic" else 1 for name in HEADS}
         self.heads = nn.ModuleDict({name: nn.Conv2d(head_channels, n, 1) for name, n in widths.items()})
         for name, logit in _PRIOR_LOGITS.items():
-            nn.init.constant_(self.heads[name].bias, logit)
+            nn.init.constant_(self.heads[name].bias, logit)  # type: ignore[arg-type]
 
     def forward(self, input_bchw: Tensor) -> dict[str, Tensor]:
         bands, flags = input_bchw.split(self.n_bands, dim=1)

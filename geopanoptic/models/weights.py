@@ -56,7 +56,9 @@ def _check_spans(path: Path, header: bytes, data_bytes: int) -> None:
     """The tensors' byte ranges follow one another without gap or overlap and fill the file."""
     try:
         entries = json.loads(header)
-        spans = sorted(tuple(entry["data_offsets"]) for name, entry in entries.items() if name != "__metadata__")
+        spans = sorted(
+            tuple(entry["data_offsets"]) for name, entry in entries.items() if name != "__metadata__"
+        )
         ends = [0, *(end for _, end in spans)]
         fits = all(begin == before <= end for (begin, end), before in zip(spans, ends, strict=False))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):

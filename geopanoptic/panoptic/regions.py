@@ -108,8 +108,8 @@ def describe_block(
     """
     value = np.where(labels > 0, labels, -1 - evidence.stuff.astype(np.int64))
     value[~valid] = 0
-    piece, n = cc3d.connected_components(value, connectivity=4, return_N=True, out_dtype=np.uint32)
-    piece = np.ascontiguousarray(piece).view(np.int32)
+    numbered, n = cc3d.connected_components(value, connectivity=4, return_N=True, out_dtype=np.uint32)
+    piece: NDArray[np.int32] = np.ascontiguousarray(numbered).view(np.int32)
     label, first_px, area_px, field_sum, thing_counts, stuff_counts = _sums(
         piece,
         value,

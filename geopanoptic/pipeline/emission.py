@@ -8,7 +8,7 @@ from pathlib import Path
 
 import geopandas
 import numpy as np
-import rioxarray
+import rioxarray  # noqa: F401  registers .rio and the engine
 import xarray
 from numpy.typing import NDArray
 
@@ -169,7 +169,9 @@ def rasters_of_files(paths: Mapping[str, Path]) -> xarray.Dataset | None:
     if not paths:
         return None
     opened = {
-        name: rioxarray.open_rasterio(path, chunks={"x": 2048, "y": 2048}).squeeze("band", drop=True)
+        name: xarray.open_dataarray(path, engine="rasterio", chunks={"x": 2048, "y": 2048}).squeeze(
+            "band", drop=True
+        )
         for name, path in paths.items()
     }
     return xarray.Dataset(opened)

@@ -20,7 +20,7 @@ REQUIRED_BANDS = ("blue", "green", "red")
 # Measured peak of the torch process over its size at rest, for the bundled network in float32
 # (tests/benchmarks/memory.py): bytes per input pixel of a tile with halo, and per output pixel of a block
 # for every worker of the stages after the network.
-NETWORK_BYTES_PER_PX = 1500
+NETWORK_BYTES_PER_PX = 1150
 BLOCK_BYTES_PER_PX = 110
 PROCESS_BYTES = 700 << 20
 
@@ -179,8 +179,11 @@ def parse_size(text: str | int) -> int:
     return int(float(match[1]) * 1024 ** " kmgt".index(match[2].lower() or " "))
 
 
+DEFAULT_BUDGET_BYTES = 4 << 30
+
+
 def default_budget_bytes() -> int:
-    """Half of what the machine, or the control group this process lives in, can still give."""
+    """4 GB, or half of what the machine or this process's control group can still give if that is less."""
     import psutil
 
     available = psutil.virtual_memory().available
@@ -189,7 +192,7 @@ def default_budget_bytes() -> int:
             available = min(available, int(Path(name).read_text()))
         except (OSError, ValueError):  # no such control group, or "max"
             continue
-    return available // 2
+    return min(available // 2, DEFAULT_BUDGET_BYTES)
 
 
 def _matching_bands(scene: Scene, bundle: Bundle) -> tuple[str, ...]:

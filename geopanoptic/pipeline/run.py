@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import xarray
+
 from geopanoptic.errors import SceneError, UsageError
 from geopanoptic.models.bundle import load_bundle
 from geopanoptic.panoptic.repair import RepairRules
@@ -111,7 +113,7 @@ def run(
         layers = trace_layers(store, planned, final, record)
         # 8 commit.
         if commit is None or targets.vector is None:
-            arrays = rasters_in_memory(store, planned, final)
+            arrays: xarray.Dataset | None = rasters_in_memory(store, planned, final)
             told = report(planned, asked, normalisation, final, record)
         else:
             with record.stage("write"):

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from geopanoptic.grid import Window
 from geopanoptic.panoptic.centres import find_centres
+from geopanoptic.panoptic.forest import BlockForest, BlockSummary, forest_block
 from geopanoptic.panoptic.quantisation import NODATA_CLASS
 from geopanoptic.panoptic.regions import BlockRegions, Evidence, describe_block, join_blocks
 from geopanoptic.panoptic.repair import PanopticRegions, RepairRules, repair
-from geopanoptic.panoptic.watershed import TerminalLabels, forest_block, label_block, stitch
+from geopanoptic.panoptic.watershed import TerminalLabels, label_block, stitch
 from geopanoptic.pipeline.executor import Value, map_blocks
 from geopanoptic.pipeline.progress import Progress
 from geopanoptic.pipeline.store import RunStore
@@ -55,7 +56,7 @@ def segment(store: RunStore, rules: GroupingRules, *, workers: int, progress: Pr
                 stage.advance(block.size_px)
             return values
 
-        def grow(block: Window) -> object:
+        def grow(block: Window) -> BlockSummary:
             forest = _grow_forest(store, block, rules)
             store.write("zones", block, forest.zones)
             return forest.summary
@@ -81,7 +82,7 @@ def segment(store: RunStore, rules: GroupingRules, *, workers: int, progress: Pr
     return final
 
 
-def _grow_forest(store: RunStore, block: Window, rules: GroupingRules):  # type: ignore[no-untyped-def]
+def _grow_forest(store: RunStore, block: Window, rules: GroupingRules) -> BlockForest:
     margin = block.grown(rules.centre_radius_px)
     domain = store.read("field", margin) >= max(math.ceil(rules.field * 255), 1)
     seeds = find_centres(

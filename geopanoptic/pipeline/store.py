@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -41,7 +42,7 @@ class RunStore:
             np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)
         partial.replace(path)
 
-    def read(self, layer: str, window: Window, *, outside: int = 0) -> NDArray[np.generic]:
+    def read(self, layer: str, window: Window, *, outside: int = 0) -> NDArray[Any]:
         """A layer over any window, (h, w); ``outside`` where the window leaves the scene."""
         height, width = self.shape
         inside = window.intersection(Window(0, 0, height, width))
@@ -76,7 +77,7 @@ class RunStore:
     def _path(self, layer: str, row0: int, col0: int) -> Path:
         return self.folder / layer / f"{row0:09d}_{col0:09d}.npy"
 
-    def _load(self, layer: str, row0: int, col0: int) -> NDArray[np.generic]:
+    def _load(self, layer: str, row0: int, col0: int) -> NDArray[Any]:
         return np.load(self._path(layer, row0, col0), mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
 
     def _dtype(self, layer: str) -> DTypeLike:

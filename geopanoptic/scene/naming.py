@@ -152,13 +152,20 @@ def name_by_evidence(files: Sequence[FileHeader], *, lenient: bool) -> Naming:
                 notes.append(f"{candidate.place}: left out, not a reflectance band.")
             else:
                 unknown.append(candidate)
-    _settle(unknown, named, warnings, lenient=lenient)
+    _settle(candidates, unknown, named, warnings, lenient=lenient)
     if not any(item.band in REFLECTANCE_BANDS for item in named):
         raise _nothing_named(candidates)
     return Naming(bands=tuple(named), notes=tuple(notes), warnings=tuple(warnings))
 
 
-def _settle(unknown: list[_Candidate], named: list[NamedBand], warnings: list[str], *, lenient: bool) -> None:
+def _settle(
+    candidates: list[_Candidate],
+    unknown: list[_Candidate],
+    named: list[NamedBand],
+    warnings: list[str],
+    *,
+    lenient: bool,
+) -> None:
     """Left out with a warning where the band says that it is something else; otherwise refused."""
     ambiguous = [c for c in unknown if c.reading.code is not None and c.sensor is None]
     if ambiguous:
@@ -172,7 +179,7 @@ def _settle(unknown: list[_Candidate], named: list[NamedBand], warnings: list[st
         if another or not candidate.nameless:
             warnings.append(f"{candidate.label}: left out, its name is not that of a known band.")
         else:
-            raise _nothing_named(unknown)
+            raise _nothing_named([each for each in candidates if each.file is candidate.file])
 
 
 def _nothing_named(candidates: Sequence[_Candidate]) -> SceneError:

@@ -38,7 +38,7 @@ def augment(sample: Sample, rng: np.random.Generator) -> Sample:
 
 
 def _turned(sample: Sample, rng: np.random.Generator) -> Sample:
-    quarter_turns, mirrored = rng.integers(4), rng.random() < 0.5
+    quarter_turns, mirrored = int(rng.integers(4)), rng.random() < 0.5
 
     def turn(array: NDArray) -> NDArray:
         turned = np.rot90(array, quarter_turns, axes=(-2, -1))

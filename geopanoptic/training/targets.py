@@ -60,7 +60,7 @@ def dense_targets(instances_hw: NDArray[np.int32], valid_hw: NDArray[np.bool_] |
     ids, index_hw = np.unique(np.where(inside_hw, labels_hw, 0), return_inverse=True)
     offset = 0 if ids[0] == 0 else 1  # index 0 is the background, also where there is none
     index_hw = (index_hw.reshape(labels_hw.shape) + offset).astype(np.int32)
-    centre_hw, distance_hw, area_px, cut = _shape_targets(index_hw, depth_hw, len(ids) + offset)
+    centre_hw, distance_hw, area_px, cut = _shape_targets(index_hw, depth_hw, len(ids) + offset)  # type: ignore[arg-type]
     weight = np.clip(np.sqrt(_WEIGHT_AREA_PX / np.maximum(area_px, 1)), *_WEIGHT_RANGE)
     weight[0] = 1.0
     weight_hw = np.where(labels_hw >= 0, weight[index_hw], 0.0)

@@ -36,7 +36,7 @@ def train(config: TrainingConfig, out: Path) -> Path:
     torch.manual_seed(config.seed)
     torch.set_num_threads(1)
     out.mkdir(parents=True, exist_ok=True)
-    network = build_network(config).to(memory_format=torch.channels_last).train()
+    network = build_network(config).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]  # torch's stub lacks the overload
     average = copy.deepcopy(network).eval().requires_grad_(False)
     optimiser = _optimiser(network, config)
     checkpoint = out / "last.safetensors"

@@ -34,9 +34,7 @@ def replace_weights(folder: Path, content: bytes) -> None:
     """Other bytes as weights, with size and hash stated truthfully."""
     path = folder / "model.safetensors"
     path.write_bytes(content)
-    rewrite(
-        folder, weights={"file": path.name, "sha256": sha256_of(path), "size_bytes": path.stat().st_size}
-    )
+    rewrite(folder, weights={"file": path.name, "sha256": sha256_of(path), "size_bytes": path.stat().st_size})
 
 
 def header(length: int, entries: object) -> bytes:

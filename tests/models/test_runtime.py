@@ -12,7 +12,7 @@ from torch import nn
 
 from geopanoptic.errors import ModelError, ResourceError
 from geopanoptic.models.bundle import Bundle, load_bundle
-from geopanoptic.models.runtime import Runtime, fold_normalisation, load_runtime
+from geopanoptic.models.runtime import fold_normalisation, load_runtime
 
 
 def plane(n_bands: int, size_px: int) -> NDArray[np.float32]:
@@ -36,12 +36,16 @@ def test_cores_equal_the_whole_scene_bit_for_bit(core_px: int, batch: int, threa
     expected = load_runtime(bundle, "cpu", threads=1)(scene)
     last = whole_px - core_px
     origins = [(0, 0), (last, last), (0, last)][:batch]
-    tiles = [scene[0, :, row : row + core_px + 2 * halo, col : col + core_px + 2 * halo] for row, col in origins]
+    tiles = [
+        scene[0, :, row : row + core_px + 2 * halo, col : col + core_px + 2 * halo] for row, col in origins
+    ]
     outputs = load_runtime(bundle, "cpu", threads=threads)(np.stack(tiles))
     for name, values in outputs.items():
         for number, (row, col) in enumerate(origins):
             core = np.s_[halo * scale : (halo + core_px) * scale]
-            there_rows, there_cols = (np.s_[(halo + at) * scale : (halo + at + core_px) * scale] for at in (row, col))
+            there_rows, there_cols = (
+                np.s_[(halo + at) * scale : (halo + at + core_px) * scale] for at in (row, col)
+            )
             np.testing.assert_array_equal(
                 values[number][:, core, core], expected[name][0][:, there_rows, there_cols], err_msg=name
             )
@@ -51,7 +55,9 @@ def test_outputs_are_probabilities(tiny_bundle: Bundle) -> None:
     outputs = load_runtime(tiny_bundle, "cpu")(plane(len(tiny_bundle.bands), 64))
     assert outputs["semantic"].shape == (1, len(tiny_bundle.classes), 128, 128)
     np.testing.assert_allclose(outputs["semantic"].sum(axis=1), 1, atol=1e-5)
-    assert all(values.dtype == np.float32 and values.min() >= 0 and values.max() <= 1 for values in outputs.values())
+    assert all(
+        values.dtype == np.float32 and values.min() >= 0 and values.max() <= 1 for values in outputs.values()
+    )
 
 
 def test_folding_changes_no_more_than_rounding(tiny_bundle: Bundle) -> None:

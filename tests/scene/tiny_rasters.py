@@ -46,12 +46,13 @@ def write_raster(
             path, "w", count=count, height=height, width=width, dtype=stored.dtype,
             crs=crs, transform=transform, **settings,
         ) as dataset:  # fmt: skip
-            dataset.write(stored)
+            if colours:
+                dataset.colorinterp = tuple(colours)
+            # rasterio's writer ignores negative strides.
+            dataset.write(np.ascontiguousarray(stored))
             for index, name in enumerate(names, 1):
                 if name:
                     dataset.set_band_description(index, name)
-            if colours:
-                dataset.colorinterp = tuple(colours)
             if scales:
                 dataset.scales = tuple(scales)
             if offsets:

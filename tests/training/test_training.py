@@ -92,9 +92,7 @@ def test_unlabelled_pixels_take_part_in_no_term(batch: tuple[torch.Tensor, Targe
 def test_a_batch_without_labels_has_finite_loss(batch: tuple[torch.Tensor, TargetBatch]) -> None:
     targets = batch[1]
     blank = TargetBatch(**{entry.name: getattr(targets, entry.name) * 0 for entry in fields(targets)})
-    blank = replace(
-        blank, class_bhw=blank.class_bhw + IGNORED, boundary_bhw=blank.boundary_bhw + IGNORED
-    )
+    blank = replace(blank, class_bhw=blank.class_bhw + IGNORED, boundary_bhw=blank.boundary_bhw + IGNORED)
     assert all(term.isfinite() for term in panoptic_loss(ideal_logits(targets), blank).values())
 
 
@@ -115,7 +113,8 @@ def test_input_is_zero_where_a_band_or_pixel_is_missing(pool: Path) -> None:
 def test_augmentation_turns_image_and_labels_together(pool: Path) -> None:
     sample = cropped(read_sample(pool / "generated" / "a.npz"), 48)
     marked = replace(
-        sample, image_chw=np.where(sample.labels["field"][::2, ::2] > 0, 1.5, -0.5).repeat(1, 0)[None].repeat(10, 0)
+        sample,
+        image_chw=np.where(sample.labels["field"][::2, ::2] > 0, 1.5, -0.5).repeat(1, 0)[None].repeat(10, 0),
     )
     rng = np.random.default_rng(1)
     for _ in range(20):

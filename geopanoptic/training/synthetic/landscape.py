@@ -285,9 +285,9 @@ def _with_nature(
 def _finish(parcels: NDArray[np.int64], cover: NDArray[np.uint8]) -> Landscape:
     """Number connected parcels; crumbs that no one would draw become other vegetation."""
     _, compact = np.unique(np.where(cover == PARCEL, parcels, np.iinfo(np.int64).min), return_inverse=True)
-    compact = compact.reshape(parcels.shape).astype(np.uint32) + 1
-    compact[cover != PARCEL] = 0
-    pieces = cc3d.connected_components(compact, connectivity=4)
+    numbered = compact.reshape(parcels.shape).astype(np.uint32) + 1
+    numbered[cover != PARCEL] = 0
+    pieces = cc3d.connected_components(numbered, connectivity=4)
     size = np.bincount(pieces.ravel())
     keep = size >= SMALLEST_PARCEL_PX
     keep[0] = False

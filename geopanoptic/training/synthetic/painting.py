@@ -36,8 +36,8 @@ def paint(landscape: Landscape, rng: np.random.Generator) -> NDArray[np.float32]
             .mean((1, 3))
         )
     noise = rng.uniform(0.002, 0.015)
-    image *= 1 + noise * rng.normal(size=image.shape).astype(np.float32)
-    image += 0.001 * rng.normal(size=image.shape).astype(np.float32)
+    image *= 1 + noise * np.asarray(rng.normal(size=image.shape), np.float32)
+    image += 0.001 * np.asarray(rng.normal(size=image.shape), np.float32)
     if rng.random() < 0.25:
         # Haze: additive, strongest at short wavelengths, uneven over the scene.
         veil = rng.uniform(0.0, 0.06) * (1 + 0.5 * np.tanh(smooth_noise(image.shape[1:], 120, rng)))

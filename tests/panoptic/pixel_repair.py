@@ -1,0 +1,144 @@
+"""The repair rules once more, as slow loops over the pixels of a scene: the reference for the real ones.
+
+Nothing of the implementation is used. Regions are sets of pixels in an array; every decision measures the
+pixels afresh, merging takes the weakest contact of the whole scene at a time, exactly, in fractions.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geopanoptic.panoptic.repair import RepairRules
+
+from .pixel_scenes import N_STUFF, N_THINGS, Scene, connected, sides
+
+Pair = tuple[int, int]
+
+
+class PixelRepair:
+    """Regions of a scene under repair; a region is named by its first one in the order of first pixels."""
+
+    def __init__(self, shown: Scene) -> None:
+        self.shown = shown
+        numbers, n = connected(shown.keys())
+        self.region = numbers - 1
+        self.is_thing = {k: bool((shown.labels[self.region == k] > 0).all()) for k in range(n)}
+        self.class_index: dict[int, int] = {}
+
+    def names(self) -> list[int]:
+        return np.unique(self.region[self.region >= 0]).tolist()
+
+    def contacts(self) -> dict[Pair, tuple[int, int]]:
+        length_px: Counter[Pair] = Counter()
+        boundary_sum: Counter[Pair] = Counter()
+        for here, there in sides(self.region):
+            a, b = sorted((int(self.region[here]), int(self.region[there])))
+            length_px[a, b] += 1
+            boundary = self.shown.evidence.boundary
+            boundary_sum[a, b] += max(int(boundary[here]), int(boundary[there]))
+        return {pair: (length_px[pair], boundary_sum[pair]) for pair in length_px}
+
+    def area_px(self, name: int) -> int:
+        return int((self.region == name).sum())
+
+    def majority(self, layer: NDArray[np.uint8], name: int, n: int) -> int:
+        return int(np.argmax(np.bincount(layer[self.region == name], minlength=n)))
+
+    def move(self, names: list[int], target: int) -> None:
+        """All of ``names`` and ``target`` become one region of the target's kind and class."""
+        kind, class_index = self.is_thing[target], self.class_index.get(target)
+        members = [*names, target]
+        name = min(members)
+        self.region[np.isin(self.region, members)] = name
+        self.is_thing[name] = kind
+        if class_index is not None:
+            self.class_index[name] = class_index
+
+    def merge_weak(self, threshold: float) -> None:
+        while True:
+            strengths = {
+                (a, b): Fraction(boundary_sum, 255 * length_px)
+                for (a, b), (length_px, boundary_sum) in self.contacts().items()
+                if self.is_thing[a] and self.is_thing[b]
+            }
+            weakest = min(strengths, key=lambda pair: (strengths[pair], pair), default=None)
+            if weakest is None or strengths[weakest] >= threshold:
+                return
+            self.move([weakest[1]], weakest[0])
+
+    def demote(self, least_field: float) -> None:
+        evidence = self.shown.evidence
+        for name in self.names():
+            field_sum = int(evidence.field[self.region == name].sum())
+            if field_sum < least_field * 255 * self.area_px(name):
+                self.is_thing[name] = False
+            layer, n = (evidence.thing, N_THINGS) if self.is_thing[name] else (evidence.stuff, N_STUFF)
+            self.class_index[name] = self.majority(layer, name, n)
+
+    def join_equal_stuff(self) -> None:
+        def equal(a: int, b: int) -> bool:
+            kinds = self.is_thing[a] or self.is_thing[b]
+            return not kinds and self.class_index[a] == self.class_index[b]
+
+        while (pair := next((pair for pair in self.contacts() if equal(*pair)), None)) is not None:
+            self.move([pair[1]], pair[0])
+
+    def absorb(self, min_area_px: int) -> None:
+        while True:
+            self.join_equal_stuff()
+            contacts = self.contacts()
+            size = {name: (self.area_px(name), name) for name in self.names()}
+            onto: dict[int, int] = {}
+            for name in self.names():
+                own = [pair for pair in contacts if name in pair]
+                if size[name][0] >= min_area_px or not own:
+                    continue
+                a, b = min(own, key=lambda pair: (-contacts[pair][0], pair))
+                neighbour = b if a == name else a
+                if size[neighbour] > size[name]:
+                    onto[name] = neighbour
+            if not onto:
+                break
+            followers: dict[int, list[int]] = {}
+            for name in onto:
+                end = name
+                while end in onto:
+                    end = onto[end]
+                followers.setdefault(end, []).append(name)
+            for end, names in followers.items():
+                self.move(names, end)
+        for name in self.names():
+            if self.area_px(name) < min_area_px and self.is_thing[name]:
+                self.is_thing[name] = False
+                self.class_index[name] = self.majority(self.shown.evidence.stuff, name, N_STUFF)
+
+    def labels(self) -> tuple[NDArray[np.int32], list[int]]:
+        """Final labels (h, w), 0 = nodata, and the regions' names in label order: things, then stuff."""
+        names = sorted(self.names(), key=lambda name: (not self.is_thing[name], name))
+        labels = np.zeros(self.region.shape, np.int32)
+        for label, name in enumerate(names, 1):
+            labels[self.region == name] = label
+        return labels, names
+
+    def score(self, name: int) -> float:
+        if not self.is_thing[name]:
+            return math.nan
+        inside = int(self.shown.evidence.field[self.region == name].sum()) / (255 * self.area_px(name))
+        touching = [sums for pair, sums in self.contacts().items() if name in pair]
+        if not touching:
+            return inside
+        length_px, boundary_sum = map(sum, zip(*touching, strict=True))
+        return math.sqrt(inside * boundary_sum / (255 * length_px))
+
+
+def repair_pixels(shown: Scene, rules: RepairRules) -> PixelRepair:
+    repaired = PixelRepair(shown)
+    repaired.merge_weak(rules.merge_boundary)
+    repaired.demote(rules.drop_field)
+    repaired.absorb(rules.min_area_px)
+    return repaired

@@ -1,0 +1,218 @@
+"""The region graph against a pixel-by-pixel count, for any blocks in any order."""
+
+from __future__ import annotations
+
+import pickle
+from collections import defaultdict
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from geopanoptic.grid import Window
+from geopanoptic.panoptic.regions import (
+    Contacts,
+    Evidence,
+    RegionGraph,
+    components,
+    describe_block,
+    gather_contacts,
+    join_blocks,
+    sum_by,
+)
+
+from .pixel_scenes import N_STUFF, N_THINGS, Scene, connected, scene, sides
+
+seeds = st.integers(0, 2**32 - 1)
+block_shapes = st.tuples(st.integers(1, 17), st.integers(1, 17))
+
+
+def contact_sums(contacts: Contacts) -> dict[tuple[int, int], tuple[int, int]]:
+    pairs = list(zip(contacts.a.tolist(), contacts.b.tolist(), strict=True))
+    assert pairs == sorted(set(pairs))
+    assert all(a < b for a, b in pairs)
+    sums = zip(contacts.length_px.tolist(), contacts.boundary_sum.tolist(), strict=True)
+    return dict(zip(pairs, sums, strict=True))
+
+
+def counted_contacts(shown: Scene, region: NDArray[np.int64]) -> dict[tuple[int, int], tuple[int, int]]:
+    """Length and boundary sum of every contact, one pixel side after the other."""
+    sums: dict[tuple[int, int], tuple[int, int]] = defaultdict(lambda: (0, 0))
+    for here, there in sides(region):
+        pair = tuple(sorted((int(region[here]), int(region[there]))))
+        length_px, boundary_sum = sums[pair]
+        highest = max(int(shown.evidence.boundary[here]), int(shown.evidence.boundary[there]))
+        sums[pair] = length_px + 1, boundary_sum + highest
+    return dict(sums)
+
+
+def assert_counts(graph: RegionGraph, shown: Scene, region: NDArray[np.int64]) -> None:
+    scene_px = np.arange(region.size).reshape(region.shape)
+    for number in range(len(graph.label)):
+        inside = region == number
+        assert graph.label[number] == np.unique(shown.keys()[inside]).item()
+        assert graph.first_px[number] == scene_px[inside].min()
+        assert graph.area_px[number] == inside.sum()
+        assert graph.field_sum[number] == shown.evidence.field[inside].sum()
+        things = np.bincount(shown.evidence.thing[inside], minlength=N_THINGS)
+        stuff = np.bincount(shown.evidence.stuff[inside], minlength=N_STUFF)
+        np.testing.assert_array_equal(graph.thing_counts[number], things)
+        np.testing.assert_array_equal(graph.stuff_counts[number], stuff)
+
+
+@settings(max_examples=150)
+@given(seed=seeds, block=block_shapes, order=st.randoms(use_true_random=False))
+def test_any_blocks_in_any_order_give_the_counts_of_the_pixels(seed, block, order):
+    shown = scene(seed)
+    windows = shown.windows(block)
+    order.shuffle(windows)
+    graph, region = shown.regions(windows)
+
+    numbers, n = connected(shown.keys())
+    np.testing.assert_array_equal(region, numbers - 1)
+    assert len(graph.label) == n
+    assert_counts(graph, shown, region)
+    assert contact_sums(graph.contacts) == counted_contacts(shown, region)
+
+
+@given(seed=seeds)
+def test_pieces_of_one_block_are_its_connected_parts(seed):
+    shown = scene(seed)
+    window = Window(0, 0, *shown.valid.shape)
+    piece, block = shown.describe(window)
+    assert piece.dtype == np.int32
+    np.testing.assert_array_equal(piece > 0, shown.valid)
+    numbers, n = connected(shown.keys())
+    assert len(block.label) == n == len(np.unique(numbers[shown.valid] * (n + 1) + piece[shown.valid]))
+    for face, side in (
+        (block.top, np.s_[0]),
+        (block.bottom, np.s_[-1]),
+        (block.left, np.s_[:, 0]),
+        (block.right, np.s_[:, -1]),
+    ):
+        np.testing.assert_array_equal(face.piece, piece[side])
+        np.testing.assert_array_equal(face.boundary, shown.evidence.boundary[side])
+
+
+def flat(value: int, shape: tuple[int, int]) -> Evidence:
+    filled = np.full(shape, value, np.uint8)
+    return Evidence(field=filled, boundary=filled, thing=filled % N_THINGS, stuff=filled % N_STUFF)
+
+
+def described(labels: NDArray[np.int64], valid: NDArray[np.bool_], window: Window, value: int = 255):  # type: ignore[no-untyped-def]
+    return describe_block(
+        labels,
+        valid,
+        flat(value, labels.shape),
+        window=window,
+        scene_width=100_000,
+        n_things=N_THINGS,
+        n_stuff=N_STUFF,
+    )
+
+
+def test_a_region_may_leave_a_block_and_come_back():
+    # A ring in label 5 around stuff: the upper block holds one piece of it, the lower block two.
+    upper = np.array([[5, 5, 5], [5, 0, 5]])
+    lower = np.array([[5, 0, 5], [5, 0, 5]])
+    valid = np.ones((2, 3), bool)
+    blocks = [
+        described(upper, valid, Window(0, 0, 2, 3)),
+        described(lower, valid, Window(2, 0, 4, 3)),
+    ]
+    graph, of_piece = join_blocks([block for _, block in blocks])
+    assert graph.label.tolist() == [5, -1]
+    assert graph.area_px.tolist() == [9, 3]
+    assert graph.first_px.tolist() == [0, 100_001]
+    assert contact_sums(graph.contacts) == {(0, 1): (7, 7 * 255)}
+    assert [len(lookup) for lookup in of_piece] == [3, 4]
+    assert [lookup[0] for lookup in of_piece] == [-1, -1]
+
+
+def test_diagonal_pixels_of_one_class_are_two_regions():
+    labels, valid = np.zeros((2, 2), np.int64), np.array([[True, False], [False, True]])
+    for windows in ([Window(0, 0, 2, 2)], [Window(r, c, r + 1, c + 1) for r in range(2) for c in range(2)]):
+        blocks = [described(labels[w.slices()], valid[w.slices()], w)[1] for w in windows]
+        graph, _ = join_blocks(blocks)
+        assert graph.area_px.tolist() == [1, 1]
+        assert len(graph.contacts.a) == 0
+
+
+def test_a_missing_block_is_nodata():
+    labels, valid = np.zeros((1, 2), np.int64), np.ones((1, 2), bool)
+    blocks = [described(labels, valid, Window(0, col, 1, col + 2))[1] for col in (0, 4)]
+    graph, _ = join_blocks(blocks)
+    assert graph.first_px.tolist() == [0, 4]
+
+
+def test_pixel_indices_and_labels_need_64_bits():
+    far = 60_000
+    labels = np.full((1, 2), 2**40, np.int64)
+    _, block = described(labels, np.ones((1, 2), bool), Window(far, far, far + 1, far + 2))
+    assert block.first_px.tolist() == [far * 100_000 + far]
+    assert block.label.tolist() == [2**40]
+
+
+def test_a_scene_of_nodata_has_no_region():
+    shape = (3, 4)
+    piece, block = described(np.ones(shape, np.int64), np.zeros(shape, bool), Window(0, 0, *shape))
+    graph, of_piece = join_blocks([block])
+    assert not piece.any()
+    assert len(graph.label) == len(graph.contacts.a) == 0
+    assert graph.thing_counts.shape == (0, N_THINGS)
+    assert [lookup.tolist() for lookup in of_piece] == [[-1]]
+
+
+def test_arrays_need_not_be_contiguous():
+    shown = scene(11, max_side_px=40)
+    window = Window(0, 0, *shown.valid.T.shape)
+    turned = Scene(
+        labels=shown.labels.T,
+        valid=shown.valid.T,
+        evidence=Evidence(
+            field=shown.evidence.field.T,
+            boundary=shown.evidence.boundary.T,
+            thing=shown.evidence.thing.T,
+            stuff=shown.evidence.stuff.T,
+        ),
+    )
+    graph, region = turned.regions([window])
+    assert_counts(graph, turned, region)
+    np.testing.assert_array_equal(region, connected(turned.keys())[0] - 1)
+
+
+def test_a_description_survives_pickling_and_keeps_no_view_of_the_block():
+    shown = scene(3)
+    piece, block = shown.describe(Window(0, 0, *shown.valid.shape))
+    copy = pickle.loads(pickle.dumps(block))
+    np.testing.assert_array_equal(copy.bottom.piece, block.bottom.piece)
+    assert copy.window == block.window
+    for face in (block.top, block.bottom, block.left, block.right):
+        assert face.piece.base is None
+        assert not np.shares_memory(face.piece, piece)
+
+
+@pytest.mark.parametrize("n", [0, 1, 5])
+def test_without_edges_every_node_is_its_own_component(n):
+    nothing = np.zeros(0, np.int64)
+    assert sorted(components(n, nothing, nothing).tolist()) == list(range(n))
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(-(2**40), 2**40)), max_size=20))
+def test_sums_by_group_are_exact(rows):
+    group = np.array([group for group, _ in rows], np.int64)
+    values = np.array([[value, 1] for _, value in rows], np.int64).reshape(-1, 2)
+    expected = [
+        [sum(value for g, value in rows if g == number), sum(g == number for g, _ in rows)]
+        for number in range(5)
+    ]
+    assert sum_by(group, values, 5).tolist() == expected
+    assert sum_by(group, values[:, 0], 5).tolist() == [total for total, _ in expected]
+
+
+def test_contacts_are_the_same_from_both_sides():
+    a, b = np.array([3, 1, 3, 0]), np.array([1, 3, 2, 9])
+    contacts = gather_contacts(a, b, np.array([1, 2, 4, 8]), np.array([10, 20, 30, 40]))
+    assert contact_sums(contacts) == {(0, 9): (8, 40), (1, 3): (3, 30), (2, 3): (4, 30)}
