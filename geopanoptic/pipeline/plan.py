@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from dataclasses import dataclass
@@ -226,27 +227,32 @@ def _fit_layout(
     block_px: int | None,
     batch: int | None,
 ) -> Layout:
+    """The largest tiles that fit the budget, one per worker: the halo is paid once per tile."""
     stride = bundle.stride_px
-    longest = round_up(max(scene.height, scene.width), stride)
+    halo = round_up(bundle.reach_px, stride)
+    longest = max(scene.height, scene.width)
+    # A scene of one tile would leave the other workers idle; below a few halos, splitting costs more.
+    side = math.isqrt(max(workers - 1, 0)) + 1
+    largest = max(round_up(-(-longest // side), stride), min(2 * halo, round_up(longest, stride)))
 
     def layout(size: int) -> Layout:
-        tile = round_up(tile_px or min(size, longest), stride)
+        # Equal tiles: a scene slightly larger than two tiles gets three smaller ones, not two and a sliver.
+        equal = round_up(-(-longest // -(-longest // size)), stride)
+        tile = round_up(tile_px, stride) if tile_px is not None else equal
         return Layout(
             tile_px=tile,
-            halo_px=round_up(bundle.reach_px, stride),
+            halo_px=halo,
             stride_px=stride,
-            block_px=block_px or tile,
-            batch=batch or 1,
+            block_px=block_px or side * tile,
+            batch=batch or workers,
         )
 
-    # The largest tile that fits: the halo is paid once per tile, so core size is the largest lever.
-    sizes = [*range(2048, 0, -256), 128, 64, 32]
-    for size in sizes:
+    for size in (*range(min(2048, largest), 64, -64), 64, 32):
         fitted = layout(size)
         if _memory_bytes(fitted, bundle, workers) <= budget:
             return fitted
-    if tile_px is not None:
-        return layout(tile_px)
+        if tile_px is not None:
+            return fitted
     raise ResourceError(
         f"A memory budget of {_size(budget)} is too small: the smallest layout needs about "
         f"{_size(_memory_bytes(layout(32), bundle, workers))}.",
@@ -255,10 +261,8 @@ def _fit_layout(
 
 
 def _memory_bytes(layout: Layout, bundle: Bundle, workers: int) -> int:
-    seen_px = (layout.tile_px + 2 * layout.halo_px) ** 2 * layout.batch
-    block_px = (layout.block_px * bundle.output_scale) ** 2
-    network = seen_px * NETWORK_BYTES_PER_PX
-    grouping = block_px * BLOCK_BYTES_PER_PX * workers
+    network = (layout.tile_px + 2 * layout.halo_px) ** 2 * NETWORK_BYTES_PER_PX * min(layout.batch, workers)
+    grouping = (layout.block_px * bundle.output_scale) ** 2 * BLOCK_BYTES_PER_PX * workers
     return PROCESS_BYTES + max(network, grouping)
 
 

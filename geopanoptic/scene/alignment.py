@@ -35,11 +35,10 @@ class Alignment:
     def is_identity(self) -> bool:
         return (self.row_scale, self.row_offset, self.col_scale, self.col_offset) == (1, 0, 1, 0)
 
-    @property
-    def keeps_pixels(self) -> bool:
-        """Whether every scene pixel is one file pixel, if perhaps in reversed order."""
-        whole = self.row_offset == round(self.row_offset) and self.col_offset == round(self.col_offset)
-        return abs(self.row_scale) == abs(self.col_scale) == 1 and whole
+    def keeps_pixels(self, shape: tuple[int, int]) -> bool:
+        """Whether two grids of this shape have the same pixels, if perhaps in reversed order."""
+        rows, cols = (self.row_scale, self.row_offset), (self.col_scale, self.col_offset)
+        return rows in ((1, 0), (-1, shape[0])) and cols in ((1, 0), (-1, shape[1]))
 
 
 def upright(grid: Grid) -> Grid:

@@ -229,7 +229,7 @@ def _lay_on(grid: Grid, named: Sequence[NamedBand]) -> tuple[tuple[Layer, ...], 
                 f"{shown(file.source.name)} is rotated against the other files.",
                 remedy="Bring all files onto one grid with gdalwarp.",
             )
-        if not alignment.keeps_pixels or file.grid.shape != grid.shape:
+        if file.grid.shape != grid.shape or not alignment.keeps_pixels(grid.shape):
             resampled.setdefault(file, []).append(item.band)
             share = covered_share(file.grid, grid, alignment)
             if share == 0:

@@ -1,7 +1,7 @@
 """The repair rules once more, as slow loops over the pixels of a scene: the reference for the real ones.
 
-Nothing of the implementation is used. Regions are sets of pixels in an array; every decision measures the
-pixels afresh, merging takes the weakest contact of the whole scene at a time, exactly, in fractions.
+Nothing of the implementation is used. Regions are sets of pixels in an array, every decision measures the
+pixels afresh, and strengths are compared exactly, as fractions.
 """
 
 from __future__ import annotations
@@ -66,16 +66,22 @@ class PixelRepair:
                 for (a, b), (length_px, boundary_sum) in self.contacts().items()
                 if self.is_thing[a] and self.is_thing[b]
             }
-            weakest = min(strengths, key=lambda pair: (strengths[pair], pair), default=None)
-            if weakest is None or strengths[weakest] >= threshold:
+            ranked = sorted(strengths, key=lambda pair: (strengths[pair], pair))
+            weakest: dict[int, Pair] = {}
+            for pair in reversed(ranked):
+                weakest[pair[0]] = weakest[pair[1]] = pair
+            mutual = [(a, b) for a, b in ranked if weakest[a] == weakest[b] == (a, b)]
+            merging = [pair for pair in mutual if float(strengths[pair]) < threshold]
+            if not merging:
                 return
-            self.move([weakest[1]], weakest[0])
+            for a, b in merging:
+                self.move([b], a)
 
     def demote(self, least_field: float) -> None:
         evidence = self.shown.evidence
         for name in self.names():
             field_sum = int(evidence.field[self.region == name].sum())
-            if field_sum < least_field * 255 * self.area_px(name):
+            if float(Fraction(field_sum, 255 * self.area_px(name))) < least_field:
                 self.is_thing[name] = False
             layer, n = (evidence.thing, N_THINGS) if self.is_thing[name] else (evidence.stuff, N_STUFF)
             self.class_index[name] = self.majority(layer, name, n)

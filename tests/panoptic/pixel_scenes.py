@@ -42,7 +42,10 @@ class Scene:
             self.labels[part],
             self.valid[part],
             Evidence(
-                **{name: getattr(self.evidence, name)[part] for name in ("field", "boundary", "thing", "stuff")}
+                **{
+                    name: getattr(self.evidence, name)[part]
+                    for name in ("field", "boundary", "thing", "stuff")
+                }
             ),
             window=window,
             scene_width=self.valid.shape[1],

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -29,7 +32,7 @@ def final_labels(shown: Scene, rules: RepairRules, block: tuple[int, int]):  # t
     return np.concatenate([final.final_label, np.zeros(1, np.int32)])[region], final
 
 
-@settings(max_examples=200)
+@settings(max_examples=3000)
 @given(seed=seeds, rules=all_rules)
 def test_equals_the_rules_applied_pixel_by_pixel(seed, rules):
     shown = scene(seed, max_side_px=12)
@@ -117,6 +120,44 @@ def test_merging_averages_over_the_whole_contact():
     # With the strong part short, the average lies below the threshold.
     close = graph([9, 9, 9], [(0, 1, 4, 10), (1, 2, 8, 50), (0, 2, 1, 250)])
     assert repaired(close, merge_boundary=0.5).final_label.tolist() == [1, 1, 1]
+
+
+def merged_by_queue(shown: RegionGraph, threshold: float) -> list[set[int]]:
+    """Groups after merging the weakest contact of all, one at a time, in exact fractions."""
+    contacts = shown.contacts
+    groups = [{number} for number in range(len(shown.label))]
+    while True:
+        sums: dict[tuple[int, int], tuple[int, int]] = {}
+        of_region = {member: number for number, group in enumerate(groups) for member in group}
+        for number in range(len(contacts.a)):
+            pair = tuple(sorted((of_region[contacts.a[number]], of_region[contacts.b[number]])))
+            length_px, boundary_sum = sums.get(pair, (0, 0))
+            if pair[0] != pair[1]:
+                sums[pair] = (
+                    length_px + int(contacts.length_px[number]),
+                    boundary_sum + int(contacts.boundary_sum[number]),
+                )
+        strength = {pair: Fraction(boundary, 255 * length) for pair, (length, boundary) in sums.items()}
+        weakest = min(strength, key=strength.__getitem__, default=None)
+        if weakest is None or strength[weakest] >= threshold:
+            return groups
+        groups[weakest[0]] |= groups.pop(weakest[1])
+
+
+@settings(max_examples=100)
+@given(seed=seeds, n=st.integers(2, 25), threshold=st.floats(0, 1))
+def test_rounds_of_merging_equal_a_queue_over_all_contacts(seed, n, threshold):
+    # Lengths and sums so large that no two strengths are equal: a tie may be decided either way.
+    rng = np.random.default_rng(seed)
+    pairs = np.array([(a, b) for a in range(n) for b in range(a + 1, n) if b == a + 1 or rng.random() < 0.3])
+    length_px = rng.integers(10**6, 10**8, len(pairs))
+    boundary_sum = (length_px * 255 * rng.random(len(pairs))).astype(np.int64)
+    shown = replace(
+        graph([1] * n, []), contacts=gather_contacts(pairs[:, 0], pairs[:, 1], length_px, boundary_sum)
+    )
+    final = repaired(shown, merge_boundary=threshold)
+    expected = sorted(map(sorted, merged_by_queue(shown, threshold)))
+    assert [np.flatnonzero(final.final_label == k + 1).tolist() for k in range(final.n_regions)] == expected
 
 
 def test_a_contact_at_the_threshold_stays():

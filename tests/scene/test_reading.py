@@ -129,14 +129,29 @@ def test_scale_and_offset_are_applied_after_nodata(tmp_path: Path) -> None:
     )
 
 
-def test_a_south_up_scene_equals_its_flipped_twin(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("flips", "mirror"),
+    [
+        ((slice(None, None, -1), slice(None)), Affine(1, 0, 0, 0, -1, 4)),
+        ((slice(None), slice(None, None, -1)), Affine(-1, 0, 6, 0, 1, 0)),
+        ((slice(None, None, -1), slice(None, None, -1)), Affine(-1, 0, 6, 0, -1, 4)),
+    ],
+)
+def test_south_up_and_mirrored_files_are_read_upright(
+    tmp_path: Path, flips: tuple[slice, slice], mirror: Affine
+) -> None:
     values = ramp(3, 4, 6)
     north = open_scene(write_raster(tmp_path / "north.tif", values, names=RGB))
-    flipped = TEN_METRES @ Affine.translation(0, 4) @ Affine.scale(1, -1)
-    south = open_scene(write_raster(tmp_path / "south.tif", values[:, ::-1], names=RGB, transform=flipped))
-    np.testing.assert_array_equal(whole(south)[0][:, ::-1], whole(north)[0])
-    for row in range(4):
-        assert south.grid.transform @ (0.5, 3.5 - row) == north.grid.transform @ (0.5, row + 0.5)
+    path = write_raster(
+        tmp_path / "other.tif", values[(slice(None), *flips)], names=RGB, transform=TEN_METRES @ mirror
+    )
+    other = open_scene(path)
+    assert other.grid == north.grid
+    assert other.notes == ()
+    frame = Window(-1, -1, 3, 8)
+    for one, twin in zip(north.read(frame), other.read(frame), strict=True):
+        np.testing.assert_array_equal(twin, one)
+    np.testing.assert_array_equal(other.quicklook(), north.quicklook())
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (33, 31)])

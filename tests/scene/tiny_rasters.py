@@ -48,8 +48,7 @@ def write_raster(
         ) as dataset:  # fmt: skip
             if colours:
                 dataset.colorinterp = tuple(colours)
-            # rasterio's writer ignores negative strides.
-            dataset.write(np.ascontiguousarray(stored))
+            dataset.write(stored)
             for index, name in enumerate(names, 1):
                 if name:
                     dataset.set_band_description(index, name)

@@ -1,0 +1,114 @@
+"""Text, HTML, pictures and xarray."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+import rioxarray
+from affine import Affine
+from tiny_rasters import RGB, TEN_METRES, ramp, write_raster
+
+from geopanoptic.errors import SceneError
+from geopanoptic.grid import Window
+from geopanoptic.scene import Scene, open_scene
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    values = ramp(3, 30, 20)
+    values[:, :4] = 0
+    return open_scene(write_raster(tmp_path / "scene_20210615.tif", values, names=RGB, nodata=0))
+
+
+def test_text(scene: Scene) -> None:
+    text = repr(scene)
+    for part in ("scene_20210615", "30 rows x 20 columns", "EPSG:32632", "red, green, blue", "2021-06-15"):
+        assert part in text
+
+
+def test_html_escapes_what_files_say(tmp_path: Path) -> None:
+    path = write_raster(tmp_path / "<script>alert(1)<b>.tif", ramp(3, 2, 2), names=RGB)
+    html = open_scene(path)._repr_html_()
+    assert "<script>" not in html
+    assert "&lt;script&gt;" in html
+
+
+def test_quicklook_stretches_and_leaves_nodata_white(scene: Scene) -> None:
+    picture = scene.quicklook()
+    assert picture.shape == (30, 20, 3)
+    assert picture.dtype == np.uint8
+    assert (picture[:4] == 255).all()
+    assert picture[4, 0, 0] == 0
+    assert picture[-1, -1, 0] == 255
+    assert scene.quicklook(["green"]).shape == (30, 20, 3)
+    assert scene.quicklook(longest_px=10).shape == (10, 6, 3)
+    with pytest.raises(SceneError, match="one or three bands"):
+        scene.quicklook(["red", "green"])
+
+
+def test_quicklook_of_mixed_resolutions_keeps_places(tmp_path: Path) -> None:
+    fine = np.zeros((16, 16), "uint16")
+    fine[:8] = 1000
+    coarse = fine[::2, ::2]
+    write_raster(tmp_path / "red.tif", fine)
+    write_raster(tmp_path / "swir16.tif", coarse, transform=TEN_METRES @ Affine.scale(2))
+    scene = open_scene(tmp_path)
+    np.testing.assert_array_equal(scene.quicklook(["red"]), scene.quicklook(["swir16"]))
+
+
+def test_plot_uses_map_coordinates(scene: Scene) -> None:
+    mpl.use("agg")
+    import matplotlib.pyplot as plt
+
+    axes = scene.plot()
+    assert axes.get_xlim() == (600_000, 600_200)
+    assert axes.get_ylim() == (5_699_700, 5_700_000)
+    assert scene.plot(ax=axes) is axes
+    plt.close("all")
+
+
+def test_xarray_is_lazy_and_georeferenced(scene: Scene, tmp_path: Path) -> None:
+    array = scene.to_xarray(chunk_px=8)
+    assert array.dims == ("band", "y", "x")
+    assert array.dtype == np.float32
+    assert array.chunks == ((3,), (8, 8, 8, 6), (8, 8, 4))
+    assert list(array.band.values) == list(RGB)
+    assert array.rio.crs.to_epsg() == 32632
+    assert array.rio.transform() == TEN_METRES
+    assert str(array.time.values)[:10] == "2021-06-15"
+    assert array.x.values[0] == 600_005
+    assert array.y.values[0] == 5_699_995
+    values, valid = scene.read(scene.grid.window)
+    np.testing.assert_array_equal(array.values, np.where(valid, values, np.nan))
+    scene.files[0].unlink()
+    assert array.shape == (3, 30, 20)
+
+
+def test_xarray_selections_read_the_right_pixels(scene: Scene) -> None:
+    array = scene.to_xarray(chunk_px=8)
+    values, valid = scene.read(Window(0, 0, 30, 20))
+    whole = np.where(valid, values, np.nan)
+    np.testing.assert_array_equal(array.sel(band="blue")[3:17, ::3].values, whole[2, 3:17, ::3])
+    np.testing.assert_array_equal(array.isel(band=1, y=7).values, whole[1, 7])
+    np.testing.assert_array_equal(array.sel(band=["blue", "red"]).values, whole[[2, 0]])
+    np.testing.assert_array_equal(array[:, ::-1].values, whole[:, ::-1])
+
+
+def test_xarray_equals_rioxarray(scene: Scene) -> None:
+    ours = scene.to_xarray()
+    with rioxarray.open_rasterio(scene.files[0], masked=True) as theirs:
+        np.testing.assert_array_equal(ours.values, theirs.values)
+        np.testing.assert_allclose(ours.x, theirs.x)
+        np.testing.assert_allclose(ours.y, theirs.y)
+
+
+def test_rotated_scenes_have_a_transform_but_no_axes(tmp_path: Path) -> None:
+    turned = TEN_METRES @ Affine.rotation(20)
+    scene = open_scene(write_raster(tmp_path / "scene.tif", ramp(3, 4, 4), names=RGB, transform=turned))
+    array = scene.to_xarray()
+    assert "x" not in array.coords
+    assert array.rio.transform().almost_equals(turned)
+    assert "rotated" in repr(scene)
