@@ -6,8 +6,9 @@ only thing a run waits for.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Protocol
@@ -54,6 +55,14 @@ class _Tile:
     """Validity of the core's output pixels."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Part:
+    """Quantised layers of one tile core, at ``window`` (output pixels)."""
+
+    window: Window
+    layers: dict[str, NDArray[np.generic]]
+
+
 def infer_blocks(
     store: RunStore,
     layout: Layout,
@@ -76,16 +85,19 @@ def infer_blocks(
             kept &= wanted(core.scaled(scale))
         return _Tile(core=core, input_chw=input_chw if kept.any() else None, valid=kept)
 
-    def finish(block: Window, parts: Sequence[tuple[_Tile, Outputs | None]]) -> Window:
+    def quantised(tile: _Tile, outputs: Outputs, number: int) -> _Part:
+        window = tile.core.scaled(scale)
+        return _Part(
+            window=window, layers=quantise(_core_of(outputs, number, layout.halo_px * scale), tile.valid)
+        )
+
+    def finish(block: Window, parts: Sequence[Future[_Part]]) -> Window:
         layers = _empty_layers(block)
-        for tile, outputs in parts:
-            window = tile.core.scaled(scale)
-            inside = window.intersection(block)
-            if inside is None or outputs is None:
-                continue
-            quantised = quantise(outputs, tile.valid)
-            for name in LAYERS:
-                layers[name][inside.slices(block)] = quantised[name][inside.slices(window)]
+        for part in (future.result() for future in parts):
+            inside = part.window.intersection(block)
+            if inside is not None:
+                for name in LAYERS:
+                    layers[name][inside.slices(block)] = part.layers[name][inside.slices(part.window)]
         for name in LAYERS:
             store.write(name, block, layers[name])
         return block
@@ -97,33 +109,35 @@ def infer_blocks(
         ThreadPoolExecutor(1, "geopanoptic-write") as writer,
     ):
         ahead = _read_ahead(reader, load, [core for of_block in cores for core in of_block], layout.batch + 1)
-        writing: Future[Window] | None = None
-        counted: DenseCount | None = None
+        writing: deque[tuple[Future[Window], DenseCount]] = deque()
+        busy: list[Future[_Part]] = []
         for block, of_block in zip(blocks, cores, strict=True):
-            parts: list[tuple[_Tile, Outputs | None]] = []
+            parts: list[Future[_Part]] = []
             network_px, network_s = 0, 0.0
             for tiles in _batches((next(ahead) for _ in of_block), layout.batch):
                 inputs = [tile.input_chw for tile in tiles if tile.input_chw is not None]
                 if not inputs:
-                    parts += [(tile, None) for tile in tiles]
                     continue
                 started = clock()
                 outputs = network(np.stack(inputs))
                 network_s += clock() - started
                 network_px += sum(array[0].size for array in inputs)
-                parts += [
-                    (tile, _core_of(outputs, number, layout.halo_px * scale))
-                    for number, tile in enumerate(tiles)
-                ]
-                del inputs, outputs
-            if writing is not None and counted is not None:
-                yield writing.result(), counted
-            writing = writer.submit(finish, block, parts)
+                # At most one batch of float outputs waits to be quantised: 36 bytes an output pixel.
+                wait(busy)
+                busy = [writer.submit(quantised, tile, outputs, number) for number, tile in enumerate(tiles)]
+                parts += busy
+            while len(writing) > 1:
+                yield _stored(*writing.popleft())
             counted = DenseCount(
                 network_px=network_px, core_px=block.size_px // scale**2, network_s=network_s
             )
-        if writing is not None and counted is not None:
-            yield writing.result(), counted
+            writing.append((writer.submit(finish, block, parts), counted))
+        while writing:
+            yield _stored(*writing.popleft())
+
+
+def _stored(future: Future[Window], count: DenseCount) -> tuple[Window, DenseCount]:
+    return future.result(), count
 
 
 def _read_ahead(

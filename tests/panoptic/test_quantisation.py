@@ -54,3 +54,82 @@ def test_probabilities_outside_the_range_are_clipped():
     maps["semantic"] = np.full((4, 1, 1), 0.9, np.float32)
     layers = QUANTISE(maps, np.ones((1, 1), bool))
     assert (layers["heat"][0, 0], layers["field"][0, 0]) == (65535, 255)
+
+
+@given(
+    seed=st.integers(0, 1000),
+    rows=st.tuples(st.integers(0, 6), st.integers(1, 7)),
+    cols=st.tuples(st.integers(0, 8), st.integers(1, 9)),
+)
+def test_any_crop_gives_the_layers_of_the_whole(seed, rows, cols):
+    part = np.s_[..., rows[0] : rows[0] + rows[1], cols[0] : cols[0] + cols[1]]
+    maps = outputs(seed)
+    valid = np.random.default_rng(seed).random((7, 9)) < 0.8
+    whole = QUANTISE(maps, valid)
+    crop = QUANTISE({name: array[part] for name, array in maps.items()}, valid[part])
+    for name in LAYERS:
+        np.testing.assert_array_equal(crop[name], whole[name][part])
+
+
+def single(semantic: list[float], centre: float, boundary: float, distance: float) -> dict[str, int]:
+    """The layers of one pixel."""
+    maps = {"semantic": np.array(semantic, np.float32).reshape(-1, 1, 1)}
+    for name, value in {"centre": centre, "boundary": boundary, "distance": distance}.items():
+        maps[name] = np.full((1, 1), value, np.float32)
+    return {name: int(layer[0, 0]) for name, layer in QUANTISE(maps, np.ones((1, 1), bool)).items()}
+
+
+def test_the_ends_of_the_range_are_met_exactly():
+    low = single([0, 1, 0, 0], centre=0, boundary=0, distance=1)
+    assert low == {
+        "heat": 0,
+        "relief": 0,
+        "boundary": 0,
+        "field": 0,
+        "thing": 0,
+        "stuff": 0,
+        "stuff_score": 255,
+    }
+    high = single([0, 0, 0, 1], centre=1, boundary=1, distance=0)
+    assert high == {
+        "heat": 65535,
+        "relief": 65535,
+        "boundary": 255,
+        "field": 255,
+        "thing": 1,
+        "stuff": 0,
+        "stuff_score": 0,
+    }
+
+
+def test_equal_probabilities_take_the_first_class():
+    layers = single([0.25, 0.25, 0.25, 0.25], centre=0, boundary=0, distance=0)
+    assert (layers["thing"], layers["stuff"], layers["stuff_score"]) == (0, 0, 128)
+
+
+@given(
+    weight=st.floats(0, 1, width=32), boundary=st.floats(0, 1, width=32), distance=st.floats(0, 1, width=32)
+)
+def test_relief_rises_with_boundary_and_falls_with_distance(weight, boundary, distance):
+    mix = Quantiser(thing_channels=(0,), stuff_channels=(1,), relief_boundary_weight=weight)
+
+    def relief(boundary: float, distance: float) -> int:
+        maps = {name: np.zeros((1, 1), np.float32) for name in ("centre", "boundary", "distance")}
+        maps["boundary"][:], maps["distance"][:] = boundary, distance
+        maps["semantic"] = np.full((2, 1, 1), 0.5, np.float32)
+        return int(mix(maps, np.ones((1, 1), bool))["relief"][0, 0])
+
+    here = relief(boundary, distance)
+    assert relief(0, distance) <= here <= relief(1, distance)
+    assert relief(boundary, 1) <= here <= relief(boundary, 0)
+    assert abs(here - 65535 * (weight * boundary + (1 - weight) * (1 - distance))) <= 0.51
+
+
+def test_maps_may_come_with_or_without_a_channel_axis():
+    maps = outputs(4)
+    flat = {name: array[0] for name, array in maps.items() if name != "semantic"} | {
+        "semantic": maps["semantic"]
+    }
+    valid = np.ones((7, 9), bool)
+    for name, layer in QUANTISE(maps, valid).items():
+        np.testing.assert_array_equal(QUANTISE(flat, valid)[name], layer)

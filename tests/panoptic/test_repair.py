@@ -32,7 +32,7 @@ def final_labels(shown: Scene, rules: RepairRules, block: tuple[int, int]):  # t
     return np.concatenate([final.final_label, np.zeros(1, np.int32)])[region], final
 
 
-@settings(max_examples=3000)
+@settings(max_examples=150)
 @given(seed=seeds, rules=all_rules)
 def test_equals_the_rules_applied_pixel_by_pixel(seed, rules):
     shown = scene(seed, max_side_px=12)
