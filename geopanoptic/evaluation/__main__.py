@@ -12,6 +12,7 @@ import argparse
 import json
 import tempfile
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -35,8 +36,9 @@ def quality(
 ) -> dict[str, PanopticQuality]:
     """Panoptic quality of parcels by protocol."""
     totals: dict[str, dict[int, PanopticQuality]] = {name: {PARCEL: PanopticQuality()} for name in PROTOCOLS}
-    for image in images:
-        prediction = mapper(image)
+    with ThreadPoolExecutor() as pool:
+        predictions = list(pool.map(mapper, images))
+    for image, prediction in zip(images, predictions, strict=True):
         parcels = np.where(prediction.labels <= prediction.n_things, prediction.labels, 0)
         truth = np.where(image.void, 0, image.instances)
         n, m = int(parcels.max(initial=0)), int(truth.max(initial=0))

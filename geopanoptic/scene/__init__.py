@@ -7,6 +7,7 @@ reads pixels (``reading``, ``resampling``); ``measure`` finds the scene's normal
 from geopanoptic.scene.opening import open_scene
 from geopanoptic.scene.radiometry import Normalisation, measure
 from geopanoptic.scene.reading import Layer, Pixels
+from geopanoptic.scene.sampling import Sample, take_sample
 from geopanoptic.scene.scene import Scene
 from geopanoptic.scene.sources import SceneSource, SourceFile
 from geopanoptic.scene.survey import Survey, survey
@@ -15,6 +16,7 @@ __all__ = [
     "Layer",
     "Normalisation",
     "Pixels",
+    "Sample",
     "Scene",
     "SceneSource",
     "SourceFile",
@@ -22,4 +24,5 @@ __all__ = [
     "measure",
     "open_scene",
     "survey",
+    "take_sample",
 ]

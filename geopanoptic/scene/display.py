@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geopanoptic.errors import SceneError
+from geopanoptic.grid import Grid
 from geopanoptic.scene.preview import read_preview
 from geopanoptic.scene.scene import Scene
 
@@ -22,14 +24,14 @@ _TRUE_COLOUR = ("red", "green", "blue")
 def facts(scene: Scene) -> dict[str, str]:
     """The scene in a few lines, for people."""
     grid = scene.grid
-    step = (abs(grid.transform.a), abs(grid.transform.e))
+    transform = grid.transform
+    step = (math.hypot(transform.a, transform.d), math.hypot(transform.b, transform.e))
     unit = grid.crs.axis_info[0].unit_name if grid.crs.axis_info else "unit"
     declared = sorted({"none" if value is None else f"{value:g}" for value in scene.nodata})
     dates = [str(when) for when in scene.dates if when]
     result = {
         "size": f"{grid.height} rows x {grid.width} columns",
-        "pixel": f"{step[0]:.6g} x {step[1]:.6g} {unit}"
-        + ("" if grid.transform.is_rectilinear else " (rotated)"),
+        "pixel": f"{step[0]:.6g} x {step[1]:.6g} {unit}" + ("" if _is_upright(grid) else " (rotated)"),
         "CRS": _crs_name(scene),
         "bands": ", ".join(scene.bands),
         "dates": ", ".join(dates) or "not stated",
@@ -40,6 +42,10 @@ def facts(scene: Scene) -> dict[str, str]:
     if scene.warnings:
         result["warnings"] = " ".join(scene.warnings)
     return result
+
+
+def _is_upright(grid: Grid) -> bool:
+    return grid.transform.b == 0 == grid.transform.d
 
 
 def _crs_name(scene: Scene) -> str:
@@ -95,10 +101,9 @@ def plot(
     names = _picture_bands(scene, bands)
     picture = quicklook(scene, names, longest_px=longest_px)
     grid = scene.grid
-    if grid.transform.is_rectilinear:
+    if _is_upright(grid):
         left, top = grid.transform @ (0, 0)
         right, bottom = grid.transform @ (grid.width, grid.height)
-        # imshow's extent follows the picture's rows, so a south-up scene is shown with north at the top.
         ax.imshow(picture, extent=(left, right, bottom, top), interpolation="none")
         ax.set_xlim(min(left, right), max(left, right))
         ax.set_ylim(min(bottom, top), max(bottom, top))

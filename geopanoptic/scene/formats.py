@@ -7,6 +7,7 @@ overviews) are held to the same rule.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from geopanoptic.errors import SceneError
@@ -75,6 +76,10 @@ def looks_like_image(path: Path) -> bool:
 
 
 def _head(path: Path) -> bytes:
+    if path.exists() and not path.is_file():
+        raise SceneError(
+            f"{shown(path)} is no plain file (a device, a pipe or a folder).", remedy="Give an image file."
+        )
     try:
         with path.open("rb") as stream:
             head = stream.read(_HEAD_BYTES)
@@ -105,16 +110,21 @@ def _refusal(path: Path, head: bytes) -> SceneError:
     return SceneError(f"{shown(path)} is not an image of a known format.", remedy=_READ_FORMATS)
 
 
+def _exists(side: Path) -> bool:
+    # Not Path.is_file: it raises where the longer name exceeds what the file system allows.
+    return os.path.isfile(side)  # noqa: PTH113
+
+
 def _check_side_files(path: Path) -> None:
     for suffix in (".msk", ".ovr", ".MSK", ".OVR"):
         side = path.with_name(path.name + suffix)
-        if side.is_file() and recognised_driver(_head(side)) != "GTiff":
+        if _exists(side) and recognised_driver(_head(side)) != "GTiff":
             raise SceneError(
                 f"{shown(side)} is not a TIFF, so it is no mask or overview of {shown(path)}.",
                 remedy="Remove it, or rebuild it with gdaladdo.",
             )
     side = path.with_name(path.name + ".aux.xml")
-    if side.is_file():
+    if _exists(side):
         if side.stat().st_size > _SIDE_FILE_LIMIT_BYTES:
             raise SceneError(f"{shown(side)} is too large for a side file.", remedy="Remove it.")
         text = side.read_bytes()

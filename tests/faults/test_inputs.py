@@ -46,31 +46,23 @@ def test_f01_missing_folder_and_empty(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("compress", ["none", "deflate"])
-@pytest.mark.parametrize("tiled", [True, False])
-def test_f02_truncated(tmp_path: Path, tiled: bool, compress: str) -> None:
+@pytest.mark.parametrize("layout", [{"tiled": True, "blockxsize": 32, "blockysize": 32}, {"blockysize": 8}])
+def test_f02_truncated(tmp_path: Path, layout: dict[str, int], compress: str) -> None:
     values = np.random.default_rng(1).integers(1, 60_000, (3, 128, 128)).astype("uint16")
-    layout = {"tiled": True, "blockxsize": 32, "blockysize": 32} if tiled else {"blockysize": 8}
     path = write_raster(
         tmp_path / "cut.tif", values, names=RGB, compress=compress, interleave="pixel", **layout
     )
-    # A copy as COG tools write it has its directory first, so a cut file still opens.
-    whole = tmp_path / "whole.tif"
-    with rasterio.open(path) as source:
-        profile = source.profile | {"driver": "COG", "blocksize": 128, "compress": compress}
-        for name in ("tiled", "blockxsize", "blockysize", "interleave", "photometric"):
-            profile.pop(name, None)
-        with rasterio.open(whole, "w", **profile) as target:
-            target.write(source.read())
-            target.descriptions = RGB
-    stored = whole.read_bytes()
+    stored = path.read_bytes()
     path.write_bytes(stored[: len(stored) * 2 // 3])
-    try:
-        scene = open_scene(path)
-    except SceneError as error:
-        assert "cut.tif is damaged or cut short" in str(error)
-        return
-    with pytest.raises(SceneError, match=r"cut\.tif: the block of rows \d+ to \d+ and columns \d+ to \d+"):
+    scene = open_scene(path)
+    with pytest.raises(
+        SceneError, match=r"cut\.tif: the block of rows (\d+) to \d+ and columns \d+ to \d+"
+    ) as caught:
         scene.read(scene.grid.window)
+    assert "rows 0 to" not in str(caught.value)
+    assert scene.read(Window(0, 0, 8, 32))[1].all()
+    with pytest.raises(SceneError, match=r"cut\.tif"):
+        measure(scene)
 
 
 def test_f02_truncated_before_its_directory(scene_path: Path) -> None:
@@ -228,10 +220,10 @@ def test_f09_south_up_gives_the_flipped_twin(scene_path: Path, tmp_path: Path) -
 
 
 def test_f10_control_points_and_rpcs(tmp_path: Path) -> None:
-    path = write_raster(tmp_path / "gcp.tif", ramp(3, 4, 4), names=RGB, crs=None, transform=None)
     points = [GroundControlPoint(row=r, col=c, x=c, y=-r) for r in (0, 4) for c in (0, 4)]
-    with rasterio.open(path, "r+") as dataset:
-        dataset.gcps = (points, rasterio.CRS.from_epsg(4326))
+    path = write_raster(
+        tmp_path / "gcp.tif", ramp(3, 4, 4), names=RGB, crs="EPSG:4326", transform=None, gcps=points
+    )
     refused(path, "gcp.tif is placed by ground control points only", "gdalwarp")
     path = tmp_path / "rpc.tif"
     ones = [1.0] * 20
@@ -276,7 +268,11 @@ def test_f14_f15_bands_are_never_guessed(tmp_path: Path) -> None:
 
 def test_f17_scale_and_offset(tmp_path: Path) -> None:
     path = write_raster(
-        tmp_path / "a.tif", np.full((3, 2, 2), 1500, "uint16"), names=RGB, scales=[1e-4] * 3, offsets=[-0.1] * 3
+        tmp_path / "a.tif",
+        np.full((3, 2, 2), 1500, "uint16"),
+        names=RGB,
+        scales=[1e-4] * 3,
+        offsets=[-0.1] * 3,
     )
     np.testing.assert_allclose(open_scene(path).read(Window(0, 0, 2, 2))[0], 0.05, rtol=1e-5)
     bad = write_raster(tmp_path / "b.tif", ramp(3, 2, 2), names=RGB, scales=[float("nan")] * 3)
@@ -354,7 +350,7 @@ def test_f36_a_changed_file_is_noticed(scene_path: Path) -> None:
     [
         "Flächen ünï 農地.tif",
         "with space.tif",
-        "it's \"quoted\".tif",
+        'it\'s "quoted".tif',
         "new\nline.tif",
         "a#b?c!d%20e.tif",
         "-leading.tif",
@@ -395,4 +391,6 @@ def test_f39_unreadable(scene_path: Path) -> None:
 
 
 def test_f39_a_device_or_pipe_is_no_scene(tmp_path: Path) -> None:
-    refused("/dev/null", "/dev/null")
+    refused("/dev/null", "/dev/null is no plain file")
+    os.mkfifo(tmp_path / "pipe.tif")
+    refused(tmp_path / "pipe.tif", "pipe.tif is no plain file")

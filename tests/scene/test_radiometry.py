@@ -96,7 +96,13 @@ def test_the_sample_depends_on_neither_blocks_nor_overviews(tmp_path: Path) -> N
     values = _noise(3, LIMIT + 200, 70)
     strips = write_raster(tmp_path / "strips.tif", values, names=RGB)
     tiles = write_raster(
-        tmp_path / "tiles.tif", values, names=RGB, tiled=True, blockxsize=64, blockysize=64, compress="deflate"
+        tmp_path / "tiles.tif",
+        values,
+        names=RGB,
+        tiled=True,
+        blockxsize=64,
+        blockysize=64,
+        compress="deflate",
     )
     with rasterio.open(tiles, "r+") as dataset:
         dataset.build_overviews([2, 4, 8])

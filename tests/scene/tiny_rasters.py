@@ -14,6 +14,8 @@ from numpy.typing import ArrayLike
 from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning
 
+from geopanoptic.scene import Pixels, Scene
+
 UTM = "EPSG:32632"
 TEN_METRES = Affine(10, 0, 600_000, 0, -10, 5_700_000)
 RGB = ("red", "green", "blue")
@@ -48,7 +50,6 @@ def write_raster(
         ) as dataset:  # fmt: skip
             if colours:
                 dataset.colorinterp = tuple(colours)
-            dataset.write(stored)
             for index, name in enumerate(names, 1):
                 if name:
                     dataset.set_band_description(index, name)
@@ -58,6 +59,8 @@ def write_raster(
                 dataset.offsets = tuple(offsets)
             if tags:
                 dataset.update_tags(**tags)
+            # Pixels come last, so that the directory lies before them and a file that is cut still opens.
+            dataset.write(stored)
             if mask is not None:
                 dataset.write_mask(np.asarray(mask, bool))
     return path
@@ -66,3 +69,8 @@ def write_raster(
 def ramp(*shape: int, dtype: str = "uint16", start: int = 1) -> np.ndarray:
     """Every pixel another value."""
     return np.arange(start, start + int(np.prod(shape))).reshape(shape).astype(dtype)
+
+
+def whole(scene: Scene, *bands: str) -> Pixels:
+    """Values and validity of the whole scene."""
+    return scene.read(scene.grid.window, bands or None)

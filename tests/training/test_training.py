@@ -133,9 +133,9 @@ def test_crops_larger_than_a_sample_are_filled_with_nothing(pool: Path) -> None:
 
 def test_an_empty_pool_is_refused(tmp_path: Path) -> None:
     sources = (Source(folder="generated", share=1),)
-    with Feed(pool=tmp_path, sources=sources, crop_px=32, batch=2, seed=0) as feed:
-        with pytest.raises(UsageError, match="no samples"):
-            next(feed)
+    feed = Feed(pool=tmp_path, sources=sources, crop_px=32, batch=2, seed=0)
+    with feed, pytest.raises(UsageError, match="no samples"):
+        next(feed)
 
 
 def test_unknown_keys_in_a_configuration_are_named(tmp_path: Path) -> None:
