@@ -16,7 +16,7 @@ from geopanoptic.pipeline.parameters import Parameters
 from geopanoptic.pipeline.plan import Plan
 from geopanoptic.pipeline.record import Record
 from geopanoptic.pipeline.store import RunStore
-from geopanoptic.scene import Normalisation, measure
+from geopanoptic.scene import Normalisation, measure, survey, take_sample
 
 
 def infer(store: RunStore, planned: Plan, asked: Parameters, record: Record) -> Normalisation:
@@ -24,8 +24,11 @@ def infer(store: RunStore, planned: Plan, asked: Parameters, record: Record) -> 
     from geopanoptic.models.runtime import load_runtime
 
     with record.stage("normalise"):
-        normalisation = measure(planned.scene, planned.bands)
+        sample = take_sample(planned.scene, planned.bands)
+        normalisation = measure(planned.scene, planned.bands, sample=sample)
         wanted = read_aoi(asked.aoi, planned.grid) if asked.aoi is not None else None
+    for warning in survey(planned.scene, sample=sample).warnings:
+        record.warn(warning)
     with record.stage("load model"):
         runtime = load_runtime(planned.bundle, device=asked.device, threads=asked.threads)  # type: ignore[arg-type]
     blocks = infer_blocks(
