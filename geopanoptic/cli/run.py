@@ -100,7 +100,11 @@ is until the new one is complete and verified, whatever ends the run.
     help="Side of a tile in the scene.  [default: by --memory]",
 )
 @click.option(
-    "--block", "block_px", type=int, metavar="PIXELS", help="Side of a block of tiles.  [default: as many tiles as there are threads]"
+    "--block",
+    "block_px",
+    type=int,
+    metavar="PIXELS",
+    help="Side of a block of tiles.  [default: as many tiles as there are threads]",
 )
 @click.option("--batch", type=int, metavar="N", help="Tiles per network call.  [default: one per thread]")
 @click.option("--threads", type=int, metavar="N", help="Processor threads.  [default: all]")

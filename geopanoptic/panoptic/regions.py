@@ -105,7 +105,14 @@ def describe_block(
 
     ``labels`` (h, w) int64 are watershed labels, 0 where a pixel belongs to no thing; ``valid`` is False on
     nodata. Returns the piece of every pixel (int32, 0 = nodata) and the description of the pieces.
+
+    Raises ValueError where a class index on valid ground is not below ``n_things`` or ``n_stuff``.
     """
+    highest = np.max(evidence.thing, where=valid, initial=0), np.max(evidence.stuff, where=valid, initial=0)
+    if highest[0] >= n_things or highest[1] >= n_stuff:
+        raise ValueError(
+            f"class indices reach {highest}, but there are {n_things} things and {n_stuff} stuff"
+        )
     value = np.where(labels > 0, labels, -1 - evidence.stuff.astype(np.int64))
     value[~valid] = 0
     numbered, n = cc3d.connected_components(value, connectivity=4, return_N=True, out_dtype=np.uint32)
@@ -150,7 +157,7 @@ def join_blocks(blocks: Sequence[BlockRegions]) -> tuple[RegionGraph, list[Int64
     Pieces are one region where they carry the same watershed label, or where they are stuff of one class
     and meet at a block face. Regions are numbered by their first pixel, so neither their order nor any sum
     depends on the block layout. The second value holds int64 arrays of length n + 1 per block, indexed by
-    piece; index 0 (nodata) is -1.
+    piece; index 0 (nodata) is -1. The blocks lie on one regular lattice; at least one is needed.
     """
     counts = np.array([len(block.label) for block in blocks], np.int64)
     offsets = np.concatenate([[0], np.cumsum(counts)])

@@ -48,7 +48,7 @@ class PanopticRegions:
 
 
 def repair(graph: RegionGraph, rules: RepairRules) -> PanopticRegions:
-    """Merge, demote and absorb regions until every rule holds; see the module's docstring."""
+    """Merge over-split things, demote doubtful ones, absorb crumbs: in this order, each once."""
     is_thing = graph.label > 0
     group = _merge_over_split(graph, is_thing, rules.merge_boundary)
 
@@ -68,8 +68,8 @@ def _merge_over_split(graph: RegionGraph, is_thing: NDArray[np.bool_], threshold
     """Average-linkage merging of things, weakest boundary first.
 
     Pairs that are each other's weakest contact merge in one round. Average linkage is reducible (a merged
-    contact is never weaker than the weaker of its parts), so the rounds give what a priority queue over
-    all contacts would give, without its order.
+    contact is never weaker than the weaker of its parts), so where strengths differ the rounds give what a
+    priority queue over all contacts would give; equal ones are settled by the regions' order.
     """
     group = np.arange(len(graph.label))
     both = is_thing[graph.contacts.a] & is_thing[graph.contacts.b]
@@ -118,7 +118,7 @@ def _absorb_small(
             class_index[alone] = stuff_class[alone]
             is_thing &= ~alone
             return group
-        # Only the smallest of each chain moves in a round, so a crumb joins a grown neighbour, not a crumb.
+        # A crumb joins only what is larger or no crumb, so chains of crumbs end in their largest region.
         a, b = contacts.a[longest[joins]], contacts.b[longest[joins]]
         neighbour = np.where(a == joins, b, a)
         rank = np.empty(n, np.int64)
