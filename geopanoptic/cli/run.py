@@ -91,7 +91,11 @@ is until the new one is complete and verified, whatever ends the run.
 @click.option(
     "--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda, cuda:1 or mps."
 )
-@click.option("--memory", metavar="SIZE", help="Budget such as 4GB.  [default: 4GB, or half of what is free]")
+@click.option(
+    "--memory",
+    metavar="SIZE",
+    help="Budget such as 4GB.  [default: 6GB, or half of what is free if that is less]",
+)
 @click.option(
     "--tile",
     "tile_px",

@@ -19,11 +19,11 @@ from geopanoptic.scene import Scene
 REQUIRED_BANDS = ("blue", "green", "red")
 
 # Measured peak of the torch process over its size at rest, for the bundled network in float32
-# (tests/benchmarks/memory.py): bytes per input pixel of a tile with halo, and per output pixel of a block
+# (tests/benchmarks/end_to_end.py): bytes per input pixel of a tile with halo, and per output pixel of a block
 # for every worker of the stages after the network.
-NETWORK_BYTES_PER_PX = 1150
+NETWORK_BYTES_PER_PX = 1600
 BLOCK_BYTES_PER_PX = 110
-PROCESS_BYTES = 700 << 20
+PROCESS_BYTES = 1000 << 20
 
 DEFAULT_MIN_AREA_PX = 10
 """Default minimum area of a region, in input pixels."""
@@ -180,11 +180,11 @@ def parse_size(text: str | int) -> int:
     return int(float(match[1]) * 1024 ** " kmgt".index(match[2].lower() or " "))
 
 
-DEFAULT_BUDGET_BYTES = 4 << 30
+DEFAULT_BUDGET_BYTES = 6 << 30
 
 
 def default_budget_bytes() -> int:
-    """4 GB, or half of what the machine or this process's control group can still give if that is less."""
+    """6 GB, or half of what the machine or this process's control group can still give if that is less."""
     import psutil
 
     available = psutil.virtual_memory().available

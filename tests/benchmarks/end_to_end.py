@@ -1,6 +1,6 @@
 """A whole run against the bare network on the same tiles, for the demo scene and a 2 x 2 mosaic of it.
 
-``python tests/benchmarks/end_to_end.py [--repeats 3] [--memory 4GB]``: each run is a process of its own, so
+``python tests/benchmarks/end_to_end.py [--repeats 3] [--memory 6GB]``: each run is a process of its own, so
 that its peak memory is its own; between the runs the network alone is fed the same tiles (halo included).
 Prints seconds, Mpx/s, the share of the bare network's rate and the peak memory; medians over the repeats.
 """
@@ -28,7 +28,7 @@ from geopanoptic.pipeline.plan import Plan
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--memory", default="4GB")
+    parser.add_argument("--memory", default="6GB")
     options = parser.parse_args()
     files = real_scene_files()
     if not files:
