@@ -117,8 +117,8 @@ def test_simplified_borders_stay_shared(scene_file):
 @pytest.mark.realdata
 def test_real_fields_are_found(reference):
     """Fields of this part of Virginia have some hectares; a map without them is broken."""
-    assert 20 < len(reference.parcels) < 400
-    assert (reference.parcels.area_m2 > 20_000).sum() > 10
+    assert 10 < len(reference.parcels) < 200
+    assert (reference.parcels.area_m2 > 20_000).sum() >= 5
     assert reference.parcels.score.between(0, 1).all()
     assert (reference.parcels.area_m2 >= 1000 * 0.9).all()
     assert set(reference.landcover.class_name) & {"woodland"}
