@@ -25,6 +25,9 @@ from geopanoptic.models.unet import HEADS
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
+# Axes to mirror a batch along, by view. A tile begins and ends on the stride, so its mirror image does too.
+_MIRRORS: tuple[tuple[int, ...], ...] = ((), (2,), (3,), (2, 3))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runtime:
@@ -36,6 +39,7 @@ class Runtime:
     n_classes: int
     stride_px: int
     output_scale: int
+    views: int
     name: str
     workers: ThreadPoolExecutor
 
@@ -79,9 +83,14 @@ class Runtime:
     ) -> None:
         with torch.inference_mode():
             tiles = torch.from_numpy(input_bchw[part]).to(self.device)
-            logits = self.network(tiles.contiguous(memory_format=torch.channels_last))
-            for name, values in logits.items():
-                outputs[name][part] = _probability(name, values).cpu().numpy()
+            mean: dict[str, Tensor] = {}
+            for axes in _MIRRORS[: self.views]:
+                seen = tiles.flip(axes).contiguous(memory_format=torch.channels_last)
+                for name, logits in self.network(seen).items():
+                    probability = _probability(name, logits).flip(axes) / self.views
+                    mean[name] = mean[name] + probability if name in mean else probability
+            for name, values in mean.items():
+                outputs[name][part] = values.cpu().numpy()
 
     def _check(self, shape: tuple[int, ...]) -> None:
         if len(shape) != 4 or shape[1] != self.n_channels:
@@ -112,6 +121,7 @@ def load_runtime(bundle: Bundle, device: Device = "auto", threads: int | None = 
         n_classes=len(bundle.classes),
         stride_px=bundle.stride_px,
         output_scale=bundle.output_scale,
+        views=bundle.views,
         name=bundle.name,
         # torch counts threads per calling thread: the rest of the process keeps its own number.
         workers=ThreadPoolExecutor(

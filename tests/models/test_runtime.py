@@ -51,6 +51,19 @@ def test_cores_equal_the_whole_scene_bit_for_bit(core_px: int, batch: int, threa
             )
 
 
+def test_four_views_are_the_mean_over_mirror_images(tiny_bundle: Bundle) -> None:
+    scene = plane(len(tiny_bundle.bands), 64)
+    one = load_runtime(tiny_bundle, "cpu")
+    manifest = tiny_bundle.manifest.model_copy(update={"views": 4})
+    four = load_runtime(replace(tiny_bundle, manifest=manifest), "cpu")(scene)
+    seen = [
+        {name: np.flip(values, axes) for name, values in one(np.flip(scene, axes).copy()).items()}
+        for axes in ((), (2,), (3,), (2, 3))
+    ]
+    for name, values in four.items():
+        np.testing.assert_allclose(values, np.mean([each[name] for each in seen], axis=0), atol=1e-6)
+
+
 def test_outputs_are_probabilities(tiny_bundle: Bundle) -> None:
     outputs = load_runtime(tiny_bundle, "cpu")(plane(len(tiny_bundle.bands), 64))
     assert outputs["semantic"].shape == (1, len(tiny_bundle.classes), 128, 128)

@@ -10,6 +10,8 @@ from pathlib import Path
 import geopandas
 import numpy as np
 import pytest
+import rasterio
+from affine import Affine
 from PIL import Image
 from shapely import box
 
@@ -18,6 +20,7 @@ FIELDS = (((6, 6), (42, 6), (42, 54), (6, 54)), ((48, 6), (90, 6), (90, 54), (48
 """Two fields, corners as x, y: 36 x 48 and 42 x 48 pixels with a gap of 6; nothing is drawn below them."""
 NAMES = tuple(f"{40 + number}.5--{90 + number}.25" for number in range(8))
 PARCEL_SIDE_M = 80
+NDVI_PX = 200
 LAND_USE = ((2, 2, 1, 0), (2, 3, 3, 8))
 """Forest, cultivated, unknown; forest, grassland, built-up, each 10 x 10 pixels."""
 
@@ -75,6 +78,21 @@ def _write_parcels(folder: Path) -> None:
     shapefile.mkdir(parents=True)
     geopandas.GeoDataFrame(geometry=boxes, crs="EPSG:28992").to_file(shapefile / "fields.shp")
     shutil.make_archive(str(folder / "fields_cropped"), "zip", shapefile)
+    # The vegetation index: bare in the south, growing greener eastwards elsewhere; 10 m pixels.
+    ndvi = np.tile(np.linspace(0.5, 0.9, NDVI_PX, dtype=np.float32), (NDVI_PX, 1))
+    ndvi[-NDVI_PX // 4 :] = 0.1
+    with rasterio.open(
+        folder / "NDVI.tif",
+        "w",
+        driver="GTiff",
+        height=NDVI_PX,
+        width=NDVI_PX,
+        count=1,
+        dtype="float32",
+        crs="EPSG:28992",
+        transform=Affine(10, 0, 0, 0, -10, 10 * NDVI_PX),
+    ) as raster:
+        raster.write(ndvi, 1)
 
 
 def _write_patch(folder: Path) -> None:

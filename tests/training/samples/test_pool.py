@@ -9,26 +9,25 @@ import numpy as np
 import pytest
 import shapely
 
-from geopanoptic.training import samples, stuff_samples
-from geopanoptic.training.samples import (
-    UNLABELLED,
-    Outlines,
-    Sample,
-    generated,
-    naip,
-    naip_split,
-    slovenia,
-    write_pool,
-)
+from geopanoptic.training.datasets.pool import Pool
+from geopanoptic.training.samples import crops, dutch_index, land_cover
+from geopanoptic.training.samples.aerials import naip, naip_split
+from geopanoptic.training.samples.crops import UNLABELLED, Sample
+from geopanoptic.training.samples.dutch_index import netherlands
+from geopanoptic.training.samples.generated import generated
+from geopanoptic.training.samples.outlines import Outlines
+from geopanoptic.training.samples.pool import write_pool
+from geopanoptic.training.samples.slovenia import slovenia
 from geopanoptic.training.synthetic.landscape import BUILT_UP, PARCEL, WOODLAND, procedural_landscape
+from geopanoptic.training.synthetic.spectra import BANDS
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 
 
 @pytest.fixture
 def small_crops(monkeypatch):
-    monkeypatch.setattr(samples, "CROP_PX", 24)
-    monkeypatch.setattr(samples, "SCENE_PX", 60)
+    monkeypatch.setattr(crops, "CROP_PX", 24)
+    monkeypatch.setattr(crops, "SCENE_PX", 60)
 
 
 def assert_well_formed(sample: Sample, crop_px: int) -> None:
@@ -49,11 +48,11 @@ def assert_well_formed(sample: Sample, crop_px: int) -> None:
 
 
 def test_generated_crops_are_the_corners_of_one_scene(small_crops):
-    crops = list(generated(np.random.default_rng(11)))
-    assert len(crops) == 4
+    corners_of = list(generated(np.random.default_rng(11)))
+    assert len(corners_of) == 4
     scene = procedural_landscape((120, 120), np.random.default_rng(11))
     corners = [np.s_[:48, :48], np.s_[:48, 72:], np.s_[72:, :48], np.s_[72:, 72:]]
-    for crop, corner in zip(crops, corners, strict=True):
+    for crop, corner in zip(corners_of, corners, strict=True):
         assert_well_formed(crop, 24)
         assert crop.available.all()
         assert crop.valid.all()
@@ -89,12 +88,11 @@ def test_every_seventh_aerial_validates(small_data):
 
 
 def test_an_aerial_is_known_in_its_fields_and_in_thin_gaps(small_data, monkeypatch):
-    monkeypatch.setattr(samples, "CROP_PX", 32)
     sample = naip(
         small_data.folder, small_data.names[0], 4.0, None
     )  # 96 pixels become 24: one label pixel is two of them
-    assert_well_formed(sample, 32)
-    assert sample.valid.sum() == 24 * 24
+    assert_well_formed(sample, 24)
+    assert sample.valid.all()
     assert sample.available.tolist() == [True] * 3 + [False] * 7
     assert np.bincount(sample.instances[sample.instances > 0]).tolist() == [0, 21 * 24, 18 * 24]
     # The gap of three label pixels is no parcel, of whatever cover; its open ends are left unsaid.
@@ -104,8 +102,15 @@ def test_an_aerial_is_known_in_its_fields_and_in_thin_gaps(small_data, monkeypat
     assert sample.instances[0, 0] == -1
 
 
+def test_a_random_crop_of_a_small_aerial_is_padded(small_data, monkeypatch):
+    monkeypatch.setattr(crops, "CROP_PX", 32)
+    sample = naip(small_data.folder, small_data.names[0], 4.0, np.random.default_rng(0))
+    assert_well_formed(sample, 32)
+    assert sample.valid.sum() == 24 * 24
+
+
 def test_an_aerial_keeps_its_colours(small_data, monkeypatch):
-    monkeypatch.setattr(samples, "CROP_PX", 32)
+    monkeypatch.setattr(crops, "CROP_PX", 32)
     blue, green, red = naip(small_data.folder, small_data.names[0], 3.0, None).image[:3]
     middle = small_data.aerial_px // 6
     assert blue[middle, 2] > blue[middle, -3]
@@ -116,9 +121,9 @@ def test_an_aerial_keeps_its_colours(small_data, monkeypatch):
 
 
 def test_a_random_crop_is_a_window_of_the_whole(small_data, monkeypatch):
-    monkeypatch.setattr(samples, "CROP_PX", 32)
+    monkeypatch.setattr(crops, "CROP_PX", 32)
     whole = naip(small_data.folder, small_data.names[0], 3.0, None)
-    monkeypatch.setattr(samples, "CROP_PX", 10)
+    monkeypatch.setattr(crops, "CROP_PX", 10)
     crop = naip(small_data.folder, small_data.names[0], 3.0, np.random.default_rng(2))
     assert_well_formed(crop, 10)
     places = [
@@ -134,8 +139,32 @@ def test_a_random_crop_is_a_window_of_the_whole(small_data, monkeypatch):
     np.testing.assert_array_equal(whole.stuff[fine], crop.stuff)
 
 
+def test_the_dutch_scene_is_cut_once_into_training_and_validation(small_data, small_crops, monkeypatch):
+    monkeypatch.setattr(dutch_index, "NDVI_VALIDATION_COLUMN", 120)
+    train, held_out = (list(netherlands(small_data.folder, validation=each)) for each in (False, True))
+    for sample in (*train, *held_out):
+        assert_well_formed(sample, 24)
+    assert {int(sample.available.sum()) for sample in train} == {3, 4}
+    assert {int(sample.available.sum()) for sample in held_out} == {3}
+    # Greener to the east: nothing that trains is as green as the greenest of any green crop that validates.
+    grey = [sample for sample in train if sample.available.sum() == 3]
+    greenest = [[sample.image[0].max() for sample in part] for part in (grey, held_out)]
+    assert max(greenest[0]) < min(value for value in greenest[1] if value > 0)
+
+
+def test_undeclared_green_is_unknown_and_bare_ground_is_none(small_data, small_crops, monkeypatch):
+    monkeypatch.setattr(dutch_index, "NDVI_VALIDATION_COLUMN", 200)
+    cut = list(netherlands(small_data.folder, validation=False))
+    without_parcel = np.concatenate([crop.instances[crop.instances <= 0] for crop in cut])
+    assert {-1, 0} == set(np.unique(without_parcel))
+    for crop in cut[::2]:
+        bright = (crop.image[0] > 0).repeat(2, 0).repeat(2, 1)
+        inner = crop.instances == -1
+        assert bright[inner].all()
+
+
 def test_the_patch_says_only_what_its_map_knows(small_data, monkeypatch):
-    monkeypatch.setattr(samples, "CROP_PX", 48)
+    monkeypatch.setattr(crops, "CROP_PX", 48)
     patches = list(slovenia(small_data.folder))
     assert len(patches) == 2  # the cloudy date is left out
     for patch in patches:
@@ -151,18 +180,17 @@ def test_the_patch_says_only_what_its_map_knows(small_data, monkeypatch):
 
 
 def test_a_stored_sample_is_what_the_trainer_reads(tmp_path, small_crops):
-    from geopanoptic.training.feed import read_sample
-
     sample = next(generated(np.random.default_rng(0)))
     sample.save(tmp_path / "0.npz")
-    stored = read_sample(tmp_path / "0.npz")
+    stored = Pool.open(tmp_path, bands=BANDS).draw(24, np.random.default_rng(1), sample=0)
     np.testing.assert_allclose(stored.image_chw, sample.image, atol=2e-3)
-    np.testing.assert_array_equal(stored.labels["field"], sample.instances > 0)
-    np.testing.assert_array_equal(stored.labels["class"], sample.stuff)
+    np.testing.assert_array_equal(stored.instances_hw, sample.instances)
+    np.testing.assert_array_equal(stored.classes_hw, sample.stuff)
 
 
 def test_the_same_seed_writes_the_same_pool(small_data, small_crops, tmp_path, monkeypatch):
-    monkeypatch.setattr(stuff_samples, "virginia_folder", lambda: None)  # its crops take half a minute
+    monkeypatch.setattr(land_cover, "virginia_folder", lambda: None)  # its crops take half a minute
+    monkeypatch.setattr(dutch_index, "NDVI_VALIDATION_COLUMN", 120)
     for folder in ("first", "again"):
         write_pool(small_data.folder, tmp_path / folder, scenes=2, seed=5)
     first, again = (
@@ -171,7 +199,11 @@ def test_the_same_seed_writes_the_same_pool(small_data, small_crops, tmp_path, m
     )
     assert first == again
     count = {folder: sum(path.parts[0] == folder for path in first) for folder in {p.parts[0] for p in first}}
-    assert count == {"generated": 8, "naip": 18 * 7, "slovenia": 2, "val-generated": 48, "val-naip": 3}
+    expected = {"generated": 8, "naip": 18 * 7, "slovenia": 2, "val-generated": 48}
+    expected |= {f"val-naip-{pixel}m": 1 for pixel in ("2.5", "5", "10")}
+    assert count.pop("ndvi") > 0
+    assert count.pop("val-ndvi") > 0
+    assert count == expected
     assert not any(path.name.startswith(".") for path in first)
     assert not any(small_data.names[3] in path.name for path in first if path.parts[0] == "naip")
     pictures = set()

@@ -19,7 +19,7 @@ from rasterio.features import rasterize
 from scipy import ndimage
 from shapely import Polygon
 
-from geopanoptic.training.samples import CROP_PX, UNLABELLED, Sample
+from geopanoptic.training.samples import crops
 from geopanoptic.training.synthetic.landscape import BARE, BUILT_UP, OTHER_VEGETATION, WATER, WOODLAND
 from geopanoptic.training.synthetic.painting import normalise
 from geopanoptic.training.synthetic.spectra import BANDS, SENTINEL2
@@ -50,7 +50,7 @@ VIRGINIA: Outlines = {
 }
 
 
-def danube(data: Path) -> Iterator[Sample]:
+def danube(data: Path) -> Iterator[crops.Sample]:
     """Crops of both dates of the Austrian scene: red, green, blue and near infrared."""
     with rasterio.open(data / "s2-two-dates-austria" / "inference-img.tif") as source:
         bands = source.read().astype(np.float32)
@@ -64,7 +64,7 @@ def danube(data: Path) -> Iterator[Sample]:
     woods = ndimage.binary_opening(
         green & (dates[0]["green"] < np.percentile(dates[0]["green"], 35)), iterations=2
     )
-    cover = np.full(water.shape, UNLABELLED, np.uint8)
+    cover = np.full(water.shape, crops.UNLABELLED, np.uint8)
     cover[woods & (shore | (outlined == WOODLAND))] = WOODLAND
     cover[outlined == BUILT_UP] = BUILT_UP
     cover[ndimage.binary_erosion(water)] = WATER
@@ -72,7 +72,7 @@ def danube(data: Path) -> Iterator[Sample]:
         yield from _crops(bands_of_date, cover)
 
 
-def virginia(folder: Path) -> Iterator[Sample]:
+def virginia(folder: Path) -> Iterator[crops.Sample]:
     """Crops of the Virginian scene in all ten bands, from its folder of ``s2_B??.jp2`` files."""
     bands: dict[str, NDArray[np.float32]] = {}
     for name, code in zip(BANDS, SENTINEL2, strict=True):
@@ -86,8 +86,8 @@ def virginia(folder: Path) -> Iterator[Sample]:
     dark = ndimage.gaussian_filter(visible, 1) < np.percentile(visible[land], 32)
     woods = ndimage.binary_opening(land & dark & (_index(bands["nir"], bands["red"]) > 0.45), iterations=2)
     outlined = _burn(VIRGINIA, water.shape)
-    cover = np.full(water.shape, UNLABELLED, np.uint8)
-    cover[woods & (outlined == UNLABELLED)] = WOODLAND
+    cover = np.full(water.shape, crops.UNLABELLED, np.uint8)
+    cover[woods & (outlined == crops.UNLABELLED)] = WOODLAND
     cover[(outlined == OTHER_VEGETATION) & land] = OTHER_VEGETATION
     cover[(outlined == BARE) & land & (visible > np.percentile(visible[land], 95))] = BARE
     cover[outlined == BUILT_UP] = BUILT_UP
@@ -103,26 +103,26 @@ def virginia_folder() -> Path | None:
     return next((folder for folder in folders if folder.is_dir()), None)
 
 
-def _crops(bands: dict[str, NDArray[np.float32]], cover: NDArray[np.uint8]) -> Iterator[Sample]:
+def _crops(bands: dict[str, NDArray[np.float32]], cover: NDArray[np.uint8]) -> Iterator[crops.Sample]:
     present = [name in bands for name in BANDS]
     image = np.zeros((len(BANDS), *cover.shape), np.float32)
     image[present] = normalise(np.stack([bands[name] for name in BANDS if name in bands]))
     fine = cover.repeat(2, 0).repeat(2, 1)
-    instances = np.where(fine == UNLABELLED, -1, 0).astype(np.int32)
+    instances = np.where(fine == crops.UNLABELLED, -1, 0).astype(np.int32)
     height, width = cover.shape
-    rows = sorted({*range(0, height - CROP_PX, 2 * CROP_PX // 3), height - CROP_PX})
-    cols = sorted({*range(0, width - CROP_PX, 2 * CROP_PX // 3), width - CROP_PX})
+    rows = sorted({*range(0, height - crops.CROP_PX, 2 * crops.CROP_PX // 3), height - crops.CROP_PX})
+    cols = sorted({*range(0, width - crops.CROP_PX, 2 * crops.CROP_PX // 3), width - crops.CROP_PX})
     for row in rows:
         for col in cols:
-            labelled = cover[row : row + CROP_PX, col : col + CROP_PX]
+            labelled = cover[row : row + crops.CROP_PX, col : col + crops.CROP_PX]
             # Open sea teaches little: a crop needs some label, and more than one cover or some land.
-            if (labelled != UNLABELLED).mean() < 0.1 or (labelled == WATER).mean() > 0.95:
+            if (labelled != crops.UNLABELLED).mean() < 0.1 or (labelled == WATER).mean() > 0.95:
                 continue
-            part = np.s_[2 * row : 2 * (row + CROP_PX), 2 * col : 2 * (col + CROP_PX)]
-            yield Sample(
-                image=image[:, row : row + CROP_PX, col : col + CROP_PX],
+            part = np.s_[2 * row : 2 * (row + crops.CROP_PX), 2 * col : 2 * (col + crops.CROP_PX)]
+            yield crops.Sample(
+                image=image[:, row : row + crops.CROP_PX, col : col + crops.CROP_PX],
                 available=np.array(present),
-                valid=np.ones((CROP_PX, CROP_PX), bool),
+                valid=np.ones((crops.CROP_PX, crops.CROP_PX), bool),
                 instances=instances[part],
                 stuff=fine[part],
             )
@@ -130,7 +130,7 @@ def _crops(bands: dict[str, NDArray[np.float32]], cover: NDArray[np.uint8]) -> I
 
 def _burn(outlines: Outlines, shape: tuple[int, int]) -> NDArray[np.uint8]:
     shapes = [(Polygon(outline), cover) for cover, each in outlines.items() for outline in each]
-    return rasterize(shapes, out_shape=shape, fill=UNLABELLED, dtype="uint8")  # type: ignore[no-any-return]
+    return rasterize(shapes, out_shape=shape, fill=crops.UNLABELLED, dtype="uint8")  # type: ignore[no-any-return]
 
 
 def _index(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:

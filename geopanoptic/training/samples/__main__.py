@@ -1,0 +1,3 @@
+from geopanoptic.training.samples.pool import main
+
+main()
