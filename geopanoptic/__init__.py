@@ -11,20 +11,41 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from geopanoptic.evaluation.evaluate import evaluate
+    from geopanoptic.evaluation.evaluation import Evaluation
     from geopanoptic.models.bundle import Bundle, list_bundles, load_bundle
     from geopanoptic.pipeline.plan import Plan
     from geopanoptic.pipeline.result import Result
     from geopanoptic.pipeline.run import plan, run
     from geopanoptic.scene import Scene, open_scene
+    from geopanoptic.training.finetuning import LabelledPair, fine_tune
 
 __version__ = "0.1.0"
-__all__ = ["Bundle", "Plan", "Result", "Scene", "list_bundles", "load_bundle", "open_scene", "plan", "run"]
+__all__ = [
+    "Bundle",
+    "Evaluation",
+    "LabelledPair",
+    "Plan",
+    "Result",
+    "Scene",
+    "evaluate",
+    "fine_tune",
+    "list_bundles",
+    "load_bundle",
+    "open_scene",
+    "plan",
+    "run",
+]
 
 # Imported on first use: `import geopanoptic` and `geopanoptic --help` need neither torch nor GDAL.
 _HOME = {
     "Bundle": "geopanoptic.models.bundle",
     "list_bundles": "geopanoptic.models.bundle",
     "load_bundle": "geopanoptic.models.bundle",
+    "Evaluation": "geopanoptic.evaluation.evaluation",
+    "evaluate": "geopanoptic.evaluation.evaluate",
+    "LabelledPair": "geopanoptic.training.finetuning",
+    "fine_tune": "geopanoptic.training.finetuning",
     "Plan": "geopanoptic.pipeline.plan",
     "Result": "geopanoptic.pipeline.result",
     "plan": "geopanoptic.pipeline.run",

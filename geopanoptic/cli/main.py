@@ -31,6 +31,8 @@ COMMANDS = {
     "run": "Map a scene: parcels and land cover as a GeoPackage.",
     "inspect": "Show what a scene is and whether the model can take it.",
     "demo": "Map a real Sentinel-2 scene that comes with the installation.",
+    "evaluate": "Score a map against the truth: panoptic quality and what went wrong.",
+    "train": "Train a model, or teach an existing one your own fields.",
     "models": "List and describe the models.",
     "doctor": "Check the installation and the machine.",
 }

@@ -1,158 +1,180 @@
-"""Validation figures of a bundle beside a classical segmentation tuned on the same images.
+"""Validation figures of bundles beside classical segmentations tuned on the same images.
 
-``python -m geopanoptic.evaluation --pool POOL [--model BUNDLE] [--tune]``: POOL is what
-``python -m geopanoptic.training.samples`` writes; only its ``val-`` folders are read. Protocol: COCO panoptic
-quality of the class parcel at the output resolution, segments summed over all images of a folder, with
-unlabelled area counted against a prediction (``all``) or ignored (``known``). Both methods have one set of
-parameters for all folders, tuned by the mean PQ ``known``.
+``python -m geopanoptic.evaluation --pool POOL [--model BUNDLE ...] [--tune]``: POOL is what
+``python -m geopanoptic.training.samples`` writes; only its ``val-`` folders are read. The class parcel is
+scored at the output resolution, segments summed over all images of a folder, with unlabelled ground counted
+against a prediction (``all``) or ignored (``known``), by the COCO protocol or the PASTIS one. Every method has
+one set of parameters for all folders; the classical ones, and with --tune the bundles' thresholds, are searched
+on these very images for the greatest mean PQ ``known``.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
+from geopanoptic.errors import GeopanopticError, UsageError
+from geopanoptic.evaluation.baselines import BASELINES
+from geopanoptic.evaluation.matching import PROTOCOLS, Protocol
 from geopanoptic.evaluation.panoptic_quality import PanopticQuality, add_image
 from geopanoptic.evaluation.samples import (
+    TUNABLE,
     BundleMapper,
     LabelledImage,
     Prediction,
-    felzenszwalb,
     read_images,
     rules_of,
 )
+from geopanoptic.evaluation.tuning import best
 
 PARCEL = 1
-PROTOCOLS = ("all", "known")
+GROUND = ("all", "known")
+
+Folders = Mapping[str, Sequence[LabelledImage]]
+Mapper = Callable[[LabelledImage], Prediction]
+Qualities = dict[str, PanopticQuality]
 
 
-def quality(
-    images: Sequence[LabelledImage], mapper: Callable[[LabelledImage], Prediction]
-) -> dict[str, PanopticQuality]:
-    """Panoptic quality of parcels by protocol."""
-    totals: dict[str, dict[int, PanopticQuality]] = {name: {PARCEL: PanopticQuality()} for name in PROTOCOLS}
+def quality(images: Sequence[LabelledImage], mapper: Mapper, *, protocol: Protocol = "coco") -> Qualities:
+    """Panoptic quality of parcels, with unlabelled ground counted (``all``) and ignored (``known``)."""
+    totals: dict[str, dict[int, PanopticQuality]] = {name: {PARCEL: PanopticQuality()} for name in GROUND}
     with ThreadPoolExecutor() as pool:
         predictions = list(pool.map(mapper, images))
     for image, prediction in zip(images, predictions, strict=True):
         parcels = np.where(prediction.labels <= prediction.n_things, prediction.labels, 0)
         truth = np.where(image.void, 0, image.instances)
-        n, m = int(parcels.max(initial=0)), int(truth.max(initial=0))
-        predicted_class, true_class = dict.fromkeys(range(n + 1), PARCEL), dict.fromkeys(range(m + 1), PARCEL)
-        for name in PROTOCOLS:
+        ours = dict.fromkeys(range(1 + int(parcels.max(initial=0))), PARCEL)
+        theirs = dict.fromkeys(range(1 + int(truth.max(initial=0))), PARCEL)
+        for name in GROUND:
             # Ground known to hold no parcel (roads, water) always counts against a prediction there.
             void = image.void if name == "known" else None
-            add_image(totals[name], parcels, predicted_class, truth, true_class, void=void)
-    return {name: totals[name][PARCEL] for name in PROTOCOLS}
+            add_image(totals[name], parcels, ours, truth, theirs, void=void, protocol=protocol)
+    return {name: totals[name][PARCEL] for name in GROUND}
 
 
-FELZENSZWALB_GRID = {"scale": (40, 80, 160, 320, 640), "sigma": (0.5,), "min_size": (100, 250, 500, 1000)}
-BUNDLE_GRID = {
-    "merge_boundary": (0.3, 0.4, 0.5, 0.6, 0.7, 0.8),
-    "centre": (0.2, 0.3, 0.4, 0.5, 0.6, 0.7),
-    "field": (0.4, 0.5, 0.6, 0.7, 0.8),
-    "drop_field": (0.5, 0.6, 0.7, 0.8, 0.9),
-    "centre_radius_px": (2, 3, 4, 6),
-}
+def mean_known(folders: Folders, mapper: Mapper) -> float:
+    """What is searched for: the mean over folders of the PQ on known ground."""
+    return float(np.nanmean([quality(each, mapper)["known"].pq for each in folders.values()]))
 
 
-def best(
-    grid: dict[str, tuple[float, ...]], start: dict[str, float], score: Callable[[dict[str, float]], float]
-) -> dict[str, float]:
-    """Coordinate search: each parameter in turn takes its best value, until a round changes nothing."""
-    choice, reached = dict(start), score(start)
-    while True:
-        before = dict(choice)
-        for name, values in grid.items():
-            for value in values:
-                tried = choice | {name: value}
-                if value != choice[name] and (found := score(tried)) > reached:
-                    choice, reached = tried, found
-        if choice == before:
-            return choice
+def main() -> int:
+    asked = _parser().parse_args()
+    try:
+        figures = _evaluate(asked)
+    except GeopanopticError as error:
+        print(f"{error.message}\n{error.remedy}", file=sys.stderr)
+        return error.exit_code
+    if asked.json:
+        asked.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    return 0
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m geopanoptic.evaluation", description=(__doc__ or "").split("\n")[0]
+    )
     parser.add_argument("--pool", type=Path, required=True)
-    parser.add_argument("--model", default=None, help="bundle name or folder; the bundled default without it")
     parser.add_argument(
-        "--tune", action="store_true", help="also search the bundle's thresholds on these images"
+        "--model", "--models", nargs="*", default=None, metavar="BUNDLE",
+        help="bundles by name or folder, several of one training for the spread; the default one without it",
+    )  # fmt: skip
+    parser.add_argument(
+        "--baselines", nargs="*", choices=BASELINES, default=list(BASELINES), help="none: --baselines"
+    )
+    parser.add_argument("--protocol", choices=PROTOCOLS, default="coco")
+    parser.add_argument(
+        "--tune", action="store_true", help="also search the bundles' thresholds on these images"
     )
     parser.add_argument("--json", type=Path, help="write the figures there as well")
-    options = parser.parse_args()
+    return parser
 
+
+def _evaluate(asked: argparse.Namespace) -> dict[str, object]:
+    folders = {
+        folder.name: read_images(folder) for folder in sorted(asked.pool.glob("val-*")) if folder.is_dir()
+    }
+    if not folders:
+        raise UsageError(
+            f"{asked.pool} has no folder val-*.", remedy="Write it: python -m geopanoptic.training.samples."
+        )
+    figures: dict[str, object] = {"protocol": asked.protocol, "methods": {}, "folders": {}}
+    told = {"methods": figures["methods"], "folders": figures["folders"]}
+    of_models: dict[str, list[Qualities]] = {name: [] for name in folders}
+    for name, about, mapper in _methods(asked, folders):
+        told["methods"][name] = about  # type: ignore[index]
+        print(name, json.dumps(about))
+        for folder, images in folders.items():
+            found = quality(images, mapper, protocol=asked.protocol)
+            row = {"images": len(images)} | {ground: _row(each) for ground, each in found.items()}
+            told["folders"].setdefault(folder, {})[name] = row  # type: ignore[attr-defined]
+            print(f"  {folder:<14} {len(images):>3} images   {_in_words(found)}")
+            print(f"  {'':<14} recall by size (output px): {_recall(found['known'].recall_by_size)}")
+            if name not in BASELINES:
+                of_models[folder].append(found)
+    spread = {folder: _spread(each) for folder, each in of_models.items() if len(each) > 1}
+    for folder, by_ground in spread.items():
+        words = ", ".join(f"{ground}: PQ {m:.3f} +- {s:.3f}" for ground, (m, s) in by_ground.items())
+        print(f"{len(of_models[folder])} models     {folder:<14} {words} (standard deviation)")
+    return figures | ({"spread": spread} if spread else {})
+
+
+def _methods(asked: argparse.Namespace, folders: Folders) -> Iterator[tuple[str, dict[str, object], Mapper]]:
+    """Name, what is to be said of it, and the mapper with its parameters."""
     from geopanoptic.models.bundle import load_bundle
     from geopanoptic.models.runtime import load_runtime
 
-    bundle = load_bundle(options.model)
-    folders = sorted(folder for folder in options.pool.glob("val-*") if folder.is_dir())
-    images = {folder.name: read_images(folder) for folder in folders}
-    figures: dict[str, object] = {"protocol": "coco", "model": bundle.name, "sha256": bundle.sha256}
-
-    with tempfile.TemporaryDirectory() as scratch:
-        mapper = BundleMapper(bundle, load_runtime(bundle, device="cpu"), Path(scratch))
-        rules = rules_of(bundle)
-        if options.tune:
-
-            def score(choice: dict[str, float]) -> float:
-                tried = rules_of(bundle, choice)
-                qualities = [
-                    quality(each, lambda image: mapper(image, tried))["known"] for each in images.values()
-                ]
-                return float(np.mean([each.pq for each in qualities]))
-
-            start = {name: getattr(bundle.thresholds, name) for name in BUNDLE_GRID}
-            choice = best(BUNDLE_GRID, start, score)
-            figures["tuned_thresholds"] = choice
-            rules = rules_of(bundle, choice)
-            print("thresholds:", choice)
-
-        def classical(choice: dict[str, float]) -> float:
-            qualities = [
-                quality(each, lambda image: felzenszwalb(image, **choice))["known"]  # type: ignore[arg-type]
-                for each in images.values()
-            ]
-            return float(np.mean([each.pq for each in qualities]))
-
-        # One choice of parameters for all images, as the bundle has one set of thresholds for all.
-        middle = {name: values[len(values) // 2] for name, values in FELZENSZWALB_GRID.items()}
-        tuned = best(FELZENSZWALB_GRID, middle, classical)
-        for name, of_folder in images.items():
-            ours = quality(of_folder, lambda image: mapper(image, rules))
-            theirs = quality(of_folder, lambda image: felzenszwalb(image, **tuned))  # type: ignore[arg-type]
-            figures[name] = {
-                "images": len(of_folder),
-                bundle.name: _figures(ours),
-                "felzenszwalb": _figures(theirs) | {"parameters": tuned},
-            }
-            for who, of_whom in ((bundle.name, ours), ("felzenszwalb", theirs)):
-                line = ", ".join(
-                    f"{protocol}: PQ {q.pq:.3f} SQ {q.sq:.3f} RQ {q.rq:.3f}"
-                    for protocol, q in of_whom.items()
+    seen: set[str] = set()
+    for asked_model in asked.model if asked.model is not None else [None]:
+        bundle = load_bundle(asked_model)
+        name = bundle.name if bundle.name not in seen else f"{bundle.name} {bundle.sha256[:8]}"
+        seen.add(name)
+        about: dict[str, object] = {"sha256": bundle.sha256}
+        with tempfile.TemporaryDirectory(prefix="geopanoptic-") as scratch:
+            maps = BundleMapper(bundle, load_runtime(bundle, device="cpu"), Path(scratch))
+            rules = rules_of(bundle)
+            if asked.tune:
+                start = {each: getattr(bundle.thresholds, each) for each in TUNABLE}
+                choice = best(
+                    TUNABLE,
+                    start,
+                    lambda tried, maps=maps, bundle=bundle: mean_known(  # type: ignore[misc]
+                        folders, lambda image: maps(image, rules_of(bundle, tried))
+                    ),
                 )
-                print(f"{name:<14} {len(of_folder):>3} images  {who:<13} {line}")
-            recall = ours["known"].recall_by_size
-            print(f"{'':<14} recall by true size (output px): " + _recall(recall))
-    if options.json:
-        options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+                about["thresholds"] = choice
+                rules = rules_of(bundle, choice)
+            yield name, about, lambda image, maps=maps, rules=rules: maps(image, rules)  # type: ignore[misc]
+    for each in asked.baselines:
+        baseline = BASELINES[each]
+        choice = best(
+            baseline.grid,
+            baseline.start,
+            lambda tried, method=baseline: mean_known(folders, lambda image: method(image, tried)),  # type: ignore[misc]
+        )
+        about = {"source": baseline.source, "parameters": choice}
+        yield each, about, lambda image, method=baseline, choice=choice: method(image, choice)  # type: ignore[misc]
 
 
-def _figures(qualities: dict[str, PanopticQuality]) -> dict[str, object]:
+def _row(quality: PanopticQuality) -> dict[str, object]:
     return {
-        name: {
-            "pq": round(q.pq, 4),
-            "sq": round(q.sq, 4),
-            "rq": round(q.rq, 4),
-            "recall_by_size": q.recall_by_size,
-        }
-        for name, q in qualities.items()
+        "pq": round(quality.pq, 4),
+        "sq": round(quality.sq, 4),
+        "rq": round(quality.rq, 4),
+        "recall_by_size": quality.recall_by_size,
     }
+
+
+def _in_words(found: Qualities) -> str:
+    return ", ".join(
+        f"{name}: PQ {each.pq:.3f} SQ {each.sq:.3f} RQ {each.rq:.3f}" for name, each in found.items()
+    )
 
 
 def _recall(table: dict[str, list[int]]) -> str:
@@ -160,5 +182,14 @@ def _recall(table: dict[str, list[int]]) -> str:
     return ", ".join(f"{name}: {found / total:.2f} of {total}" for name, (found, total) in rows)
 
 
+def _spread(found: Sequence[Qualities]) -> dict[str, tuple[float, float]]:
+    """Mean and sample standard deviation of the PQ, by ground."""
+    result = {}
+    for ground in GROUND:
+        values = [each[ground].pq for each in found]
+        result[ground] = (float(np.mean(values)), float(np.std(values, ddof=1)))
+    return result
+
+
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,11 +1,11 @@
-"""Maps of training-format samples: by a bundle through the real pipeline, or by a classical segmentation."""
+"""Labelled samples of a pool, and their maps by a bundle through the real pipeline."""
 
 from __future__ import annotations
 
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from geopanoptic.grid import Window
 from geopanoptic.models.bundle import Bundle
+from geopanoptic.panoptic.choice import RepairRules
 from geopanoptic.panoptic.quantisation import Quantiser
-from geopanoptic.panoptic.repair import RepairRules
 from geopanoptic.pipeline.dense import infer_blocks
 from geopanoptic.pipeline.layout import Layout, round_up
 from geopanoptic.pipeline.progress import Silent
-from geopanoptic.pipeline.segmentation import GroupingRules, segment
+from geopanoptic.pipeline.rules import GroupingRules, rules_of_bundle
+from geopanoptic.pipeline.segmentation import segment
 from geopanoptic.pipeline.store import RunStore
 
 Network = Callable[[NDArray[np.float32]], dict[str, NDArray[np.float32]]]
@@ -131,34 +132,27 @@ class BundleMapper:
 def rules_of(
     bundle: Bundle, changes: Mapping[str, float] | None = None, *, min_area_px: int = 40
 ) -> GroupingRules:
-    """The bundle's thresholds as grouping rules, with single ones changed."""
-    asked = {name: (changes or {}).get(name, getattr(bundle.thresholds, name)) for name in TUNABLE}
-    kinds = [each.kind for each in bundle.classes]
-    return GroupingRules(
+    """The bundle's grouping, or with ``changes`` its thresholds with single ones changed."""
+    rules = rules_of_bundle(bundle, min_area_px=min_area_px)
+    if changes is None:
+        return rules
+    asked = {name: changes.get(name, getattr(bundle.thresholds, name)) for name in TUNABLE}
+    return replace(
+        rules,
         centre=asked["centre"],
         centre_radius_px=int(asked["centre_radius_px"]),
         field=asked["field"],
         repair=RepairRules(
             merge_boundary=asked["merge_boundary"], drop_field=asked["drop_field"], min_area_px=min_area_px
         ),
-        n_thing_classes=kinds.count("thing"),
-        n_stuff_classes=kinds.count("stuff"),
     )
 
 
-TUNABLE = ("centre", "centre_radius_px", "field", "merge_boundary", "drop_field")
-
-
-def felzenszwalb(image: LabelledImage, *, scale: float, sigma: float, min_size: int) -> Prediction:
-    """Graph-based segmentation of the visible bands at label resolution; every segment is a parcel.
-
-    Felzenszwalb and Huttenlocher, IJCV 59 (2004), as in scikit-image.
-    """
-    from scipy import ndimage
-    from skimage.segmentation import felzenszwalb as segment_graph
-
-    rgb = np.clip(image.image[:3], 0, 1).transpose(1, 2, 0)
-    fine = ndimage.zoom(rgb, (2, 2, 1), order=1, grid_mode=True, mode="nearest")
-    labels = segment_graph(fine, scale=scale, sigma=sigma, min_size=min_size).astype(np.int32) + 1
-    labels[~image.valid.repeat(2, 0).repeat(2, 1)] = 0
-    return Prediction(labels=labels, n_things=int(labels.max()), score=np.zeros(0))
+TUNABLE: dict[str, tuple[float, ...]] = {
+    "merge_boundary": (0.3, 0.4, 0.5, 0.6, 0.7, 0.8),
+    "centre": (0.2, 0.3, 0.4, 0.5, 0.6, 0.7),
+    "field": (0.4, 0.5, 0.6, 0.7, 0.8),
+    "drop_field": (0.5, 0.6, 0.7, 0.8, 0.9),
+    "centre_radius_px": (2, 3, 4, 6),
+}
+"""Thresholds of a bundle that can be searched, and the values tried."""

@@ -1,4 +1,4 @@
-"""Model bundles: a folder with ``bundle.json``, ``model.safetensors`` and ``card.md``.
+"""Model bundles: a folder with ``bundle.json``, ``model.safetensors``, ``card.md``, maybe ``grouping.json``.
 
 Nothing in a bundle is code and nothing is pickled: the architecture is a name from an allowlist, the
 weights are plain arrays whose hash ``bundle.json`` states. Describing a bundle does not import torch.
@@ -7,6 +7,7 @@ weights are plain arrays whose hash ``bundle.json`` states. Describing a bundle 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from geopanoptic.errors import ModelError
+from geopanoptic.models.grouping import Grouping, read_grouping, write_grouping
 from geopanoptic.models.manifest import (
     FORMAT_VERSION,
     WEIGHTS_FILE,
@@ -31,7 +33,17 @@ if TYPE_CHECKING:
 
     from geopanoptic.models.unet import PanopticUNet
 
-__all__ = ["Bundle", "ClassSpec", "Manifest", "Thresholds", "list_bundles", "load_bundle", "save_bundle"]
+__all__ = [
+    "Bundle",
+    "ClassSpec",
+    "Grouping",
+    "Manifest",
+    "Thresholds",
+    "list_bundles",
+    "load_bundle",
+    "save_bundle",
+    "save_with_grouping",
+]
 
 DEFAULT_BUNDLE = "fields-s"
 _BUNDLED = Path(__file__).parent / "bundled"
@@ -47,6 +59,8 @@ class Bundle:
 
     path: Path
     manifest: Manifest
+    grouping: Grouping | None = None
+    """How candidates are judged, where that was learned; None: by ``thresholds``."""
 
     @property
     def name(self) -> str:
@@ -66,6 +80,11 @@ class Bundle:
     def output_scale(self) -> int:
         """Output pixels per input pixel along an axis."""
         return self.manifest.output_scale
+
+    @property
+    def views(self) -> int:
+        """Mirrored views of a tile that are computed and averaged, 1 or 4."""
+        return self.manifest.views
 
     @property
     def stride_px(self) -> int:
@@ -142,7 +161,8 @@ def load_bundle(name_or_path: str | Path | None = None) -> Bundle:
             f"{weights} links to a file outside its bundle.", remedy="Put the weights into the folder."
         )
     check_weights(weights, sha256=manifest.weights.sha256, size_bytes=manifest.weights.size_bytes)
-    return Bundle(path=folder.resolve(), manifest=manifest)
+    grouping = None if manifest.grouping is None else read_grouping(folder, manifest.grouping)
+    return Bundle(path=folder.resolve(), manifest=manifest, grouping=grouping)
 
 
 def save_bundle(
@@ -168,6 +188,18 @@ def save_bundle(
     described = Manifest(weights=Weights(sha256=sha256_of(path), size_bytes=path.stat().st_size), **manifest)
     (folder / _MANIFEST_FILE).write_text(described.model_dump_json(indent=2) + "\n", encoding="utf-8")
     (folder / _CARD_FILE).write_text(card, encoding="utf-8")
+    return load_bundle(folder)
+
+
+def save_with_grouping(bundle: Bundle, grouping: Grouping, folder: Path) -> Bundle:
+    """Write ``bundle`` with another learned grouping into ``folder``, which may be its own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if folder.resolve() != bundle.path:
+        for name in (WEIGHTS_FILE, _CARD_FILE):
+            if (bundle.path / name).is_file():
+                shutil.copyfile(bundle.path / name, folder / name)
+    described = bundle.manifest.model_copy(update={"grouping": write_grouping(folder, grouping)})
+    (folder / _MANIFEST_FILE).write_text(described.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return load_bundle(folder)
 
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 FORMAT_VERSION = 1
 WEIGHTS_FILE = "model.safetensors"
+GROUPING_FILE = "grouping.json"
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
@@ -84,6 +85,13 @@ class Weights(_Strict):
     size_bytes: int = Field(gt=0, le=2**31)
 
 
+class GroupingFile(_Strict):
+    """The learned grouping beside ``bundle.json``, see ``geopanoptic.models.grouping``."""
+
+    file: Literal["grouping.json"] = "grouping.json"
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
 class TrainingData(_Strict):
     """One source of training samples and the terms it came under."""
 
@@ -107,10 +115,14 @@ class Manifest(_Strict):
     normalisation: Normalisation = Normalisation()
     classes: tuple[ClassSpec, ...] = Field(min_length=2, max_length=255)
     output_scale: Literal[2] = 2
+    views: Literal[1, 4] = 1
+    """Mirrored views of every tile whose outputs are averaged: 4 costs four times as much."""
     stride_px: int = Field(ge=1, le=64)
     reach_px: int = Field(ge=1, le=4096)
     thresholds: Thresholds = Thresholds()
     weights: Weights
+    grouping: GroupingFile | None = None
+    """Where there is one, it decides instead of ``thresholds`` (but for the relief's mixture)."""
     licence: str
     training: tuple[TrainingData, ...] = ()
     metrics: dict[str, float | str] = Field(default_factory=dict)

@@ -14,7 +14,6 @@ import xarray
 
 from geopanoptic.errors import SceneError, UsageError
 from geopanoptic.models.bundle import load_bundle
-from geopanoptic.panoptic.repair import RepairRules
 from geopanoptic.pipeline.emission import (
     RASTERS,
     rasters_in_memory,
@@ -22,13 +21,14 @@ from geopanoptic.pipeline.emission import (
     trace_layers,
     write_products,
 )
-from geopanoptic.pipeline.inference import channels_of, infer
+from geopanoptic.pipeline.inference import infer
 from geopanoptic.pipeline.parameters import Parameters
 from geopanoptic.pipeline.plan import Plan, check_disk, make_plan
 from geopanoptic.pipeline.progress import Progress, Silent
 from geopanoptic.pipeline.record import Record, report
 from geopanoptic.pipeline.result import Result
-from geopanoptic.pipeline.segmentation import GroupingRules, segment
+from geopanoptic.pipeline.rules import rules_of_bundle
+from geopanoptic.pipeline.segmentation import segment
 from geopanoptic.pipeline.store import RunStore
 from geopanoptic.products.commit import Commit
 from geopanoptic.products.report import write_run_report
@@ -106,7 +106,12 @@ def run(
         # 3 read and 4 infer.
         normalisation = infer(store, planned, asked, record)
         # 5 group and 6 fuse.
-        final = segment(store, _rules(planned), workers=planned.workers, progress=record)
+        final = segment(
+            store,
+            rules_of_bundle(planned.bundle, min_area_px=planned.min_area_px),
+            workers=planned.workers,
+            progress=record,
+        )
         if not final.n_regions:
             record.warn("The scene has no valid pixel in the area asked for: the layers are empty.")
         # 7 trace.
@@ -191,22 +196,6 @@ def _work_folder(stack: ExitStack, commit: Commit | None, work: Path | None) -> 
     folder = Path(tempfile.mkdtemp(prefix="geopanoptic-", dir=work))
     stack.callback(shutil.rmtree, folder, ignore_errors=True)
     return folder
-
-
-def _rules(planned: Plan) -> GroupingRules:
-    thresholds = planned.bundle.thresholds
-    return GroupingRules(
-        centre=thresholds.centre,
-        centre_radius_px=thresholds.centre_radius_px,
-        field=thresholds.field,
-        repair=RepairRules(
-            merge_boundary=thresholds.merge_boundary,
-            drop_field=thresholds.drop_field,
-            min_area_px=planned.min_area_px,
-        ),
-        n_thing_classes=len(channels_of(planned.bundle, "thing")),
-        n_stuff_classes=len(channels_of(planned.bundle, "stuff")),
-    )
 
 
 def _refuse_changed(scene: Scene) -> None:

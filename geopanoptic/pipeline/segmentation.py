@@ -6,9 +6,7 @@ the run store (a margin of pixels) or in a global step over small summaries.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,28 +14,15 @@ from numpy.typing import NDArray
 from geopanoptic.grid import Window
 from geopanoptic.panoptic.centres import find_centres
 from geopanoptic.panoptic.forest import BlockForest, BlockSummary, forest_block
+from geopanoptic.panoptic.pieces import BlockRegions, Evidence, describe_block
 from geopanoptic.panoptic.quantisation import NODATA_CLASS
-from geopanoptic.panoptic.regions import BlockRegions, Evidence, describe_block, join_blocks
-from geopanoptic.panoptic.repair import PanopticRegions, RepairRules, repair
+from geopanoptic.panoptic.regions import join_blocks
+from geopanoptic.panoptic.repair import PanopticRegions, repair
 from geopanoptic.panoptic.watershed import TerminalLabels, label_block, stitch
 from geopanoptic.pipeline.executor import Value, map_blocks
 from geopanoptic.pipeline.progress import Progress
+from geopanoptic.pipeline.rules import GroupingRules
 from geopanoptic.pipeline.store import RunStore
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GroupingRules:
-    """Thresholds of the grouping; probabilities in 0..1, lengths and areas in output pixels."""
-
-    centre: float
-    """A centre's heat is at least this."""
-    centre_radius_px: int
-    """A centre is the maximum of the square of 2 r + 1 pixels around it."""
-    field: float
-    """Pixels whose thing probability is at least this can belong to a thing."""
-    repair: RepairRules
-    n_thing_classes: int
-    n_stuff_classes: int
 
 
 def segment(store: RunStore, rules: GroupingRules, *, workers: int, progress: Progress) -> PanopticRegions:
@@ -84,7 +69,7 @@ def segment(store: RunStore, rules: GroupingRules, *, workers: int, progress: Pr
 
 def _grow_forest(store: RunStore, block: Window, rules: GroupingRules) -> BlockForest:
     margin = block.grown(rules.centre_radius_px)
-    domain = store.read("field", margin) >= max(math.ceil(rules.field * 255), 1)
+    domain = store.read("field", margin) >= rules.field_u8
     seeds = find_centres(
         store.read("heat", margin),
         domain,
@@ -92,7 +77,7 @@ def _grow_forest(store: RunStore, block: Window, rules: GroupingRules) -> BlockF
         window=margin,
         scene_width=store.shape[1],
         radius_px=rules.centre_radius_px,
-        threshold_u16=max(math.ceil(rules.centre * 65535), 1),
+        threshold_u16=rules.centre_u16,
     )
     return forest_block(store.read("relief", block), domain[block.slices(margin)], seeds, block, store.shape)
 
@@ -109,6 +94,8 @@ def _describe(
         Evidence(
             field=store.read("field", block),
             boundary=store.read("boundary", block),
+            relief=store.read("relief", block),
+            heat=store.read("heat", block),
             thing=store.read("thing", block),
             stuff=np.where(valid, stuff, 0).astype(np.uint8),
         ),

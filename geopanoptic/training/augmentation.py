@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy import ndimage
+from torch.nn import functional
 
+from geopanoptic.training.config import AugmentationSettings
+from geopanoptic.training.patch import OUTPUT_SCALE, Patch
 from geopanoptic.training.targets import IGNORED
 
 VISIBLE = slice(0, 3)  # blue, green, red in the canonical order
@@ -25,16 +29,41 @@ class Sample:
     labels: dict[str, NDArray]
 
 
-def augment(sample: Sample, rng: np.random.Generator) -> Sample:
+def zoomed(patch: Patch, factor: float) -> Patch:
+    """The same ground in pixels ``factor`` times smaller; above 1 parcels grow.
+
+    The image is bilinear, averaged where it shrinks; instances and classes are nearest, so that targets can be
+    derived from whole parcels again. A pixel is seen where everything it is made of was.
+    """
+    height, width = (max(round(length * factor), 1) for length in patch.shape)
+
+    def resized(array_chw: NDArray) -> NDArray[np.float32]:
+        tensor = torch.from_numpy(np.ascontiguousarray(array_chw, np.float32))[None]
+        return functional.interpolate(tensor, (height, width), mode="bilinear", antialias=True)[0].numpy()  # type: ignore[no-any-return]
+
+    rows, cols = (
+        ((np.arange(new * OUTPUT_SCALE) + 0.5) * (old / new)).astype(np.intp)
+        for new, old in zip((height, width), patch.shape, strict=True)
+    )
+    seen_chw = resized(patch.seen_chw) > 0.999
+    return Patch(
+        image_chw=resized(patch.image_chw) * seen_chw,
+        seen_chw=seen_chw,
+        instances_hw=patch.instances_hw[np.ix_(rows, cols)],
+        classes_hw=patch.classes_hw[np.ix_(rows, cols)],
+    )
+
+
+def augment(sample: Sample, settings: AugmentationSettings, rng: np.random.Generator) -> Sample:
     """One random variant: turned, recoloured, with bands or areas missing, blurred, noisy."""
     sample = _turned(sample, rng)
-    image = _recoloured(sample.image_chw.copy(), rng)
-    if rng.random() < 0.15:
+    image = _recoloured(sample.image_chw.copy(), settings, rng)
+    if rng.random() < settings.blur_chance:
         image = ndimage.gaussian_filter(image, (0, *[rng.uniform(0.3, 0.7)] * 2))
-    image += rng.normal(0, rng.uniform(0, 0.04), image.shape).astype(np.float32)
-    seen = sample.seen_chw & _kept_bands(len(image), rng)[:, None, None]
+    image += rng.normal(0, rng.uniform(0, settings.noise), image.shape).astype(np.float32)
+    seen = sample.seen_chw & _kept_bands(len(image), settings, rng)[:, None, None]
     sample = replace(sample, image_chw=np.clip(image, *_VALUE_RANGE), seen_chw=seen)
-    return _with_nodata(sample, rng) if rng.random() < 0.12 else sample
+    return _with_nodata(sample, rng) if rng.random() < settings.nodata_chance else sample
 
 
 def _turned(sample: Sample, rng: np.random.Generator) -> Sample:
@@ -51,34 +80,41 @@ def _turned(sample: Sample, rng: np.random.Generator) -> Sample:
     )
 
 
-def _recoloured(image: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+def _recoloured(
+    image: NDArray[np.float32], settings: AugmentationSettings, rng: np.random.Generator
+) -> NDArray[np.float32]:
     n_bands = len(image)
-    common_gain, common_shift = rng.uniform(0.8, 1.25), rng.normal(0, 0.1)
-    gain = common_gain * rng.uniform(0.85, 1.15, (n_bands, 1, 1))
-    shift = common_shift + rng.normal(0, 0.1, (n_bands, 1, 1))
+    single = 0.15 / 0.22 * settings.gain
+    common_gain, common_shift = (
+        np.exp(rng.uniform(-settings.gain, settings.gain)),
+        rng.normal(0, settings.shift),
+    )
+    gain = common_gain * np.exp(rng.uniform(-single, single, (n_bands, 1, 1)))
+    shift = common_shift + rng.normal(0, settings.shift, (n_bands, 1, 1))
     image = ((image - 0.4) * gain + 0.4 + shift).astype(np.float32)
     chance = rng.random()
-    if chance < 0.08:
+    if n_bands < 3:
+        return image
+    if chance < settings.grey_chance:
         image[VISIBLE] = image[VISIBLE].mean(axis=0)
-    elif chance < 0.18:
+    elif chance < settings.grey_chance + settings.permute_chance:
         image[VISIBLE] = image[VISIBLE][rng.permutation(3)]
     return image
 
 
-def _kept_bands(n_bands: int, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """RGB alone in 40 % of cases, RGB and near infrared in 25 %, otherwise what there is."""
+def _kept_bands(n_bands: int, settings: AugmentationSettings, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """RGB alone, RGB and near infrared, or what there is."""
     kept = np.ones(n_bands, bool)
     chance = rng.random()
-    if chance < 0.65:
+    if n_bands > _NEAR_INFRARED and chance < settings.visible_only + settings.visible_and_nir:
         kept[3:] = False
-        kept[_NEAR_INFRARED] = chance >= 0.4
+        kept[_NEAR_INFRARED] = chance >= settings.visible_only
     return kept
 
 
 def _with_nodata(sample: Sample, rng: np.random.Generator) -> Sample:
     """A skewed edge of no data, as orbits and mosaics leave it; unlabelled there."""
     height, width = sample.image_chw.shape[1:]
-    scale = sample.labels["class"].shape[0] // height
     angle = rng.uniform(0, 2 * np.pi)
     cut_px = rng.uniform(0.2, 0.5) * height
 
@@ -89,7 +125,7 @@ def _with_nodata(sample: Sample, rng: np.random.Generator) -> Sample:
         return across > cut_px
 
     labels = dict(sample.labels)
-    blind = hidden(scale)
+    blind = hidden(OUTPUT_SCALE)
     for name, nothing in (("class", IGNORED), ("boundary", IGNORED), ("weight", 0), ("shape_weight", 0)):
         labels[name] = np.where(blind, nothing, labels[name]).astype(labels[name].dtype)
     return replace(sample, seen_chw=sample.seen_chw & ~hidden(1), labels=labels)

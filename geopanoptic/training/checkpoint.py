@@ -7,9 +7,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+
+from geopanoptic.errors import UsageError
+from geopanoptic.training.config import RESUMABLE_KEYS, TrainingConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,40 +23,85 @@ class Progress:
     elapsed_s: float = 0.0
 
 
-def save_checkpoint(
-    path: Path,
-    *,
-    network: nn.Module,
-    average: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    progress: Progress,
-) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """What changes while a network learns. The modules are changed in place."""
+
+    network: nn.Module
+    average: nn.Module
+    """Running mean of the network's weights, in eval mode: what a run results in."""
+    optimiser: torch.optim.Optimizer
+
+
+def save_checkpoint(path: Path, state: State, progress: Progress, config: TrainingConfig) -> None:
     """Write everything needed to go on; the old file stays until the new one is complete."""
-    tensors = {f"network/{k}": v for k, v in network.state_dict().items()}
-    tensors |= {f"average/{k}": v for k, v in average.state_dict().items()}
-    for index, state in optimiser.state_dict()["state"].items():
-        tensors |= {f"optimiser/{index}/{name}": value for name, value in state.items()}
-    partial = path.with_suffix(".partial")
-    contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    save_file(contiguous, partial, metadata={"progress": json.dumps(asdict(progress))})
-    partial.replace(path)
+    tensors = {f"network/{k}": v for k, v in state.network.state_dict().items()}
+    tensors |= _averaged(state)
+    for index, entries in state.optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser/{index}/{name}": value for name, value in entries.items()}
+    metadata = {"progress": json.dumps(asdict(progress)), "config": config.model_dump_json(by_alias=True)}
+    _write(path, tensors, metadata)
 
 
-def load_checkpoint(
-    path: Path, *, network: nn.Module, average: nn.Module, optimiser: torch.optim.Optimizer
-) -> Progress:
-    """Bring the three to the state in ``path`` and say how far the run had come."""
-    groups: dict[str, dict[str, Tensor]] = {"network": {}, "average": {}, "optimiser": {}}
+def save_best(path: Path, state: State, progress: Progress, held_out_loss: float) -> None:
+    """Write the averaged weights alone, with the loss they were chosen for."""
+    metadata = {"progress": json.dumps(asdict(progress)), "held_out_loss": repr(held_out_loss)}
+    _write(path, _averaged(state), metadata)
+
+
+def best_loss(path: Path) -> float:
+    """The held-out loss of the weights in ``path``; infinite where there is no such file."""
+    if not path.exists():
+        return float("inf")
     with safe_open(path, framework="pt") as stored:
-        progress = Progress(**json.loads(stored.metadata()["progress"]))
-        for key in stored.keys():  # noqa: SIM118  safe_open is no mapping
-            group, name = key.split("/", 1)
-            groups[group][name] = stored.get_tensor(key)
-    network.load_state_dict(groups["network"])
-    average.load_state_dict(groups["average"])
-    state: dict[int, dict[str, Tensor]] = {}
+        return float(stored.metadata()["held_out_loss"])
+
+
+def load_checkpoint(path: Path, state: State, config: TrainingConfig) -> Progress:
+    """Bring ``state`` to what ``path`` holds and say how far the run had come.
+
+    Raises ``UsageError`` where the file is damaged or was written under another configuration.
+    """
+    groups: dict[str, dict[str, Tensor]] = {"network": {}, "average": {}, "optimiser": {}}
+    try:
+        with safe_open(path, framework="pt") as stored:
+            metadata = stored.metadata()
+            for key in stored.keys():  # noqa: SIM118  safe_open is no mapping
+                group, name = key.split("/", 1)
+                groups[group][name] = stored.get_tensor(key)
+    except (OSError, SafetensorError) as error:
+        raise UsageError(
+            f"{path} cannot be read: {error}.", remedy="Remove it to start again, or give another --out."
+        ) from None
+    if "config" in metadata:
+        _refuse_other_config(path, TrainingConfig.model_validate_json(metadata["config"]), config)
+    state.network.load_state_dict(groups["network"])
+    state.average.load_state_dict(groups["average"])
+    entries: dict[int, dict[str, Tensor]] = {}
     for name, tensor in groups["optimiser"].items():
         index, entry = name.split("/")
-        state.setdefault(int(index), {})[entry] = tensor
-    optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
-    return progress
+        entries.setdefault(int(index), {})[entry] = tensor
+    state.optimiser.load_state_dict({**state.optimiser.state_dict(), "state": entries})
+    return Progress(**json.loads(metadata["progress"]))
+
+
+def _refuse_other_config(path: Path, before: TrainingConfig, now: TrainingConfig) -> None:
+    fixed = [name for name in TrainingConfig.model_fields if name not in RESUMABLE_KEYS]
+    changed = [name for name in fixed if getattr(before, name) != getattr(now, name)]
+    if changed:
+        what = "; ".join(f"{n} was {getattr(before, n)!r}, is {getattr(now, n)!r}" for n in changed)
+        raise UsageError(
+            f"{path} belongs to a run with another configuration: {what}.",
+            remedy="Give the run's own configuration to go on, or another --out to start anew.",
+        )
+
+
+def _averaged(state: State) -> dict[str, Tensor]:
+    return {f"average/{k}": v for k, v in state.average.state_dict().items()}
+
+
+def _write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    partial = path.with_suffix(".partial")
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    save_file(contiguous, partial, metadata=metadata)
+    partial.replace(path)

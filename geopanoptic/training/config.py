@@ -2,56 +2,230 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from geopanoptic.errors import UsageError
+from geopanoptic.models.manifest import ClassSpec, Name, UNetSettings
+from geopanoptic.training.datasets.settings import (
+    CocoData,
+    DataSettings,
+    GeneratedData,
+    PastisData,
+    PoolData,
+    StrictModel,
+    VectorData,
+)
+from geopanoptic.training.synthetic import BANDS
+
+Weight = Annotated[float, Field(ge=0)]
+Probability = Annotated[float, Field(ge=0, le=1)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class LossSettings(StrictModel):
+    """Weights of the terms; a weight of 0 leaves a term out."""
+
+    field: Weight = 1.0
+    field_region: Literal["dice", "lovasz"] = "dice"
+    classes: Weight = 1.0
+    classes_focal: Weight = 0.0
+    """Exponent of the focal factor; 0 is cross entropy."""
+    centre: Weight = 6.0
+    centre_kind: Literal["squared", "focal"] = "squared"
+    boundary: Weight = 1.0
+    distance: Weight = 2.0
 
 
-class Source(_Strict):
-    """A folder of samples inside the pool and its share of every batch."""
+class AugmentationSettings(StrictModel):
+    """Chances and strengths of random changes; turns and mirrors always happen."""
 
-    folder: str
-    share: float = Field(gt=0)
+    zoom_chance: Probability = 0.5
+    zoom: tuple[float, float] = (0.7, 2.0)
+    """Range of scales, log-uniform: below 1 parcels become smaller."""
+    gain: Weight = 0.22
+    """Largest relative change of contrast common to all bands."""
+    shift: Weight = 0.1
+    """Standard deviation of a change of brightness, in units of the normalised range."""
+    grey_chance: Probability = 0.08
+    permute_chance: Probability = 0.10
+    blur_chance: Probability = 0.15
+    noise: Weight = 0.04
+    visible_only: Probability = 0.40
+    """Chance that only blue, green and red are shown."""
+    visible_and_nir: Probability = 0.25
+    """Chance that near infrared is shown besides."""
+    nodata_chance: Probability = 0.12
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        low, high = self.zoom
+        if not 0.25 <= low <= high <= 4:
+            raise ValueError("zoom is a range within 0.25 to 4, smaller first")
+        if self.visible_only + self.visible_and_nir > 1:
+            raise ValueError("visible_only and visible_and_nir add up to more than 1")
+        return self
 
 
-class TrainingConfig(_Strict):
-    """One run. ``minutes`` of wall clock set the length; the learning rate follows the clock."""
+_FIELDS_CLASSES = (
+    ("parcel", "thing", "#e6c229"),
+    ("water", "stuff", "#3b7dd8"),
+    ("woodland", "stuff", "#1f6b3a"),
+    ("built-up", "stuff", "#b04a5a"),
+    ("other vegetation", "stuff", "#9fce8f"),
+    ("bare", "stuff", "#c8b49a"),
+)
 
-    seed: int = 0
-    pool: Path
-    sources: tuple[Source, ...] = Field(min_length=1)
-    crop_px: int = Field(default=128, ge=32, multiple_of=16)
+
+class TrainingConfig(StrictModel):
+    """One run. Either ``steps`` or ``minutes`` of wall clock set its length and the course of the rates."""
+
+    name: Name = "trained"
+    seed: int = Field(default=0, ge=0)
+    start: str = Field(default="random", alias="from")
+    """``random``, ``imagenet``, ``default``, the name or folder of a bundle, or a checkpoint's file."""
+    bands: tuple[Name, ...] = BANDS
+    classes: tuple[ClassSpec, ...] = tuple(
+        ClassSpec(id=number, name=name, kind=kind, colour=colour)  # type: ignore[arg-type]
+        for number, (name, kind, colour) in enumerate(_FIELDS_CLASSES, 1)
+    )
+    network: UNetSettings = UNetSettings()
+    data: tuple[DataSettings, ...] = Field(min_length=1)
+    validation: tuple[DataSettings, ...] = ()
+    """With it, the weights of least loss on fixed crops of this data are kept as the result."""
+    validation_crops: int = Field(default=24, ge=1)
+    validation_minutes: float = Field(default=1.0, gt=0)
+    validation_steps: int | None = Field(default=None, ge=1)
+    """How often the held-out loss is looked at: by the clock, or every so many steps."""
+    patience: int | None = Field(default=None, ge=1)
+    """End the run after so many looks without a lower held-out loss; None: never before its time."""
+    crop_px: int = Field(default=128, ge=32, multiple_of=32)
     batch: int = Field(default=8, ge=1)
-    minutes: float = Field(gt=0)
-    encoder_rate: float = 5e-4
-    decoder_rate: float = 1.5e-3
-    weight_decay: float = 1e-4
-    warm_up_steps: int = 40
+    steps: int | None = Field(default=None, ge=1)
+    minutes: float | None = Field(default=None, gt=0)
+    encoder_rate: float = Field(default=5e-4, gt=0)
+    decoder_rate: float = Field(default=1.5e-3, gt=0)
+    weight_decay: Weight = 1e-4
+    warm_up_steps: int = Field(default=40, ge=1)
     average_decay: float = Field(default=0.998, ge=0, lt=1)
-    checkpoint_minutes: float = 4.0
-    threads: int = 2
-    initial_weights: Literal["imagenet", "random"] = "imagenet"
-    network: dict[str, Any] = Field(default_factory=dict)
+    frozen_norms: bool = False
+    """Keep the batch norms' statistics: right for fine-tuning on few images."""
+    losses: LossSettings = LossSettings()
+    augmentation: AugmentationSettings = AugmentationSettings()
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    mixed_precision: bool = True
+    """bfloat16 on a CUDA device that has it."""
+    threads: int = Field(default=2, ge=1)
+    """Parts of a batch computed side by side on the CPU."""
+    readers: int = Field(default=1, ge=1)
+    """Batches prepared side by side."""
+    checkpoint_minutes: float = Field(default=4.0, gt=0)
+    log_steps: int = Field(default=20, ge=1)
+    picture_steps: int = Field(default=400, ge=0)
+    """Steps between pictures of inputs, targets and outputs; 0: none."""
+    tensorboard: bool = False
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Self:
+        if (self.steps is None) == (self.minutes is None):
+            raise ValueError("give either steps or minutes")
+        return self
+
+    @property
+    def thing_channels(self) -> tuple[int, ...]:
+        """Positions of the thing classes among the network's semantic channels."""
+        return tuple(index for index, each in enumerate(self.classes) if each.kind == "thing")
 
 
-def read_config(path: Path, **overrides: Any) -> TrainingConfig:
-    """The configuration in a YAML file; ``overrides`` that are not None win over it.
+RESUMABLE_KEYS = frozenset(
+    {"steps", "minutes", "device", "readers", "checkpoint_minutes", "log_steps", "picture_steps"}
+    | {"tensorboard", "validation_minutes", "name"}
+)
+"""What may change between the parts of an interrupted run."""
 
-    Raises ``UsageError`` naming the key for unknown keys and values out of range.
+
+def read_config(path: Path, changes: Sequence[str] = (), **overrides: Any) -> TrainingConfig:
+    """The configuration in a YAML file.
+
+    ``changes`` are ``key=value`` with dotted keys (``losses.centre=3``, ``data.0.share=0.5``), values in
+    YAML; they win over ``overrides`` that are not None, and those over the file.
+
+    Raises ``UsageError`` naming the key for unknown keys (with the nearest known one) and bad values.
     """
-    values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    values = _read_yaml(path)
+    # The file's length gives way to the one asked for.
+    if overrides.get("minutes") is not None:
+        values.pop("steps", None)
     given = {key: value for key, value in overrides.items() if value is not None}
+    return configured({**values, **given}, changes, source=str(path))
+
+
+def configured(values: dict[str, Any], changes: Sequence[str] = (), *, source: str) -> TrainingConfig:
+    """``values`` with ``changes`` as a configuration; ``source`` is named where they do not fit."""
+    values = copy.deepcopy(values)
+    for change in changes:
+        _apply(values, change)
+    return _validated(values, source)
+
+
+def _validated(values: dict[str, Any], source: str) -> TrainingConfig:
     try:
-        return TrainingConfig.model_validate({**(values or {}), **given})
+        return TrainingConfig.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise UsageError(f"{path}: {key}: {first['msg']}.", remedy="Correct the configuration.") from None
+        key = ".".join(str(part) for part in first["loc"]) or "(whole)"
+        if first["type"] == "extra_forbidden":
+            name = str(first["loc"][-1])
+            near = get_close_matches(name, _known_keys(), n=1)
+            raise UsageError(
+                f"{source}: there is no key {key!r}.",
+                remedy=f"Did you mean {near[0]!r}?" if near else "Leave it out.",
+            ) from None
+        message = first["msg"].removeprefix("Value error, ")
+        raise UsageError(f"{source}: {key}: {message}.", remedy="Correct the configuration.") from None
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.",
+            remedy="Name a YAML file, for example configs/quick.yaml.",
+        ) from None
+    except yaml.YAMLError as error:
+        raise UsageError(f"{path} is not YAML: {error}.", remedy="Correct the configuration.") from None
+    if not isinstance(values, dict):
+        raise UsageError(f"{path} holds no keys.", remedy="See configs/quick.yaml for an example.")
+    return values
+
+
+def _apply(values: dict[str, Any], change: str) -> None:
+    key, separator, text = change.partition("=")
+    if not separator:
+        raise UsageError(f"--set {change!r} has no '='.", remedy="Write it like --set batch=4.")
+    *parents, last = key.strip().split(".")
+    # One length takes the place of the other.
+    for other in {"steps": ("minutes",), "minutes": ("steps",)}.get(key.strip(), ()):
+        values.pop(other, None)
+    place: Any = values
+    try:
+        for part in parents:
+            place = place[int(part)] if isinstance(place, list) else place.setdefault(part, {})
+        place[int(last) if isinstance(place, list) else last] = yaml.safe_load(text)
+    except (ValueError, IndexError, TypeError, AttributeError, yaml.YAMLError):
+        raise UsageError(
+            f"--set {change!r} fits nothing in the configuration.",
+            remedy="Write keys as in the file, with dots between levels: --set losses.centre=3.",
+        ) from None
+
+
+def _known_keys() -> list[str]:
+    models = (TrainingConfig, LossSettings, AugmentationSettings, UNetSettings, ClassSpec)
+    kinds = (GeneratedData, PoolData, VectorData, CocoData, PastisData)
+    return sorted({field.alias or name for m in (*models, *kinds) for name, field in m.model_fields.items()})

@@ -9,51 +9,65 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 import yaml
-from safetensors import safe_open
 
-from geopanoptic.errors import GeopanopticError
+from geopanoptic.errors import GeopanopticError, UsageError
 from geopanoptic.models.bundle import Bundle, save_bundle
+from geopanoptic.models.manifest import UNetSettings
 from geopanoptic.models.reach import measure_reach_px
 from geopanoptic.models.unet import PanopticUNet
-from geopanoptic.training.config import read_config
-
-_AVERAGE = "average/"
+from geopanoptic.training.start import averaged_weights
 
 
 def export_bundle(
-    checkpoint: Path, config: Path, description: Path, folder: Path, *, reach_px: int | None = None
+    checkpoint: Path,
+    folder: Path,
+    *,
+    network: UNetSettings,
+    described: dict[str, Any],
+    card: str | None = None,
+    reach_px: int | None = None,
 ) -> Bundle:
-    """Write the bundle into ``folder``; a card that lies there stays.
+    """Write the bundle into ``folder``; without ``card`` one that lies there stays.
 
-    ``config`` gives the network, ``description`` (YAML) every other field of the manifest. The reach is
-    measured unless given.
+    ``described`` are the fields of the manifest but weights, network, stride and reach. The reach is measured
+    unless given. Raises ``ModelError`` for a checkpoint that cannot be read or holds another network.
     """
-    described = yaml.safe_load(description.read_text(encoding="utf-8"))
-    settings = read_config(config).network
-    network = PanopticUNet(n_bands=len(described["bands"]), n_classes=len(described["classes"]), **settings)
-    with safe_open(checkpoint, framework="pt") as stored:
-        keys = [key for key in stored.keys() if key.startswith(_AVERAGE)]  # noqa: SIM118  no mapping
-        weights = {key.removeprefix(_AVERAGE): stored.get_tensor(key) for key in keys}
-    network.load_state_dict(weights)
-    card = folder / "card.md"
+    built = PanopticUNet(
+        n_bands=len(described["bands"]), n_classes=len(described["classes"]), **network.model_dump()
+    )
+    weights = averaged_weights(checkpoint)
+    try:
+        built.load_state_dict(weights)
+    except RuntimeError as error:
+        raise UsageError(
+            f"{checkpoint} does not hold the network described: {str(error).splitlines()[1].strip()}",
+            remedy="Give the configuration of the run that wrote it.",
+        ) from None
+    lying = folder / "card.md"
+    if card is None:
+        card = lying.read_text(encoding="utf-8") if lying.is_file() else f"# {described['title']}\n"
     return save_bundle(
         folder,
         weights=weights,
-        card=card.read_text(encoding="utf-8") if card.is_file() else f"# {described['title']}\n",
-        network=settings,
-        stride_px=network.stride_px,
-        output_scale=network.output_scale,
+        card=card,
+        network=network,
+        stride_px=built.stride_px,
+        output_scale=built.output_scale,
         reach_px=reach_px
         or measure_reach_px(
-            network,
-            n_channels=2 * network.n_bands,
-            stride_px=network.stride_px,
-            output_scale=network.output_scale,
+            built, n_channels=2 * built.n_bands, stride_px=built.stride_px, output_scale=built.output_scale
         ),
         **described,
     )
+
+
+def network_of(config: Path) -> UNetSettings:
+    """What a run's YAML file says of the network, whatever else is in it and however old it is."""
+    values = yaml.safe_load(config.read_text(encoding="utf-8")) or {}
+    return UNetSettings.model_validate(values.get("network", {}))
 
 
 def main() -> int:
@@ -68,7 +82,11 @@ def main() -> int:
     asked = parser.parse_args()
     try:
         bundle = export_bundle(
-            asked.checkpoint, asked.config, asked.description, asked.folder, reach_px=asked.reach_px
+            asked.checkpoint,
+            asked.folder,
+            network=network_of(asked.config),
+            described=yaml.safe_load(asked.description.read_text(encoding="utf-8")),
+            reach_px=asked.reach_px,
         )
     except GeopanopticError as error:
         print(f"{error.message}\n{error.remedy}", file=sys.stderr)

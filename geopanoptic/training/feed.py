@@ -1,52 +1,47 @@
-"""Samples on disk -> batches, prepared in a background thread.
+"""Patches -> batches, prepared in the background.
 
-A pool is a folder of folders of ``.npz`` files: ``image`` float16 (C, h, w) normalised bands,
-``available`` bool (C,), optional ``valid`` bool (h, w), ``instances`` int32 and ``stuff`` uint8 on the
-finer grid of the network's output. The pool may grow while a run goes on.
+Batch n of a seed is always the same batch, whoever prepares it and whenever: a resumed run goes on with the
+batches it would have had, and several processes share one batch by its sample numbers.
 """
 
 from __future__ import annotations
 
-import queue
-import threading
-from collections import OrderedDict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from types import TracebackType
-from typing import Self
+import math
+from collections import deque
+from collections.abc import Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from geopanoptic.errors import UsageError
-from geopanoptic.training.augmentation import Sample, augment
-from geopanoptic.training.config import Source
+from geopanoptic.training.augmentation import Sample, augment, zoomed
+from geopanoptic.training.config import AugmentationSettings
+from geopanoptic.training.datasets import Dataset
 from geopanoptic.training.losses import TargetBatch
+from geopanoptic.training.patch import OUTPUT_SCALE, Patch
 from geopanoptic.training.targets import IGNORED, dense_targets
 
-_RELIST_EVERY = 200
+CONTEXT_PX = 32
+"""Ground around a crop that targets are derived with: a parcel that the crop cuts keeps its true centre."""
+
+_AHEAD = 3
 _LABEL_PADDING = {"class": IGNORED, "boundary": IGNORED}
 
+Batch = tuple[torch.Tensor, TargetBatch]
 
-def read_sample(path: Path) -> Sample:
-    """One file of a pool with its dense targets, in compact dtypes."""
-    with np.load(path, allow_pickle=False) as stored:
-        arrays = dict(stored)
-    image = arrays["image"]
-    valid = arrays.get("valid", np.ones(image.shape[1:], bool))
-    scale = arrays["instances"].shape[0] // image.shape[1]
-    fine_valid = valid.repeat(scale, 0).repeat(scale, 1)
-    instances = np.where(fine_valid, arrays["instances"], -1)
-    targets = dense_targets(arrays["instances"], fine_valid)
+
+def with_targets(patch: Patch) -> Sample:
+    """A patch with its dense targets."""
+    valid_hw = patch.valid_hw
+    instances_hw = np.where(valid_hw, patch.instances_hw, -1)
+    targets = dense_targets(patch.instances_hw, valid_hw)
     return Sample(
-        image_chw=image,
-        seen_chw=arrays["available"][:, None, None] & valid,
+        image_chw=patch.image_chw.astype(np.float32),
+        seen_chw=patch.seen_chw,
         labels={
-            "class": np.where(instances > 0, 0, np.where(fine_valid, arrays["stuff"], IGNORED)).astype(
-                np.uint8
-            ),
-            "field": (instances > 0).astype(np.uint8),
+            "class": np.where(valid_hw, patch.classes_hw, IGNORED).astype(np.uint8),
+            "field": (instances_hw > 0).astype(np.uint8),
             "centre": targets.centre_hw,
             "boundary": targets.boundary_hw,
             "distance": targets.distance_hw,
@@ -59,7 +54,6 @@ def read_sample(path: Path) -> Sample:
 def cropped(sample: Sample, size_px: int, rng: np.random.Generator | None = None) -> Sample:
     """A window of ``size_px`` squared, at random or in the middle; padded with nothing where too small."""
     height, width = sample.image_chw.shape[1:]
-    scale = sample.labels["class"].shape[0] // height
     row, col = (
         (int(rng.integers(spare + 1)) if rng else spare // 2)
         for spare in (max(height - size_px, 0), max(width - size_px, 0))
@@ -71,13 +65,13 @@ def cropped(sample: Sample, size_px: int, rng: np.random.Generator | None = None
         return np.pad(cut, [(0, 0)] * (cut.ndim - 2) + missing, constant_values=nothing)
 
     return Sample(
-        image_chw=window(sample.image_chw, 1).astype(np.float32),
+        image_chw=window(sample.image_chw, 1),
         seen_chw=window(sample.seen_chw, 1),
-        labels={k: window(v, scale, _LABEL_PADDING.get(k, 0)) for k, v in sample.labels.items()},
+        labels={k: window(v, OUTPUT_SCALE, _LABEL_PADDING.get(k, 0)) for k, v in sample.labels.items()},
     )
 
 
-def collate(samples: Sequence[Sample]) -> tuple[torch.Tensor, TargetBatch]:
+def collate(samples: Sequence[Sample]) -> Batch:
     """Network input (B, 2C, h, w) and targets of equally large samples."""
     inputs = [np.concatenate([s.image_chw * s.seen_chw, s.seen_chw.astype(np.float32)]) for s in samples]
 
@@ -95,76 +89,54 @@ def collate(samples: Sequence[Sample]) -> tuple[torch.Tensor, TargetBatch]:
     )
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Feed:
-    """Endless batches from a growing pool: ``with Feed(...) as feed: next(feed)``."""
+    """Batches of a source by number."""
 
-    pool: Path
-    sources: Sequence[Source]
+    source: Dataset
+    augmentation: AugmentationSettings
     crop_px: int
     batch: int
     seed: int
-    cache_samples: int = 2500
-    _ready: queue.Queue = field(default_factory=lambda: queue.Queue(maxsize=3), init=False)
-    _stop: threading.Event = field(default_factory=threading.Event, init=False)
-    _cache: OrderedDict[Path, Sample] = field(default_factory=OrderedDict, init=False)
+    part: slice
+    """The samples of every batch that this process takes."""
 
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._run, daemon=True).start()
-        return self
+    def batch_number(self, number: int) -> Batch:
+        """Augmented training batch ``number``."""
+        return collate([self._sample(number, place) for place in range(self.batch)[self.part]])
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stop.set()
-
-    def __iter__(self) -> Iterator[tuple[torch.Tensor, TargetBatch]]:
-        return self
-
-    def __next__(self) -> tuple[torch.Tensor, TargetBatch]:
-        item = self._ready.get()
-        if isinstance(item, BaseException):
-            raise item
-        return item
-
-    def _run(self) -> None:
+    def batches(self, first: int, *, readers: int = 1) -> Generator[Batch, None, None]:
+        """Batches ``first``, ``first`` + 1, ... without end, some of them prepared ahead in threads."""
+        pool = ThreadPoolExecutor(readers, "geopanoptic-feed")
+        ahead: deque[Future[Batch]] = deque()
+        number = first
         try:
-            for item in self._batches():
-                while not self._stop.is_set():
-                    try:
-                        self._ready.put(item, timeout=0.5)
-                        break
-                    except queue.Full:
-                        continue
-                if self._stop.is_set():
-                    return
-        except Exception as error:  # handed to the consumer, which raises it
-            self._ready.put(error)
+            while True:
+                while len(ahead) < readers + _AHEAD:
+                    ahead.append(pool.submit(self.batch_number, number))
+                    number += 1
+                yield ahead.popleft().result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
 
-    def _batches(self) -> Iterator[tuple[torch.Tensor, TargetBatch]]:
-        rng = np.random.default_rng(self.seed)
-        files: list[list[Path]] = []
-        shares = np.empty(0)
-        for step in range(2**62):
-            if step % _RELIST_EVERY == 0:
-                files, shares = self._listing()
-            chosen = rng.choice(len(files), size=self.batch, p=shares)
-            paths = [files[k][rng.integers(len(files[k]))] for k in chosen]
-            crops = (cropped(self._sample(path), self.crop_px, rng) for path in paths)
-            yield collate([augment(crop, rng) for crop in crops])
+    def fixed_batches(self, crops: int) -> list[Batch]:
+        """``crops`` crops as they are, always the same ones, in batches: for validation."""
+        rngs = [np.random.default_rng([self.seed, 2**31, number]) for number in range(crops)]
+        patches = [self.source.draw(self.crop_px + 2 * CONTEXT_PX, rng, sample=0) for rng in rngs]
+        samples = [cropped(with_targets(patch), self.crop_px) for patch in patches]
+        return [collate(samples[start : start + self.batch]) for start in range(0, crops, self.batch)]
 
-    def _listing(self) -> tuple[list[list[Path]], np.ndarray]:
-        listed = [(sorted((self.pool / s.folder).glob("*.npz")), s.share) for s in self.sources]
-        listed = [(paths, share) for paths, share in listed if paths]
-        if not listed:
-            raise UsageError(f"{self.pool} holds no samples.", remedy="Write samples there first.")
-        shares = np.array([share for _, share in listed])
-        return [paths for paths, _ in listed], shares / shares.sum()
+    def _sample(self, number: int, place: int) -> Sample:
+        rng = np.random.default_rng([self.seed, number, place])
+        factor = _zoom(self.augmentation, rng)
+        size_px = math.ceil((self.crop_px + 2 * CONTEXT_PX) / factor)
+        patch = self.source.draw(size_px, rng, sample=number * self.batch + place)
+        if factor != 1.0:
+            patch = zoomed(patch, factor)
+        return augment(cropped(with_targets(patch), self.crop_px, rng), self.augmentation, rng)
 
-    def _sample(self, path: Path) -> Sample:
-        if path in self._cache:
-            return self._cache[path]
-        sample = self._cache[path] = read_sample(path)
-        if len(self._cache) > self.cache_samples:
-            self._cache.popitem(last=False)
-        return sample
+
+def _zoom(settings: AugmentationSettings, rng: np.random.Generator) -> float:
+    if rng.random() >= settings.zoom_chance:
+        return 1.0
+    return float(np.exp(rng.uniform(*np.log(settings.zoom))))

@@ -9,7 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from geopanoptic.training.config import LossSettings
 from geopanoptic.training.targets import IGNORED
+
+_EDGE_WEIGHT = 2.0
+_HEAT_EMPHASIS = 8.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,39 +39,53 @@ class TargetBatch:
         names = [entry.name for entry in fields(self)]
         return [TargetBatch(**dict(zip(names, row, strict=True))) for row in zip(*columns, strict=True)]
 
+    def to(self, device: torch.device) -> TargetBatch:
+        """The same on a device."""
+        return TargetBatch(
+            **{entry.name: getattr(self, entry.name).to(device, non_blocking=True) for entry in fields(self)}
+        )
+
 
 def panoptic_loss(
-    logits: Mapping[str, Tensor], targets: TargetBatch, *, thing_classes: tuple[int, ...] = (0,)
+    logits: Mapping[str, Tensor],
+    targets: TargetBatch,
+    *,
+    thing_classes: tuple[int, ...] = (0,),
+    settings: LossSettings | None = None,
 ) -> dict[str, Tensor]:
     """The weighted terms by name; their sum is the loss.
 
     ``field`` learns thing against not-thing wherever parcels are labelled, also where the class of the
     rest is unknown; ``classes`` needs the class. Scalars, differentiable.
     """
+    settings = settings or LossSettings()
     semantic = logits["semantic"].float()
     centre, boundary, distance = (
         logits[name].float().squeeze(1) for name in ("centre", "boundary", "distance")
     )
     weight, shape_weight = targets.weight_bhw, targets.shape_weight_bhw
-    field_logit = _thing_logit(semantic, thing_classes)
-    field_bce = functional.binary_cross_entropy_with_logits(field_logit, targets.field_bhw, reduction="none")
-    known_class = targets.class_bhw != IGNORED
-    class_ce = functional.cross_entropy(semantic, targets.class_bhw, ignore_index=IGNORED, reduction="none")
-
-    heat = targets.centre_bhw
-    known_edge = targets.boundary_bhw != IGNORED
-    edge = targets.boundary_bhw * known_edge
-    edge_bce = functional.binary_cross_entropy_with_logits(
-        boundary, edge, reduction="none", pos_weight=torch.tensor(2.0)
-    )
-    in_thing = shape_weight * targets.field_bhw
-    return {
-        "field": _mean(field_bce, weight) + _dice(field_logit.sigmoid(), targets.field_bhw, weight > 0),
-        "classes": _mean(class_ce, known_class.float()),
-        "centre": 6 * _mean((centre.sigmoid() - heat).square() * (1 + 8 * heat), shape_weight),
-        "boundary": _mean(edge_bce, known_edge * weight) + _dice(boundary.sigmoid(), edge, known_edge),
-        "distance": 2 * _mean((distance.sigmoid() - targets.distance_bhw).abs(), in_thing),
-    }
+    terms = {}
+    if settings.field:
+        logit = _thing_logit(semantic, thing_classes)
+        bce = functional.binary_cross_entropy_with_logits(logit, targets.field_bhw, reduction="none")
+        region = _lovasz if settings.field_region == "lovasz" else _dice
+        terms["field"] = settings.field * (_mean(bce, weight) + region(logit, targets.field_bhw, weight > 0))
+    if settings.classes:
+        terms["classes"] = settings.classes * _class_term(semantic, targets.class_bhw, settings.classes_focal)
+    if settings.centre:
+        term = _focal_heat if settings.centre_kind == "focal" else _squared_heat
+        terms["centre"] = settings.centre * term(centre, targets.centre_bhw, shape_weight)
+    if settings.boundary:
+        known = targets.boundary_bhw != IGNORED
+        edge = targets.boundary_bhw * known
+        bce = functional.binary_cross_entropy_with_logits(
+            boundary, edge, reduction="none", pos_weight=edge.new_tensor(_EDGE_WEIGHT)
+        )
+        terms["boundary"] = settings.boundary * (_mean(bce, known * weight) + _dice(boundary, edge, known))
+    if settings.distance:
+        error = (distance.sigmoid() - targets.distance_bhw).abs()
+        terms["distance"] = settings.distance * _mean(error, shape_weight * targets.field_bhw)
+    return terms
 
 
 def _thing_logit(semantic_bchw: Tensor, things: tuple[int, ...]) -> Tensor:
@@ -76,11 +94,46 @@ def _thing_logit(semantic_bchw: Tensor, things: tuple[int, ...]) -> Tensor:
     return semantic_bchw[:, list(things)].logsumexp(1) - semantic_bchw[:, stuff].logsumexp(1)
 
 
+def _class_term(semantic_bchw: Tensor, class_bhw: Tensor, exponent: float) -> Tensor:
+    """Cross entropy, with ``exponent`` above 0 its focal variant (Lin et al., ICCV 2017)."""
+    entropy = functional.cross_entropy(semantic_bchw, class_bhw, ignore_index=IGNORED, reduction="none")
+    if exponent:
+        entropy = entropy * (1 - (-entropy).exp()).clamp_min(1e-6) ** exponent
+    return _mean(entropy, (class_bhw != IGNORED).float())
+
+
+def _squared_heat(logit: Tensor, heat: Tensor, weight: Tensor) -> Tensor:
+    return _mean((logit.sigmoid() - heat).square() * (1 + _HEAT_EMPHASIS * heat), weight)
+
+
+def _focal_heat(logit: Tensor, heat: Tensor, weight: Tensor) -> Tensor:
+    """CornerNet's focal loss (Law and Deng, ECCV 2018; alpha 2, beta 4), a mean over the centres."""
+    peak = heat >= 1
+    missed = functional.softplus(-logit) * torch.sigmoid(-logit).square()
+    false = functional.softplus(logit) * logit.sigmoid().square() * (1 - heat) ** 4
+    total = (torch.where(peak, missed, false) * weight).sum()
+    return total / (weight * peak).sum().clamp_min(1.0)
+
+
 def _mean(values: Tensor, weight: Tensor) -> Tensor:
     return (values * weight).sum() / weight.sum().clamp_min(1.0)
 
 
-def _dice(probability: Tensor, target: Tensor, known: Tensor) -> Tensor:
-    probability, target = probability * known, target * known
+def _dice(logit: Tensor, target: Tensor, known: Tensor) -> Tensor:
+    probability, target = logit.sigmoid() * known, target * known
     overlap = (probability * target).sum()
     return 1 - (2 * overlap + 1) / (probability.sum() + target.sum() + 1)
+
+
+def _lovasz(logit: Tensor, target: Tensor, known: Tensor) -> Tensor:
+    """Lovasz hinge of the Jaccard index over the known pixels (Berman et al., CVPR 2018)."""
+    logit, target = logit[known], target[known]
+    if not len(target):
+        return logit.sum()
+    errors, order = (1 - logit * (2 * target - 1)).sort(descending=True)
+    sorted_target = target[order]
+    found = sorted_target.cumsum(0)
+    union = target.sum() + (1 - sorted_target).cumsum(0)
+    jaccard = 1 - (target.sum() - found) / union.clamp_min(1)
+    step = torch.cat([jaccard[:1], jaccard[1:] - jaccard[:-1]])
+    return (functional.relu(errors) * step).sum()

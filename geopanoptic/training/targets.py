@@ -57,10 +57,8 @@ def dense_targets(instances_hw: NDArray[np.int32], valid_hw: NDArray[np.bool_] |
     boundary_hw = _boundary_band(labels_hw)
     inside_hw = labels_hw > 0
     depth_hw = ndimage.distance_transform_edt(boundary_hw != 1).astype(np.float32) + 1
-    ids, index_hw = np.unique(np.where(inside_hw, labels_hw, 0), return_inverse=True)
-    offset = 0 if ids[0] == 0 else 1  # index 0 is the background, also where there is none
-    index_hw = (index_hw.reshape(labels_hw.shape) + offset).astype(np.int32)
-    centre_hw, distance_hw, area_px, cut = _shape_targets(index_hw, depth_hw, len(ids) + offset)  # type: ignore[arg-type]
+    index_hw, n = _numbered(np.where(inside_hw, labels_hw, 0))
+    centre_hw, distance_hw, area_px, cut = _shape_targets(index_hw, depth_hw, n + 1)
     weight = np.clip(np.sqrt(_WEIGHT_AREA_PX / np.maximum(area_px, 1)), *_WEIGHT_RANGE)
     weight[0] = 1.0
     weight_hw = np.where(labels_hw >= 0, weight[index_hw], 0.0)
@@ -72,6 +70,19 @@ def dense_targets(instances_hw: NDArray[np.int32], valid_hw: NDArray[np.bool_] |
         weight_hw=weight_hw.astype(np.float16),
         shape_weight_hw=shape_weight_hw.astype(np.float16),
     )
+
+
+def _numbered(ids_hw: NDArray[np.int32]) -> tuple[NDArray[np.int32], int]:
+    """The ids as numbers from 1 to n, and n; 0 stays 0."""
+    highest = int(ids_hw.max(initial=0))
+    if highest > ids_hw.size:  # a table by id would be larger than the raster
+        ids_hw = np.unique(ids_hw, return_inverse=True)[1].reshape(ids_hw.shape) + (ids_hw.min() > 0)
+        highest = int(ids_hw.max())
+    present = np.zeros(highest + 1, np.bool_)
+    present[ids_hw] = True
+    present[0] = False
+    number = np.cumsum(present, dtype=np.int32)
+    return number[ids_hw], int(number[-1])
 
 
 def _boundary_band(labels_hw: NDArray[np.int32]) -> NDArray[np.uint8]:

@@ -1,170 +1,188 @@
-"""The training loop: a wall-clock budget, a cosine over it, a running average of the weights."""
+"""The training loop: a budget of steps or of wall clock, a cosine over it, a running average of the weights."""
 
 from __future__ import annotations
 
-import copy
-import csv
-import functools
-import logging
 import math
 import time
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
 
-from geopanoptic.models.unet import PanopticUNet
-from geopanoptic.training.checkpoint import Progress, load_checkpoint, save_checkpoint
+from geopanoptic.errors import UsageError
+from geopanoptic.pipeline.progress import Progress as Teller
+from geopanoptic.pipeline.progress import Silent
+from geopanoptic.training.checkpoint import (
+    Progress,
+    best_loss,
+    save_best,
+    save_checkpoint,
+)
 from geopanoptic.training.config import TrainingConfig
-from geopanoptic.training.feed import Feed
-from geopanoptic.training.initial_weights import load_imagenet_encoder
-from geopanoptic.training.losses import TargetBatch, panoptic_loss
+from geopanoptic.training.datasets.mixture import Mixture
+from geopanoptic.training.feed import Batch, Feed
+from geopanoptic.training.journal import Journal
+from geopanoptic.training.learner import Learner
+from geopanoptic.training.parallel import Ranks
 
-log = logging.getLogger(__name__)
-
-_GRADIENT_NORM = 3.0
-_LOG_EVERY = 20
+LAST, BEST = "last.safetensors", "best.safetensors"
 
 
-def train(config: TrainingConfig, out: Path) -> Path:
-    """Train until the budget is spent; return the checkpoint ``out/last.safetensors``.
+def train(config: TrainingConfig, out: Path, *, tell: Teller | None = None) -> Path:
+    """Train until the budget is spent; return the checkpoint with the resulting weights.
 
-    Goes on from that file where it exists; the time already spent counts. ``out/log.csv`` gets the mean
-    of every loss term per 20 steps.
+    ``out/last.safetensors`` is the state to go on from, which a second call does; ``out/best.safetensors`` are
+    the averaged weights of least loss on the validation crops, where there are any, and then the result.
+    ``out/log.csv`` gets the mean of every loss term, ``out/pictures`` a look at some crops.
+
+    Raises ``UsageError``, ``SceneError`` or ``ModelError`` for data and starting weights that do not fit.
     """
-    torch.manual_seed(config.seed)
-    torch.set_num_threads(1)
-    out.mkdir(parents=True, exist_ok=True)
-    network = build_network(config).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]  # torch's stub lacks the overload
-    average = copy.deepcopy(network).eval().requires_grad_(False)
-    optimiser = _optimiser(network, config)
-    checkpoint = out / "last.safetensors"
-    progress = Progress()
-    if checkpoint.exists():
-        progress = load_checkpoint(checkpoint, network=network, average=average, optimiser=optimiser)
-        log.info("going on from step %d", progress.step)
-
-    def save() -> None:
-        save_checkpoint(checkpoint, network=network, average=average, optimiser=optimiser, progress=progress)
-
-    feed = Feed(
-        pool=config.pool,
-        sources=config.sources,
-        crop_px=config.crop_px,
-        batch=config.batch,
-        seed=config.seed + progress.step,
-    )
-    budget_s = config.minutes * 60
-    started, spent_before = time.monotonic(), progress.elapsed_s
-    saved_s = spent_before
-    terms: list[dict[str, float]] = []
-    with (
-        feed,
-        ThreadPoolExecutor(config.threads, initializer=torch.set_num_threads, initargs=(1,)) as workers,
-    ):
-        while progress.elapsed_s < budget_s:
-            _set_rates(optimiser, config, progress)
-            terms.append(_step(network, optimiser, next(feed), workers, config.threads))
-            progress = Progress(step=progress.step + 1, elapsed_s=spent_before + time.monotonic() - started)
-            _update_average(average, network, config.average_decay, progress.step)
-            if progress.step % _LOG_EVERY == 0:
-                _write_log(out / "log.csv", progress, terms)
-                terms = []
-            if progress.elapsed_s - saved_s > config.checkpoint_minutes * 60:
-                save()
-                saved_s = progress.elapsed_s
-    save()
-    return checkpoint
+    with ExitStack() as stack:
+        ranks = stack.enter_context(Ranks.joined(config.device))
+        stack.callback(torch.set_num_threads, torch.get_num_threads())
+        torch.set_num_threads(1)
+        torch.manual_seed(config.seed)
+        run = _Run(config, out, ranks, (tell or Silent()) if ranks.is_first else Silent())
+        stack.enter_context(closing(run))
+        run.go()
+    best = out / BEST
+    return best if config.validation else out / LAST
 
 
-def build_network(config: TrainingConfig) -> PanopticUNet:
-    """The configured network with its starting weights."""
-    network = PanopticUNet(**config.network)
-    if config.initial_weights == "imagenet" and not load_imagenet_encoder(network):
-        log.warning("ImageNet weights are not installed: the encoder starts from random weights")
-    return network
+class _Run:
+    """A learner on its way through a budget."""
+
+    def __init__(self, config: TrainingConfig, out: Path, ranks: Ranks, tell: Teller) -> None:
+        if config.batch % ranks.size:
+            raise UsageError(
+                f"A batch of {config.batch} cannot be shared by {ranks.size} processes.",
+                remedy="Give a batch that is a multiple of their number.",
+            )
+        self._config, self._out, self._ranks, self._tell = config, out, ranks, tell
+        out.mkdir(parents=True, exist_ok=True)
+        bands, classes = config.bands, config.classes
+
+        def feed(source: Mixture, part: slice) -> Feed:
+            return Feed(
+                source=source,
+                augmentation=config.augmentation,
+                crop_px=config.crop_px,
+                batch=config.batch,
+                seed=config.seed,
+                part=part,
+            )
+
+        self._feed = feed(Mixture.open(config.data, bands=bands, classes=classes), ranks.share(config.batch))
+        self._validation: list[Batch] = []
+        if config.validation and ranks.is_first:
+            held_out = Mixture.open(config.validation, bands=bands, classes=classes)
+            self._validation = feed(held_out, slice(None)).fixed_batches(config.validation_crops)
+        self._learner = Learner(config, ranks)
+        self._journal = Journal(out, tensorboard=config.tensorboard) if ranks.is_first else None
+        self._progress = Progress()
+        if (out / LAST).exists():
+            self._progress = self._learner.load(out / LAST)
+            tell.note(f"going on from step {self._progress.step}")
+        self._best = best_loss(out / BEST)
+        self._looked_s = 0.0
+        self._vain_looks = 0
+
+    def go(self) -> None:
+        started, spent_before = time.monotonic(), self._progress.elapsed_s
+        saved_s = self._looked_s = spent_before
+        gathered = _Means()
+        if self._validation and not (self._out / BEST).exists():
+            self._look()
+        batches = self._feed.batches(self._progress.step, readers=self._config.readers)
+        with closing(batches):
+            while self._spent < 1 and not self._ranks.of_first(self._has_lost_patience):
+                self._learner.set_rates(self._rate_factor())
+                batch = next(batches)
+                gathered.add(self._learner.step(batch, self._progress.step + 1))
+                elapsed_s = self._ranks.of_first(spent_before + time.monotonic() - started)
+                self._progress = Progress(step=self._progress.step + 1, elapsed_s=elapsed_s)
+                if not self._ranks.is_first:
+                    continue
+                self._write_up(batch, gathered)
+                if elapsed_s - saved_s > self._config.checkpoint_minutes * 60:
+                    self._save()
+                    saved_s = elapsed_s
+        if self._ranks.is_first:
+            if self._validation:
+                self._look()
+            self._save()
+
+    @property
+    def _has_lost_patience(self) -> bool:
+        return self._config.patience is not None and self._vain_looks >= self._config.patience
+
+    @property
+    def _spent(self) -> float:
+        """Share of the budget."""
+        if self._config.steps is not None:
+            return self._progress.step / self._config.steps
+        return self._progress.elapsed_s / (60 * (self._config.minutes or 1))
+
+    def _rate_factor(self) -> float:
+        warm = min(1.0, (self._progress.step + 1) / self._config.warm_up_steps)
+        return warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, self._spent))))
+
+    def _write_up(self, batch: Batch, gathered: _Means) -> None:
+        step, config = self._progress.step, self._config
+        held_out = self._look() if self._validation and self._time_to_look() else None
+        if step % config.log_steps == 0 or held_out is not None:
+            terms = gathered.take()
+            if terms and self._journal is not None:
+                self._journal.row(self._progress, terms, rate=self._learner.rate, held_out=held_out)
+            self._say(terms, held_out)
+        if config.picture_steps and step % config.picture_steps == 0 and self._journal is not None:
+            self._journal.picture(self._progress, batch, self._learner.outputs(batch), config.thing_channels)
+
+    def _time_to_look(self) -> bool:
+        if self._config.validation_steps is not None:
+            return self._progress.step % self._config.validation_steps == 0
+        return self._progress.elapsed_s - self._looked_s > self._config.validation_minutes * 60
+
+    def _look(self) -> float:
+        """Take the held-out loss and keep the weights where it is the least so far."""
+        loss = self._learner.loss(self._validation)
+        self._vain_looks += 1
+        if loss < self._best:
+            self._best, self._vain_looks = loss, 0
+            save_best(self._out / BEST, self._learner.state, self._progress, loss)
+        self._looked_s = self._progress.elapsed_s
+        return loss
+
+    def _say(self, terms: dict[str, float], held_out: float | None) -> None:
+        minutes = self._progress.elapsed_s / 60
+        of = f" of {self._config.minutes:g}" if self._config.minutes else ""
+        steps = f" of {self._config.steps}" if self._config.steps else ""
+        text = f"step {self._progress.step}{steps}  {minutes:.1f}{of} min"
+        if terms:
+            text += f"  loss {sum(terms.values()):.3f}"
+        if held_out is not None:
+            text += f"  held-out loss {held_out:.3f} (least {self._best:.3f})"
+        self._tell.note(text)
+
+    def _save(self) -> None:
+        save_checkpoint(self._out / LAST, self._learner.state, self._progress, self._config)
+
+    def close(self) -> None:
+        self._learner.close()
+        if self._journal is not None:
+            self._journal.close()
 
 
-def _optimiser(network: PanopticUNet, config: TrainingConfig) -> torch.optim.Optimizer:
-    encoder = list(network.encoder.parameters())
-    in_encoder = {id(parameter) for parameter in encoder}
-    rest = [parameter for parameter in network.parameters() if id(parameter) not in in_encoder]
-    groups = [
-        {"params": encoder, "peak": config.encoder_rate},
-        {"params": rest, "peak": config.decoder_rate},
-    ]
-    return torch.optim.AdamW(groups, lr=config.decoder_rate, weight_decay=config.weight_decay)
+class _Means:
+    """Loss terms since they were last taken."""
 
+    def __init__(self) -> None:
+        self._entries: list[dict[str, float]] = []
 
-def _set_rates(optimiser: torch.optim.Optimizer, config: TrainingConfig, progress: Progress) -> None:
-    warm = min(1.0, (progress.step + 1) / config.warm_up_steps)
-    spent = min(1.0, progress.elapsed_s / (config.minutes * 60))
-    factor = warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * spent)))
-    for group in optimiser.param_groups:
-        group["lr"] = group["peak"] * factor
+    def add(self, terms: dict[str, float]) -> None:
+        if terms:
+            self._entries.append(terms)
 
-
-def _step(
-    network: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    batch: tuple[Tensor, TargetBatch],
-    workers: ThreadPoolExecutor,
-    n_parts: int,
-) -> dict[str, float]:
-    """One update from a batch, computed in ``n_parts`` parts side by side.
-
-    Each part runs on one thread: threads inside the operators wait for each other hundreds of times a
-    step, which halves the speed as soon as another process uses a core.
-    """
-    input_bchw, targets = batch
-    parts = list(
-        workers.map(
-            functools.partial(_gradients, network),
-            input_bchw.contiguous(memory_format=torch.channels_last).chunk(n_parts),
-            targets.chunk(n_parts),
-        )
-    )
-    terms = {name: sum(part[0][name] for part in parts) / len(parts) for name in parts[0][0]}
-    if not math.isfinite(sum(terms.values())):
-        log.warning("a batch with a loss that is not finite was left out")
-        return {}
-    for parameter, *gradients in zip(network.parameters(), *(part[1] for part in parts), strict=True):
-        parameter.grad = torch.stack(gradients).mean(0)
-    nn.utils.clip_grad_norm_(network.parameters(), _GRADIENT_NORM)
-    optimiser.step()
-    return terms
-
-
-def _gradients(
-    network: nn.Module, input_bchw: Tensor, targets: TargetBatch
-) -> tuple[dict[str, float], tuple[Tensor, ...]]:
-    terms = panoptic_loss(network(input_bchw), targets)
-    gradients = torch.autograd.grad(torch.stack(list(terms.values())).sum(), list(network.parameters()))
-    return {name: term.item() for name, term in terms.items()}, gradients
-
-
-@torch.no_grad()
-def _update_average(average: nn.Module, network: nn.Module, decay: float, step: int) -> None:
-    decay = min(decay, (1 + step) / (10 + step))
-    current = network.state_dict()
-    for name, value in average.state_dict().items():
-        if value.is_floating_point():
-            value.lerp_(current[name], 1 - decay)
-        else:
-            value.copy_(current[name])
-
-
-def _write_log(path: Path, progress: Progress, terms: list[dict[str, float]]) -> None:
-    kept = [entry for entry in terms if entry]
-    if not kept:
-        return
-    means = {name: sum(entry[name] for entry in kept) / len(kept) for name in kept[0]}
-    row = {"step": progress.step, "minutes": progress.elapsed_s / 60, "loss": sum(means.values()), **means}
-    new = not path.exists()
-    with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(row))
-        if new:
-            writer.writeheader()
-        writer.writerow({name: f"{v:.4f}" if isinstance(v, float) else v for name, v in row.items()})
-    log.info("step %d, %.1f min, loss %.3f", progress.step, row["minutes"], row["loss"])
+    def take(self) -> dict[str, float]:
+        entries, self._entries = self._entries, []
+        return {name: sum(e[name] for e in entries) / len(entries) for name in entries[0]} if entries else {}

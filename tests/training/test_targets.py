@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -117,3 +117,13 @@ def test_rasters_of_one_value(value: int) -> None:
     targets = dense_targets(np.full((16, 16), value, np.int32))
     assert targets.centre_hw.max() == (255 if value > 0 else 0)
     assert not (targets.boundary_hw == 1).any()
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 500), st.sampled_from([3, 5_000_000]))
+def test_what_the_ids_are_does_not_matter(seed: int, factor: int) -> None:
+    instances = blocks(seed)
+    renamed = np.where(instances > 0, instances * factor, instances).astype(np.int32)
+    one, other = dense_targets(instances), dense_targets(renamed)
+    for name in ("centre_hw", "distance_hw", "boundary_hw", "weight_hw"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))

@@ -7,291 +7,281 @@ from dataclasses import dataclass
 
 import cc3d
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from scipy import ndimage
+
+from geopanoptic.training.synthetic.characters import CHARACTERS, Character, character_of
+from geopanoptic.training.synthetic.noise import along_a_line, smooth_noise
+from geopanoptic.training.synthetic.partition import Cutting, border_chance, partition
 
 PARCEL, WATER, WOODLAND, BUILT_UP, OTHER_VEGETATION, BARE = range(6)
 """Class indices in the order of the default bundle's classes."""
 
+LABEL_PIXEL_M = 5.0
+"""Pixel of a landscape under a 10 m image."""
+
 SMALLEST_PARCEL_PX = 16
+_CRUMB_SHARE = 0.12  # of the median parcel: what blocks cut off smaller than this joins its neighbour
+
+_BORDER_WIDTH_M = {"track": (4, 9), "grass": (3, 8), "hedge": (5, 14), "ditch": (3, 8)}
+_BORDER_COVER = {
+    "track": (BARE, OTHER_VEGETATION, BUILT_UP),
+    "grass": (OTHER_VEGETATION,),
+    "hedge": (WOODLAND,),
+    "ditch": (WATER,),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Landscape:
-    """``instances`` (h, w) int32: parcels 1..n, 0 elsewhere; ``cover`` (h, w) uint8: class index."""
+    """``instances`` (h, w) int32: parcels 1..n, 0 elsewhere; ``cover`` (h, w) uint8: class index.
+
+    ``pixel_m`` is the side of their pixels, half of an image pixel; ``character`` how it was laid out.
+    """
 
     instances: NDArray[np.int32]
     cover: NDArray[np.uint8]
+    pixel_m: float = LABEL_PIXEL_M
+    character: Character = CHARACTERS["mosaic"]
 
 
-def procedural_landscape(shape: tuple[int, int], rng: np.random.Generator) -> Landscape:
-    """Estates between roads, each cut into fields of its own size, shape and direction."""
-    x, y = _warped_coordinates(shape, rng)
-    # Side length of a typical field in label pixels of 5 m: smallholders (60 m) to large farms (700 m).
-    field_px = float(np.clip(np.exp(rng.normal(np.log(36), 0.6)), 10, 140))
-    estate_px = field_px * rng.uniform(3, 8)
+def procedural_landscape(
+    shape: tuple[int, int],
+    rng: np.random.Generator,
+    *,
+    character: str | None = None,
+    pixel_m: float = LABEL_PIXEL_M,
+) -> Landscape:
+    """Blocks between tracks, each cut into parcels of its own size, shape and direction.
+
+    ``shape`` and ``pixel_m`` are those of the labels; ``character`` is a name in ``CHARACTERS``, random if
+    None. Parcels that touch have no pixel between them; most neighbours touch.
+    """
+    kind = character_of(character, rng)
+    x_m, y_m = _bent_ground(shape, rng, kind.bend_m, pixel_m)
+    area_m2 = 1e4 * kind.parcel_ha * float(np.exp(rng.normal(0, 0.3)))
     angle = rng.uniform(0, np.pi)
-    u, v = _rotated(x, y, angle)
-    estate = _recursive_split(u, v, rng, side=estate_px, aspect=1.5, irregular=0.3)
-    n_estates = int(estate.max()) + 1
-    kind = rng.choice(6, n_estates, p=_estate_weights(rng))
-
-    parcels = np.zeros(shape, np.int64)
-    for style in range(3):
-        # Three field patterns per landscape: each estate follows one of them.
-        turn = angle + rng.normal(0, 0.12) + rng.choice([0, np.pi / 2])
-        uu, vv = _rotated(x, y, turn)
-        side = field_px * rng.uniform(0.6, 1.6)
-        if rng.random() < 0.2:
-            pattern = _voronoi(uu, vv, rng, side)
-        else:
-            aspect = rng.choice([1.3, 2.0, 4.0, 8.0], p=[0.35, 0.35, 0.2, 0.1])
-            pattern = _recursive_split(uu, vv, rng, side=side, aspect=aspect, irregular=rng.uniform(0.1, 0.6))
-        follows = (np.arange(n_estates) % 3 == style)[estate]
-        parcels[follows] = pattern[follows].astype(np.int64)
-    parcels += (estate.astype(np.int64) + 1) * 1_000_003
-
-    cover = kind[estate].astype(np.uint8)
-    if rng.random() < 0.12:
-        parcels, cover = _with_pivots(parcels, cover, rng, field_px)
-    cover = _with_margins(parcels, cover, rng)
-    cover = _with_roads(estate, cover, rng)
-    return _finish(parcels, _with_nature(cover, x, y, rng))
+    block = _blocks(x_m, y_m, rng, kind=kind, area_m2=area_m2 * kind.block_parcels, angle=angle)
+    n = int(block.max()) + 1
+    turn = rng.choice([0, np.pi / 2], n) + rng.normal(0, kind.turned, n)
+    is_pivot = rng.random(n) < kind.pivots
+    cell = partition(
+        x_m,
+        y_m,
+        block,
+        Cutting(
+            angle=angle + turn,
+            skew=rng.normal(0, 0.25 * kind.irregular, n),
+            area_m2=area_m2 * np.exp(rng.normal(0, 0.4, n)) * np.where(is_pivot, 4, 1),
+            spread=np.full(n, kind.spread),
+            aspect=np.where(is_pivot, 1.0, rng.choice(kind.aspects, n) * np.exp(rng.normal(0, 0.15, n))),
+            irregular=kind.irregular * rng.uniform(0.3, 1.7, n),
+            is_pivot=is_pivot,
+        ),
+        rng,
+    )
+    others = np.array([kind.woods, kind.built_up, kind.other_vegetation]) * rng.gamma(2, 0.5, 3)
+    weights = np.array([max(1 - others.sum(), 0.02), 0.004, *others, 0.006])
+    cover = rng.choice(6, n, p=weights / weights.sum()).astype(np.uint8)[block]
+    if rng.random() < 0.6:
+        cover[(cell % 2 == 1) & (cover == PARCEL)] = rng.choice([OTHER_VEGETATION, BARE])
+    _draw_borders(cover, np.where(cover == PARCEL, cell, -1), kind.parcel_borders, rng, pixel_m)
+    _draw_borders(cover, block, kind.block_borders, rng, pixel_m)
+    _draw_nature(cover, x_m, y_m, rng, amount=kind.nature, pixel_m=pixel_m)
+    _draw_settlements(cover, x_m, y_m, rng, per_km2=kind.villages_km2, pixel_m=pixel_m)
+    crumb_px = max(SMALLEST_PARCEL_PX, int(_CRUMB_SHARE * area_m2 / pixel_m**2))
+    instances, cover = _numbered(cell, cover, crumb_px)
+    return Landscape(instances=instances, cover=cover, pixel_m=pixel_m, character=kind)
 
 
 def landscape_of_outlines(
-    outlines: Sequence[object], shape: tuple[int, int], rng: np.random.Generator
+    outlines: Sequence[object],
+    shape: tuple[int, int],
+    rng: np.random.Generator,
+    *,
+    pixel_m: float = LABEL_PIXEL_M,
+    nature: float = 0.4,
 ) -> Landscape:
     """Real parcel outlines (shapely geometries in label pixels, x right, y down) in a generated setting.
 
-    Every outline is taken over; what lies between them becomes one kind of land, with its own water, woods
-    and villages.
+    Every outline is taken over; what lies between them becomes other land. ``nature`` is how likely water
+    and woods are that lie over parcels: 0 keeps every outline whole.
     """
     from rasterio.features import rasterize
 
-    x, y = _warped_coordinates(shape, rng)
-    parcels = rasterize(
-        [(outline, number) for number, outline in enumerate(outlines, 1)],
-        out_shape=shape,
-        fill=0,
-        dtype="int32",
-    ).astype(np.int64)
+    x_m, y_m = _bent_ground(shape, rng, 15, pixel_m)
+    numbered = [(outline, number) for number, outline in enumerate(outlines, 1)]
+    parcels = rasterize(numbered, out_shape=shape, dtype="int32") if numbered else np.zeros(shape, np.int32)
     between = rng.choice([OTHER_VEGETATION, WATER, WOODLAND, BARE, BUILT_UP], p=[0.5, 0.15, 0.1, 0.1, 0.15])
     cover = np.where(parcels > 0, PARCEL, between).astype(np.uint8)
     # Ground without parcels is not one thing: villages, woods and meadows share it.
-    u, v = _rotated(x, y, rng.uniform(0, np.pi))
-    patch = _recursive_split(u, v, rng, side=60.0, aspect=1.5, irregular=0.4)
+    patch = _blocks(x_m, y_m, rng, kind=CHARACTERS["mosaic"], area_m2=9e4, angle=rng.uniform(0, np.pi))
     kinds = rng.choice(
         [between, OTHER_VEGETATION, WOODLAND, BUILT_UP], int(patch.max()) + 1, p=[0.4, 0.25, 0.15, 0.2]
     )
     open_ground = ndimage.binary_opening(parcels == 0, iterations=4)
     cover[open_ground] = kinds[patch][open_ground]
-    return _finish(parcels, _with_nature(cover, x, y, rng, amount=0.4))
+    if nature:
+        _draw_nature(cover, x_m, y_m, rng, amount=nature, pixel_m=pixel_m)
+    instances, cover = _numbered(parcels, cover, SMALLEST_PARCEL_PX, join=False)
+    return Landscape(instances=instances, cover=cover, pixel_m=pixel_m)
 
 
-def smooth_noise(shape: tuple[int, int], scale_px: float, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Gaussian noise of unit variance that varies over about ``scale_px`` pixels."""
-    step = max(1, int(scale_px / 2))
-    coarse = rng.normal(size=(shape[0] // step + 4, shape[1] // step + 4)).astype(np.float32)
-    coarse = ndimage.gaussian_filter(coarse, max(scale_px / step / 2, 0.5))
-    fine = (
-        ndimage.zoom(coarse, step, order=1)[: shape[0], : shape[1]]
-        if step > 1
-        else coarse[: shape[0], : shape[1]]
+def _bent_ground(
+    shape: tuple[int, int], rng: np.random.Generator, bend_m: float, pixel_m: float
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """x and y of every pixel in metres, bent: straight lines in them are winding on the ground."""
+    y_m, x_m = np.mgrid[: shape[0], : shape[1]].astype(np.float32) * np.float32(pixel_m)
+    amount = np.float32(bend_m * rng.gamma(1.5, 0.7))
+    scale_px = max(rng.uniform(300, 900), 5 * bend_m) / pixel_m
+    return x_m + amount * smooth_noise(shape, scale_px, rng), y_m + amount * smooth_noise(shape, scale_px, rng)
+
+
+def _blocks(
+    x_m: NDArray[np.float32],
+    y_m: NDArray[np.float32],
+    rng: np.random.Generator,
+    *,
+    kind: Character,
+    area_m2: float,
+    angle: float,
+) -> NDArray[np.int32]:
+    """Numbers 0.. of the blocks that all ground is divided into."""
+    cell = partition(
+        x_m,
+        y_m,
+        np.zeros(x_m.shape, np.int32),
+        Cutting(
+            angle=np.array([angle]),
+            skew=rng.normal(0, 0.2 * kind.irregular, 1),
+            area_m2=np.array([area_m2]),
+            spread=np.array([0.5]),
+            aspect=np.array([1.5]),
+            irregular=np.array([min(kind.irregular * 1.5, 1.0)]),
+            is_pivot=np.array([False]),
+        ),
+        rng,
     )
-    return fine / max(float(coarse.std()), 1e-6)
+    number = np.zeros(int(cell.max()) + 1, np.int32)
+    number[cell.ravel()] = 1
+    return (np.cumsum(number) - 1).astype(np.int32)[cell]
 
 
-def _estate_weights(rng: np.random.Generator) -> NDArray[np.float64]:
-    """Shares of parcels, water, woodland, built-up, other vegetation and bare ground."""
-    if rng.random() < 0.12:  # a forest, a town, a marsh: landscapes almost without parcels
-        return rng.dirichlet([0.15, 0.4, 1.0, 0.7, 0.8, 0.3])
-    return rng.dirichlet([30, 0.5, 2.5, 1.5, 2.5, 0.5])
-
-
-def _warped_coordinates(
-    shape: tuple[int, int], rng: np.random.Generator
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
-    amount = rng.choice([0.0, 2.0, 6.0, 14.0], p=[0.25, 0.3, 0.3, 0.15])
-    scale = rng.uniform(60, 220)
-    return x + amount * smooth_noise(shape, scale, rng), y + amount * smooth_noise(shape, scale, rng)
-
-
-def _rotated(
-    x: NDArray[np.float32], y: NDArray[np.float32], angle: float
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
-    return cos * x + sin * y, cos * y - sin * x
-
-
-def _recursive_split(
-    u: NDArray[np.float32],
-    v: NDArray[np.float32],
-    rng: np.random.Generator,
-    *,
-    side: float,
-    aspect: float,
-    irregular: float,
-) -> NDArray[np.int32]:
-    """Leaf number of every pixel in a random binary partition of the (u, v) plane.
-
-    Cells are cut across their longer side, measured with ``v`` stretched by ``aspect``, until they are
-    about ``side ** 2`` large; ``irregular`` (0..1) moves the cut away from the middle.
-    """
-    axis: list[int] = []
-    cut: list[float] = []
-    child: list[tuple[int, int]] = []
-
-    def grow(u0: float, u1: float, v0: float, v1: float) -> int:
-        node = len(axis)
-        axis.append(-1)
-        cut.append(0.0)
-        child.append((0, 0))
-        area = (u1 - u0) * (v1 - v0)
-        stop = side**2 * np.exp(rng.normal(0.3, 0.5))
-        if area <= stop or min(u1 - u0, v1 - v0) < 4:
-            return node
-        along_u = (u1 - u0) * aspect > (v1 - v0)
-        share = float(np.clip(rng.normal(0.5, 0.18 * irregular + 0.03), 0.2, 0.8))
-        if along_u:
-            middle = u0 + share * (u1 - u0)
-            left, right = grow(u0, middle, v0, v1), grow(middle, u1, v0, v1)
-        else:
-            middle = v0 + share * (v1 - v0)
-            left, right = grow(u0, u1, v0, middle), grow(u0, u1, middle, v1)
-        axis[node], cut[node], child[node] = (0 if along_u else 1), middle, (left, right)
-        return node
-
-    grow(float(u.min()) - 1, float(u.max()) + 1, float(v.min()) - 1, float(v.max()) + 1)
-    return _descend(u, v, np.array(axis), np.array(cut, np.float32), np.array(child))
-
-
-@njit(nogil=True, cache=True)
-def _descend(u, v, axis, cut, child):  # type: ignore[no-untyped-def]
-    leaf = np.empty(u.shape, np.int32)
-    for row in range(u.shape[0]):
-        for col in range(u.shape[1]):
-            node = 0
-            while axis[node] >= 0:
-                value = u[row, col] if axis[node] == 0 else v[row, col]
-                node = child[node, 1] if value > cut[node] else child[node, 0]
-            leaf[row, col] = node
-    return leaf
-
-
-def _voronoi(
-    u: NDArray[np.float32], v: NDArray[np.float32], rng: np.random.Generator, side: float
-) -> NDArray[np.int32]:
-    from scipy.spatial import cKDTree
-
-    stretch = rng.uniform(1, 2.5)
-    low, high = (u.min(), v.min()), (u.max(), v.max())
-    n = int((high[0] - low[0]) * (high[1] - low[1]) / side**2) + 4
-    points = rng.uniform(low, high, size=(n, 2)) * (1, stretch)
-    _, nearest = cKDTree(points).query(np.stack([u.ravel(), v.ravel() * stretch], 1))
-    return nearest.reshape(u.shape).astype(np.int32)
-
-
-def _with_pivots(
-    parcels: NDArray[np.int64], cover: NDArray[np.uint8], rng: np.random.Generator, field_px: float
-) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
-    """Centre-pivot circles on a lattice, on land that holds parcels."""
-    radius = float(np.clip(field_px * rng.uniform(1.0, 2.0), 20, 80))
-    pitch = 2 * radius * rng.uniform(1.02, 1.3)
-    row, col = np.ogrid[: parcels.shape[0], : parcels.shape[1]]
-    cell_row, cell_col = (row // pitch).astype(np.int64), (col // pitch).astype(np.int64)
-    distance = np.hypot(row - (cell_row + 0.5) * pitch, col - (cell_col + 0.5) * pitch)
-    chosen = rng.random((int(cell_row.max()) + 1, int(cell_col.max()) + 1)) < 0.6
-    inside = (distance < radius) & chosen[cell_row, cell_col] & (cover == PARCEL)
-    parcels, cover = parcels.copy(), cover.copy()
-    parcels[inside] = (-1 - (cell_row * 100_000 + cell_col))[inside]
-    corner = (distance >= radius) & chosen[cell_row, cell_col] & (cover == PARCEL)
-    if rng.random() < 0.6:
-        cover[corner] = rng.choice([OTHER_VEGETATION, BARE])
-    return parcels, cover
-
-
-def _edges(labels: NDArray[np.integer], width_px: int) -> NDArray[np.bool_]:
-    """Pixels within about ``width_px / 2`` of a change of label; empty for 0."""
-    edge = np.zeros(labels.shape, bool)
-    if width_px == 0:
-        return edge
-    edge[:, 1:] |= labels[:, 1:] != labels[:, :-1]
-    edge[1:] |= labels[1:] != labels[:-1]
-    return ndimage.binary_dilation(edge, iterations=width_px // 2) if width_px > 1 else edge
-
-
-def _with_margins(
-    parcels: NDArray[np.int64], cover: NDArray[np.uint8], rng: np.random.Generator
-) -> NDArray[np.uint8]:
-    """Grass margins, hedges or ditches along some of the field borders; most neighbours simply touch."""
-    cover = cover.copy()
-    share = rng.choice([0.0, 0.2, 0.6], p=[0.4, 0.35, 0.25])
-    if share:
-        some = smooth_noise(parcels.shape, 40, rng) < np.quantile(rng.normal(size=999), share)
-        kind = rng.choice([OTHER_VEGETATION, WOODLAND, WATER], p=[0.65, 0.25, 0.1])
-        edge = _edges(parcels, int(rng.choice([1, 2], p=[0.7, 0.3]))) & some & (cover == PARCEL)
-        cover[edge] = kind
-    return cover
-
-
-def _with_roads(
-    estate: NDArray[np.int32], cover: NDArray[np.uint8], rng: np.random.Generator
-) -> NDArray[np.uint8]:
-    cover = cover.copy()
-    width = int(rng.choice([0, 1, 2, 3, 4], p=[0.15, 0.3, 0.3, 0.15, 0.1]))
-    kind = rng.choice([BARE, BUILT_UP, OTHER_VEGETATION], p=[0.4, 0.3, 0.3])
-    cover[_edges(estate, width)] = kind
-    return cover
-
-
-def _with_nature(
+def _draw_borders(
     cover: NDArray[np.uint8],
-    x: NDArray[np.float32],
-    y: NDArray[np.float32],
+    labels: NDArray[np.int32],
+    shares: dict[str, float],
+    rng: np.random.Generator,
+    pixel_m: float,
+) -> None:
+    """Tracks, margins, hedges and ditches along some borders of ``labels``; -1 has none."""
+    chance = border_chance(labels + 1, int(rng.integers(2**31)))
+    low = 0.0
+    for name, share in shares.items():
+        # Countries differ more than their character says.
+        high = low + min(share * float(rng.gamma(4, 0.25)), 0.95 - low)
+        width_m = rng.uniform(*_BORDER_WIDTH_M[name])
+        if width_m > 0.4 * pixel_m:
+            edge = (chance >= low) & (chance < high)
+            wider = round((width_m / pixel_m - 1) / 2)
+            if wider > 0:
+                edge = ndimage.binary_dilation(edge, iterations=wider)
+            cover[edge] = rng.choice(_BORDER_COVER[name])
+        low = high
+
+
+def _draw_nature(
+    cover: NDArray[np.uint8],
+    x_m: NDArray[np.float32],
+    y_m: NDArray[np.float32],
     rng: np.random.Generator,
     *,
-    amount: float = 1.0,
-) -> NDArray[np.uint8]:
-    """Woods and waters that follow no estate: smooth blobs, lakes, rivers, single trees."""
-    cover = cover.copy()
+    amount: float,
+    pixel_m: float,
+) -> None:
+    """Woods and waters that follow no block: smooth blobs, lakes, streams, rivers, coasts, single trees."""
     shape = cover.shape
-    if rng.random() < 0.5 * amount:
-        rough = smooth_noise(shape, rng.uniform(60, 200), rng) + 0.15 * smooth_noise(shape, 8, rng)
+    if rng.random() < 0.45 * amount:
+        rough = smooth_noise(shape, rng.uniform(300, 1000) / pixel_m, rng)
+        rough += 0.15 * smooth_noise(shape, 40 / pixel_m, rng)
         cover[rough > rng.uniform(1.1, 2.2)] = WOODLAND
-    if rng.random() < 0.25 * amount:
-        cover[smooth_noise(shape, rng.uniform(80, 250), rng) > rng.uniform(1.5, 2.5)] = WATER
-    if rng.random() < 0.35 * amount:
-        across, along = _rotated(x, y, rng.uniform(0, np.pi))
-        bend = smooth_noise((1, shape[0] + shape[1]), 60, rng)[0] * rng.uniform(4, 25)
-        position = np.clip((along - along.min()).astype(np.int64), 0, len(bend) - 1)
-        away = np.abs(across - rng.uniform(across.min(), across.max()) + bend[position])
-        width = rng.uniform(1, 14)
-        cover[away < width + rng.uniform(0, 8)] = rng.choice([WOODLAND, OTHER_VEGETATION])
-        cover[away < width] = WATER
-    if rng.random() < 0.12 * amount:  # a coast
-        across, _ = _rotated(x, y, rng.uniform(0, 2 * np.pi))
-        line = np.quantile(across, rng.uniform(0.5, 0.9)) + 12 * smooth_noise(shape, 70, rng)
-        cover[across > line] = WATER
-        cover[(across <= line) & (across > line - rng.uniform(0, 20))] = rng.choice([BARE, OTHER_VEGETATION])
+    if rng.random() < 0.15 * amount:
+        lake = smooth_noise(shape, rng.uniform(400, 1200) / pixel_m, rng)
+        cover[lake > rng.uniform(1.6, 2.6)] = WATER
+    for _ in range(rng.poisson(0.6 * amount)):
+        away_m = np.abs(along_a_line(x_m, y_m, rng, bend_m=rng.uniform(10, 120)))
+        width_m = np.exp(rng.uniform(np.log(2), np.log(80)))
+        bank = rng.choice([WOODLAND, OTHER_VEGETATION])
+        cover[away_m < width_m + rng.uniform(3, 40)] = bank
+        cover[away_m < width_m] = WATER
+    if rng.random() < 0.05 * amount:
+        line_m = along_a_line(x_m, y_m, rng, bend_m=150) + 60 * smooth_noise(shape, 350 / pixel_m, rng)
+        cover[line_m > 0] = WATER
+        cover[(line_m <= 0) & (line_m > -rng.uniform(5, 100))] = rng.choice([BARE, OTHER_VEGETATION])
     if rng.random() < 0.4 * amount:
-        trees = ndimage.binary_dilation(rng.random(shape) < 2e-4, iterations=int(rng.integers(1, 4)))
+        trees = rng.random(shape) < rng.uniform(0.2, 3) * 1e-6 * pixel_m**2
+        trees = ndimage.binary_dilation(trees, iterations=max(1, round(rng.uniform(4, 12) / pixel_m)))
         cover[trees & (cover == PARCEL)] = WOODLAND
-    return cover
 
 
-def _finish(parcels: NDArray[np.int64], cover: NDArray[np.uint8]) -> Landscape:
-    """Number connected parcels; crumbs that no one would draw become other vegetation."""
-    _, compact = np.unique(np.where(cover == PARCEL, parcels, np.iinfo(np.int64).min), return_inverse=True)
-    numbered = compact.reshape(parcels.shape).astype(np.uint32) + 1
-    numbered[cover != PARCEL] = 0
-    pieces = cc3d.connected_components(numbered, connectivity=4)
-    size = np.bincount(pieces.ravel())
-    keep = size >= SMALLEST_PARCEL_PX
-    keep[0] = False
-    number = np.cumsum(keep) * keep
+def _draw_settlements(
+    cover: NDArray[np.uint8],
+    x_m: NDArray[np.float32],
+    y_m: NDArray[np.float32],
+    rng: np.random.Generator,
+    *,
+    per_km2: float,
+    pixel_m: float,
+) -> None:
+    """Roads through the country, villages and farmyards."""
+    shape = cover.shape
+    is_land = cover != WATER
+    extent_km2 = cover.size * pixel_m**2 / 1e6
+    ragged = 25 * smooth_noise(shape, 60 / pixel_m, rng)
+    road_width_m = rng.uniform(5, 13)
+    nearest_road_m = np.full(shape, np.inf, np.float32)
+    for _ in range(rng.poisson(0.35 + 0.12 * np.sqrt(extent_km2))):
+        away_m = np.abs(along_a_line(x_m, y_m, rng, bend_m=rng.uniform(5, 60)))
+        nearest_road_m = np.minimum(nearest_road_m, away_m)
+    for _ in range(rng.poisson(per_km2 * extent_km2)):
+        row, col = (int(rng.integers(length)) for length in shape)
+        across = np.hypot(x_m - x_m[row, col], y_m - y_m[row, col]) + ragged
+        # Farmyards are many, villages few; villages stretch along the road.
+        radius_m = rng.uniform(15, 45) if rng.random() < 0.7 else rng.uniform(80, 350)
+        if radius_m > 80:
+            across += np.minimum(nearest_road_m, 400) * rng.uniform(0, 1)
+        cover[(across < radius_m) & is_land] = BUILT_UP
+    if road_width_m > 0.6 * pixel_m:
+        cover[(2 * nearest_road_m < road_width_m) & is_land] = BUILT_UP
+
+
+def _numbered(
+    labels: NDArray[np.int32], cover: NDArray[np.uint8], crumb_px: int, *, join: bool = True
+) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
+    """Parcels as 4-connected pieces 1..n; crumbs join the neighbour they touch most, or become vegetation."""
     cover = cover.copy()
+    wanted = np.where(cover == PARCEL, labels.astype(np.int64) + 1, 0).astype(np.uint32)
+    pieces = cc3d.connected_components(wanted, connectivity=4).astype(np.int64)
+    size_px = np.bincount(pieces.ravel())
+    crumb = size_px < crumb_px
+    crumb[0] = False
+    if join and crumb.any():
+        pieces = _joined(pieces, crumb)[pieces]
+        size_px = np.bincount(pieces.ravel(), minlength=len(size_px))
+    keep = size_px >= SMALLEST_PARCEL_PX
+    keep[0] = False
     cover[(pieces > 0) & ~keep[pieces]] = OTHER_VEGETATION
-    return Landscape(instances=number[pieces].astype(np.int32), cover=cover)
+    return (np.cumsum(keep) * keep).astype(np.int32)[pieces], cover
+
+
+def _joined(pieces: NDArray[np.int64], crumb: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """For every piece the piece it becomes part of: itself, or for a crumb its whole neighbour."""
+    sides = [(pieces[:, 1:], pieces[:, :-1]), (pieces[1:], pieces[:-1])]
+    pairs = np.concatenate([np.stack([a[a != b], b[a != b]], 1) for a, b in sides])
+    pairs = np.concatenate([pairs, pairs[:, ::-1]])
+    pairs = pairs[crumb[pairs[:, 0]] & ~crumb[pairs[:, 1]] & (pairs[:, 1] > 0)]
+    key, contact_px = np.unique(pairs[:, 0] * len(crumb) + pairs[:, 1], return_counts=True)
+    order = np.argsort(contact_px, kind="stable")  # the longest contact is written last
+    becomes = np.arange(len(crumb))
+    becomes[key[order] // len(crumb)] = key[order] % len(crumb)
+    return becomes

@@ -1,7 +1,7 @@
 """Reflectance of land cover as mixtures of log-normals, fitted to real Sentinel-2 seasons.
 
-``spectra.json`` beside this file holds, per cover, component weights, means and Cholesky factors of the
-natural logarithm of reflectance (0..1) in the ten bands of ``BANDS``. It summarises 500 points worldwide
+``spectra.json`` beside this file holds, per cover, component weights (over the year and by month), means and
+Cholesky factors of the natural logarithm of reflectance (0..1) in the ten bands of ``BANDS``. It summarises 500 points worldwide
 over twelve months (Sentinel-2 L2A monthly composites with ESA WorldCover labels; the point table
 ``global-500`` of the WorldCereal project); numbers, no points. ``python -m geopanoptic.training.synthetic.spectra
 POINTS.parquet`` fits it again.
@@ -32,14 +32,19 @@ BANDS = (
 SENTINEL2 = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
 WORLDCOVER = {"woodland": 10, "shrub": 20, "grass": 30, "crop": 40, "built-up": 50, "bare": 60, "water": 80}
 COMPONENTS = {"woodland": 4, "shrub": 3, "grass": 6, "crop": 12, "built-up": 3, "bare": 3, "water": 3}
+_TEMPERATE_DEG = 30.0
 TABLE = Path(__file__).with_name("spectra.json")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mixture:
-    """Components of one cover: weight (k,), mean (k, 10) and Cholesky factor (k, 10, 10) of log reflectance."""
+    """Components of one cover: weight (k,), mean (k, 10) and Cholesky factor (k, 10, 10) of log reflectance.
+
+    ``season`` (12, k): weights in January to December of the northern temperate zone.
+    """
 
     weight: NDArray[np.float64]
+    season: NDArray[np.float64]
     mean: NDArray[np.float64]
     factor: NDArray[np.float64]
 
@@ -48,12 +53,14 @@ class Mixture:
         rng: np.random.Generator,
         n: int,
         *,
+        month: int | None = None,
         components: NDArray[np.int64] | None = None,
         spread: float = 1.0,
     ) -> NDArray[np.float64]:
-        """``n`` reflectances (n, 10), from all components or only from ``components``."""
+        """``n`` reflectances (n, 10) of a month (1..12) or of any, from all components or only ``components``."""
         chosen = np.arange(len(self.weight)) if components is None else components
-        weight = self.weight[chosen] / self.weight[chosen].sum()
+        weight = (self.weight if month is None else self.season[month - 1])[chosen]
+        weight = weight / weight.sum()
         k = rng.choice(chosen, size=n, p=weight)
         noise = np.einsum("nij,nj->ni", self.factor[k], rng.normal(size=(n, len(BANDS))))
         return np.clip(np.exp(self.mean[k] + spread * noise), 1e-3, 1.0)
@@ -78,6 +85,11 @@ def fit(points: Path, *, seed: int = 0) -> dict[str, object]:
     covers: dict[str, object] = {}
     for cover, code in WORLDCOVER.items():
         rows = frame[frame["WORLDCOVER-LABEL-10m"] == code]
+        # Step 0 is the month of start_date, which some give by the last days of the month before.
+        first = (pd.to_datetime(rows["start_date"]) + pd.Timedelta(days=7)).dt.month.to_numpy()
+        summer_shift = np.where(rows["lat"].to_numpy() < 0, 6, 0)
+        calendar = np.concatenate([(first - 1 + step + summer_shift) % 12 for step in range(12)])
+        temperate = np.tile(rows["lat"].abs().to_numpy() > _TEMPERATE_DEG, 12)
         months = []
         for month in range(12):
             columns = [
@@ -97,20 +109,33 @@ def fit(points: Path, *, seed: int = 0) -> dict[str, object]:
         log = np.log(digital[clear] / 10000)
         _, label = kmeans2(log, COMPONENTS[cover], seed=seed, minit="++", iter=50)
         parts: dict[str, list[object]] = {"weight": [], "mean": [], "factor": []}
+        kept = []
         for k in range(COMPONENTS[cover]):
             member = log[label == k]
             if len(member) < 12:
                 continue
+            kept.append(k)
             covariance = np.cov(member.T) + 1e-4 * np.eye(len(BANDS))
             parts["weight"].append(round(len(member) / len(log), 4))
             parts["mean"].append(np.round(member.mean(0), 3).tolist())
             parts["factor"].append(np.round(np.linalg.cholesky(covariance), 4).tolist())
-        covers[cover] = parts
+        covers[cover] = {**parts, "season": _season(label, calendar[clear], temperate[clear], kept)}
     return {
         "bands": list(BANDS),
         "source": "WorldCereal global-500 point table, ESA WorldCover labels",
         "covers": covers,
     }
+
+
+def _season(
+    label: NDArray[np.int32], month: NDArray[np.int64], temperate: NDArray[np.bool_], kept: list[int]
+) -> list[list[float]]:
+    """Shares (12, k) of the kept components by month; the months beside count half."""
+    count = np.zeros((12, len(kept)))
+    for column, k in enumerate(kept):
+        count[:, column] = np.bincount(month[temperate & (label == k)], minlength=12)
+    count += (np.roll(count, 1, 0) + np.roll(count, -1, 0)) / 2 + 0.05
+    return np.round(count / count.sum(1, keepdims=True), 4).tolist()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,138 @@
+"""``geopanoptic evaluate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from geopanoptic.cli.sections import SectionedCommand, exit_code_lines
+
+SECTIONS = {
+    "Truth": ("area", "outside", "sparse", "layer", "min_area_m2"),
+    "Classes": ("class_column", "void_class", "protocol"),
+    "Grid": ("resolution_m", "tolerance_m", "seams_px"),
+    "Output": ("json_path", "picture", "image", "quiet"),
+}
+
+EPILOG = f"""\b
+Examples:
+  geopanoptic evaluate parcels.gpkg official.gpkg
+  geopanoptic evaluate parcels.gpkg official.gpkg --area mapped.geojson --picture outcome.png
+  geopanoptic evaluate parcels.gpkg my_fields.zip --sparse
+  geopanoptic evaluate rasters/ labels.tif --class-column class_name --json figures.json
+  geopanoptic evaluate parcels.gpkg official.parquet --class-column class_name,crop
+
+\b
+Figures:
+  PQ, SQ, RQ     panoptic quality, mean IoU of the matches, their F1; a match has IoU > 0.5
+  PC, IoU        Parsing Covering, IoU of the pixels
+  AP, AP50       average precision over IoU 0.50:0.95, and at 0.50; needs scores
+  TP, FP, FN     matches, false parcels, missed parcels
+
+Both maps are compared on one pixel grid: a raster's own (of two, the finer one), or for two vector maps one
+that gives the median true parcel at least 400 pixels. The output states it.
+
+{exit_code_lines()}
+"""
+
+
+@click.command(cls=SectionedCommand, sections=SECTIONS, epilog=EPILOG)
+@click.argument("pred", type=click.Path(path_type=Path))
+@click.argument("truth", type=click.Path(path_type=Path))
+@click.option(
+    "--area",
+    "--aoi",
+    "area",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Polygons within which the truth is complete; nothing counts outside.  [default: the bounding box "
+    "common to both maps]",
+)
+@click.option(
+    "--outside",
+    default="both",
+    show_default=True,
+    type=click.Choice(["count", "ignore", "both"]),
+    help="Predictions on ground without a true segment: count them against the map, or ignore them.",
+)
+@click.option("--sparse", is_flag=True, help="Only some fields are drawn: recall and best IoU, no PQ.")
+@click.option(
+    "--layer", metavar="NAME", help="Layer of TRUTH.  [default: parcels and landcover, or the first]"
+)
+@click.option(
+    "--min-area",
+    "min_area_m2",
+    default=0.0,
+    type=float,
+    metavar="M2",
+    help="Leave out true parcels below this size, found or not, and false ones as small.",
+)
+@click.option(
+    "--class-column",
+    metavar="NAME",
+    help="Column of the class, in both maps, or PRED_COLUMN,TRUTH_COLUMN.  [default: class_name where both "
+    "have it, else all parcels are one class]",
+)
+@click.option("--void-class", metavar="NAME", help="Class of true parcels whose class is unknown.")
+@click.option(
+    "--protocol",
+    default="coco",
+    show_default=True,
+    type=click.Choice(["coco", "pastis"]),
+    help="How unmatched predictions on void are treated.",
+)
+@click.option("--resolution", "resolution_m", type=float, metavar="METRES", help="Pixel of the grid.")
+@click.option(
+    "--tolerance",
+    "tolerance_m",
+    type=float,
+    metavar="METRES",
+    help="How far boundaries may lie apart for the boundary F-score.  [default: 2 pixels]",
+)
+@click.option(
+    "--seams",
+    "seams_px",
+    type=int,
+    metavar="PIXELS",
+    help="Also compare parcels at the borders of tiles of this side, in pixels of the grid, with the others.",
+)
+@click.option(
+    "--json", "json_path", type=click.Path(path_type=Path), metavar="FILE", help="Write the figures."
+)
+@click.option(
+    "--picture",
+    type=click.Path(path_type=Path),
+    metavar="FILE.png",
+    help="Draw hits, misses, false parcels, splits and merges.",
+)
+@click.option("--image", metavar="SCENE", help="Scene to draw the picture over.")
+@click.option("--quiet", is_flag=True, help="Print only errors.")
+def evaluate(
+    pred: Path,
+    truth: Path,
+    json_path: Path | None,
+    picture: Path | None,
+    image: str | None,
+    quiet: bool,
+    **options: Any,
+) -> None:
+    """Score the map PRED against TRUTH.
+
+    Each is a vector file, a label GeoTIFF (0 no parcel, negative unknown), or a folder that `geopanoptic run
+    --rasters` wrote, in any CRS. Of a GeoPackage of `geopanoptic run` both layers are used; land cover is
+    scored where the truth has it.
+    """
+    from geopanoptic.errors import UsageError
+    from geopanoptic.evaluation.evaluate import evaluate as compare
+
+    if image is not None and picture is None:
+        raise UsageError("--image is given without --picture.", remedy="Name the picture: --picture out.png.")
+    evaluation = compare(pred, truth, **options)
+    if json_path is not None:
+        evaluation.to_json(json_path)
+    if picture is not None:
+        evaluation.plot(picture, image=image)
+    if not quiet:
+        click.echo(str(evaluation))

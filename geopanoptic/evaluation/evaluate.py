@@ -1,0 +1,350 @@
+"""``geopanoptic.evaluate``: one map against the truth, on one pixel grid, in blocks of rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import geopandas
+import numpy as np
+
+from geopanoptic.errors import UsageError
+from geopanoptic.evaluation.average_precision import average_precision
+from geopanoptic.evaluation.boundaries import BoundaryTally, SeamContacts
+from geopanoptic.evaluation.contingency import UNKNOWN, Contingency, Tally
+from geopanoptic.evaluation.covering import best_iou, class_iou, parsing_covering, segmentation_errors
+from geopanoptic.evaluation.evaluation import (
+    ClassFigures,
+    Evaluation,
+    Figures,
+    MapPair,
+    ObjectFigures,
+    SeamFigures,
+    SizeRecall,
+)
+from geopanoptic.evaluation.ground import Ground, common_ground
+from geopanoptic.evaluation.labelmap import ClassScheme, MapSource
+from geopanoptic.evaluation.matching import OUTSIDE, PROTOCOLS, Matches, Outside, match, overlap_of
+from geopanoptic.evaluation.panoptic_quality import PanopticQuality, quality_by_category
+from geopanoptic.evaluation.raster_source import read_raster, row_blocks
+from geopanoptic.evaluation.segments import Category
+from geopanoptic.evaluation.vector_source import read_vector, vector_source
+from geopanoptic.grid import Window
+
+PARCEL = "parcel"
+SIZES_HA = (0.0, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 50.0, math.inf)
+"""Edges of the size classes of true objects, in hectares; half-open."""
+
+RASTER_SUFFIXES = {".tif", ".tiff", ".vrt", ".jp2", ".img"}
+TOLERANCE_PX = 2
+BLOCK_PX = 8_000_000
+
+
+def evaluate(
+    pred: Any,
+    truth: Any,
+    *,
+    area: str | Path | geopandas.GeoDataFrame | None = None,
+    outside: str = "both",
+    sparse: bool = False,
+    protocol: str = "coco",
+    class_column: str | None = None,
+    void_class: str | None = None,
+    layer: str | None = None,
+    resolution_m: float | None = None,
+    tolerance_m: float | None = None,
+    min_area_m2: float = 0.0,
+    seams_px: int | None = None,
+    block_px: int = BLOCK_PX,
+) -> Evaluation:
+    """Compare a map with the truth.
+
+    Parameters
+    ----------
+    pred, truth
+        A vector file (of our own GeoPackages both layers), a label GeoTIFF (0 none, negative or a declared
+        nodata value unknown), a folder that ``geopanoptic run --rasters`` wrote, a GeoDataFrame, or what
+        ``geopanoptic.run`` returns; each in any CRS.
+    area
+        Polygons (file or GeoDataFrame) within which the truth is complete. Ground outside is void.
+    outside
+        Whether predictions on ground without a true segment ``count`` against the map, are ignored
+        (``ignore``), or ``both``, which gives both figures.
+    sparse
+        Only some objects are drawn in the truth: nothing is said about false parcels.
+    protocol
+        ``coco`` or ``pastis``, see ``geopanoptic.evaluation.matching``.
+    class_column
+        Column with the class of a thing, of both maps, or ``"pred_column,truth_column"``. Without it
+        ``class_name`` is used where both maps have it and share a class; else all things are of one class.
+    void_class
+        Name of the class of true objects whose class is unknown; only matters with classes.
+    layer
+        Layer of a truth with several.
+    resolution_m
+        Pixel of the grid; by default a raster's own, or for two vector maps the one of 1, 2, 2.5, 5 x 10^n m
+        that gives the median true object at least 400 pixels, within 0.25 to 10 m.
+    tolerance_m
+        Of the boundary F-score, rounded to whole pixels; by default two pixels.
+    min_area_m2
+        Smaller true objects are neither found nor missed, smaller predictions not wrong.
+    seams_px
+        Side of a lattice of tiles, in pixels of the grid from the corner of the raster: also gives the panoptic
+        quality of the objects that touch its borders, and of the others.
+    block_px
+        Pixels read at a time. No figure depends on it.
+
+    Raises
+    ------
+    UsageError
+        A file cannot be read, lacks CRS, column or polygons, or the maps do not overlap.
+    """
+    rules = _choose(outside, OUTSIDE, "outside")
+    if protocol not in PROTOCOLS:
+        raise UsageError(f"There is no protocol {protocol!r}.", remedy=f"Take {' or '.join(PROTOCOLS)}.")
+    _refuse_not_positive(resolution=resolution_m, tolerance=tolerance_m, seams=seams_px)
+    predicted, true = open_map(pred), open_map(truth, layer=layer)
+    ground = common_ground(predicted, true, area=_area(area), sparse=sparse, resolution_m=resolution_m)
+    columns = _columns(class_column)
+    categories, scheme, note = _categories(predicted, true, columns, void_class)
+    pair = MapPair(
+        predicted=predicted.on(ground.grid, scheme, column=columns[0], void_class=None),
+        true=true.on(ground.grid, scheme, column=columns[1], void_class=void_class),
+        ground=ground,
+        predicted_name=predicted.name,
+        true_name=true.name,
+    )
+    boundary = BoundaryTally(tolerance_px=_tolerance_px(tolerance_m, ground))
+    seams = _Seams(pair, seams_px) if seams_px else None
+    table = _count(pair, boundary, seams, block_px)
+    min_area_px = min_area_m2 / ground.pixel_m2
+    figures: dict[Outside, Figures] = {}
+    for rule in ("count",) if sparse else rules:
+        matches = match(
+            table, pair.predicted.segments, pair.true.segments,
+            outside=rule, protocol=protocol, min_area_px=min_area_px,
+        )  # fmt: skip
+        figures[rule] = _figures(pair, table, matches, categories, rule, min_area_px, seams)
+    return Evaluation(
+        maps=pair,
+        table_of_overlaps=table,
+        categories=categories,
+        protocol=protocol,
+        sparse=sparse,
+        min_area_m2=min_area_m2,
+        figures=figures,
+        boundary=None if sparse else boundary,
+        seams_px=seams_px,
+        notes=(*predicted.notes, *true.notes, *ground.notes, *note, *_unseen(pair, table)),
+    )
+
+
+def open_map(source: Any, *, layer: str | None = None) -> MapSource:
+    """A map from a path, a GeoDataFrame, or an object with ``parcels`` and ``landcover`` tables."""
+    if isinstance(source, geopandas.GeoDataFrame):
+        return vector_source(source, name="table")
+    if hasattr(source, "parcels") and hasattr(source, "landcover"):
+        return vector_source(source.parcels, source.landcover, name="result")
+    path = Path(source)
+    if not path.exists():
+        raise UsageError(f"{path} does not exist.", remedy="Check the path.")
+    if path.is_dir() or path.suffix.lower() in RASTER_SUFFIXES:
+        return read_raster(path)
+    return read_vector(path, layer=layer)
+
+
+def _choose(asked: str, known: tuple[Outside, ...], option: str) -> tuple[Outside, ...]:
+    chosen = known if asked == "both" else tuple(each for each in known if each == asked)
+    if not chosen:
+        raise UsageError(f"--{option} {asked!r} is not known.", remedy=f"Take {', '.join((*known, 'both'))}.")
+    return chosen
+
+
+def _refuse_not_positive(**values: float | None) -> None:
+    for name, value in values.items():
+        if value is not None and not value > 0:
+            raise UsageError(f"--{name} is {value}, where a positive number is expected.")
+
+
+def _area(area: str | Path | geopandas.GeoDataFrame | None) -> geopandas.GeoDataFrame | None:
+    if area is None:
+        return None
+    return (
+        vector_source(area, name="area").things
+        if isinstance(area, geopandas.GeoDataFrame)
+        else (read_vector(Path(area)).things)
+    )
+
+
+def _columns(class_column: str | None) -> tuple[str | None, str | None]:
+    if class_column is None:
+        return None, None
+    names = class_column.split(",")
+    return (names[0], names[-1]) if len(names) <= 2 else (class_column, class_column)
+
+
+def _categories(
+    predicted: MapSource, true: MapSource, columns: tuple[str | None, str | None], void_class: str | None
+) -> tuple[tuple[Category, ...], ClassScheme, tuple[str, ...]]:
+    """The classes compared, and how each map's names stand for them.
+
+    Land cover is compared where the truth has it.
+    """
+    ours, theirs = predicted.class_names(columns[0]), true.class_names(columns[1])
+    notes: list[str] = []
+    things: Mapping[str, int] | None = None
+    names = [PARCEL]
+    if ours.things is not None and theirs.things is not None:
+        if columns[0] is not None or not (ours.things and theirs.things) or ours.things & theirs.things:
+            names = sorted(ours.things | theirs.things)
+            things = {name: number for number, name in enumerate(names, 1)}
+            if ours.things and theirs.things and not ours.things & theirs.things:
+                notes.append("The maps have no class of things in common.")
+        else:
+            notes.append("The maps have no class of things in common: all things count as one class.")
+    if void_class is not None and (things is None or void_class not in (theirs.things or ())):
+        raise UsageError(
+            f"The truth has no class {void_class!r}.",
+            remedy="Give the column of the classes with --class-column, and a name that occurs in it.",
+        )
+    cover = sorted(ours.stuff | theirs.stuff) if theirs.stuff else []
+    stuff = {name: len(names) + number for number, name in enumerate(cover, 1)}
+    categories = (
+        *(Category(id=number, name=name, kind="thing") for number, name in enumerate(names, 1)),
+        *(Category(id=number, name=name, kind="stuff") for name, number in stuff.items()),
+    )
+    return categories, ClassScheme(things=things, stuff=stuff), tuple(notes)
+
+
+def _tolerance_px(tolerance_m: float | None, ground: Ground) -> int:
+    if tolerance_m is None:
+        return TOLERANCE_PX
+    return max(1, round(tolerance_m / math.sqrt(ground.pixel_m2)))
+
+
+def _unseen(pair: MapPair, table: Contingency) -> tuple[str, ...]:
+    things = slice(1, pair.true.n_things + 1)
+    lost = int(np.count_nonzero(table.true_px[things] == 0))
+    if not lost:
+        return ()
+    return (
+        f"{lost} of {pair.true.n_things} true things have no pixel on the common ground and take no part: they "
+        "lie outside, below others, or between pixel centres.",
+    )
+
+
+class _Seams:
+    """Contacts of both maps with one lattice."""
+
+    def __init__(self, pair: MapPair, tile_px: int) -> None:
+        self.predicted = SeamContacts(len(pair.predicted.segments), tile_px=tile_px)
+        self.true = SeamContacts(len(pair.true.segments), tile_px=tile_px)
+
+
+def _count(pair: MapPair, boundary: BoundaryTally, seams: _Seams | None, block_px: int) -> Contingency:
+    ground = pair.ground
+    tally = Tally(n_predicted=len(pair.predicted.segments), n_true=len(pair.true.segments))
+    for core in row_blocks(ground.grid, block_px):
+        window = Window(
+            max(core.row0 - boundary.halo_px, 0), 0,
+            min(core.row1 + boundary.halo_px, ground.grid.height), core.col1,
+        )  # fmt: skip
+        # What a prediction leaves out is no segment; only the truth can be unknown.
+        predicted = np.maximum(pair.predicted.read(window), 0)
+        true = pair.true.read(window)
+        true[~ground.known(window)] = UNKNOWN
+        inner = core.slices(window)
+        boundary.add(predicted, true, inner)
+        tally.add(predicted[inner], true[inner])
+        if seams is not None:
+            at = {"row0": ground.row0 + core.row0, "col0": ground.col0}
+            seams.predicted.add(predicted[inner], **at)
+            seams.true.add(true[inner], **at)
+    return tally.result()
+
+
+def _figures(
+    pair: MapPair,
+    table: Contingency,
+    matches: Matches,
+    categories: tuple[Category, ...],
+    rule: Outside,
+    min_area_px: float,
+    seams: _Seams | None,
+) -> Figures:
+    ours, theirs = pair.predicted.segments, pair.true.segments
+    overlap = overlap_of(table, ours, theirs, outside=rule)
+    quality = quality_by_category(matches, ours, theirs)
+    covering = parsing_covering(overlap, theirs)
+    iou = class_iou(table, ours, theirs, outside=rule)
+    precision = average_precision(table, ours, theirs, outside=rule)
+    classes = []
+    for each in categories:
+        ap = precision.get(each.id) if each.kind == "thing" else None
+        classes.append(
+            ClassFigures(
+                category=each,
+                quality=quality.get(each.id, PanopticQuality()),
+                covering=covering.get(each.id, math.nan),
+                iou=iou.get(each.id, math.nan),
+                ap=ap.ap if ap else math.nan,
+                ap50=ap.ap50 if ap else math.nan,
+                ap75=ap.ap75 if ap else math.nan,
+            )
+        )
+    things = np.zeros(len(theirs) + 1, bool)
+    things[1 : pair.true.n_things + 1] = True
+    errors = segmentation_errors(overlap, things)
+    counted = things & overlap.countable & (overlap.true_px >= min_area_px)
+    best = best_iou(overlap)[counted]
+    found = np.zeros(len(theirs) + 1, bool)
+    found[matches.true] = True
+    return Figures(
+        matches=matches,
+        classes=tuple(classes),
+        objects=ObjectFigures(
+            true=int(counted.sum()),
+            predicted=int(
+                (overlap.predicted_px + overlap.void_px > 0)[1 : pair.predicted.n_things + 1].sum()
+            ),
+            recall=float((best > 0.5).mean()) if len(best) else math.nan,
+            mean_best_iou=float(best.mean()) if len(best) else math.nan,
+            errors=errors,
+            by_size=_by_size(overlap.true_px * pair.ground.pixel_m2 / 1e4, found, counted),
+        ),
+        seams=None if seams is None else _seam_figures(matches, pair, seams),
+    )
+
+
+def _by_size(size_ha: np.ndarray, found: np.ndarray, counted: np.ndarray) -> tuple[SizeRecall, ...]:
+    rows = []
+    for low, high in zip(SIZES_HA[:-1], SIZES_HA[1:], strict=True):
+        within = counted & (low <= size_ha) & (size_ha < high)
+        if within.any():
+            rows.append(
+                SizeRecall(
+                    from_ha=low, to_ha=high, found=int((found & within).sum()), objects=int(within.sum())
+                )
+            )
+    return tuple(rows)
+
+
+def _seam_figures(matches: Matches, pair: MapPair, seams: _Seams) -> SeamFigures:
+    """A match belongs to its true object; things only."""
+    n, m = pair.predicted.n_things, pair.true.n_things
+    sums = []
+    for touching in (True, False):
+        chosen = (seams.true.touching[matches.true] == touching) & (matches.true <= m)
+        wrong = (matches.false_positive & (seams.predicted.touching == touching))[: n + 1]
+        missed = (matches.false_negative & (seams.true.touching == touching))[: m + 1]
+        sums.append(
+            PanopticQuality(
+                true_positives=int(chosen.sum()),
+                false_positives=int(wrong.sum()),
+                false_negatives=int(missed.sum()),
+                iou_sum=float(matches.iou[chosen].sum()),
+            )
+        )
+    return SeamFigures(touching=sums[0], others=sums[1])

@@ -1,0 +1,104 @@
+"""A map on a pixel grid: labels by window, and what is known of each label's segment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from geopanoptic.evaluation.segments import Segments
+from geopanoptic.grid import Grid, Window
+
+_SNAP_PX = 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelMap:
+    """``read`` gives int32 labels (h, w) of a window of the grid: 1..n segments, things before stuff, 0 none,
+    -1 not known."""
+
+    segments: Segments
+    n_things: int
+    read: Callable[[Window], NDArray[np.int32]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassScheme:
+    """Category ids by class name. ``things`` None: every thing has category 1, whatever it is called."""
+
+    things: Mapping[str, int] | None
+    stuff: Mapping[str, int]
+
+    def of_things(self, names: NDArray[np.object_] | None, n: int) -> NDArray[np.int64]:
+        """Category ids (n,) of things with these class names."""
+        if self.things is None or names is None:
+            return np.ones(n, np.int64)
+        return np.array([self.things[name] for name in names], np.int64)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassNames:
+    """Names of the classes in a map; None for things without a named class."""
+
+    things: frozenset[str] | None
+    stuff: frozenset[str]
+
+
+class MapSource(Protocol):
+    """A map as it was given, before there is a common grid."""
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+
+    @property
+    def grid(self) -> Grid | None:
+        """The pixel grid of a raster."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was left out on reading."""
+
+    def bounds_in(self, crs_wkt: str, *, near: shapely.Geometry | None = None) -> shapely.Polygon | None:
+        """The ground that it covers, or its things that touch ``near`` cover; None where there is nothing."""
+
+    def class_names(self, column: str | None) -> ClassNames:
+        """Names by ``column``, or by the column of our own layers; UsageError where ``column`` is missing."""
+
+    def on(self, grid: Grid, scheme: ClassScheme, *, column: str | None, void_class: str | None) -> LabelMap:
+        """The map on a grid."""
+
+
+class PolygonLabels:
+    """Labels of polygons on a grid by pixel centres; the smaller of two that overlap is on top.
+
+    The coordinates are rounded to 1/4096 pixel. A window's origin can then be subtracted without an error,
+    so a pixel whose centre lies on an outline has one label, whatever window is read.
+    """
+
+    def __init__(self, polygons: NDArray[np.object_], labels: NDArray[np.integer], grid: Grid) -> None:
+        to_px = ~grid.transform
+
+        def snapped(xy: NDArray[np.float64]) -> NDArray[np.float64]:
+            colrow = np.column_stack(to_px @ (xy[:, 0], xy[:, 1]))
+            return np.round(colrow * _SNAP_PX) / _SNAP_PX
+
+        outlines = shapely.transform(polygons, snapped)
+        order = np.argsort(-shapely.area(outlines), kind="stable")
+        self._outlines, self._labels = outlines[order], np.asarray(labels)[order]
+        self._tree = shapely.STRtree(self._outlines)
+
+    def draw(self, window: Window, onto: NDArray[np.int32]) -> None:
+        """Draw over the array of a window."""
+        from affine import Affine
+        from rasterio.features import rasterize
+
+        near = np.sort(self._tree.query(shapely.box(window.col0, window.row0, window.col1, window.row1)))
+        if not len(near):
+            return
+        pairs = zip(self._outlines[near], self._labels[near].tolist(), strict=True)
+        rasterize(pairs, out=onto, transform=Affine.translation(window.col0, window.row0))

@@ -1,0 +1,275 @@
+"""A picture of what was found: every true parcel in the colour of its outcome, false parcels, both outlines.
+
+Drawn in pixels of the common grid, thinned where it is large. Needs matplotlib, imported only here.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import rasterio.warp
+from affine import Affine
+from numpy.typing import NDArray
+
+from geopanoptic.evaluation.evaluation import Evaluation
+from geopanoptic.evaluation.outcome import Outcome, outcomes
+from geopanoptic.grid import Grid, Window
+from geopanoptic.products.page import INK, MUTED, Frame, draw_north_arrow, draw_scale_bar
+from geopanoptic.products.writing import writing
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+LONGEST_PX = 2400
+_DPI = 200
+_PANEL_IN = 7.0
+_MARGIN_IN, _GAP_IN, _HEAD_IN, _FOOT_IN = 0.3, 0.2, 0.85, 0.6
+_PAPER = (244, 243, 239)
+_TRUE_LINE, _TRUE_LINE_ON_IMAGE, _PREDICTED_LINE = (255, 255, 255), (255, 222, 60), (20, 22, 26)
+
+COLOURS: dict[Outcome, tuple[int, int, int]] = {
+    Outcome.FOUND: (46, 160, 90),
+    Outcome.SPLIT: (38, 132, 222),
+    Outcome.MERGED: (148, 84, 200),
+    Outcome.MISSED: (214, 48, 49),
+    Outcome.FALSE: (245, 158, 11),
+}
+_WORDS = {
+    Outcome.FOUND: "found",
+    Outcome.SPLIT: "split",
+    Outcome.MERGED: "merged",
+    Outcome.MISSED: "missed",
+    Outcome.FALSE: "false parcel",
+}
+
+
+def draw_outcome(
+    evaluation: Evaluation, *, path: str | Path | None = None, image: str | Path | None = None
+) -> Figure:
+    """Draws the outcome, with ``image`` beside the same ground as it is, and writes it where ``path`` says.
+
+    ``image`` is a scene as :func:`geopanoptic.open_scene` takes it; several files are joined by commas.
+    Raises SceneError where it cannot be read, OutputError where the picture cannot be written.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    grid, predicted, true, known = _thinned(evaluation)
+    # Lines are drawn as pixels, so a small map is enlarged to keep them thin.
+    enlarged = max(1, LONGEST_PX // max(grid.shape))
+    ground = None if image is None else _photograph(image, grid.scaled(enlarged))
+    predicted, true = (each.repeat(enlarged, 0).repeat(enlarged, 1) for each in (predicted, true))
+    known = known.repeat(enlarged, 0).repeat(enlarged, 1)
+    frame = Frame.of(grid)
+    height_in = _PANEL_IN * frame.panel_in[1] / frame.panel_in[0]
+    frame = replace(frame, panel_in=(_PANEL_IN, height_in))
+    n_panels = 1 if ground is None else 2
+    size_in = (
+        2 * _MARGIN_IN + n_panels * _PANEL_IN + (n_panels - 1) * _GAP_IN,
+        height_in + _HEAD_IN + _FOOT_IN,
+    )
+    figure = Figure(figsize=size_in, dpi=_DPI, facecolor="white")
+    FigureCanvasAgg(figure)
+    panels = [_panel(figure, size_in, number, height_in) for number in range(n_panels)]
+    if ground is not None:
+        fields = np.where(true <= evaluation.maps.true.n_things, true, 0)
+        drawn = _outlined(ground, fields, _TRUE_LINE_ON_IMAGE)
+        panels[0].imshow(drawn, extent=frame.extent, interpolation="none")
+    shown = _coloured(evaluation, predicted, true, known, ground)
+    panels[-1].imshow(shown, extent=frame.extent, interpolation="none")
+    for panel in panels:
+        frame.fix(panel)
+    draw_scale_bar(panels[0], frame)
+    draw_north_arrow(panels[-1], grid, frame)
+    _heading(figure, size_in, evaluation)
+    _legend(figure, size_in, evaluation)
+    if path is not None:
+        with writing(Path(path)):
+            figure.savefig(path, format="png", dpi=_DPI, metadata={"Software": None})
+    return figure
+
+
+def _thinned(
+    evaluation: Evaluation,
+) -> tuple[Grid, NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_]]:
+    """Labels of every ``step``-th pixel, and their grid."""
+    pair, whole = evaluation.maps, evaluation.maps.ground.grid
+    step = math.ceil(max(whole.shape) / LONGEST_PX)
+    rows: list[tuple[Any, Any, Any]] = []
+    height = 512 * step
+    for row in range(0, whole.height, height):
+        window = Window(row, 0, min(row + height, whole.height), whole.width)
+        rows.append(
+            tuple(  # type: ignore[arg-type]
+                each[::step, ::step]
+                for each in (
+                    pair.predicted.read(window),
+                    pair.true.read(window),
+                    pair.ground.known(window),
+                )
+            )
+        )
+    predicted, true, known = (np.concatenate(each) for each in zip(*rows, strict=True))
+    grid = Grid(
+        crs_wkt=whole.crs_wkt,
+        transform=whole.transform @ Affine.scale(step),
+        height=predicted.shape[0],
+        width=predicted.shape[1],
+    )
+    return grid, np.maximum(predicted, 0), true, known & (true >= 0)
+
+
+def _photograph(image: str | Path, grid: Grid) -> NDArray[np.uint8]:
+    """The scene in natural colours on ``grid``, (h, w, 3); paper where it has no data."""
+    from geopanoptic.scene import open_scene
+    from geopanoptic.scene.display import quicklook
+
+    text = str(image)
+    scene = open_scene(text if Path(text).exists() else text.split(","))
+    picture = quicklook(scene, longest_px=2 * LONGEST_PX)
+    step = max(1.0, max(scene.grid.shape) / (2 * LONGEST_PX))
+    result = np.empty((3, *grid.shape), np.uint8)
+    for channel in range(3):
+        rasterio.warp.reproject(
+            np.ascontiguousarray(picture[..., channel]),
+            result[channel],
+            src_transform=scene.grid.transform @ Affine.scale(step),
+            src_crs=scene.grid.crs_wkt,
+            dst_transform=grid.transform,
+            dst_crs=grid.crs_wkt,
+            resampling=rasterio.warp.Resampling.nearest,
+            init_dest_nodata=False,
+        )
+    return result.transpose(1, 2, 0)
+
+
+def _coloured(
+    evaluation: Evaluation,
+    predicted: NDArray[np.int32],
+    true: NDArray[np.int32],
+    known: NDArray[np.bool_],
+    ground: NDArray[np.uint8] | None,
+) -> NDArray[np.uint8]:
+    figures = next(iter(evaluation.figures.values()))
+    pair = evaluation.maps
+    found = outcomes(
+        evaluation.table_of_overlaps,
+        figures,
+        n_true_things=pair.true.n_things,
+        n_predicted_things=pair.predicted.n_things,
+    )
+    of_true, of_predicted = found.true[true], found.predicted[predicted]
+    if evaluation.sparse:
+        of_predicted = np.where(of_predicted == Outcome.FALSE, Outcome.NONE, of_predicted)
+    outcome = np.where(of_true > 0, of_true, np.where(of_predicted == Outcome.FALSE, Outcome.FALSE, 0))
+    base = (
+        np.full((*true.shape, 3), _PAPER, np.float32)
+        if ground is None
+        else 0.45 * ground.mean(axis=2, keepdims=True).repeat(3, 2) + 110
+    )
+    colour = np.zeros((len(Outcome), 3), np.float32)
+    share = np.zeros(len(Outcome), np.float32)
+    for each, rgb in COLOURS.items():
+        colour[each], share[each] = rgb, 0.62
+    weight = share[outcome][..., None]
+    mixed = base * (1 - weight) + colour[outcome] * weight
+    if not evaluation.sparse:
+        mixed[~known] = 0.35 * mixed[~known] + 0.65 * 225
+    things = np.where(true <= pair.true.n_things, true, 0)
+    fields = np.where(predicted <= pair.predicted.n_things, predicted, 0)
+    return _outlined(_outlined(np.rint(mixed).astype(np.uint8), things, _TRUE_LINE), fields, _PREDICTED_LINE)
+
+
+def _outlined(
+    picture: NDArray[np.uint8], labels: NDArray[np.int32], colour: tuple[int, int, int]
+) -> NDArray[np.uint8]:
+    result = picture.copy()
+    result[_edges(labels)] = colour
+    return result
+
+
+def _edges(labels: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Both sides of every border: lines of two pixels."""
+    edges = np.zeros(labels.shape, bool)
+    across, down = labels[:, 1:] != labels[:, :-1], labels[1:] != labels[:-1]
+    edges[:, 1:] |= across
+    edges[:, :-1] |= across
+    edges[1:] |= down
+    edges[:-1] |= down
+    return edges
+
+
+def _panel(figure: Figure, size_in: tuple[float, float], number: int, height_in: float) -> Axes:
+    width, height = size_in
+    left = _MARGIN_IN + number * (_PANEL_IN + _GAP_IN)
+    panel = figure.add_axes((left / width, _FOOT_IN / height, _PANEL_IN / width, height_in / height))
+    panel.set_xticks([])
+    panel.set_yticks([])
+    return panel
+
+
+def _heading(figure: Figure, size_in: tuple[float, float], evaluation: Evaluation) -> None:
+    width, height = size_in
+    pair = evaluation.maps
+    title = f"{pair.predicted_name} against {pair.true_name}"
+    if evaluation.sparse:
+        facts = f"recall {evaluation.recall:.2f} at IoU 0.5, mean best IoU {evaluation.mean_best_iou:.2f}"
+    else:
+        facts = "   ".join(
+            f"PQ {figures.mean('things')['pq']:.3f} (ground without truth {rule})"
+            for rule, figures in zip(
+                ("counted" if each == "count" else "ignored" for each in evaluation.figures),
+                evaluation.figures.values(),
+                strict=True,
+            )
+        )
+    left = _MARGIN_IN / width
+    style: dict[str, Any] = {"ha": "left", "va": "top", "parse_math": False}
+    figure.text(left, 1 - 0.16 / height, title, fontsize=14, fontweight="bold", color=INK, **style)
+    figure.text(left, 1 - 0.48 / height, facts, fontsize=10, color=MUTED, **style)
+
+
+def _legend(figure: Figure, size_in: tuple[float, float], evaluation: Evaluation) -> None:
+    from matplotlib.patches import Rectangle
+
+    width, height = size_in
+    counts = _counts(evaluation)
+    x = _MARGIN_IN
+    for outcome, rgb in COLOURS.items():
+        if outcome not in counts:
+            continue
+        figure.add_artist(
+            Rectangle(
+                (x / width, 0.22 / height), 0.22 / width, 0.16 / height,
+                facecolor=[each / 255 for each in rgb], edgecolor=INK, linewidth=0.5,
+                transform=figure.transFigure,
+            )
+        )  # fmt: skip
+        text = f"{_WORDS[outcome]}  {counts[outcome]:,}"
+        figure.text((x + 0.29) / width, 0.3 / height, text, va="center", fontsize=9, color=INK)
+        x += 0.55 + 0.075 * len(text)
+    lines = "white or yellow: true outlines   black: mapped outlines"
+    figure.text(1 - _MARGIN_IN / width, 0.1 / height, lines, ha="right", va="center", fontsize=8, color=MUTED)
+
+
+def _counts(evaluation: Evaluation) -> dict[Outcome, int]:
+    figures = next(iter(evaluation.figures.values()))
+    pair = evaluation.maps
+    found = outcomes(
+        evaluation.table_of_overlaps,
+        figures,
+        n_true_things=pair.true.n_things,
+        n_predicted_things=pair.predicted.n_things,
+    )
+    counts = {
+        each: int(np.count_nonzero(found.true == each))
+        for each in (Outcome.FOUND, Outcome.SPLIT, Outcome.MERGED, Outcome.MISSED)
+    }
+    if not evaluation.sparse:
+        counts[Outcome.FALSE] = int(np.count_nonzero(found.predicted == Outcome.FALSE))
+    return counts

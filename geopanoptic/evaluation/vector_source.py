@@ -1,0 +1,182 @@
+"""Maps that are polygons: vector files of any kind, tables, and our own GeoPackages with both layers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import geopandas
+import numpy as np
+import pandas as pd
+import pyproj
+import shapely
+from numpy.typing import NDArray
+
+from geopanoptic.errors import UsageError
+from geopanoptic.evaluation.labelmap import ClassNames, ClassScheme, LabelMap, PolygonLabels
+from geopanoptic.evaluation.segments import Segments
+from geopanoptic.grid import Grid, Window
+from geopanoptic.products.layers import LANDCOVER, PARCELS
+
+CLASS_COLUMN = "class_name"
+"""Where our own layers keep the name of the class."""
+
+PARQUET_SUFFIXES = {".parquet", ".geoparquet"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VectorSource:
+    """``things``: one row per object, valid polygons; ``stuff``: land cover with ``class_name``, or empty."""
+
+    name: str
+    things: geopandas.GeoDataFrame
+    stuff: geopandas.GeoDataFrame
+    notes: tuple[str, ...] = ()
+
+    @property
+    def grid(self) -> None:
+        return None
+
+    def bounds_in(self, crs_wkt: str, *, near: shapely.Geometry | None = None) -> shapely.Polygon | None:
+        frames = (self.things, self.stuff) if near is None else (self.things,)
+        parts = []
+        for frame in frames:
+            outlines = frame.geometry.to_crs(crs_wkt).to_numpy()
+            if near is not None:
+                outlines = outlines[shapely.STRtree(outlines).query(near)]
+            if len(outlines):
+                parts.append(shapely.total_bounds(outlines))
+        if not parts:
+            return None
+        corners = np.array(parts)
+        return shapely.box(*corners[:, :2].min(0), *corners[:, 2:].max(0))
+
+    def class_names(self, column: str | None) -> ClassNames:
+        stuff = frozenset(self.stuff[CLASS_COLUMN].astype(str)) if len(self.stuff) else frozenset()
+        names = self._thing_names(column)
+        return ClassNames(things=None if names is None else frozenset(names), stuff=stuff)
+
+    def _thing_names(self, column: str | None) -> NDArray[np.object_] | None:
+        if column is not None and column not in self.things.columns:
+            there = [str(each) for each in self.things.columns if each != self.things.geometry.name]
+            raise UsageError(
+                f"{self.name} has no column {column!r}; its columns are {', '.join(there) or 'none'}.",
+                remedy="Name one of them with --class-column, as PRED_COLUMN,TRUTH_COLUMN where they differ.",
+            )
+        chosen = column or (CLASS_COLUMN if CLASS_COLUMN in self.things.columns else None)
+        return None if chosen is None else self.things[chosen].map(_class_name).to_numpy(object)
+
+    def on(self, grid: Grid, scheme: ClassScheme, *, column: str | None, void_class: str | None) -> LabelMap:
+        n = len(self.things)
+        names = self._thing_names(column)
+        cover = [name for name in sorted(scheme.stuff) if len(self.stuff)]
+        crowd = np.zeros(n, bool)
+        if "iscrowd" in self.things.columns:
+            crowd = self.things["iscrowd"].fillna(0).astype(bool).to_numpy()
+        score = np.full(n, np.nan)
+        if "score" in self.things.columns:
+            score = pd.to_numeric(self.things["score"], errors="coerce").to_numpy(float)
+        void = np.zeros(n, bool) if names is None or void_class is None else names == void_class
+        extra = len(cover)
+        segments = Segments.of(
+            np.concatenate([scheme.of_things(names, n), [scheme.stuff[name] for name in cover]]),
+            score=np.concatenate([score, np.full(extra, np.nan)]),
+            crowd=np.concatenate([crowd, np.zeros(extra, bool)]),
+            void=np.concatenate([void, np.zeros(extra, bool)]),
+        )
+        things = _drawn(self.things, np.arange(1, n + 1), grid)
+        label_of = {name: n + 1 + number for number, name in enumerate(cover)}
+        of_cover = self.stuff[CLASS_COLUMN].astype(str).map(label_of).fillna(0).to_numpy(int)
+        shown = of_cover > 0
+        stuff = _drawn(self.stuff[shown], of_cover[shown], grid)
+
+        def read(window: Window) -> NDArray[np.int32]:
+            labels = np.zeros(window.shape, np.int32)
+            stuff.draw(window, labels)
+            things.draw(window, labels)
+            return labels
+
+        return LabelMap(segments=segments, n_things=n, read=read)
+
+
+def _drawn(frame: geopandas.GeoDataFrame, labels: NDArray[np.integer], grid: Grid) -> PolygonLabels:
+    return PolygonLabels(frame.geometry.to_crs(grid.crs_wkt).to_numpy(), labels, grid)
+
+
+def _class_name(value: Any) -> str:
+    # 17.0 in one file and 17 in the other are one class: a missing value turns integers into floats.
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def vector_source(
+    things: geopandas.GeoDataFrame, stuff: geopandas.GeoDataFrame | None = None, *, name: str
+) -> VectorSource:
+    """A source of valid polygons with a CRS.
+
+    Raises ``UsageError`` where there is no CRS, or rows but no polygon among them.
+    """
+    crs = things.crs
+    if crs is None:
+        raise UsageError(
+            f"{name} has no coordinate reference system.",
+            remedy="Store it with its CRS, for instance as a GeoPackage, or give the missing .prj file.",
+        )
+    polygons, notes = _polygons(things, name)
+    cover = geopandas.GeoDataFrame({CLASS_COLUMN: np.zeros(0, object)}, geometry=[], crs=crs)
+    if stuff is not None and len(stuff):
+        cover, more = _polygons(stuff, name)
+        notes += more
+    return VectorSource(name=name, things=polygons, stuff=cover, notes=notes)
+
+
+def _polygons(frame: geopandas.GeoDataFrame, name: str) -> tuple[geopandas.GeoDataFrame, tuple[str, ...]]:
+    geometry = frame.geometry.to_numpy()
+    solid = np.isin(shapely.get_type_id(geometry), (3, 6)) & ~shapely.is_empty(geometry)
+    if len(frame) and not solid.any():
+        kinds = ", ".join(sorted({str(kind) for kind in frame.geom_type.dropna()})) or "no geometry"
+        raise UsageError(
+            f"{name} has no polygons, but {kinds}.", remedy="Give a file with one polygon per parcel."
+        )
+    kept = frame[solid].reset_index(drop=True)
+    kept = kept.set_geometry(shapely.make_valid(kept.geometry.to_numpy()), crs=frame.crs)
+    left_out = int((~solid).sum())
+    return kept, (f"{name}: {left_out} rows without a polygon are left out.",) if left_out else ()
+
+
+def read_vector(path: Path, *, layer: str | None = None) -> VectorSource:
+    """Read a vector file; of our own GeoPackages both layers, otherwise ``layer`` or the first one.
+
+    Raises ``UsageError`` for a file that cannot be read, or that has no CRS, polygons or such layer.
+    """
+    import pyogrio.errors
+
+    try:
+        if path.suffix.lower() in PARQUET_SUFFIXES:
+            return vector_source(geopandas.read_parquet(path), name=path.name)
+        # GDAL looks into an archive only when told to.
+        target = f"zip://{path}" if path.suffix.lower() == ".zip" else str(path)
+        layers = [str(each) for each in pyogrio.list_layers(target)[:, 0]]
+        if layer is not None and layer not in layers:
+            raise UsageError(
+                f"{path.name} has no layer {layer!r}; there is {', '.join(layers)}.",
+                remedy="Name one of them with --layer.",
+            )
+        ours = {PARCELS.name, LANDCOVER.name} <= set(layers) and layer is None
+        things = geopandas.read_file(target, layer=PARCELS.name if ours else layer or layers[0])
+        stuff = geopandas.read_file(target, layer=LANDCOVER.name) if ours else None
+    except (OSError, ValueError, pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as failure:
+        raise UsageError(
+            f"{path} cannot be read as a vector file: {str(failure).rstrip('.')}.",
+            remedy="Give a GeoPackage, GeoJSON, zipped shapefile, GeoParquet, or a label GeoTIFF.",
+        ) from None
+    if not isinstance(things, geopandas.GeoDataFrame):
+        raise UsageError(f"{path} is a table without geometry.", remedy="Give a file of polygons.")
+    return vector_source(things, stuff, name=path.name)
+
+
+def is_projected_in_metres(crs: pyproj.CRS) -> bool:
+    """Whether coordinates count metres, on the ground or nearly so."""
+    return crs.is_projected and all(axis.unit_conversion_factor == 1 for axis in crs.axis_info[:2])

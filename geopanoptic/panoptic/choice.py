@@ -1,0 +1,137 @@
+"""Which nodes of the merge tree become parcels: by two thresholds, or by learned judgement.
+
+The learned way maximises expected panoptic quality. PQ is the summed IoU of the matches over the mean of the
+numbers of predicted and true parcels, so a parcel pays as long as its expected IoU (0 without a match)
+exceeds a *price*, half the PQ that is reached in the end. Over a tree the set of disjoint nodes with the
+greatest sum of (expected IoU - price) is found exactly, children before parents.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from geopanoptic.panoptic.boosting import Float64, TreeEnsemble
+from geopanoptic.panoptic.contacts import Int64
+from geopanoptic.panoptic.merging import MergeTree
+from geopanoptic.panoptic.pieces import FIELD
+from geopanoptic.panoptic.scoring import judge, measure_nodes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parcels:
+    """Disjoint nodes of a tree. ``node`` (n,) of each region, -1 for a region on its own that is no thing.
+
+    ``is_thing`` and ``score`` (nodes,) say of the nodes named there whether they are parcels, and how sure.
+    """
+
+    node: Int64
+    is_thing: NDArray[np.bool_]
+    score: Float64
+
+
+class ChoiceRules(Protocol):
+    """A way to choose parcels; none below ``min_area_px`` output pixels is worth choosing."""
+
+    @property
+    def min_area_px(self) -> int: ...
+
+    def choose(self, tree: MergeTree) -> Parcels: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepairRules:
+    """Choice by thresholds; probabilities in 0..1, areas in output pixels."""
+
+    merge_boundary: float
+    """Things merge while the mean boundary probability along their contact is below this."""
+    drop_field: float
+    """A thing whose mean thing probability is below this becomes stuff."""
+    min_area_px: int
+    """A region smaller than this joins the neighbour with the longest contact."""
+
+    def choose(self, tree: MergeTree) -> Parcels:
+        """The score is the geometric mean of the mean thing probability inside and the mean boundary
+        along the rim (inside alone where there is no neighbour)."""
+        measures = measure_nodes(tree)
+        parent, weak = tree.parent, tree.strength < self.merge_boundary
+        weak[: tree.n_leaves] = tree.graph.label > 0
+        # Strengths never fall towards the root: a node is the last weak one where its parent is none.
+        last = weak & ~np.where(parent >= 0, weak[parent], False)
+        along = np.where(np.isnan(measures.rim_boundary), measures.field, measures.rim_boundary)
+        return Parcels(
+            node=_node_of_regions(tree.n_leaves, tree.children, last),
+            is_thing=measures.pixels[:, FIELD] >= self.drop_field * 255 * measures.area_px,
+            score=np.sqrt(measures.field * along),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LearnedRules:
+    """Choice by the expected IoU that trees fitted on labelled scenes ascribe to every node."""
+
+    trees: TreeEnsemble
+    """Expected IoU with a true parcel, 0 where none is met with IoU above 0.5, from ``scoring.FEATURES``."""
+    price: float
+    """Least expected IoU of a parcel."""
+    slope: float
+    offset: float
+    """The score, the probability that the parcel matches a true one, is the logistic function of
+    ``slope * expected IoU + offset``."""
+    min_area_px: int
+    """A region smaller than this joins the neighbour with the longest contact."""
+
+    def choose(self, tree: MergeTree) -> Parcels:
+        measures = measure_nodes(tree)
+        expected_iou = judge(measures, self.trees)
+        may_be = measures.area_px >= self.min_area_px
+        may_be[: tree.n_leaves] &= tree.graph.label > 0
+        chosen = best_disjoint(
+            tree.n_leaves, tree.children, np.where(may_be, expected_iou - self.price, -np.inf)
+        )
+        return Parcels(
+            node=_node_of_regions(tree.n_leaves, tree.children, chosen),
+            is_thing=np.ones(tree.n_nodes, bool),
+            score=1 / (1 + np.exp(-(self.slope * expected_iou + self.offset))),
+        )
+
+
+@njit(nogil=True, cache=True)
+def best_disjoint(n_leaves: int, children: Int64, gain: Float64) -> NDArray[np.bool_]:
+    """The disjoint nodes with the greatest sum of positive gains, bool (nodes,); a parent wins ties.
+
+    ``children`` (m, 2) of nodes n_leaves + k, children before parents; ``gain`` (nodes,).
+    """
+    reached = np.maximum(gain, 0.0)
+    chosen = gain > 0
+    for merge in range(len(children)):
+        node = n_leaves + merge
+        below = reached[children[merge, 0]] + reached[children[merge, 1]]
+        if below > reached[node]:
+            reached[node] = below
+            chosen[node] = False
+    covered = np.zeros(len(gain), np.bool_)
+    for merge in range(len(children) - 1, -1, -1):
+        node = n_leaves + merge
+        if chosen[node] or covered[node]:
+            for child in children[merge]:
+                covered[child] = True
+                chosen[child] = False
+    return chosen
+
+
+@njit(nogil=True, cache=True)
+def _node_of_regions(n_leaves: int, children: Int64, chosen: NDArray[np.bool_]) -> Int64:
+    """The chosen node above or at each region, -1 where there is none."""
+    node = np.full(len(chosen), -1)
+    for k in range(len(chosen) - 1, -1, -1):
+        if chosen[k]:
+            node[k] = k
+        if k >= n_leaves:
+            for child in children[k - n_leaves]:
+                node[child] = node[k]
+    return node[:n_leaves].copy()

@@ -1,0 +1,177 @@
+"""What is known of every node of a merge tree: the features by which it is judged as a parcel.
+
+All of them derive from integer sums and extremes over the node's pixels, its rim (contacts with what lies
+outside it) and its seams (contacts between its own regions), so they are the same for every block layout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geopanoptic.panoptic.boosting import Float64, TreeEnsemble
+from geopanoptic.panoptic.contacts import BOUNDARY as SIDE_BOUNDARY
+from geopanoptic.panoptic.contacts import LENGTH, WEAK, Int64
+from geopanoptic.panoptic.contacts import RELIEF as SIDE_RELIEF
+from geopanoptic.panoptic.merging import MergeTree
+from geopanoptic.panoptic.pieces import AREA, BOUNDARY, FIELD, INNER_SIDES, RELIEF
+
+FEATURES = (
+    "log_area",  # natural logarithm of the pixels
+    "compactness",  # 4 pi area / perimeter^2
+    "field",  # means over the pixels: thing probability, boundary, relief
+    "boundary",
+    "relief",
+    "relief_min",
+    "heat_max",
+    "rim_boundary",  # means over the rim's pixel sides: boundary, share of weak ones, relief
+    "rim_weak",
+    "rim_relief",
+    "rim_open",  # shares of the perimeter: towards nodata or the scene's edge, towards stuff
+    "rim_stuff",
+    "regions",  # how many were united
+    "seam_boundary",  # means over the seams' pixel sides: boundary, share of weak ones
+    "seam_weak",
+    "last_saddle",  # at the last union: pass heat over the lower of the two heat maxima
+    "last_minority",  # and the smaller area over the whole
+    "next_boundary",  # at the next union, with the sibling: mean boundary, saddle as above
+    "next_saddle",
+    "next_log_ratio",  # logarithm of the sibling's area over the node's
+    "next_length",  # share of the perimeter along the sibling
+)
+_NODES_AT_ONCE = 1 << 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeMeasures:
+    """Integers by node: pixel sums (n, 5), heat and relief extremes, rim and seam sums (n, 4), regions."""
+
+    tree: MergeTree
+    pixels: Int64
+    heat_max: Int64
+    relief_min: Int64
+    rim: Int64
+    rim_stuff_px: Int64
+    seams: Int64
+    regions: Int64
+
+    @property
+    def area_px(self) -> Int64:
+        return self.pixels[:, AREA]
+
+    @property
+    def field(self) -> Float64:
+        """Mean thing probability."""
+        return self.pixels[:, FIELD] / (255.0 * self.area_px)
+
+    @property
+    def rim_boundary(self) -> Float64:
+        """Mean boundary along the contacts with neighbours; NaN where there is none."""
+        length_px = self.rim[:, LENGTH]
+        mean = np.full(len(length_px), np.nan)
+        np.divide(self.rim[:, SIDE_BOUNDARY], 255.0 * length_px, out=mean, where=length_px > 0)
+        return mean
+
+    def features(self) -> Iterator[Float64]:
+        """``FEATURES`` (nodes, k) of successive runs of nodes: together they would take much memory."""
+        parent = self.tree.parent
+        sibling = np.full(len(parent), -1)
+        sibling[self.tree.children] = self.tree.children[:, ::-1]
+        for first in range(0, len(parent), _NODES_AT_ONCE):
+            nodes = np.arange(first, min(first + _NODES_AT_ONCE, len(parent)))
+            yield self._features(nodes, parent[nodes], sibling[nodes])
+
+    def _features(self, nodes: Int64, parent: Int64, sibling: Int64) -> Float64:
+        n = self.tree.n_leaves
+        pixels, rim, seams = self.pixels[nodes], self.rim[nodes], self.seams[nodes]
+        area = pixels[:, AREA].astype(np.float64)
+        perimeter = 4.0 * area - 2 * pixels[:, INNER_SIDES]
+        united, joins = nodes >= n, parent >= 0
+        merge, next_merge = np.where(united, nodes - n, 0), np.where(joins, parent - n, 0)
+        left, right = self._children(merge, united, nodes)
+        other = np.where(joins, sibling, nodes)
+        next_sums = self._contact(next_merge, joins)
+        columns = {
+            "log_area": np.log(area),
+            "compactness": 4 * np.pi * area / perimeter**2,
+            "field": pixels[:, FIELD] / (255 * area),
+            "boundary": pixels[:, BOUNDARY] / (255 * area),
+            "relief": pixels[:, RELIEF] / (255 * area),
+            "relief_min": self.relief_min[nodes] / 65535,
+            "heat_max": self.heat_max[nodes] / 65535,
+            "rim_boundary": _mean(rim[:, SIDE_BOUNDARY], 255 * rim[:, LENGTH], 1.0),
+            "rim_weak": _mean(rim[:, WEAK], rim[:, LENGTH], 0.0),
+            "rim_relief": _mean(rim[:, SIDE_RELIEF], 255 * rim[:, LENGTH], 1.0),
+            "rim_open": 1 - rim[:, LENGTH] / perimeter,
+            "rim_stuff": self.rim_stuff_px[nodes] / perimeter,
+            "regions": self.regions[nodes].astype(np.float64),
+            "seam_boundary": _mean(seams[:, SIDE_BOUNDARY], 255 * seams[:, LENGTH], 0.0),
+            "seam_weak": _mean(seams[:, WEAK], seams[:, LENGTH], 1.0),
+            "last_saddle": np.where(united, self._saddle(merge, left, right, united), 1.0),
+            "last_minority": np.where(
+                united, np.minimum(self.area_px[left], self.area_px[right]) / area, 0.0
+            ),
+            "next_boundary": _mean(next_sums[:, SIDE_BOUNDARY], 255 * next_sums[:, LENGTH], 1.0),
+            "next_saddle": np.where(joins, self._saddle(next_merge, nodes, other, joins), 0.0),
+            "next_log_ratio": np.where(joins, np.log(self.area_px[other] / area), -10.0),
+            "next_length": next_sums[:, LENGTH] / perimeter,
+        }
+        return np.stack([columns[name] for name in FEATURES], axis=1)
+
+    def _children(self, merge: Int64, united: NDArray[np.bool_], nodes: Int64) -> tuple[Int64, Int64]:
+        if not len(self.tree.children):
+            return nodes, nodes
+        both = np.where(united[:, None], self.tree.children[merge], nodes[:, None])
+        return both[:, 0], both[:, 1]
+
+    def _contact(self, merge: Int64, exists: NDArray[np.bool_]) -> Int64:
+        if not len(self.tree.children):
+            return np.zeros((len(merge), 4), np.int64)
+        return np.where(exists[:, None], self.tree.contact_sums[merge], 0)
+
+    def _saddle(self, merge: Int64, a: Int64, b: Int64, exists: NDArray[np.bool_]) -> Float64:
+        if not len(self.tree.children):
+            return np.zeros(len(merge))
+        lower = np.minimum(self.heat_max[a], self.heat_max[b])
+        return np.where(exists, self.tree.pass_heat[merge] / np.maximum(lower, 1), 0.0)
+
+
+def measure_nodes(tree: MergeTree) -> NodeMeasures:
+    """Gather the integers of every node from the regions below it and the contacts between them."""
+    graph, contacts = tree.graph, tree.graph.contacts
+    n, is_thing = tree.n_leaves, tree.graph.label > 0
+    rim, stuff_px = np.zeros((n, 4), np.int64), np.zeros(n, np.int64)
+    for here, there in ((contacts.a, contacts.b), (contacts.b, contacts.a)):
+        np.add.at(rim, here, contacts.sums)
+        to_stuff = ~is_thing[there]
+        np.add.at(stuff_px, here[to_stuff], contacts.length_px[to_stuff])
+    seams = tree.gather_seams()
+    sums = tree.sum_up(
+        np.concatenate([graph.sums, rim, stuff_px[:, None], np.ones((n, 1), np.int64)], axis=1)
+    )
+    pixels = sums[:, :5].copy()
+    pixels[:, INNER_SIDES] += seams[:, LENGTH]
+    return NodeMeasures(
+        tree=tree,
+        pixels=pixels,
+        heat_max=-tree.least(-graph.heat_max),
+        relief_min=tree.least(graph.relief_min),
+        rim=sums[:, 5:9] - 2 * seams,
+        rim_stuff_px=sums[:, 9],
+        seams=seams,
+        regions=sums[:, 10],
+    )
+
+
+def judge(measures: NodeMeasures, trees: TreeEnsemble) -> Float64:
+    """The ensemble's verdict on every node, (nodes,)."""
+    return np.concatenate([np.zeros(0), *(trees(features) for features in measures.features())])
+
+
+def _mean(total: Int64, count: Int64, otherwise: float) -> Float64:
+    mean = np.full(len(total), otherwise)
+    np.divide(total, count, out=mean, where=count > 0)
+    return mean

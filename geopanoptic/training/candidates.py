@@ -1,0 +1,154 @@
+"""Labelled images as the grouping sees them: merge trees, and how well each node meets a true parcel."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geopanoptic.grid import Window
+from geopanoptic.models.bundle import Bundle
+from geopanoptic.models.runtime import Runtime
+from geopanoptic.panoptic.centres import find_centres
+from geopanoptic.panoptic.merging import MergeTree, merge_tree
+from geopanoptic.panoptic.pieces import Evidence, describe_block
+from geopanoptic.panoptic.quantisation import Quantiser
+from geopanoptic.panoptic.regions import join_blocks
+from geopanoptic.panoptic.scoring import measure_nodes
+from geopanoptic.panoptic.watershed import watershed
+from geopanoptic.pipeline.rules import GroupingRules
+
+_MARGIN_STRIDES = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DenseImage:
+    """Quantised layers of one labelled image, by name, and its truth (h, w) at their resolution.
+
+    ``truth`` holds parcels > 0, 0 for certainly no parcel, -1 where unknown or without data. ``image`` names
+    the image of which this may be one of several crops.
+    """
+
+    image: str
+    layers: dict[str, NDArray[np.generic]]
+    valid: NDArray[np.bool_]
+    truth: NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidates:
+    """One image's merge tree with what is true of its nodes.
+
+    ``region`` (h, w) is each pixel's region, -1 without data. By node: ``features``, ``iou`` with the best
+    true parcel (unknown ground left out), and the share of ``unknown`` ground.
+    """
+
+    image: str
+    tree: MergeTree
+    region: NDArray[np.int64]
+    truth: NDArray[np.int32]
+    features: NDArray[np.float64]
+    area_px: NDArray[np.int64]
+    iou: NDArray[np.float64]
+    unknown: NDArray[np.float64]
+
+
+def sample_files(folder: Path, limit: int) -> list[Path]:
+    """At most ``limit`` samples of a folder, evenly spread over their names."""
+    files = sorted(folder.glob("*.npz"))
+    chosen = np.unique(np.linspace(0, len(files) - 1, min(limit, len(files))).astype(int))
+    return [files[number] for number in chosen]
+
+
+def map_sample(path: Path, bundle: Bundle, network: Runtime) -> DenseImage:
+    """Run the network over one sample, in the format of ``geopanoptic.training.samples``.
+
+    The sample is extended by a few strides of no data, not by the network's whole reach.
+    """
+    with np.load(path, allow_pickle=False) as stored:
+        valid, available = stored["valid"], stored["available"]
+        image, instances = stored["image"].astype(np.float32), stored["instances"]
+    flags = available[:, None, None] & valid
+    stride, scale = bundle.stride_px, bundle.output_scale
+    margin = _MARGIN_STRIDES * stride
+    extra = [(margin, margin + -length % stride) for length in valid.shape]
+    whole = np.pad(np.concatenate([image * flags, flags.astype(np.float32)]), [(0, 0), *extra])
+    core = tuple(slice(scale * margin, scale * (margin + length)) for length in valid.shape)
+    outputs = {name: values[0][(slice(None), *core)] for name, values in network(whole[None]).items()}
+    fine_valid = valid.repeat(scale, axis=0).repeat(scale, axis=1)
+    quantise = Quantiser(
+        thing_channels=tuple(i for i, each in enumerate(bundle.classes) if each.kind == "thing"),
+        stuff_channels=tuple(i for i, each in enumerate(bundle.classes) if each.kind == "stuff"),
+        relief_boundary_weight=bundle.thresholds.relief_boundary_weight,
+    )
+    return DenseImage(
+        # Crops are named by their image and a number, in either order.
+        image=max(path.stem.split("_"), key=len),
+        layers=quantise(outputs, fine_valid),
+        valid=fine_valid,
+        truth=np.where(fine_valid, instances, -1).astype(np.int32),
+    )
+
+
+def find_candidates(dense: DenseImage, rules: GroupingRules) -> Candidates:
+    """Group an image as the pipeline does, in one block, and compare every node with the truth."""
+    layers: dict[str, NDArray] = dense.layers
+    shape = dense.valid.shape
+    window = Window(0, 0, *shape)
+    domain = layers["field"] >= rules.field_u8
+    seeds = find_centres(
+        layers["heat"], domain, window, window, shape[1], rules.centre_radius_px, rules.centre_u16
+    )
+    evidence = {name: layers[name] for name in ("field", "boundary", "relief", "heat", "thing")}
+    piece, block = describe_block(
+        watershed(layers["relief"], domain, seeds),
+        dense.valid,
+        Evidence(**evidence, stuff=np.where(dense.valid, layers["stuff"], 0).astype(np.uint8)),
+        window=window,
+        scene_width=shape[1],
+        n_things=rules.n_thing_classes,
+        n_stuff=rules.n_stuff_classes,
+    )
+    graph, of_piece = join_blocks([block])
+    tree, region = merge_tree(graph), of_piece[0][piece]
+    measures = measure_nodes(tree)
+    iou, unknown = _agreement(tree, region, measures.area_px, dense.truth)
+    return Candidates(
+        image=dense.image,
+        tree=tree,
+        region=region,
+        truth=dense.truth,
+        features=np.concatenate(list(measures.features())),
+        area_px=measures.area_px,
+        iou=iou,
+        unknown=unknown,
+    )
+
+
+def _agreement(
+    tree: MergeTree, region: NDArray[np.int64], area_px: NDArray[np.int64], truth: NDArray[np.int32]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Of every node the IoU with its best true parcel, unknown ground left out, and its unknown share."""
+    inside = region >= 0
+    pairs, counts = np.unique(
+        np.stack([region[inside], truth[inside].astype(np.int64)]), axis=1, return_counts=True
+    )
+    shared_px: list[Counter[int]] = [Counter() for _ in range(tree.n_leaves)]
+    for number, parcel, count in zip(*pairs.tolist(), counts.tolist(), strict=True):
+        shared_px[number][parcel] = count
+    for left, right in tree.children.tolist():
+        shared_px.append(shared_px[left] + shared_px[right])
+    parcels, sizes = np.unique(truth, return_counts=True)
+    size_px = dict(zip(parcels.tolist(), sizes.tolist(), strict=True))
+    iou = np.zeros(tree.n_nodes)
+    for node, shares in enumerate(shared_px):
+        known_px = area_px[node] - shares[-1]
+        iou[node] = max(
+            (px / (known_px + size_px[parcel] - px) for parcel, px in shares.items() if parcel > 0),
+            default=0.0,
+        )
+    unknown_px = np.array([shares[-1] for shares in shared_px])
+    return iou, unknown_px / area_px

@@ -1,0 +1,62 @@
+"""A folder of ``.npz`` samples as ``training.samples`` writes them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from geopanoptic.errors import UsageError
+from geopanoptic.training.datasets.channels import in_channels
+from geopanoptic.training.patch import Patch, labels_of
+from geopanoptic.training.synthetic import BANDS
+
+_CACHED_SAMPLES = 2000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """Samples drawn with equal chance. The folder is listed once: what is added later is not seen."""
+
+    paths: tuple[Path, ...]
+    bands: tuple[str, ...]
+
+    @classmethod
+    def open(cls, folder: Path, *, bands: Sequence[str]) -> Self:
+        """Raises ``UsageError`` where ``folder`` holds no sample."""
+        paths = tuple(sorted(folder.glob("[!.]*.npz")))
+        if not paths:
+            raise UsageError(
+                f"{folder} holds no samples (.npz).",
+                remedy="Write them with python -m geopanoptic.training.samples, or leave the folder out.",
+            )
+        return cls(paths=paths, bands=tuple(bands))
+
+    def draw(self, size_px: int, rng: np.random.Generator, *, sample: int) -> Patch:
+        path = self.paths[rng.integers(len(self.paths))]
+        return _read(path, self.bands).random_window(size_px, rng)
+
+
+@functools.lru_cache(maxsize=_CACHED_SAMPLES)
+def _read(path: Path, bands: tuple[str, ...]) -> Patch:
+    """One file; floats stay in half precision, as they are stored."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = dict(stored)
+        image, instances, stuff = arrays["image"], arrays["instances"], arrays["stuff"]
+        valid = arrays.get("valid", np.ones(image.shape[1:], np.bool_))
+        have = [band for band, present in zip(BANDS, arrays["available"], strict=True) if present]
+    except (OSError, ValueError, KeyError) as error:
+        raise UsageError(f"{path} is no training sample: {error}.", remedy="Remove it.") from None
+    present = [BANDS.index(band) for band in have]
+    image_chw, seen_chw = in_channels(image[present], valid, have, bands)
+    return Patch(
+        image_chw=image_chw.astype(np.float16),  # type: ignore[arg-type]  # twice as many fit the memory
+        seen_chw=seen_chw,
+        instances_hw=instances,
+        classes_hw=labels_of(instances, stuff),
+    )

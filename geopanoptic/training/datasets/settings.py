@@ -1,0 +1,92 @@
+"""What a configuration says of each kind of data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Share = Annotated[float, Field(gt=0)]
+
+
+class StrictModel(BaseModel):
+    """Settings that refuse unknown keys and do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class GeneratedData(StrictModel):
+    """Fresh scenes from ``training.synthetic``, drawn while the run goes on."""
+
+    kind: Literal["generated"]
+    share: Share = 1.0
+    scene_px: int = Field(default=288, ge=64)
+    crops_per_scene: int = Field(default=24, ge=1)
+    seed: int = 0
+    """Runs with one seed see the same scenes; give validation another one."""
+
+
+class PoolData(StrictModel):
+    """A folder of ``.npz`` samples as ``training.samples`` writes them."""
+
+    kind: Literal["pool"]
+    share: Share = 1.0
+    folder: Path
+
+
+class VectorData(StrictModel):
+    """A scene and polygons of its parcels."""
+
+    kind: Literal["vectors"]
+    share: Share = 1.0
+    scene: str | tuple[str, ...]
+    labels: Path
+    known: Literal["sparse", "full"] = "sparse"
+    """sparse: ground outside the polygons is unknown. full: every parcel inside their bounding box is drawn."""
+    bands: str | None = None
+    dates: str | None = None
+    assume_crs: str | None = None
+    folds: int = Field(default=4, ge=2)
+    fold: int | None = Field(default=None, ge=0)
+    """The fold that is held out; None: no part is."""
+    part: Literal["training", "held-out"] = "training"
+    block_m: float | None = Field(default=None, gt=0)
+    """Side of the square blocks that go to one fold as a whole; None: 64 scene pixels, or fewer where the fields
+    lie close together."""
+
+    @model_validator(mode="after")
+    def _fold_exists(self) -> Self:
+        if self.fold is not None and self.fold >= self.folds:
+            raise ValueError(f"fold is {self.fold} and counts from 0 to folds - 1 = {self.folds - 1}")
+        if self.fold is None and self.part == "held-out":
+            raise ValueError("part held-out needs a fold")
+        return self
+
+
+class CocoData(StrictModel):
+    """COCO panoptic: a JSON file, a folder of PNG with ids, a folder of images."""
+
+    kind: Literal["coco"]
+    share: Share = 1.0
+    annotations: Path
+    panoptic: Path
+    images: Path
+    bands: str = "red,green,blue"
+    """What the images' bands are, in their order."""
+    classes: dict[str, str] = Field(default_factory=dict)
+    """Category name -> class name, where they differ. Categories without a class teach no class."""
+
+
+class PastisData(StrictModel):
+    """A folder of the PASTIS data set; one clear date is picked for every crop."""
+
+    kind: Literal["pastis"]
+    share: Share = 1.0
+    folder: Path
+    folds: tuple[int, ...] = (1, 2, 3)
+
+
+DataSettings = Annotated[
+    GeneratedData | PoolData | VectorData | CocoData | PastisData, Field(discriminator="kind")
+]

@@ -1,0 +1,284 @@
+"""A scene and polygons of its parcels, complete or only some of them.
+
+The image is normalised by the scene's percentiles exactly as ``geopanoptic run`` does. Nothing is rasterised
+or read but the windows that are drawn, so a scene may be of any size.
+
+Sparse labels: ground outside the polygons is unknown and takes part in no loss term, except thin gaps between
+labelled fields, which hold no field. Full labels: every parcel inside the polygons' bounding box is drawn,
+what lies between them there is known to be none.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Self
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from geopanoptic.errors import UsageError
+from geopanoptic.grid import Grid, Window
+from geopanoptic.models.manifest import ClassSpec
+from geopanoptic.scene import Normalisation, Scene, measure, open_scene
+from geopanoptic.training.datasets.channels import thing_channels
+from geopanoptic.training.datasets.settings import VectorData
+from geopanoptic.training.folds import balanced_folds
+from geopanoptic.training.patch import OUTPUT_SCALE, Patch, labels_of
+
+if TYPE_CHECKING:
+    import geopandas
+
+GAP_PX = 3
+"""Gaps of up to twice as many label pixels between labelled fields count as known ground without a field."""
+
+_TILE_PX = 256
+_CACHED_TILES = 256
+_BLOCKS_PX = (64.0, 32.0, 16.0)
+_EDGE_PX = 8  # the field that a patch is drawn for lies at least so far inside
+LEAST_AREA_PX = 8
+"""Fields of fewer label pixels teach nothing and are left out."""
+
+
+def read_fields(path: Path, grid: Grid) -> geopandas.GeoDataFrame:
+    """The polygons of a vector file that overlap ``grid``, valid and in its CRS, in the file's order.
+
+    Raises ``UsageError`` for a file that cannot be read, without polygons, without CRS, or that misses the grid.
+    """
+    import geopandas
+    import pyogrio.errors
+
+    try:
+        frame = geopandas.read_file(path)
+    except (OSError, pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as failure:
+        raise UsageError(
+            f"The labels {path} cannot be read: {failure}.",
+            remedy="Give a GeoPackage, GeoJSON, shapefile or another vector file.",
+        ) from None
+    if not isinstance(frame, geopandas.GeoDataFrame):
+        raise UsageError(f"{path} is a table without geometry.", remedy="Give a file of polygons.")
+    kinds = sorted(set(frame.geom_type.dropna()))
+    frame = frame[frame.geom_type.isin(["Polygon", "MultiPolygon"])]
+    if frame.empty:
+        raise UsageError(
+            f"{path} has no polygons, but {', '.join(kinds) or 'no geometry at all'}.",
+            remedy="Draw each field as one polygon.",
+        )
+    if frame.crs is None:
+        raise UsageError(
+            f"{path} has no CRS.", remedy="Store it with its coordinate system (GeoPackage, GeoJSON)."
+        )
+    frame = frame[["geometry"]].to_crs(grid.crs).explode(index_parts=False, ignore_index=True)
+    frame = frame.set_geometry(shapely.make_valid(frame.geometry.to_numpy()))
+    corners = [(0, 0), (grid.width, 0), (grid.width, grid.height), (0, grid.height)]
+    ground = shapely.Polygon([grid.transform @ corner for corner in corners])
+    inside = frame[frame.intersects(ground)]
+    if inside.empty:
+        labels, scene = (", ".join(f"{v:.6g}" for v in each) for each in (frame.total_bounds, ground.bounds))
+        raise UsageError(
+            f"None of the {len(frame)} polygons of {path} overlaps the scene: they lie within ({labels}), "
+            f"the scene within ({scene}).",
+            remedy="Give the scene that the labels were drawn on, or correct the labels' CRS.",
+        )
+    return inside.reset_index(drop=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fields:
+    """Labelled parcels in label pixels of a grid, which knows what of its ground is labelled.
+
+    ``outlines`` (n,) polygons, x right and y down; ``chosen`` (n,) bool, those of this part: the others are
+    unknown ground.
+    """
+
+    outlines: NDArray[np.object_]
+    chosen: NDArray[np.bool_]
+    known: Literal["sparse", "full"]
+    tree: shapely.STRtree
+
+    @classmethod
+    def of(
+        cls,
+        frame: geopandas.GeoDataFrame,
+        grid: Grid,
+        *,
+        known: Literal["sparse", "full"],
+        chosen: NDArray[np.bool_] | None = None,
+    ) -> Self:
+        """The fields of ``frame``, in the CRS of the image's ``grid``; ``chosen`` defaults to all."""
+        to_px = ~grid.scaled(OUTPUT_SCALE).transform
+        outlines = shapely.transform(
+            frame.geometry.to_numpy(), lambda xy: np.column_stack(to_px @ (xy[:, 0], xy[:, 1]))
+        )
+        everything = np.ones(len(outlines), np.bool_)
+        return cls(
+            outlines=outlines,
+            chosen=everything if chosen is None else chosen,
+            known=known,
+            tree=shapely.STRtree(outlines),
+        )
+
+    @property
+    def bounds_px(self) -> Window:
+        """The label pixels within the bounding box of all outlines."""
+        left, top, right, bottom = shapely.total_bounds(self.outlines)
+        return Window(math.floor(top), math.floor(left), math.ceil(bottom), math.ceil(right))
+
+    def rasterise(self, window: Window) -> NDArray[np.int32]:
+        """Instances of a window of label pixels: number from 1 of the field, 0 known to be none, -1 unknown.
+
+        The smaller of two overlapping fields is drawn over the larger one. The raster does not depend on the
+        window but for gaps within ``GAP_PX`` of its edge, so ask for as much more.
+        """
+        from rasterio.features import rasterize
+
+        near = self.tree.query(shapely.box(window.col0, window.row0, window.col1, window.row1))
+        near = near[np.lexsort((near, -shapely.area(self.outlines[near])))]
+        instances = np.zeros(window.shape, np.int32)
+        if len(near):
+            shift = np.array([window.col0, window.row0])
+            local = shapely.transform(self.outlines[near], lambda xy: xy - shift)
+            rasterize(zip(local, (near + 1).tolist(), strict=True), out=instances)
+        labelled = instances > 0
+        if self.known == "sparse":
+            gaps = ndimage.binary_closing(np.pad(labelled, GAP_PX), iterations=GAP_PX)
+            known = gaps[GAP_PX:-GAP_PX, GAP_PX:-GAP_PX]
+        else:
+            known = np.zeros(window.shape, np.bool_)
+            inner = self.bounds_px.intersection(window)
+            if inner is not None:
+                known[inner.slices(window)] = True
+        left_out = ~np.concatenate([[True], self.chosen])[instances]
+        if left_out.any() and not self.chosen.all():
+            # Ground between fields counts with the nearest of them.
+            nearest = ndimage.distance_transform_edt(~labelled, return_distances=False, return_indices=True)
+            left_out = left_out[tuple(nearest)]
+        return np.where(known & ~left_out, instances, -1).astype(np.int32)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LabelledScene:
+    """Patches around labelled fields of a scene, each field with the same chance."""
+
+    scene: Scene
+    fields: Fields
+    bands: tuple[str, ...]
+    """The network's."""
+    present: tuple[str, ...]
+    """Those of them that the scene has."""
+    normalisation: Normalisation
+    thing: int
+
+    @classmethod
+    def open(cls, settings: VectorData, *, bands: Sequence[str], classes: Sequence[ClassSpec]) -> Self:
+        """Open the scene, read the labels and choose the part of ``settings``.
+
+        Raises ``SceneError`` where the scene cannot be read or shares no band with the network, ``UsageError``
+        for the labels (see ``read_fields``) and where the part holds no field.
+        """
+        source = settings.scene if isinstance(settings.scene, str) else list(settings.scene)
+        scene = open_scene(source, bands=settings.bands, dates=settings.dates, assume_crs=settings.assume_crs)
+        frame = read_fields(settings.labels, scene.grid)
+        chosen = large_enough(frame, scene.grid)
+        if settings.fold is not None:
+            held_out = folds_of(frame, scene.grid, folds=settings.folds, block_m=settings.block_m)
+            chosen &= (held_out == settings.fold) == (settings.part == "held-out")
+        if not chosen.any():
+            fold = "" if settings.fold is None else f" in its {settings.part} part (fold {settings.fold})"
+            raise UsageError(
+                f"{settings.labels} has no field of at least {LEAST_AREA_PX} output pixels{fold}.",
+                remedy="Give more fields, smaller blocks (block_m) or fewer folds.",
+            )
+        present = tuple(band for band in bands if band in scene.bands)
+        scene.layers_of(present or bands)
+        return cls(
+            scene=scene,
+            fields=Fields.of(frame, scene.grid, known=settings.known, chosen=chosen),
+            bands=tuple(bands),
+            present=present,
+            normalisation=measure(scene, present),
+            thing=thing_channels(classes)[0],
+        )
+
+    def draw(self, size_px: int, rng: np.random.Generator, *, sample: int) -> Patch:
+        field = self.fields.outlines[rng.choice(np.flatnonzero(self.fields.chosen))]
+        middle = shapely.point_on_surface(field)
+        col, row = (value / OUTPUT_SCALE for value in (middle.x, middle.y))
+        reach = max(size_px // 2 - _EDGE_PX, 0)
+        spans = []
+        for centre, length in zip((row, col), self.scene.grid.shape, strict=True):
+            start = round(centre - size_px / 2) + int(rng.integers(-reach, reach + 1))
+            start = min(max(start, 0), max(length - size_px, 0))
+            spans.append((start, min(start + size_px, length)))
+        (top, bottom), (left, right) = spans
+        return self.read(Window(top, left, bottom, right))
+
+    def read(self, window: Window) -> Patch:
+        """Image and labels of a window of the scene's pixels, which lies inside the scene."""
+        image, valid = self._pixels(window)
+        seen = np.zeros((len(self.bands), *window.shape), np.bool_)
+        full = np.zeros(seen.shape, np.float32)
+        for plane, band in zip(image, self.present, strict=True):
+            channel = self.bands.index(band)
+            full[channel], seen[channel] = plane, valid
+        fine = window.scaled(OUTPUT_SCALE)
+        instances = self.fields.rasterise(fine.grown(GAP_PX))[GAP_PX:-GAP_PX, GAP_PX:-GAP_PX]
+        return Patch(
+            image_chw=full,
+            seen_chw=seen,
+            instances_hw=instances,
+            classes_hw=labels_of(instances, thing=self.thing),
+        )
+
+    def _pixels(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        image = np.zeros((len(self.present), *window.shape), np.float32)
+        valid = np.zeros(window.shape, np.bool_)
+        cover = window.covering(_TILE_PX)
+        for row in range(cover.row0, cover.row1):
+            for col in range(cover.col0, cover.col1):
+                tile = Window(row, col, row + 1, col + 1).scaled(_TILE_PX)
+                part = tile.intersection(window)
+                if part is not None:
+                    values, usable = _tile(self.scene, self.normalisation, self.present, tile)
+                    image[(slice(None), *part.slices(window))] = values[(slice(None), *part.slices(tile))]
+                    valid[part.slices(window)] = usable[part.slices(tile)]
+        return image, valid
+
+
+@functools.lru_cache(maxsize=_CACHED_TILES)
+def _tile(
+    scene: Scene, normalisation: Normalisation, bands: tuple[str, ...], tile: Window
+) -> tuple[NDArray[np.float16], NDArray[np.bool_]]:
+    """Normalised pixels of one tile of a fixed lattice: crops overlap, and decoding is slow."""
+    values, valid = scene.read(tile, bands)
+    return normalisation.apply(values, valid).astype(np.float16), valid
+
+
+def large_enough(frame: geopandas.GeoDataFrame, grid: Grid) -> NDArray[np.bool_]:
+    """Which fields (n,), in the CRS of ``grid``, have ``LEAST_AREA_PX`` label pixels."""
+    pixel = abs(grid.scaled(OUTPUT_SCALE).transform.determinant)
+    return frame.area.to_numpy() >= LEAST_AREA_PX * pixel  # type: ignore[no-any-return]
+
+
+def folds_of(
+    frame: geopandas.GeoDataFrame, grid: Grid, *, folds: int, block_m: float | None = None
+) -> NDArray[np.int64]:
+    """The fold (n,) of every field by square blocks of ``block_m`` metres.
+
+    Without ``block_m`` of 64 pixels of the grid, or of fewer where the fields lie so close together that a fold
+    would stay empty.
+    """
+    sizes_px = _BLOCKS_PX if block_m is None else (block_m / max(grid.pixel_size_m()),)
+    inner = shapely.point_on_surface(frame.geometry.to_numpy())
+    col, row = ~grid.transform @ (shapely.get_x(inner), shapely.get_y(inner))
+    for size_px in sizes_px:
+        blocks = (np.floor(place / size_px).astype(np.int64) for place in (row, col))
+        fold = balanced_folds(*blocks, folds)
+        if len(np.unique(fold)) == folds:
+            break
+    return fold

@@ -1,0 +1,257 @@
+"""Fit the learned grouping of a bundle on labelled samples: ``grouping.json``.
+
+``python -m geopanoptic.training.grouping --pool POOL --model BUNDLE --out BUNDLE`` reads the pool that
+``python -m geopanoptic.training.samples`` writes. Every folder of training samples with parcels counts the
+same, however many it holds. Of each, a quarter of the images only calibrates the score. The ``val-``
+folders choose the price of a parcel and show the figures before and after; they fit nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geopanoptic.errors import GeopanopticError, UsageError
+from geopanoptic.evaluation.panoptic_quality import PanopticQuality, add_image
+from geopanoptic.models.bundle import Bundle, Grouping, load_bundle, save_with_grouping
+from geopanoptic.models.grouping import Trees
+from geopanoptic.models.runtime import load_runtime
+from geopanoptic.panoptic.choice import ChoiceRules
+from geopanoptic.panoptic.repair import repair
+from geopanoptic.panoptic.scoring import FEATURES
+from geopanoptic.pipeline.rules import GroupingRules, learned_rules, rules_of_bundle
+from geopanoptic.training.candidates import Candidates, DenseImage, find_candidates, map_sample, sample_files
+from geopanoptic.training.reliability import calibration_error, draw_reliability
+
+TRAINING_FOLDERS = ("generated", "generated2", "naip", "ndvi")
+"""Folders whose parcels somebody drew or generated; a model's own parcels teach nothing about itself."""
+
+OVERSEGMENTATION = {"centre": 0.1, "centre_radius_px": 2, "field": 0.4}
+PRICES = (0.20, 0.23, 0.26, 0.29, 0.32, 0.35, 0.38)
+MIN_AREA_PX = 40
+"""Smallest parcel that is fitted and scored, output pixels."""
+
+_TREES = {"max_iter": 80, "max_depth": 4, "learning_rate": 0.12, "min_samples_leaf": 60}
+# A more certain field or a stronger rim never speaks against a parcel.
+_RISING = ("field", "rim_boundary")
+_CALIBRATING_SHARE = 4
+_MATCH_IOU = 0.5
+
+Pools = Mapping[str, Sequence[Candidates]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """Chosen parcels on known ground: expected IoU, score, whether a true parcel is met, weight; all (n,)."""
+
+    expected_iou: NDArray[np.float64]
+    score: NDArray[np.float64]
+    matched: NDArray[np.bool_]
+    weight: NDArray[np.float64]
+
+
+def fit_grouping(training: Pools, validation: Pools, rules: GroupingRules) -> Grouping:
+    """Fit trees on three quarters of the images of every training folder, calibrate the score on the others.
+
+    ``validation`` chooses the price of a parcel, the middle one without any; ``rules`` are those by which the
+    candidates were found. Raises ``UsageError`` where there is nothing to fit.
+    """
+    fitting = {name: [each for each in pool if not _calibrates(each)] for name, pool in training.items()}
+    held_out = {name: [each for each in pool if _calibrates(each)] for name, pool in training.items()}
+    grouping = Grouping(
+        centre=rules.centre,
+        centre_radius_px=rules.centre_radius_px,
+        field=rules.field,
+        features=FEATURES,
+        trees=_fit_trees(fitting),
+        price=PRICES[len(PRICES) // 2],
+        score_slope=1.0,
+        score_offset=0.0,
+    )
+    if validation:
+        grouping = grouping.model_copy(update={"price": choose_price(grouping, validation)})
+    return calibrate(grouping, held_out)
+
+
+def choose_price(grouping: Grouping, validation: Pools) -> float:
+    """The price with the highest PQ on known ground: mean over folders of one origin, then over origins.
+
+    ``val-naip-5m`` and ``val-naip-10m`` are of one origin: the words between the first two hyphens.
+    """
+    origins = sorted({name.split("-")[1] for name in validation})
+
+    def mean_pq(price: float) -> float:
+        rules = learned_rules(grouping.model_copy(update={"price": price}), min_area_px=MIN_AREA_PX)
+        reached = {name: parcel_quality(pool, rules)["known"].pq for name, pool in validation.items()}
+        of_origin = [[pq for name, pq in reached.items() if name.split("-")[1] == each] for each in origins]
+        return float(np.mean([np.mean(each) for each in of_origin]))
+
+    return max(PRICES, key=mean_pq)
+
+
+def calibrate(grouping: Grouping, pools: Pools) -> Grouping:
+    """Fit the logistic function from expected IoU to a match (Platt, 1999) on the parcels chosen in pools."""
+    from sklearn.linear_model import LogisticRegression
+
+    judged = judge_chosen(grouping, pools)
+    if len(np.unique(judged.matched)) < 2:
+        return grouping
+    model = LogisticRegression(C=1e4).fit(judged.expected_iou[:, None], judged.matched, judged.weight)
+    return grouping.model_copy(
+        update={
+            "score_slope": max(float(model.coef_[0, 0]), 0.0),
+            "score_offset": float(model.intercept_[0]),
+        }
+    )
+
+
+def judge_chosen(grouping: Grouping, pools: Pools) -> Judged:
+    """The parcels that a grouping chooses in all images, every folder weighing the same."""
+    rules = learned_rules(grouping, min_area_px=MIN_AREA_PX)
+    expected, matched, weight = [np.zeros(0)], [np.zeros(0, bool)], [np.zeros(0)]
+    score = [np.zeros(0)]
+    for pool in pools.values():
+        count = 0
+        for each in pool:
+            chosen = rules.choose(each.tree)
+            nodes = np.unique(chosen.node)
+            nodes = nodes[nodes >= 0]
+            nodes = nodes[each.unknown[nodes] <= 0.5]
+            expected.append(rules.trees(each.features[nodes]))
+            score.append(chosen.score[nodes])
+            matched.append(each.iou[nodes] > _MATCH_IOU)
+            count += len(nodes)
+        weight.append(np.full(count, 1000 / max(count, 1)))
+    return Judged(
+        expected_iou=np.concatenate(expected),
+        score=np.concatenate(score),
+        matched=np.concatenate(matched),
+        weight=np.concatenate(weight),
+    )
+
+
+def _calibrates(candidates: Candidates) -> bool:
+    return sum(candidates.image.encode()) % _CALIBRATING_SHARE == 0
+
+
+def _fit_trees(pools: Pools) -> Trees:
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
+    features, expected, weight = [], [], []
+    for pool in pools.values():
+        kept = []
+        for each in pool:
+            eligible = (each.unknown <= 0.5) & (each.area_px >= MIN_AREA_PX)
+            eligible[: each.tree.n_leaves] &= each.tree.graph.label > 0
+            kept.append(eligible)
+            features.append(each.features[eligible])
+            expected.append(np.where(each.iou > _MATCH_IOU, each.iou, 0)[eligible])
+        count = sum(int(eligible.sum()) for eligible in kept)
+        weight.append(np.full(count, 1000 / max(count, 1)))
+    if not sum(map(len, features)):
+        raise UsageError("The pool holds no labelled parcel to fit on.", remedy="Name another --pool.")
+    model = HistGradientBoostingRegressor(
+        **_TREES,
+        max_leaf_nodes=None,
+        early_stopping=False,
+        random_state=0,
+        monotonic_cst=[int(name in _RISING) for name in FEATURES],
+    ).fit(np.concatenate(features), np.concatenate(expected), np.concatenate(weight))
+    return _plain_arrays(model)
+
+
+def _plain_arrays(model: object) -> Trees:
+    """The trees of a fitted scikit-learn model; learning rate and leaves are already one number there."""
+    nodes = [predictor.nodes for (predictor,) in model._predictors]  # type: ignore[attr-defined]
+    roots = np.concatenate([[0], np.cumsum([len(each) for each in nodes])[:-1]])
+    together = np.concatenate(nodes)
+    offset = np.repeat(roots, [len(each) for each in nodes])
+    leaf = together["is_leaf"].astype(bool)
+    return Trees(
+        base=float(model._baseline_prediction.item()),  # type: ignore[attr-defined]
+        root=tuple(roots.tolist()),
+        feature=tuple(np.where(leaf, -1, together["feature_idx"]).astype(int).tolist()),
+        threshold=tuple(np.where(leaf, 0.0, together["num_threshold"]).tolist()),
+        left=tuple(np.where(leaf, -1, together["left"] + offset).astype(int).tolist()),
+        right=tuple(np.where(leaf, -1, together["right"] + offset).astype(int).tolist()),
+        value=tuple(together["value"].tolist()),
+    )
+
+
+def parcel_quality(pool: Sequence[Candidates], rules: ChoiceRules) -> dict[str, PanopticQuality]:
+    """PQ of parcels over images, unknown ground counted against a parcel (``all``) or ignored (``known``)."""
+    totals = {"all": {1: PanopticQuality()}, "known": {1: PanopticQuality()}}
+    for each in pool:
+        final = repair(each.tree.graph, rules)
+        label = np.concatenate([final.final_label, np.zeros(1, np.int32)])[each.region]
+        parcels, truth = np.where(label <= final.n_things, label, 0), np.maximum(each.truth, 0)
+        one = dict.fromkeys(range(max(int(parcels.max()), int(truth.max())) + 1), 1)
+        for name, total in totals.items():
+            void = each.truth < 0 if name == "known" else None
+            add_image(total, parcels, one, truth, one, void=void)
+    return {name: total[1] for name, total in totals.items()}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m geopanoptic.training.grouping", description=__doc__.split("\n")[0]
+    )
+    parser.add_argument("--pool", type=Path, required=True)
+    parser.add_argument("--model", default=None, help="bundle to start from; the bundled default without it")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the bundle to write")
+    parser.add_argument("--train", nargs="+", default=TRAINING_FOLDERS, help="folders of the pool to fit on")
+    parser.add_argument("--samples", type=int, default=60, help="at most so many of each folder (60)")
+    parser.add_argument("--reliability", type=Path, help="draw the score's reliability on val- folders (PNG)")
+    asked = parser.parse_args()
+    try:
+        folders = [asked.pool / name for name in asked.train] + sorted(asked.pool.glob("val-*"))
+        folders = [folder for folder in folders if folder.is_dir()]
+        _fit_bundle(load_bundle(asked.model), folders, asked.samples, asked.out, asked.reliability)
+    except GeopanopticError as error:
+        print(f"{error.message}\n{error.remedy}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def _fit_bundle(
+    bundle: Bundle, folders: Sequence[Path], samples: int, out: Path, picture: Path | None
+) -> None:
+    network = load_runtime(bundle, device="cpu")
+    dense: dict[str, list[DenseImage]] = {}
+    for folder in folders:
+        dense[folder.name] = [map_sample(path, bundle, network) for path in sample_files(folder, samples)]
+        print(f"{folder.name:<16} {len(dense[folder.name]):>4} samples", flush=True)
+
+    before = rules_of_bundle(replace(bundle, grouping=None), min_area_px=MIN_AREA_PX)
+    rules = replace(before, **OVERSEGMENTATION)
+    found = {name: [find_candidates(each, rules) for each in images] for name, images in dense.items()}
+    training = {name: each for name, each in found.items() if not name.startswith("val-")}
+    validation = {name: each for name, each in found.items() if name.startswith("val-")}
+    grouping = fit_grouping(training, validation, rules)
+
+    metrics: dict[str, float] = {}
+    after = learned_rules(grouping, min_area_px=MIN_AREA_PX)
+    for name, pool in validation.items():
+        old = parcel_quality([find_candidates(each, before) for each in dense[name]], before.repair)
+        new = parcel_quality(pool, after)
+        metrics |= {f"{name} {protocol}": round(each.pq, 4) for protocol, each in new.items()}
+        changes = (f"{key}: PQ {old[key].pq:.3f} -> {new[key].pq:.3f}" for key in new)
+        print(f"{name:<16} {', '.join(changes)}", flush=True)
+    judged = judge_chosen(grouping, validation)
+    if len(judged.matched):
+        metrics["calibration error"] = round(calibration_error(judged.score, judged.matched), 4)
+        print(f"calibration error of the score: {metrics['calibration error']}, {len(judged.score)} parcels")
+        if picture is not None:
+            draw_reliability(picture, judged.score, judged.matched)
+    written = save_with_grouping(bundle, grouping.model_copy(update={"metrics": metrics}), out)
+    print(f"{written.path}: price {grouping.price}, {len(grouping.trees.root)} trees")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,129 @@
+"""How well a bundle maps the held-out fields of labelled scenes: the run that a user would make, scored.
+
+The map is made by ``pipeline.run`` around the held-out fields only. Sparse labels say how well each field is
+met by its best parcel; full labels also how much else was drawn, hence panoptic quality.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import geopandas
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from geopanoptic.evaluation.panoptic_quality import PanopticQuality, add_image
+from geopanoptic.evaluation.sparse import compare
+from geopanoptic.grid import Window
+from geopanoptic.models.bundle import Bundle
+from geopanoptic.pipeline.run import run
+from geopanoptic.training.datasets.vectors import LabelledScene
+from geopanoptic.training.patch import OUTPUT_SCALE
+
+_MARGIN_PX = 40  # scene pixels around a held-out field that are mapped with it
+_TILE_PX = 256
+_PARCEL = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldOutFigures:
+    """``best_iou`` (n,) of every held-out field with its best parcel; ``pq`` None for sparse labels."""
+
+    best_iou: NDArray[np.float64]
+    pq: float | None
+
+    @property
+    def fields(self) -> int:
+        return len(self.best_iou)
+
+    @property
+    def mean_best_iou(self) -> float:
+        return float(self.best_iou.mean())
+
+    @property
+    def recall(self) -> float:
+        """Share of fields whose best IoU is above one half."""
+        return float((self.best_iou > 0.5).mean())
+
+    def to_metrics(self) -> dict[str, float]:
+        """By name, as in ``bundle.json``."""
+        figures = {"mean best IoU": self.mean_best_iou, "recall at IoU 0.5": self.recall}
+        if self.pq is not None:
+            figures = {"PQ": self.pq, **figures}
+        return {name: round(value, 4) for name, value in figures.items()}
+
+
+def score_held_out(bundle: Bundle, parts: Sequence[LabelledScene], *, threads: int) -> HeldOutFigures:
+    """Map the surroundings of all chosen fields of ``parts`` and compare."""
+    best: list[NDArray[np.float64]] = []
+    counts: dict[int, PanopticQuality] = {_PARCEL: PanopticQuality()}
+    full = all(part.fields.known == "full" for part in parts)
+    for part in parts:
+        grid = part.scene.grid.scaled(OUTPUT_SCALE)
+        outlines = part.fields.outlines[part.fields.chosen]
+        drawn = geopandas.GeoDataFrame(geometry=_on_ground(outlines, part), crs=grid.crs)
+        around = shapely.box(*_grown(shapely.bounds(outlines)).T)
+        with tempfile.TemporaryDirectory(prefix="geopanoptic-") as scratch:
+            area = Path(scratch) / "area.gpkg"
+            geopandas.GeoDataFrame(geometry=_on_ground(around, part), crs=grid.crs).to_file(area)
+            result = run(
+                part.scene,
+                Path(scratch) / "map.gpkg",
+                model=bundle.path,
+                aoi=area,
+                simplify_m=0,
+                tile_px=_TILE_PX,
+                threads=threads,
+            )
+            parcels = result.parcels
+        best.append(compare(parcels, drawn).best_iou)
+        if full:
+            _count(counts, parcels, part, around)
+    return HeldOutFigures(best_iou=np.concatenate(best), pq=counts[_PARCEL].pq if full else None)
+
+
+def _count(
+    counts: dict[int, PanopticQuality],
+    parcels: geopandas.GeoDataFrame,
+    part: LabelledScene,
+    around: NDArray[np.object_],
+) -> None:
+    """Add true and predicted parcels within ``around`` (label pixels) to the counts of the COCO protocol."""
+    from rasterio.features import rasterize
+
+    grid = part.scene.grid.scaled(OUTPUT_SCALE)
+    left, top, right, bottom = shapely.total_bounds(around)
+    window = Window(int(top), int(left), int(bottom), int(right)).intersection(grid.window)
+    if window is None:
+        return
+    truth = part.fields.rasterise(window)
+    predicted = np.zeros(window.shape, np.int32)
+    if len(parcels):
+        shapes = zip(parcels.geometry, range(1, len(parcels) + 1), strict=True)
+        rasterize(shapes, out=predicted, transform=grid.crop(window).transform)
+    add_image(
+        counts,
+        predicted,
+        dict.fromkeys(range(len(parcels) + 1), _PARCEL),
+        np.maximum(truth, 0),
+        dict.fromkeys(range(len(part.fields.outlines) + 1), _PARCEL),
+        void=truth < 0,
+    )
+
+
+def _grown(bounds: NDArray[np.float64]) -> NDArray[np.float64]:
+    margin = _MARGIN_PX * OUTPUT_SCALE
+    return bounds + np.array([-margin, -margin, margin, margin])
+
+
+def _on_ground(shapes_px: NDArray[np.object_], part: LabelledScene) -> NDArray[np.object_]:
+    """Shapes in label pixels as shapes in the scene's CRS."""
+    transform = part.scene.grid.scaled(OUTPUT_SCALE).transform
+    ground: NDArray[np.object_] = shapely.transform(
+        shapes_px, lambda xy: np.column_stack(transform @ (xy[:, 0], xy[:, 1]))
+    )
+    return ground

@@ -1,0 +1,111 @@
+"""What a run leaves to look at: ``log.csv``, pictures, and TensorBoard's files where asked for."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from geopanoptic.errors import UsageError
+from geopanoptic.training.checkpoint import Progress
+from geopanoptic.training.feed import Batch
+from geopanoptic.training.patch import OUTPUT_SCALE
+
+_PICTURED = 4
+_RED_GREEN_BLUE = [2, 1, 0]
+
+
+class Journal:
+    """Writes into ``folder``; rows and pictures of a resumed run follow the earlier ones."""
+
+    def __init__(self, folder: Path, *, tensorboard: bool) -> None:
+        self._folder = folder
+        self._board = _summary_writer(folder) if tensorboard else None
+
+    def row(
+        self, progress: Progress, terms: dict[str, float], *, rate: float, held_out: float | None
+    ) -> None:
+        """One line of ``log.csv``: mean terms since the last one, and the held-out loss where it was taken."""
+        values: dict[str, Any] = {
+            "step": progress.step,
+            "minutes": progress.elapsed_s / 60,
+            "rate": rate,
+            "loss": sum(terms.values()),
+            **terms,
+            "held_out": held_out,
+        }
+        path = self._folder / "log.csv"
+        new = not path.exists()
+        names = list(values)
+        if not new:
+            with path.open(newline="", encoding="utf-8") as file:
+                names = next(csv.reader(file))
+        with path.open("a", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, fieldnames=names, extrasaction="ignore")
+            if new:
+                writer.writeheader()
+            writer.writerow({k: f"{v:.5g}" if isinstance(v, float) else v for k, v in values.items()})
+        if self._board is not None:
+            for name, value in values.items():
+                if isinstance(value, float):
+                    self._board.add_scalar(name, value, progress.step)
+
+    def picture(
+        self, progress: Progress, batch: Batch, logits: dict[str, torch.Tensor], things: Sequence[int]
+    ) -> Path:
+        """Rows of input, true and predicted field with boundary, true and predicted heat, of a few crops.
+
+        ``things`` are the channels of ``semantic`` that are fields. Unlabelled ground is grey.
+        """
+        from matplotlib.image import imsave
+
+        panels = _panels(batch, logits, list(things))
+        path = self._folder / "pictures" / f"{progress.step:07d}.png"
+        path.parent.mkdir(exist_ok=True)
+        imsave(path, panels)
+        if self._board is not None:
+            self._board.add_image("crops", panels, progress.step, dataformats="HWC")
+        return path
+
+    def close(self) -> None:
+        if self._board is not None:
+            self._board.close()
+
+
+def _panels(batch: Batch, logits: dict[str, torch.Tensor], things: list[int]) -> NDArray[np.uint8]:
+    """uint8 (rows, cols, RGB): one row per crop, five panels each."""
+    input_bchw, targets = batch
+    count = min(_PICTURED, len(input_bchw))
+    n_bands = input_bchw.shape[1] // 2
+    shown = _RED_GREEN_BLUE if n_bands >= 3 else [0, 0, 0]
+    image = input_bchw[:count, shown].float().cpu().numpy().transpose(0, 2, 3, 1)
+    image = np.clip(image, 0, 1).repeat(OUTPUT_SCALE, 1).repeat(OUTPUT_SCALE, 2)
+
+    def plane(values: torch.Tensor) -> NDArray[np.float32]:
+        return values[:count].detach().float().cpu().numpy().reshape(image.shape[:3])  # type: ignore[no-any-return]
+
+    unknown = plane(targets.weight_bhw) == 0
+    field = plane(logits["semantic"].float().softmax(1)[:, things].sum(1))
+    truth = np.stack(
+        [plane(targets.field_bhw), plane(targets.boundary_bhw) == 1, np.zeros_like(field)], axis=-1
+    )
+    truth[unknown] = 0.4
+    guess = np.stack([field, plane(logits["boundary"].sigmoid()), np.zeros_like(field)], axis=-1)
+    heats = [np.repeat(plane(v)[..., None], 3, -1) for v in (targets.centre_bhw, logits["centre"].sigmoid())]
+    rows = np.concatenate([image, truth, guess, *heats], axis=2)
+    return (np.concatenate(list(rows), axis=0) * 255).clip(0, 255).astype(np.uint8)
+
+
+def _summary_writer(folder: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise UsageError(
+            "TensorBoard is not installed.", remedy="Install tensorboard, or leave tensorboard: true out."
+        ) from None
+    return SummaryWriter(folder / "tensorboard")  # type: ignore[no-untyped-call]

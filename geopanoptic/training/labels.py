@@ -1,0 +1,48 @@
+"""What a person's labels offer for training, before any work."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from geopanoptic.models.bundle import Bundle
+from geopanoptic.pipeline.plan import make_plan
+from geopanoptic.scene import open_scene
+from geopanoptic.training.datasets.settings import VectorData
+from geopanoptic.training.datasets.vectors import folds_of, large_enough, read_fields
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelSurvey:
+    """One scene and its labels in a sentence; ``fields`` are the usable ones, large enough to be seen.
+
+    ``can_hold_out``: the first fold and the others both have fields.
+    """
+
+    text: str
+    fields: int
+    can_hold_out: bool
+    pixel_m: float
+
+
+def survey_labels(settings: VectorData, bundle: Bundle, *, folds: int) -> LabelSurvey:
+    """Open scene and labels and check them against the bundle.
+
+    Raises ``SceneError`` where the scene cannot be read or lacks bands that the bundle needs, ``UsageError`` for
+    the labels as ``read_fields`` does.
+    """
+    source = settings.scene if isinstance(settings.scene, str) else list(settings.scene)
+    scene = open_scene(source, bands=settings.bands, dates=settings.dates, assume_crs=settings.assume_crs)
+    planned = make_plan(scene, bundle)
+    frame = read_fields(settings.labels, scene.grid)
+    usable = large_enough(frame, scene.grid)
+    fold = folds_of(frame, scene.grid, folds=folds, block_m=settings.block_m)[usable]
+    pixel_m = max(scene.grid.pixel_size_m())
+    dropped = len(frame) - int(usable.sum())
+    return LabelSurvey(
+        text=f"{settings.labels.name}: {int(usable.sum())} fields ({settings.known}) on {scene.name}, "
+        f"{scene.grid.width} x {scene.grid.height} px of {pixel_m:.3g} m, bands {', '.join(planned.bands)}"
+        + (f"; {dropped} too small to be seen were left out" if dropped else ""),
+        fields=int(usable.sum()),
+        can_hold_out=bool((fold == 0).any() and (fold != 0).any()),
+        pixel_m=pixel_m,
+    )

@@ -1,0 +1,158 @@
+"""One network learning: gradients of a batch in parts, one update, the running average drawn along."""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from geopanoptic.training.checkpoint import Progress, State, load_checkpoint
+from geopanoptic.training.config import TrainingConfig
+from geopanoptic.training.feed import Batch
+from geopanoptic.training.losses import TargetBatch, panoptic_loss
+from geopanoptic.training.parallel import Ranks, average_buffers, twins
+from geopanoptic.training.start import build_network
+
+_GRADIENT_NORM = 3.0
+
+
+class Learner:
+    """Makes steps: gradients of a batch in parts, one update, the average drawn along."""
+
+    def __init__(self, config: TrainingConfig, ranks: Ranks) -> None:
+        self._config, self._ranks = config, ranks
+        on_cpu = ranks.device.type == "cpu"
+        network: nn.Module = build_network(config)
+        network = network.to(ranks.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks the overload
+        average = copy.deepcopy(network).eval().requires_grad_(False)
+        self.state = State(network=network, average=average, optimiser=_optimiser(network, config))
+        n_parts = min(config.threads, config.batch // ranks.size) if on_cpu else 1
+        self._twins = twins(network, n_parts)
+        for twin in self._twins:
+            _set_mode(twin, frozen_norms=config.frozen_norms)
+        self._workers = ThreadPoolExecutor(
+            n_parts, "geopanoptic-train", initializer=torch.set_num_threads, initargs=(1,)
+        )
+        # Sums in half precision need no scaling with bfloat16's range.
+        self._autocast = (
+            functools.partial(torch.autocast, "cuda", dtype=torch.bfloat16)
+            if not on_cpu and config.mixed_precision and torch.cuda.is_bf16_supported()
+            else functools.partial(torch.autocast, ranks.device.type, enabled=False)
+        )
+
+    @torch.no_grad()
+    def load(self, checkpoint: Path) -> Progress:
+        """Go back to the state in ``checkpoint``; raises as ``load_checkpoint``."""
+        progress = load_checkpoint(checkpoint, self.state, self._config)
+        for twin in self._twins[1:]:
+            for own, stored in zip(twin.buffers(), self.state.network.buffers(), strict=True):
+                own.copy_(stored)
+        return progress
+
+    @property
+    def rate(self) -> float:
+        """The decoder's current learning rate."""
+        return float(self.state.optimiser.param_groups[-1]["lr"])
+
+    def set_rates(self, factor: float) -> None:
+        """Learning rates as a share of their peaks."""
+        for group in self.state.optimiser.param_groups:
+            group["lr"] = group["peak"] * factor
+
+    def step(self, batch: Batch, number: int) -> dict[str, float]:
+        """One update; the loss terms, or nothing where the loss is not finite and the batch is left out."""
+        input_bchw, targets = batch
+        parts = list(
+            self._workers.map(
+                self._gradients,
+                self._twins,
+                input_bchw.chunk(len(self._twins)),
+                targets.chunk(len(self._twins)),
+            )
+        )
+        names = list(parts[0][0])
+        values = torch.stack([torch.stack(list(terms.values())) for terms, _ in parts]).mean(0)
+        gradients = [torch.stack(column).mean(0) for column in zip(*(part[1] for part in parts), strict=True)]
+        *gradients, values = self._ranks.mean([*gradients, values])
+        average_buffers(self._twins, self._ranks)
+        if not values.isfinite().all():
+            return {}
+        parameters = list(self.state.network.parameters())
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = gradient
+        nn.utils.clip_grad_norm_(parameters, _GRADIENT_NORM)
+        self.state.optimiser.step()
+        self._update_average(number)
+        return dict(zip(names, values.tolist(), strict=True))
+
+    @torch.no_grad()
+    def loss(self, batches: Sequence[Batch]) -> float:
+        """The averaged network's mean loss over batches."""
+        losses = self._workers.map(self._loss, batches)
+        sizes = [len(input_bchw) for input_bchw, _ in batches]
+        return sum(loss * size for loss, size in zip(losses, sizes, strict=True)) / sum(sizes)
+
+    @torch.no_grad()
+    def outputs(self, batch: Batch) -> dict[str, Tensor]:
+        """The averaged network's logits."""
+        with self._autocast():
+            logits: dict[str, Tensor] = self.state.average(batch[0].to(self._ranks.device))
+        return logits
+
+    def close(self) -> None:
+        self._workers.shutdown(wait=False)
+
+    def _gradients(
+        self, network: nn.Module, input_bchw: Tensor, targets: TargetBatch
+    ) -> tuple[dict[str, Tensor], tuple[Tensor, ...]]:
+        device = self._ranks.device
+        tiles = input_bchw.to(device, memory_format=torch.channels_last, non_blocking=True)
+        with self._autocast():
+            logits = network(tiles)
+        terms = self._terms(logits, targets.to(device))
+        gradients = torch.autograd.grad(sum(terms.values()), list(network.parameters()))  # type: ignore[arg-type]
+        return {name: term.detach() for name, term in terms.items()}, gradients
+
+    def _loss(self, batch: Batch) -> float:
+        with torch.no_grad():
+            terms = self._terms(self.outputs(batch), batch[1].to(self._ranks.device))
+        return float(sum(term.item() for term in terms.values()))
+
+    def _terms(self, logits: dict[str, Tensor], targets: TargetBatch) -> dict[str, Tensor]:
+        return panoptic_loss(
+            logits, targets, thing_classes=self._config.thing_channels, settings=self._config.losses
+        )
+
+    @torch.no_grad()
+    def _update_average(self, step: int) -> None:
+        decay = min(self._config.average_decay, (1 + step) / (10 + step))
+        current = self.state.network.state_dict()
+        for name, value in self.state.average.state_dict().items():
+            if value.is_floating_point():
+                value.lerp_(current[name], 1 - decay)
+            else:
+                value.copy_(current[name])
+
+
+def _optimiser(network: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
+    """AdamW; the encoder's parameters have a rate of their own."""
+    encoder = [p for name, p in network.named_parameters() if name.startswith("encoder.")]
+    rest = [p for name, p in network.named_parameters() if not name.startswith("encoder.")]
+    groups = [
+        {"params": encoder, "peak": config.encoder_rate},
+        {"params": rest, "peak": config.decoder_rate},
+    ]
+    return torch.optim.AdamW(groups, lr=config.decoder_rate, weight_decay=config.weight_decay)
+
+
+def _set_mode(network: nn.Module, *, frozen_norms: bool) -> None:
+    network.train()
+    if frozen_norms:
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()

@@ -1,0 +1,80 @@
+"""A configured run from its data to a bundle that ``geopanoptic run`` takes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import yaml
+
+from geopanoptic.models.bundle import Bundle, load_bundle, save_with_grouping
+from geopanoptic.models.manifest import TrainingData
+from geopanoptic.pipeline.progress import Progress
+from geopanoptic.training.card import write_card
+from geopanoptic.training.config import TrainingConfig
+from geopanoptic.training.datasets.settings import DataSettings, GeneratedData, PoolData
+
+
+def train_bundle(config: TrainingConfig, out: Path, *, tell: Progress | None = None) -> Bundle | None:
+    """Train in the folder ``out``, going on with what lies there, and write the bundle ``out/bundle``.
+
+    Its grouping is that of the bundle it started from; without one, the thresholds of the default bundle (what
+    was learned about another network's outputs does not hold for a new one). ``out/settings.yaml`` are the
+    settings. Returns None in all processes of a ``torchrun`` but the first. Raises as ``trainer.train``.
+    """
+    from geopanoptic.training.export import export_bundle
+    from geopanoptic.training.trainer import train
+
+    checkpoint = train(config, out, tell=tell)
+    if int(os.environ.get("RANK", 0)):
+        return None
+    settings = config.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    (out / "settings.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+    starts_anew = config.start in ("random", "imagenet") or config.start.endswith(".safetensors")
+    parent = load_bundle(None if starts_anew or config.start == "default" else config.start)
+    total = sum(each.share for each in config.data)
+    title = "Trained on " + ", ".join(sorted({each.kind for each in config.data})) + " data"
+    bundle = export_bundle(
+        checkpoint,
+        out / "bundle",
+        network=config.network,
+        described={
+            "name": config.name,
+            "title": title,
+            "bands": config.bands,
+            "classes": [each.model_dump() for each in config.classes],
+            "pixel_size_m": parent.pixel_size_m,
+            "thresholds": parent.thresholds.model_dump(),
+            "licence": "its trainer's",
+            "training": [
+                TrainingData(
+                    name=_described(each),
+                    licence="its owner's",
+                    role="train",
+                    share=round(each.share / total, 4),
+                )
+                for each in config.data
+            ],
+        },
+        card=write_card(
+            config,
+            title=title,
+            base=None if starts_anew else parent.name,
+            sources=[f"{_described(each)}, share {each.share / total:.2f}" for each in config.data],
+            before=None,
+            after=None,
+            notes=[],
+        ),
+    )
+    if starts_anew or parent.grouping is None:
+        return bundle
+    return save_with_grouping(bundle, parent.grouping, out / "bundle")
+
+
+def _described(settings: DataSettings) -> str:
+    if isinstance(settings, GeneratedData):
+        return f"generated scenes of geopanoptic, seed {settings.seed}"
+    if isinstance(settings, PoolData):
+        return f"samples of {settings.folder.name}"
+    where = {"vectors": "labels", "coco": "annotations", "pastis": "folder"}[settings.kind]
+    return f"{settings.kind}: {Path(getattr(settings, where)).name}"

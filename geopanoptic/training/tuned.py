@@ -1,0 +1,117 @@
+"""The bundle that fine-tuning leaves: weights, manifest, card and the records of the run."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import yaml
+
+from geopanoptic.errors import OutputError
+from geopanoptic.models.bundle import Bundle, save_with_grouping
+from geopanoptic.models.manifest import TrainingData
+from geopanoptic.training.card import write_card
+from geopanoptic.training.config import TrainingConfig
+from geopanoptic.training.held_out import HeldOutFigures
+from geopanoptic.training.labels import LabelSurvey
+
+
+def write_tuned(
+    folder: Path,
+    config: TrainingConfig,
+    base: Bundle,
+    checkpoint: Path,
+    surveys: Sequence[LabelSurvey],
+    before: HeldOutFigures | None = None,
+    after: HeldOutFigures | None = None,
+) -> Bundle:
+    """Write the bundle of ``checkpoint`` into ``folder``; what is not trained is that of ``base``."""
+    from geopanoptic.training.export import export_bundle
+
+    manifest = base.manifest
+    of_files = {"format", "format_version", "weights", "grouping"}
+    of_network = {"network", "stride_px", "reach_px", "output_scale"}
+    kept = manifest.model_dump(mode="json", exclude=of_files | of_network)
+    fields = sum(each.fields for each in surveys)
+    title = f"{manifest.title or base.name}, fine-tuned on {fields} fields"
+    own = [TrainingData(name=each.text, licence="its owner's", role="fine-tuning") for each in surveys]
+    low, high = base.pixel_size_m
+    pixels = [each.pixel_m for each in surveys]
+    metrics: dict[str, float | str] = {}
+    notes = []
+    if before is not None and after is not None:
+        metrics["protocol"] = f"{after.fields} held-out fields in other blocks of ground"
+        metrics |= {f"before: {name}": value for name, value in before.to_metrics().items()}
+        metrics |= after.to_metrics()
+        if after.mean_best_iou < before.mean_best_iou:
+            notes.append(f"It maps the held-out fields worse than {base.name}: use that, or label more.")
+    tuned = export_bundle(
+        checkpoint,
+        folder,
+        network=config.network,
+        reach_px=base.reach_px,
+        described={
+            **kept,
+            "name": config.name,
+            "title": title,
+            "pixel_size_m": (min(low, *pixels), max(high, *pixels)),
+            "training": [*manifest.training, *own],
+            "metrics": metrics,
+        },
+        card=write_card(
+            config,
+            title=title,
+            base=f"{base.name} (sha256 {base.sha256[:12]})",
+            sources=[each.text for each in surveys],
+            before=before,
+            after=after,
+            notes=notes,
+        ),
+    )
+    return tuned if base.grouping is None else save_with_grouping(tuned, base.grouping, folder)
+
+
+def keep_records(config: TrainingConfig, run: Path, folder: Path) -> None:
+    """Put log, pictures and all settings of the run into the bundle's folder ``training``."""
+    records = folder / "training"
+    records.mkdir(exist_ok=True)
+    settings = config.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    (records / "settings.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+    if (run / "log.csv").exists():
+        shutil.copy(run / "log.csv", records)
+    if (run / "pictures").is_dir():
+        shutil.copytree(run / "pictures", records / "pictures")
+
+
+@contextmanager
+def staged_bundle(out: Path, *, overwrite: bool) -> Iterator[Path]:
+    """A new folder beside ``out`` that takes its place when all went well, and is removed when not.
+
+    Raises ``OutputError`` at once where ``out`` exists and may not be replaced or the place cannot be written.
+    Only a bundle is ever replaced: ``out`` may have been meant to be something else.
+    """
+    occupied = out.exists() and (not out.is_dir() or any(out.iterdir()))
+    if occupied and not overwrite:
+        raise OutputError(f"{out} exists.", remedy="Give another --out, or --overwrite.")
+    if occupied and not (out / "bundle.json").is_file():
+        raise OutputError(f"{out} is no model bundle and is not replaced.", remedy="Give another --out.")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        staged = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+        staged.chmod(0o755)
+    except OSError as error:
+        raise OutputError(
+            f"{out.parent} cannot be written: {error.strerror}.", remedy="Give another --out."
+        ) from None
+    try:
+        yield staged
+        before = staged.with_name(f"{staged.name}-old")
+        if out.exists():
+            out.rename(before)
+        staged.rename(out)
+        shutil.rmtree(before, ignore_errors=True)
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)

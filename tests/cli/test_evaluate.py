@@ -1,0 +1,79 @@
+"""``geopanoptic evaluate``: what is printed and written, and what is refused without a traceback."""
+
+from __future__ import annotations
+
+import json
+
+import geopandas
+import pytest
+from shapely import box
+
+from geopanoptic.cli.main import invoke
+
+
+@pytest.fixture
+def paths(tmp_path):
+    fields = [box(x, y, x + 90, y + 90) for x in range(0, 500, 100) for y in range(0, 500, 100)]
+    frame = geopandas.GeoDataFrame({"crop": ["maize"] * len(fields)}, geometry=fields, crs="EPSG:32632")
+    frame.to_file(tmp_path / "truth.gpkg")
+    frame.iloc[5:].to_crs(4326).to_file(tmp_path / "mine.geojson")
+    frame.dissolve().to_file(tmp_path / "area.gpkg")
+    return tmp_path
+
+
+def evaluate(paths, *options: str) -> int:
+    return invoke(["evaluate", str(paths / "mine.geojson"), str(paths / "truth.gpkg"), *options])
+
+
+def test_table_and_json(paths, capsys):
+    area = str(paths / "area.gpkg")
+    assert evaluate(paths, "--area", area, "--json", str(paths / "found.json")) == 0
+    out = capsys.readouterr().out
+    assert "mine.geojson against truth.gpkg" in out
+    assert "recall 0.800 at IoU 0.5" in out
+    assert "counts against predictions" in out
+    assert "is ignored" in out
+    found = json.loads((paths / "found.json").read_text())
+    assert found["outside"]["counted"]["classes"]["parcel"]["fn"] == 5
+    assert found["outside"]["ignored"]["classes"]["parcel"]["tp"] == 20
+
+
+def test_one_rule_alone(paths, capsys):
+    assert evaluate(paths, "--outside", "ignore", "--aoi", str(paths / "area.gpkg")) == 0
+    assert "counts against" not in capsys.readouterr().out
+
+
+def test_sparse_and_quiet(paths, capsys):
+    assert evaluate(paths, "--sparse") == 0
+    out = capsys.readouterr().out
+    assert "PQ" not in out
+    assert "recall 0.800" in out
+    assert evaluate(paths, "--sparse", "--quiet") == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_picture(paths):
+    assert evaluate(paths, "--picture", str(paths / "found.png"), "--quiet") == 0
+    assert (paths / "found.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--class-column", "kind"), "no column 'kind'"),
+        (("--image", "scene.tif"), "without --picture"),
+        (("--area", "nowhere.gpkg"), "nowhere.gpkg"),
+        (("--protocol", "city"), "city"),
+        (("--resolution", "0"), "positive"),
+    ],
+)
+def test_mistakes(paths, capsys, options, told):
+    assert evaluate(paths, *options) == 2
+    printed = capsys.readouterr()
+    assert told in printed.err
+    assert "Traceback" not in printed.err
+
+
+def test_an_output_that_cannot_be_written(paths, capsys):
+    assert evaluate(paths, "--json", str(paths / "none" / "found.json")) == 5
+    assert "found.json" in capsys.readouterr().err

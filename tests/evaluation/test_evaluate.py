@@ -1,0 +1,441 @@
+"""Whole comparisons: polygons and rasters in several CRS, blocks, areas, classes, and users' mistakes."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import geopandas
+import numpy as np
+import pytest
+import rasterio
+import shapely
+from affine import Affine
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from shapely import Point, box
+
+from geopanoptic.errors import SceneError, UsageError
+from geopanoptic.evaluation import picture as picture_module
+from geopanoptic.evaluation.evaluate import evaluate
+from geopanoptic.evaluation.outcome import Outcome, outcomes
+
+UTM = "EPSG:32632"
+LEFT, TOP = 650_000, 5_780_000
+
+
+def table(boxes, crs=UTM, **columns) -> geopandas.GeoDataFrame:
+    """Boxes in metres right of and below the corner of the place."""
+    shapes = [box(LEFT + x0, TOP - y1, LEFT + x1, TOP - y0) for x0, y0, x1, y1 in boxes]
+    return geopandas.GeoDataFrame(geometry=shapes, crs=UTM).assign(**columns).to_crs(crs)
+
+
+def checkerboard(side: int, cells: int) -> list[tuple[int, int, int, int]]:
+    step = side // cells
+    at = range(0, side, step)
+    return [(x, y, x + step, y + step) for y in at for x in at]
+
+
+def write_raster(path, labels, *, pixel=10.0, crs=UTM, nodata=None, tags=None, left=LEFT, top=TOP):
+    with rasterio.open(
+        path, "w", driver="GTiff", height=labels.shape[0], width=labels.shape[1], count=1, dtype=labels.dtype,
+        crs=crs, transform=Affine(pixel, 0, left, 0, -pixel, top), nodata=nodata,
+    ) as file:  # fmt: skip
+        file.write(labels, 1)
+        file.update_tags(1, **(tags or {}))
+    return path
+
+
+FIELDS = checkerboard(600, 6)
+
+
+def test_a_map_is_equal_to_itself():
+    found = evaluate(table(FIELDS), table(FIELDS))
+    figures = found.figures["count"]
+    assert found.pq == 1.0
+    assert (figures.objects.true, figures.objects.predicted, figures.objects.recall) == (36, 36, 1.0)
+    assert (found.boundary.f_score, figures.objects.errors.over, figures.objects.errors.under) == (1, 0, 0)
+
+
+def test_a_map_without_scores_has_no_average_precision():
+    assert math.isnan(evaluate(table(FIELDS), table(FIELDS)).figures["count"].classes[0].ap)
+    scored = table(FIELDS, score=np.linspace(0.1, 1, 36))
+    assert evaluate(scored, table(FIELDS)).figures["count"].classes[0].ap == pytest.approx(1.0)
+
+
+def test_worked_example(tmp_path):
+    true = table([(0, 0, 100, 100), (100, 0, 200, 100), (0, 100, 200, 200)])
+    # One found with IoU 0.8, two merged into one, one false.
+    mine = table([(0, 0, 100, 80), (0, 200, 200, 300), (100, 0, 200, 100), (0, 100, 200, 160)])
+    whole = table([(0, 0, 200, 300)])
+    found = evaluate(mine, true, area=whole, resolution_m=5)
+    quality = found.figures["count"].classes[0].quality
+    assert (quality.true_positives, quality.false_positives, quality.false_negatives) == (3, 1, 0)
+    assert quality.iou_sum == pytest.approx(0.8 + 1 + 0.6)
+    ignored = found.figures["ignore"].classes[0].quality
+    assert (ignored.true_positives, ignored.false_positives) == (3, 0)
+    assert found.figures["count"].classes[0].covering == pytest.approx((0.8 + 1 + 2 * 0.6) / 4)
+    rows = json.loads(found.to_json(tmp_path / "found.json"))
+    assert rows["outside"]["counted"]["classes"]["parcel"]["tp"] == 3
+    assert json.loads((tmp_path / "found.json").read_text()) == rows
+    assert rows["method"] == "pixel grid"
+    assert rows["outside"]["counted"]["objects"]["recall_by_size"] == [
+        {"size": "1-2 ha", "found": 2, "objects": 2},
+        {"size": "2-5 ha", "found": 1, "objects": 1},
+    ]
+
+
+def test_only_the_area_counts():
+    true, mine = table([(0, 0, 100, 100)]), table([(0, 0, 100, 100), (100, 0, 300, 100)])
+    assert evaluate(mine, true, area=table([(0, 0, 300, 100)])).pq == pytest.approx(1 / 1.5)
+    # More than half of the other parcel lies outside the area.
+    assert evaluate(mine, true, area=table([(0, 0, 110, 100)], "EPSG:4326")).pq == 1.0
+    assert evaluate(mine, true, area=table([(0, 0, 210, 100)])).pq < 1
+
+
+def test_area_beyond_the_prediction_counts():
+    true, area = table(FIELDS), table([(0, 0, 600, 600)])
+    half = table([each for each in FIELDS if each[0] < 300])
+    found = evaluate(half, true)
+    assert found.pq == 1.0
+    assert "outside the prediction's bounding box" in found.notes[0]
+    assert evaluate(half, true, area=area).pq == pytest.approx(18 / 27)
+
+
+coordinate = st.integers(0, 40)
+rectangle = st.builds(
+    lambda x, y, w, h: (x, y, x + w, y + h), coordinate, coordinate, st.integers(1, 20), st.integers(1, 20)
+)
+
+
+@given(
+    mine=st.lists(rectangle, min_size=1, max_size=8),
+    true=st.lists(rectangle, min_size=1, max_size=8),
+    block_px=st.integers(60, 2000),
+)
+@settings(max_examples=12)
+def test_no_figure_depends_on_the_blocks(mine, true, block_px):
+    whole = table([(0, 0, 61, 61)])
+    given_ = {"area": whole, "resolution_m": 1.3, "seams_px": 7}
+    expected = evaluate(table(mine), table(true), **given_).to_dict()
+    assert evaluate(table(mine), table(true), block_px=block_px, **given_).to_dict() == expected
+
+
+@given(mine=st.lists(rectangle, min_size=1, max_size=5), true=st.lists(rectangle, min_size=1, max_size=1))
+@settings(max_examples=30)
+def test_the_grid_comes_near_the_overlay(mine, true):
+    """Whole-metre boxes on a grid of one metre: exact, but for boxes that others hide."""
+    shapes = [box(*each) for each in mine]
+    if any(a.intersection(b).area for i, a in enumerate(shapes) for b in shapes[:i]):
+        return
+    found = evaluate(table(mine), table(true), area=table([(0, 0, 61, 61)]), resolution_m=1, sparse=True)
+    field = box(*true[0])
+    best = max(each.intersection(field).area / each.union(field).area for each in shapes)
+    assert found.mean_best_iou == pytest.approx(best)
+
+
+@pytest.mark.parametrize("crs", ["EPSG:4326", "EPSG:3857", "EPSG:25832", "EPSG:3035"])
+def test_truth_in_another_crs(crs):
+    found = evaluate(table(FIELDS), table(FIELDS, crs), area=table([(0, 0, 600, 600)]))
+    assert found.maps.ground.grid.crs.to_epsg() != 4326
+    assert found.figures["count"].objects.recall == 1.0
+    assert found.pq > 0.98
+
+
+@pytest.fixture
+def labels():
+    return np.arange(1, 37, dtype=np.int32).reshape(6, 6).repeat(10, 0).repeat(10, 1)
+
+
+def test_raster_and_polygons_agree(tmp_path, labels):
+    mine = write_raster(tmp_path / "labels.tif", labels)
+    for found in (evaluate(mine, table(FIELDS)), evaluate(table(FIELDS), mine), evaluate(mine, mine)):
+        assert found.pq == 1.0
+        assert found.maps.ground.grid.shape == (60, 60)
+
+
+def test_rasters_in_two_crs(tmp_path, labels):
+    mine = write_raster(tmp_path / "mine.tif", labels)
+    with rasterio.open(mine) as file:
+        left, bottom, right, top = rasterio.warp.transform_bounds(file.crs, "EPSG:3035", *file.bounds)
+        transform = Affine(5, 0, left, 0, -5, top)
+        turned = np.zeros((int((top - bottom) / 5) + 1, int((right - left) / 5) + 1), np.int32)
+        rasterio.warp.reproject(
+            rasterio.band(file, 1), turned, dst_transform=transform, dst_crs="EPSG:3035",
+            dst_nodata=0, resampling=rasterio.warp.Resampling.nearest,
+        )  # fmt: skip
+    other = tmp_path / "other.tif"
+    write_raster(other, turned, pixel=5, crs="EPSG:3035", left=transform.c, top=transform.f)
+    for found in (evaluate(mine, other), evaluate(other, mine)):
+        assert found.maps.ground.grid.crs.to_epsg() == 3035
+        assert found.figures["count"].objects.recall == 1.0
+        # Half a pixel of 5 m around fields of 100 m.
+        assert found.pq > 0.9
+    expected = found.to_dict()
+    assert evaluate(other, mine, block_px=700).to_dict() == expected
+
+
+def test_shifted_rasters_on_one_lattice(tmp_path, labels):
+    mine = write_raster(tmp_path / "mine.tif", labels)
+    part = write_raster(
+        tmp_path / "part.tif", np.ascontiguousarray(labels[20:, 10:]), left=LEFT + 100, top=TOP - 200
+    )
+    found = evaluate(mine, part)
+    assert (found.pq, found.maps.ground.grid.shape) == (1.0, (40, 50))
+    assert (found.maps.ground.row0, found.maps.ground.col0) == (0, 0)
+    assert evaluate(part, mine).pq == 1.0
+
+
+def test_unknown_pixels_of_a_raster(tmp_path, labels):
+    true = labels.copy()
+    true[:, 30:] = -7
+    assert evaluate(table(FIELDS), write_raster(tmp_path / "negative.tif", true)).pq == 1.0
+    true[true < 0] = 9999
+    assert evaluate(table(FIELDS), write_raster(tmp_path / "nodata.tif", true, nodata=9999)).pq == 1.0
+    true[true == 9999] = 0
+    assert evaluate(table(FIELDS), write_raster(tmp_path / "none.tif", true)).pq == pytest.approx(18 / 27)
+
+
+def run_folder(path, labels):
+    """Like ``geopanoptic run --rasters``: fields of two classes, water where there is none."""
+    path.mkdir()
+    parcels = np.where(labels % 4 == 0, 0, labels).astype(np.int32)
+    kind = np.where(parcels == 0, 3, 1 + parcels % 2).astype(np.uint8)
+    write_raster(path / "parcel_id.tif", parcels, nodata=0)
+    names = {"class_1": "crop", "class_2": "meadow", "class_3": "water"}
+    write_raster(path / "class.tif", kind, nodata=0, tags=names)
+    return path, parcels
+
+
+def test_things_and_stuff_of_rasters(tmp_path, labels):
+    folder, parcels = run_folder(tmp_path / "map", labels)
+    found = evaluate(folder, folder)
+    assert [(each.name, each.kind) for each in found.categories] == [
+        ("crop", "thing"), ("meadow", "thing"), ("water", "stuff"),
+    ]  # fmt: skip
+    counts = found.table()
+    counts = counts[counts["outside"] == "counted"].set_index("class")
+    assert counts["tp"].dropna().tolist() == [9, 18, 1]
+    assert counts.loc["mean of stuff", "pq"] == 1.0
+    # Against polygons without land cover, water is no prediction.
+    kept = [each for each, there in zip(FIELDS, np.unique(labels) % 4 > 0, strict=True) if there]
+    names = np.where(np.unique(parcels)[1:] % 2, "meadow", "crop")
+    assert evaluate(folder, table(kept, class_name=names), area=table([(0, 0, 600, 600)])).pq == 1.0
+
+
+def test_our_geopackage(tmp_path, labels):
+    folder, _ = run_folder(tmp_path / "map", labels)
+    fields = [each for number, each in enumerate(FIELDS, 1) if number % 4]
+    lakes = [each for number, each in enumerate(FIELDS, 1) if number % 4 == 0]
+    path = tmp_path / "map.gpkg"
+    names = ["meadow" if n % 2 else "crop" for n in range(1, 37) if n % 4]
+    table(fields, class_name=names, score=0.5).to_file(path, layer="parcels")
+    table(lakes, class_name="water").to_file(path, layer="landcover")
+    found = evaluate(path, folder)
+    assert found.pq == 1.0
+    assert [each.name for each in found.categories] == ["crop", "meadow", "water"]
+
+
+@pytest.mark.parametrize("suffix", ["gpkg", "geojson", "parquet", "shp", "zip"])
+def test_vector_formats(tmp_path, suffix):
+    path = tmp_path / f"fields.{suffix}"
+    frame = table(FIELDS, "EPSG:4326" if suffix == "geojson" else UTM)
+    if suffix == "parquet":
+        frame.to_parquet(path)
+    elif suffix == "zip":
+        import zipfile
+
+        frame.to_file(tmp_path / "fields.shp")
+        with zipfile.ZipFile(path, "w") as archive:
+            for part in tmp_path.glob("fields.[sdpc]*"):
+                archive.write(part, part.name)
+    else:
+        frame.to_file(path)
+    assert evaluate(table(FIELDS), path).pq > 0.98
+
+
+def test_classes_by_columns():
+    crop = np.where(np.arange(36) % 3 == 0, "beet", "maize")
+    mine = table(FIELDS, kind=np.where(np.arange(36) == 1, "beet", crop))
+    found = evaluate(mine, table(FIELDS, crop=crop), class_column="kind,crop")
+    by_class = {each.category.name: each.quality for each in found.figures["count"].classes}
+    assert (by_class["beet"].true_positives, by_class["beet"].false_positives) == (12, 1)
+    assert (by_class["maize"].true_positives, by_class["maize"].false_negatives) == (23, 1)
+    # Without the columns there is one class.
+    assert evaluate(mine, table(FIELDS, crop=crop)).pq == 1.0
+    assert found.pq == pytest.approx(np.mean([12 / 12.5, 23 / 23.5]))
+
+
+def test_class_numbers_that_became_floats():
+    mine, true = table(FIELDS, crop=np.full(36, 7)), table(FIELDS, crop=np.full(36, 7.0))
+    assert evaluate(mine, true, class_column="crop").pq == 1.0
+
+
+def test_names_that_never_agree_are_one_class():
+    found = evaluate(table(FIELDS, class_name="parcel"), table(FIELDS, class_name="maize"))
+    assert found.pq == 1.0
+    assert "one class" in found.notes[0]
+
+
+@pytest.mark.parametrize("protocol", ["coco", "pastis"])
+def test_void_parcels(protocol):
+    crop = np.where(np.arange(36) < 6, "Void", "maize")
+    found = evaluate(
+        table(FIELDS, crop="maize"), table(FIELDS, crop=crop),
+        class_column="crop", void_class="Void", protocol=protocol,
+    )  # fmt: skip
+    q = {each.category.name: each.quality for each in found.figures["count"].classes}["maize"]
+    assert (q.true_positives, q.false_positives, q.false_negatives) == (30, 0, 0)
+
+
+def test_crowds_of_a_vector_truth():
+    true = table(FIELDS, iscrowd=[1] * 3 + [0] * 33)
+    q = evaluate(table(FIELDS), true).figures["count"].classes[0].quality
+    assert (q.true_positives, q.false_positives, q.false_negatives) == (33, 0, 0)
+
+
+def test_sparse_truth_cuts_no_parcel():
+    drawn = table([(0, 0, 100, 100)])
+    found = evaluate(table([(0, 0, 100, 300), (300, 0, 400, 100)]), drawn, sparse=True)
+    assert (found.mean_best_iou, found.recall) == (pytest.approx(1 / 3), 0.0)
+    assert found.table().empty
+    assert "nothing is said about false parcels" in str(found)
+    assert list(found.figures) == ["count"]
+
+
+def test_small_parcels_can_be_left_out():
+    true = table([(0, 0, 100, 100), (100, 0, 120, 20), (150, 0, 200, 50)])
+    mine = table([(0, 0, 100, 100), (150, 0, 170, 20)])
+    area = table([(0, 0, 200, 100)])
+    q = evaluate(mine, true, area=area, min_area_m2=1000).figures["count"].classes[0].quality
+    assert (q.true_positives, q.false_positives, q.false_negatives) == (1, 0, 1)
+
+
+def test_seams(tmp_path):
+    true, mine = np.zeros((2, 40, 40), np.int32)
+    true[2:18, 2:18], mine[2:18, 4:18] = 1, 1
+    # The tile border at column 20 cuts the other field in halves: neither is it.
+    true[22:30, 10:30], mine[22:30, 10:20], mine[22:30, 20:30] = 2, 2, 3
+    paths = [write_raster(tmp_path / name, each) for name, each in (("a.tif", mine), ("b.tif", true))]
+    found = evaluate(*paths, seams_px=20)
+    seams = found.figures["count"].seams
+    counts = (
+        seams.touching.true_positives,
+        seams.touching.false_positives,
+        seams.touching.false_negatives,
+    )
+    assert counts == (0, 2, 1)
+    assert seams.others.pq == pytest.approx(14 / 16)
+    assert "at borders of 20 px tiles" in str(found)
+
+
+def test_an_empty_prediction_and_an_empty_truth():
+    nothing = table([])
+    found = evaluate(nothing, table(FIELDS))
+    assert (found.pq, found.recall) == (0.0, 0.0)
+    assert "The prediction is empty." in found.notes
+    found = evaluate(table(FIELDS), nothing)
+    assert found.figures["count"].classes[0].quality.false_positives == 36
+    assert math.isnan(found.figures["ignore"].classes[0].quality.pq)
+    assert str(found)
+    with pytest.raises(UsageError, match="empty"):
+        evaluate(nothing, nothing)
+
+
+def test_what_has_no_pixel_is_told():
+    true = table([*FIELDS, (1, 1, 1.5, 1.5)])
+    assert "1 of 37 true things have no pixel" in evaluate(table(FIELDS), true, resolution_m=10).notes[-1]
+
+
+def test_rows_without_polygons_are_told():
+    true = table(FIELDS)
+    true.loc[0, "geometry"] = Point(LEFT, TOP)
+    assert "1 rows without a polygon" in evaluate(table(FIELDS), true).notes[0]
+
+
+def test_outcomes():
+    true = table([(0, 0, 90, 90), (100, 0, 190, 90), (200, 0, 290, 90), (300, 0, 390, 90), (0, 100, 90, 190)])
+    mine = table(
+        [(0, 0, 90, 90), (100, 0, 145, 90), (145, 0, 190, 90), (200, 0, 390, 90), (200, 100, 290, 190)]
+    )
+    found = evaluate(mine, true, area=table([(0, 0, 400, 200)]), resolution_m=5)
+    became = outcomes(found.table_of_overlaps, found.figures["count"], n_true_things=5, n_predicted_things=5)
+    assert [Outcome(each).name for each in became.true[1:-1]] == [
+        "FOUND", "SPLIT", "MERGED", "MERGED", "MISSED",
+    ]  # fmt: skip
+    assert [Outcome(each).name for each in became.predicted[1:]] == ["FOUND", *["FALSE"] * 4]
+
+
+def test_a_picture(tmp_path, labels, monkeypatch):
+    monkeypatch.setattr(picture_module, "LONGEST_PX", 240)
+    scene = tmp_path / "scene.tif"
+    with rasterio.open(
+        scene, "w", driver="GTiff", height=60, width=60, count=3, dtype="uint8", crs=UTM, photometric="RGB",
+        transform=Affine(10, 0, LEFT, 0, -10, TOP),
+    ) as file:  # fmt: skip
+        file.write((labels[None] * np.array([3, 5, 7])[:, None, None]).astype(np.uint8))
+        file.descriptions = ("red", "green", "blue")
+    mine = table([each for number, each in enumerate(FIELDS) if number != 7])
+    found = evaluate(mine, table(FIELDS), area=table([(0, 0, 600, 600)]))
+    found.plot(tmp_path / "plain.png")
+    figure = found.plot(tmp_path / "over.png", image=scene)
+    assert len(figure.axes) == 2
+    assert "missed  1" in {text.get_text() for text in figure.texts}
+    picture = figure.axes[1].images[0].get_array()
+    side = picture.shape[0]
+    middle = picture[side // 4, side // 4].astype(int)
+    assert middle[0] > middle[1] + 30
+    assert middle[0] > middle[2] + 30  # the missed field is red
+    assert (tmp_path / "plain.png").read_bytes()[:4] == b"\x89PNG"
+    with pytest.raises(SceneError):
+        found.plot(image=tmp_path / "nowhere.tif")
+
+
+def test_texts_for_people():
+    found = evaluate(table(FIELDS), table(FIELDS))
+    text = str(found)
+    assert "protocol coco" in text
+    assert "EPSG:32632" in text
+    assert "ground without a true segment is ignored" in text
+    assert found._repr_html_().startswith("<pre>")
+    assert "PQ 1.000" in repr(found)
+    assert {"pq", "sq", "rq", "covering", "iou", "ap"} <= set(found.table().columns)
+
+
+def mistakes(tmp_path):
+    here, labels = table(FIELDS), np.ones((4, 4), np.int32)
+    nowhere = here.set_crs(None, allow_override=True)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken.gpkg").write_bytes(b"SQLite format 3")
+    (tmp_path / "broken.tif").write_bytes(b"II*\0 and no more")
+    write_raster(tmp_path / "float.tif", labels.astype(np.float32))
+    write_raster(tmp_path / "labels.tif", labels)
+    here.to_file(tmp_path / "here.gpkg", layer="fields")
+    far = here.set_geometry(shapely.transform(here.geometry.to_numpy(), lambda xy: xy + 50_000), crs=UTM)
+    return {
+        "does not exist": (tmp_path / "none.gpkg", here, {}),
+        "no coordinate reference": (here, nowhere, {}),
+        "do not overlap": (here, far, {}),
+        "no column 'crop'": (here, here, {"class_column": "crop"}),
+        "without classes": (tmp_path / "labels.tif", here, {"class_column": "crop"}),
+        "no class 'Void'": (here, here, {"void_class": "Void"}),
+        "no polygons": (here, geopandas.GeoDataFrame(geometry=[Point(0, 0)], crs=UTM), {}),
+        "cannot be read as a vector": (tmp_path / "broken.gpkg", here, {}),
+        "cannot be read as a raster": (tmp_path / "broken.tif", here, {}),
+        "one band of integers": (tmp_path / "float.tif", here, {}),
+        "has no parcel_id.tif": (tmp_path / "empty", here, {}),
+        "no layer 'parcel'": (here, tmp_path / "here.gpkg", {"layer": "parcel"}),
+        "no protocol": (here, here, {"protocol": "city"}),
+        "not known": (here, here, {"outside": "maybe"}),
+        "positive number": (here, here, {"resolution_m": -1}),
+        "area does not touch": (here, here, {"area": far}),
+        "grid would have": (here, here, {"resolution_m": 1e-3}),
+    }
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_mistakes_are_refused(tmp_path):
+    for told, (pred, truth, options) in mistakes(tmp_path).items():
+        with pytest.raises(UsageError, match=told) as refusal:
+            evaluate(pred, truth, **options)
+        assert refusal.value.exit_code == 2

@@ -1,0 +1,193 @@
+"""Scenes with drawn fields: what is known, what is held out, what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import geopandas
+import numpy as np
+import pytest
+import shapely
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rasterio.features import rasterize
+from shapely import Point, box
+from tiny_training import write_labelled_scene
+
+from geopanoptic.errors import SceneError, UsageError
+from geopanoptic.grid import Window
+from geopanoptic.pipeline.inference import tile_reader
+from geopanoptic.pipeline.run import plan
+from geopanoptic.scene import measure
+from geopanoptic.training.config import TrainingConfig
+from geopanoptic.training.datasets.settings import VectorData
+from geopanoptic.training.datasets.vectors import Fields, LabelledScene, folds_of, read_fields
+from geopanoptic.training.folds import balanced_folds
+from geopanoptic.training.synthetic import BANDS
+
+CLASSES = TrainingConfig.model_fields["classes"].default
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> VectorData:
+    """A generated scene of 192 px with 40 of its fields."""
+    folder = tmp_path_factory.mktemp("labelled")
+    scene, fields = write_labelled_scene(folder)
+    fields.sample(40, random_state=0).to_crs("EPSG:4326").to_file(folder / "fields.gpkg")
+    return VectorData(kind="vectors", scene=str(scene), labels=folder / "fields.gpkg")
+
+
+def opened(settings: VectorData, **changes: object) -> LabelledScene:
+    return LabelledScene.open(settings.model_copy(update=changes), bands=BANDS, classes=CLASSES)
+
+
+def pixel_fields(*boxes: tuple[float, float, float, float], known: str = "sparse") -> Fields:
+    outlines = np.array([box(*each) for each in boxes])
+    return Fields(
+        outlines=outlines,
+        chosen=np.ones(len(outlines), bool),
+        known=known,  # type: ignore[arg-type]
+        tree=shapely.STRtree(outlines),
+    )
+
+
+def test_only_labelled_ground_and_thin_gaps_between_fields_are_known() -> None:
+    raster = pixel_fields((10, 10, 30, 30), (34, 10, 60, 30)).rasterise(Window(0, 0, 50, 80))
+    assert (raster[10:30, 10:30] == 1).all()
+    assert (raster[10:30, 34:60] == 2).all()
+    assert (raster[12:28, 30:34] == 0).all()
+    known = raster >= 0
+    known[10:30, 10:60] = False
+    assert not known.any()
+
+
+def test_wide_gaps_are_unknown_unless_all_fields_are_drawn() -> None:
+    boxes = ((10, 10, 30, 30), (50, 10, 60, 30))
+    assert (pixel_fields(*boxes).rasterise(Window(0, 0, 50, 80))[12:28, 31:49] == -1).all()
+    full = pixel_fields(*boxes, known="full").rasterise(Window(0, 0, 50, 80))
+    assert (full[10:30, 31:49] == 0).all()
+    assert (full[:10] == -1).all()
+    assert (full[:, 60:] == -1).all()
+
+
+def test_the_smaller_of_two_overlapping_fields_lies_on_top() -> None:
+    raster = pixel_fields((0, 0, 10, 10), (0, 0, 40, 40)).rasterise(Window(0, 0, 40, 40))
+    assert (raster[:10, :10] == 1).all()
+    assert (raster[20:, 20:] == 2).all()
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 30), st.integers(0, 30))
+def test_windows_agree_where_they_overlap(row: int, col: int) -> None:
+    fields = pixel_fields((5.3, 4, 19, 22.8), (21, 3, 40, 30), (8, 26, 20, 44))
+    whole = fields.rasterise(Window(-20, -20, 90, 90))
+    part = Window(row, col, row + 20, col + 20)
+    inner = fields.rasterise(part.grown(3))[3:-3, 3:-3]
+    np.testing.assert_array_equal(inner, whole[part.slices(Window(-20, -20, 90, 90))])
+
+
+def test_images_are_what_a_run_gives_the_network(labelled: VectorData) -> None:
+    dataset = opened(labelled)
+    window = Window(40, 60, 104, 124)
+    patch = dataset.read(window)
+    planned = plan(labelled.scene, model="fields-s")
+    expected, valid = tile_reader(planned, measure(planned.scene, planned.bands))(window)
+    np.testing.assert_allclose(patch.image_chw, expected[: len(BANDS)], atol=2e-3)  # stored in half precision
+    np.testing.assert_array_equal(patch.seen_chw, expected[len(BANDS) :] > 0)
+    assert valid.all()
+
+
+def test_labels_lie_where_they_were_drawn(labelled: VectorData) -> None:
+    dataset = opened(labelled)
+    grid = dataset.scene.grid.scaled(2)
+    drawn = geopandas.read_file(labelled.labels).to_crs(grid.crs)
+    expected = rasterize(drawn.geometry, out_shape=grid.shape, transform=grid.transform)
+    whole = dataset.fields.rasterise(grid.window)
+    # Pixel centres next to an outline may change sides on the way through degrees.
+    assert ((whole > 0) != (expected > 0)).mean() < 1e-3
+
+
+def test_every_patch_shows_a_labelled_field_and_repeats(labelled: VectorData) -> None:
+    dataset = opened(labelled)
+    for seed in range(10):
+        patch, again = (dataset.draw(64, np.random.default_rng(seed), sample=0) for _ in range(2))
+        assert patch.shape == (64, 64)
+        assert (patch.instances_hw > 0).any()
+        np.testing.assert_array_equal(patch.instances_hw, again.instances_hw)
+        assert (patch.classes_hw[patch.instances_hw > 0] == 0).all()
+        assert (patch.classes_hw[patch.instances_hw <= 0] == 255).all()
+
+
+def test_held_out_fields_and_training_fields_share_no_pixel_and_no_block(labelled: VectorData) -> None:
+    training, held_out = (opened(labelled, fold=1, part=part) for part in ("training", "held-out"))
+    assert (training.fields.chosen != held_out.fields.chosen).all()
+    grid = training.scene.grid.scaled(2)
+    one, other = (each.fields.rasterise(grid.window) for each in (training, held_out))
+    assert not ((one >= 0) & (other >= 0)).any()
+    blocks = []
+    for dataset in (training, held_out):
+        inner = shapely.point_on_surface(dataset.fields.outlines[dataset.fields.chosen])
+        blocks.append({(int(p.y // 128), int(p.x // 128)) for p in inner})
+    assert not blocks[0] & blocks[1]
+
+
+@given(
+    st.lists(st.tuples(st.integers(-3, 3), st.integers(-3, 3)), min_size=1, max_size=60), st.integers(2, 5)
+)
+def test_folds_follow_blocks_and_are_balanced(places: list[tuple[int, int]], folds: int) -> None:
+    rows, cols = np.array(places).T
+    fold = balanced_folds(rows, cols, folds)
+    assert fold.min() >= 0
+    assert fold.max() < folds
+    of_block = dict(zip(places, fold.tolist(), strict=True))
+    assert [of_block[place] for place in places] == fold.tolist()
+    sizes = np.bincount(fold, minlength=folds)
+    largest_block = max(places.count(place) for place in set(places))
+    assert sizes.max() - sizes.min() <= largest_block
+    order = np.random.default_rng(0).permutation(len(places))
+    np.testing.assert_array_equal(balanced_folds(rows[order], cols[order], folds), fold[order])
+
+
+def test_the_size_of_blocks_is_in_metres(labelled: VectorData) -> None:
+    dataset = opened(labelled)
+    frame = read_fields(labelled.labels, dataset.scene.grid)
+    assert len(set(folds_of(frame, dataset.scene.grid, folds=4, block_m=10_000))) == 1
+    assert len(set(folds_of(frame, dataset.scene.grid, folds=4, block_m=300))) == 4
+
+
+def test_fields_in_one_place_get_smaller_blocks(labelled: VectorData) -> None:
+    grid = opened(labelled).scene.grid
+    near = [box(600_000 + 90 * n, 5_699_900, 600_080 + 90 * n, 5_699_980) for n in range(6)]
+    frame = geopandas.GeoDataFrame(geometry=near, crs=grid.crs)
+    assert sorted(np.bincount(folds_of(frame, grid, folds=2))) == [3, 3]
+    assert len(set(folds_of(frame, grid, folds=2, block_m=640))) == 1
+
+
+def write(folder: Path, geometries: list[object], crs: str | None) -> Path:
+    path = folder / "labels.gpkg"
+    geopandas.GeoDataFrame(geometry=geometries, crs=crs).to_file(path)
+    return path
+
+
+@pytest.mark.filterwarnings("ignore:'crs' was not provided:UserWarning")
+@pytest.mark.parametrize(
+    ("geometries", "crs", "message"),
+    [
+        ([Point(600_500, 5_699_500)], "EPSG:32632", "no polygons, but Point"),
+        ([box(600_500, 5_699_000, 600_700, 5_699_200)], None, "no CRS"),
+        ([box(0, 0, 100, 100)], "EPSG:32632", "None of the 1 polygons .* overlaps the scene"),
+        ([box(600_500, 5_699_000, 600_502, 5_699_002)], "EPSG:32632", "no field of at least"),
+    ],
+)
+def test_labels_that_cannot_be_meant_are_refused(
+    labelled: VectorData, tmp_path: Path, geometries: list[object], crs: str | None, message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        opened(labelled, labels=write(tmp_path, geometries, crs))
+
+
+def test_missing_files_are_refused(labelled: VectorData, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be read"):
+        opened(labelled, labels=tmp_path / "none.gpkg")
+    with pytest.raises(SceneError):
+        opened(labelled, scene=str(tmp_path / "none.tif"))

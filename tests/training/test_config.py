@@ -1,0 +1,98 @@
+"""Configurations: every mistake is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from geopanoptic.errors import UsageError
+from geopanoptic.training.config import read_config
+from geopanoptic.training.datasets.settings import GeneratedData
+
+MINIMAL = "steps: 5\ndata: [{kind: generated}]\n"
+CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    file = tmp_path / "run.yaml"
+    file.write_text(MINIMAL)
+    return file
+
+
+@pytest.mark.parametrize("name", ["quick.yaml", "default-bundle.yaml"])
+def test_the_configurations_of_the_repository_are_valid(name: str) -> None:
+    config = next(read_config(file) for file in CONFIGS if file.name == name)
+    assert config.data
+
+
+def test_changes_reach_any_level(path: Path) -> None:
+    config = read_config(
+        path,
+        [
+            "losses.centre=3",
+            "data.0.share=0.25",
+            "network.encoder_depth=3",
+            "network.decoder_channels=[8, 8]",
+        ],
+        seed=9,
+        name=None,
+    )
+    assert config.losses.centre == 3
+    assert isinstance(config.data[0], GeneratedData)
+    assert config.data[0].share == 0.25
+    assert config.network.decoder_channels == (8, 8)
+    assert (config.seed, config.name) == (9, "trained")
+
+
+def test_a_length_takes_the_place_of_the_other(path: Path) -> None:
+    assert read_config(path, minutes=2.5).steps is None
+    assert read_config(path, ["minutes=2.5"]).minutes == 2.5
+    assert read_config(path, ["steps=7"]).steps == 7
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "remedy"),
+    [
+        ("minuts: 3\n", "there is no key 'minuts'", "'minutes'"),
+        ("losses: {centr: 3}\n", "there is no key 'losses.centr'", "'centre'"),
+        ("batch: many\n", "batch: Input should be a valid integer", ""),
+        ("minutes: 3\n", "give either steps or minutes", ""),
+        ("augmentation: {zoom: [2, 1]}\n", "zoom is a range", ""),
+        ("crop_px: 100\n", "crop_px", ""),
+        ("a: [\n", "is not YAML", ""),
+        ("seed: !!python/object/apply:os.getcwd []\n", "is not YAML", ""),
+    ],
+)
+def test_mistakes_are_named(path: Path, text: str, message: str, remedy: str) -> None:
+    path.write_text(MINIMAL + text)
+    with pytest.raises(UsageError, match=message) as refusal:
+        read_config(path)
+    assert remedy in refusal.value.remedy
+
+
+@pytest.mark.parametrize(
+    "data", ["[]", "[{kind: polygons}]", "[{kind: pool}]", "[{kind: generated, sed: 1}]"]
+)
+def test_data_sets_that_cannot_be_meant_are_refused(path: Path, data: str) -> None:
+    path.write_text(f"steps: 5\ndata: {data}\n")
+    with pytest.raises(UsageError, match="data"):
+        read_config(path)
+
+
+@pytest.mark.parametrize("change", ["batch", "data.7.share=1", "steps.deep=1", "batch=["])
+def test_changes_that_fit_nothing_are_refused(path: Path, change: str) -> None:
+    with pytest.raises(UsageError, match="--set"):
+        read_config(path, [change])
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"none\.yaml cannot be read: No such file"):
+        read_config(tmp_path / "none.yaml")
+
+
+def test_folds_are_checked(path: Path) -> None:
+    path.write_text("steps: 1\ndata: [{kind: vectors, scene: a.tif, labels: a.gpkg, folds: 4, fold: 4}]\n")
+    with pytest.raises(UsageError, match="fold is 4 and counts from 0 to folds - 1 = 3"):
+        read_config(path)

@@ -1,0 +1,125 @@
+"""From patches to batches: numbered, augmented truthfully, the same from everywhere."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_training import write_pool
+
+from geopanoptic.training.augmentation import augment, zoomed
+from geopanoptic.training.config import AugmentationSettings
+from geopanoptic.training.datasets.pool import Pool
+from geopanoptic.training.feed import Feed, collate, cropped, with_targets
+from geopanoptic.training.patch import Patch, labels_of
+from geopanoptic.training.synthetic import BANDS
+from geopanoptic.training.targets import IGNORED
+
+N_BANDS = len(BANDS)
+DEFAULT = AugmentationSettings()
+
+
+@pytest.fixture
+def pool(tmp_path: Path) -> Pool:
+    return Pool.open(write_pool(tmp_path / "pool"), bands=BANDS)
+
+
+def feed_of(pool: Pool, part: slice = slice(None), seed: int = 5) -> Feed:
+    return Feed(source=pool, augmentation=DEFAULT, crop_px=32, batch=4, seed=seed, part=part)
+
+
+def quartered(size_px: int = 48) -> Patch:
+    half = size_px // 2
+    instances = np.kron(np.array([[1, 2], [3, 0]], np.int32), np.ones((2 * half, 2 * half), np.int32))
+    image = np.kron(np.arange(4.0).reshape(2, 2) / 4, np.ones((half, half)))
+    return Patch(
+        image_chw=np.repeat(image[None], N_BANDS, 0).astype(np.float32),
+        seen_chw=np.ones((N_BANDS, size_px, size_px), bool),
+        instances_hw=instances,
+        classes_hw=labels_of(instances),
+    )
+
+
+def test_a_batch_is_the_same_from_any_thread_and_in_parts(pool: Pool) -> None:
+    whole = feed_of(pool).batch_number(7)
+    with closing(feed_of(pool).batches(6, readers=3)) as batches:
+        next(batches)
+        later = next(batches)
+    halves = [feed_of(pool, part).batch_number(7) for part in (slice(0, 2), slice(2, 4))]
+    assert torch.equal(later[0], whole[0])
+    assert torch.equal(torch.cat([half[0] for half in halves]), whole[0])
+    for entry in fields(whole[1]):
+        assert torch.equal(getattr(later[1], entry.name), getattr(whole[1], entry.name))
+    assert not torch.equal(feed_of(pool).batch_number(8)[0], whole[0])
+    assert not torch.equal(feed_of(pool, seed=6).batch_number(7)[0], whole[0])
+
+
+def test_input_is_zero_where_a_band_or_pixel_is_missing(pool: Pool) -> None:
+    rng = np.random.default_rng(4)
+    sample = with_targets(pool.draw(48, rng, sample=0))
+    for _ in range(30):
+        tiles, targets = collate([augment(cropped(sample, 48, rng), DEFAULT, rng)])
+        bands, flags = tiles.split(N_BANDS, dim=1)
+        assert set(flags.unique().tolist()) <= {0.0, 1.0}
+        assert not bands[flags == 0].any()
+        assert bands.min() >= -1
+        assert bands.max() <= 2
+        blind = (flags.sum(dim=1) == 0).repeat_interleave(2, 1).repeat_interleave(2, 2)
+        assert not targets.weight_bhw[blind].any()
+
+
+def test_augmentation_turns_image_and_labels_together() -> None:
+    sample = with_targets(quartered())
+    field = sample.labels["field"][::2, ::2] > 0
+    marked = replace(sample, image_chw=np.where(field, np.float32(1.5), np.float32(-0.5))[None].repeat(10, 0))
+    rng = np.random.default_rng(1)
+    for _ in range(20):
+        turned = augment(marked, DEFAULT, rng)
+        field = turned.labels["field"][::2, ::2] > 0
+        assert turned.image_chw[6][field].mean() > turned.image_chw[6][~field].mean()
+
+
+@settings(max_examples=30)
+@given(st.floats(0.5, 2.5), st.integers(16, 50))
+def test_zooming_keeps_image_and_instances_together(factor: float, size_px: int) -> None:
+    patch = quartered(size_px // 2 * 2)
+    changed = zoomed(patch, factor)
+    height, width = changed.shape
+    assert height == round(patch.shape[0] * factor)
+    assert changed.instances_hw.shape == changed.classes_hw.shape == (2 * height, 2 * width)
+    assert changed.seen_chw.all()
+    # Each quarter keeps its value and its number, away from the seams.
+    for row, col in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        r, c = (int((2 * place + 1) * length / 4) for place, length in ((row, height), (col, width)))
+        assert changed.image_chw[0, r, c] == pytest.approx((2 * row + col) / 4, abs=1e-3)
+        assert changed.instances_hw[2 * r, 2 * c] == [[1, 2], [3, 0]][row][col]
+
+
+def test_zooming_leaves_nothing_made_of_missing_pixels() -> None:
+    patch = quartered()
+    seen = patch.seen_chw.copy()
+    seen[:, :, 20:30] = False
+    changed = zoomed(replace(patch, seen_chw=seen), 1.5)
+    assert not changed.seen_chw[:, :, 30:45].any()
+    assert changed.seen_chw[:, :, :28].all()
+    assert not changed.image_chw[~changed.seen_chw].any()
+
+
+def test_a_parcel_cut_by_the_crop_keeps_its_true_centre() -> None:
+    whole = with_targets(quartered(96))
+    crop = cropped(whole, 48)
+    np.testing.assert_array_equal(crop.labels["centre"], whole.labels["centre"][48:144, 48:144])
+
+
+def test_crops_larger_than_a_sample_are_filled_with_nothing(pool: Pool) -> None:
+    crop = cropped(with_targets(pool.draw(48, np.random.default_rng(0), sample=0)), 64)
+    assert crop.image_chw.shape == (N_BANDS, 64, 64)
+    assert not crop.seen_chw[:, 48:].any()
+    assert (crop.labels["class"][96:] == IGNORED).all()
+    assert not crop.labels["weight"][96:].any()

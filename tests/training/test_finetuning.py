@@ -1,0 +1,184 @@
+"""A person's labels on a person's scene become a bundle that maps it better."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import geopandas
+import numpy as np
+import pytest
+from tiny_training import write_labelled_scene
+
+import geopanoptic
+from geopanoptic.errors import OutputError, SceneError, UsageError
+from geopanoptic.models.bundle import Bundle, load_bundle
+from geopanoptic.training.finetuning import FineTuned, LabelledPair, fine_tune
+
+VISIBLE = ("blue", "green", "red", "nir")
+QUICK = (
+    "steps=14",
+    "crop_px=64",
+    "batch=2",
+    "data.1.scene_px=96",
+    "picture_steps=0",
+    "validation_steps=4",
+    "validation_crops=6",
+    "decoder_rate=0.01",
+    "encoder_rate=0.003",
+    "average_decay=0.7",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labelled:
+    """A small generated scene and all its larger fields."""
+
+    scene: Path
+    fields: geopandas.GeoDataFrame
+
+    def pair(self, folder: Path, count: int) -> LabelledPair:
+        """The scene with ``count`` of its fields, in degrees."""
+        path = folder / f"fields-{count}.gpkg"
+        self.fields.sample(count, random_state=0).to_crs("EPSG:4326").to_file(path)
+        return LabelledPair(scene=str(self.scene), labels=path)
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> Labelled:
+    scene, fields = write_labelled_scene(tmp_path_factory.mktemp("labelled"), bands=VISIBLE, size_px=160)
+    return Labelled(scene=scene, fields=fields)
+
+
+@pytest.fixture(scope="module")
+def tuned(labelled: Labelled, tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> FineTuned:
+    folder = tmp_path_factory.mktemp("tuned")
+    return fine_tune(
+        [labelled.pair(folder, 20)],
+        folder / "My fields",
+        base=str(tiny_bundle.path),
+        device="cpu",
+        changes=QUICK,
+    )
+
+
+def test_the_held_out_loss_falls(tuned: FineTuned) -> None:
+    with (tuned.bundle.path / "training" / "log.csv").open() as file:
+        losses = [float(row["held_out"]) for row in csv.DictReader(file) if row["held_out"]]
+    assert len(losses) == 3
+    assert losses[-1] < losses[0]
+
+
+def test_the_bundle_tells_where_it_comes_from(tuned: FineTuned, tiny_bundle: Bundle) -> None:
+    bundle = tuned.bundle
+    assert bundle.name == "my-fields"
+    assert bundle.sha256 != tiny_bundle.sha256
+    assert (bundle.bands, bundle.classes, bundle.reach_px) == (
+        tiny_bundle.bands,
+        tiny_bundle.classes,
+        tiny_bundle.reach_px,
+    )
+    assert "20 fields (sparse)" in bundle.manifest.training[-1].name
+    assert tuned.after is not None
+    assert 4 <= tuned.after.fields <= 8
+    assert bundle.manifest.metrics["mean best IoU"] == pytest.approx(tuned.after.mean_best_iou, abs=1e-4)
+    for text in (
+        "Fine-tuned from **tiny (sha256",
+        "held-out fields",
+        "| before | after |",
+        "Seed 0.",
+        "steps: 14",
+    ):
+        assert text in bundle.card
+
+
+def test_the_bundle_maps_the_scene(tuned: FineTuned, labelled: Labelled) -> None:
+    result = geopanoptic.run(labelled.scene, model=tuned.bundle.path)
+    assert result.rasters is not None
+    assert result.report["model"] == "my-fields"
+
+
+def test_few_labels_are_all_trained_on(labelled: Labelled, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    shutil.copytree(tiny_bundle.path, tmp_path / "few")
+    tuned = fine_tune(
+        [labelled.pair(tmp_path, 12)],
+        tmp_path / "few",
+        base=str(tiny_bundle.path),
+        known="full",
+        device="cpu",
+        changes=[*QUICK, "steps=1"],
+        overwrite=True,
+    )
+    assert tuned.before is tuned.after is None
+    assert load_bundle(tmp_path / "few").name == "few"
+    assert "Not measured" in tuned.bundle.card
+    assert "12 fields (full)" in tuned.bundle.card
+
+
+def test_full_labels_give_panoptic_quality(labelled: Labelled, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    labels = tmp_path / "all.gpkg"
+    labelled.fields.to_file(labels)
+    tuned = fine_tune(
+        [LabelledPair(scene=str(labelled.scene), labels=labels)],
+        tmp_path / "full",
+        base=str(tiny_bundle.path),
+        known="full",
+        device="cpu",
+        changes=[*QUICK, "steps=1"],
+    )
+    assert tuned.after is not None
+    assert tuned.after.pq is not None
+    assert list(tuned.after.to_metrics()) == ["PQ", "mean best IoU", "recall at IoU 0.5"]
+
+
+def test_mistakes_are_refused_before_any_work(
+    labelled: Labelled, tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    def refuse(pair: LabelledPair, **options: Any) -> str:
+        with pytest.raises((UsageError, SceneError, OutputError)) as refusal:
+            fine_tune([pair], tmp_path / "out", base=str(tiny_bundle.path), device="cpu", **options)
+        assert refusal.value.remedy
+        return str(refusal.value)
+
+    good = labelled.pair(tmp_path, 12)
+    assert "9 usable fields overlap the scene; fine-tuning needs at least 10" in refuse(
+        labelled.pair(tmp_path, 9)
+    )
+    assert "has no blue, green, red band" in refuse(good, bands="nir,swir16,swir22,rededge1")
+    assert "there is no key 'bach'" in refuse(good, changes=["bach=3"])
+    far = tmp_path / "far.gpkg"
+    labelled.fields.translate(50_000, 0).to_frame("geometry").to_file(far)
+    assert "overlaps the scene" in refuse(LabelledPair(scene=good.scene, labels=far))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "notes.txt").write_text("mine")
+    assert "exists" in refuse(good)
+    assert "is no model bundle and is not replaced" in refuse(good, overwrite=True)
+    assert (tmp_path / "out" / "notes.txt").read_text() == "mine"
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "out",
+        "far.gpkg",
+        "fields-9.gpkg",
+        "fields-12.gpkg",
+    }
+
+
+def test_the_starting_weights_stay_where_training_only_harms(
+    labelled: Labelled, tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    harmful = [*QUICK, "steps=3", "decoder_rate=50.0", "encoder_rate=50.0", "warm_up_steps=1"]
+    tuned = fine_tune(
+        [labelled.pair(tmp_path, 24)],
+        tmp_path / "out",
+        base=str(tiny_bundle.path),
+        device="cpu",
+        changes=harmful,
+    )
+    kept = load_bundle(tuned.bundle.path).network().state_dict()
+    for name, value in tiny_bundle.network().state_dict().items():
+        np.testing.assert_array_equal(kept[name].numpy(), value.numpy())
+    assert tuned.before is not None
+    assert tuned.after is not None
+    np.testing.assert_array_equal(tuned.before.best_iou, tuned.after.best_iou)

@@ -1,0 +1,45 @@
+"""The quick configuration reaches its stated quality: ten minutes, every night (GEOPANOPTIC_NIGHTLY=1)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_training import write_labelled_scene
+
+import geopanoptic
+from geopanoptic.evaluation.panoptic_quality import PanopticQuality, add_image
+from geopanoptic.training.config import read_config
+from geopanoptic.training.recipe import train_bundle
+from geopanoptic.training.synthetic import generate_scene
+
+STATED_PQ = 0.30
+"""Parcels of generated 10 m scenes, COCO protocol at the output resolution."""
+SEEDS = range(9_000_001, 9_000_007)
+SIZE_PX = 256
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif("GEOPANOPTIC_NIGHTLY" not in os.environ, reason="takes ten minutes"),
+]
+
+
+def test_ten_minutes_reach_the_stated_quality(tmp_path: Path) -> None:
+    recipe = Path(__file__).parents[2] / "configs" / "quick.yaml"
+    bundle = train_bundle(read_config(recipe), tmp_path / "run")
+    assert bundle is not None
+    counts: dict[int, PanopticQuality] = {1: PanopticQuality()}
+    for seed in SEEDS:
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        scene, _ = write_labelled_scene(folder, size_px=SIZE_PX, seed=seed)
+        truth = generate_scene((SIZE_PX, SIZE_PX), seed=seed).instances
+        result = geopanoptic.run(scene, model=bundle.path)
+        assert result.rasters is not None
+        predicted = np.asarray(result.rasters["parcel_id"]).reshape(truth.shape)
+        classes = (dict.fromkeys(range(int(ids.max()) + 1), 1) for ids in (predicted, truth))
+        predicted_class, true_class = classes
+        add_image(counts, predicted, predicted_class, truth, true_class)
+    assert counts[1].pq >= STATED_PQ

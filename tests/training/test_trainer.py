@@ -1,0 +1,205 @@
+"""Runs of a few steps: repeatable, resumable to the bit, the same in two processes, exportable."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import socket
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from safetensors import safe_open
+from safetensors.torch import save_file
+from tiny_training import TINY_NETWORK, tensors_of, tiny_config, write_pool
+
+from geopanoptic.errors import ModelError, UsageError
+from geopanoptic.models.bundle import load_bundle
+from geopanoptic.models.manifest import UNetSettings
+from geopanoptic.pipeline.progress import Silent
+from geopanoptic.training.checkpoint import best_loss
+from geopanoptic.training.export import export_bundle, network_of
+from geopanoptic.training.recipe import train_bundle
+from geopanoptic.training.start import build_network
+from geopanoptic.training.trainer import train
+
+DESCRIPTION = Path(__file__).parents[2] / "configs" / "fields-s.yaml"
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> list[dict[str, Any]]:
+    return [{"kind": "pool", "folder": str(write_pool(tmp_path / "pool"))}]
+
+
+class _Pulls(Silent):
+    """Pulls the plug when the run tells of a step."""
+
+    def __init__(self, step: int) -> None:
+        self._step = step
+
+    def note(self, text: str) -> None:
+        if text.startswith(f"step {self._step} "):
+            raise KeyboardInterrupt
+
+
+def same(one: Path, other: Path, *, tolerance: float = 0.0) -> bool:
+    first, second = tensors_of(one), tensors_of(other)
+    return first.keys() == second.keys() and all(
+        torch.allclose(first[name].float(), second[name].float(), rtol=0, atol=tolerance) for name in first
+    )
+
+
+def test_an_interrupted_run_goes_on_to_identical_weights(data: list[dict[str, Any]], tmp_path: Path) -> None:
+    config = tiny_config(data, checkpoint_minutes=1e-9)
+    whole = train(config, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "parts", tell=_Pulls(4))
+    assert not same(whole, tmp_path / "parts" / "last.safetensors")
+    assert same(whole, train(config, tmp_path / "parts"))
+    assert torch.get_num_threads() >= 1
+
+
+def test_a_run_goes_on_only_under_its_own_configuration(data: list[dict[str, Any]], tmp_path: Path) -> None:
+    train(tiny_config(data, steps=2), tmp_path)
+    with pytest.raises(UsageError, match="another configuration: batch was 4, is 2"):
+        train(tiny_config(data, steps=2, batch=2), tmp_path)
+    train(tiny_config(data, steps=3, picture_steps=3), tmp_path)
+    assert [path.name for path in (tmp_path / "pictures").iterdir()] == ["0000003.png"]
+
+
+def test_the_log_has_every_term_and_the_loss_falls(data: list[dict[str, Any]], tmp_path: Path) -> None:
+    quiet = dict.fromkeys(("gain", "shift", "noise", "zoom_chance", "visible_only", "visible_and_nir"), 0)
+    config = tiny_config(data, steps=30, log_steps=5, decoder_rate=1e-2, augmentation=quiet)
+    train(config, tmp_path)
+    with (tmp_path / "log.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["step"]) for row in rows] == [5, 10, 15, 20, 25, 30]
+    terms = ("field", "classes", "centre", "boundary", "distance")
+    for row in rows:
+        assert float(row["loss"]) == pytest.approx(sum(float(row[term]) for term in terms), rel=1e-3)
+    assert float(rows[-1]["loss"]) < 0.9 * float(rows[0]["loss"])
+
+
+def test_validation_keeps_the_weights_of_least_loss(data: list[dict[str, Any]], tmp_path: Path) -> None:
+    config = tiny_config(data, validation=data, validation_crops=3, validation_steps=2, steps=4)
+    best = train(config, tmp_path)
+    assert best.name == "best.safetensors"
+    with (tmp_path / "log.csv").open() as file:
+        losses = [float(row["held_out"]) for row in csv.DictReader(file) if row["held_out"]]
+    assert len(losses) == 2
+    assert best_loss(best) <= min(losses) + 1e-4
+
+
+def test_harmful_rates_leave_the_starting_weights_and_end_the_run(
+    data: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    harmful = tiny_config(
+        data,
+        validation=data,
+        validation_crops=3,
+        steps=9,
+        validation_steps=1,
+        patience=2,
+        encoder_rate=50.0,
+        decoder_rate=50.0,
+        warm_up_steps=1,
+    )
+    torch.manual_seed(harmful.seed)
+    start = build_network(harmful).state_dict()
+    kept = tensors_of(train(harmful, tmp_path))
+    assert all(torch.equal(kept[f"average/{name}"], value) for name, value in start.items())
+    with safe_open(tmp_path / "last.safetensors", framework="pt") as stored:
+        assert json.loads(stored.metadata()["progress"])["step"] == 2
+
+
+@pytest.mark.skipif(find_spec("tensorboard") is not None, reason="TensorBoard is installed")
+def test_tensorboard_is_asked_for_where_it_is_missing(data: list[dict[str, Any]], tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="TensorBoard is not installed"):
+        train(tiny_config(data, tensorboard=True), tmp_path)
+
+
+def test_frozen_norms_keep_their_statistics(data: list[dict[str, Any]], tmp_path: Path) -> None:
+    frozen, free = (
+        tensors_of(train(tiny_config(data, steps=2, frozen_norms=flag), tmp_path / str(flag)))
+        for flag in (True, False)
+    )
+    names = [name for name in frozen if name.endswith("running_mean")]
+    assert names
+    assert not any(frozen[name].any() for name in names)
+    assert any(free[name].any() for name in names)
+
+
+@pytest.mark.slow
+def test_two_processes_learn_what_one_learns(
+    data: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together = train(tiny_config(data, threads=2, steps=3), tmp_path / "one")
+    config = tiny_config(data, threads=1, steps=3)
+    recipe = tmp_path / "run.yaml"
+    recipe.write_text(yaml.safe_dump(config.model_dump(mode="json", by_alias=True, exclude_defaults=True)))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    world = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    second = subprocess.Popen(
+        [sys.executable, "-m", "geopanoptic", "train", str(recipe), "--out", str(tmp_path / "two")],
+        env={**os.environ, **world, "RANK": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    for name, value in {**world, "RANK": "0"}.items():
+        monkeypatch.setenv(name, value)
+    shared = train(config, tmp_path / "two")
+    told = second.communicate(timeout=240)[0].decode()
+    assert (second.returncode, told) == (0, "")
+    assert same(together, shared, tolerance=1e-5)
+
+
+def test_a_run_becomes_a_bundle_and_the_start_of_another(data: list[dict[str, Any]], tmp_path: Path) -> None:
+    bundle = train_bundle(tiny_config(data, steps=2, name="tiny"), tmp_path / "run")
+    assert bundle is not None
+    assert bundle.name == "tiny"
+    assert "share 1.00" in bundle.card
+    assert bundle.network()(torch.zeros(1, 20, 16, 16))["semantic"].isfinite().all()
+    for start in (tmp_path / "run" / "last.safetensors", tmp_path / "run" / "bundle"):
+        network = build_network(tiny_config(data, **{"from": str(start)}))
+        for name, value in bundle.network().state_dict().items():
+            assert torch.equal(network.state_dict()[name], value)
+    with pytest.raises(UsageError, match="another network"):
+        build_network(
+            tiny_config(data, bands=["red"], **{"from": str(tmp_path / "run" / "last.safetensors")})
+        )
+    with pytest.raises(UsageError, match="The network of the configuration"):
+        build_network(tiny_config(data, **{"from": "default"}))
+    with pytest.raises(ModelError, match="cannot be read"):
+        build_network(tiny_config(data, **{"from": str(tmp_path / "none.safetensors")}))
+
+
+def test_checkpoints_of_earlier_versions_are_exported(data: list[dict[str, Any]], tmp_path: Path) -> None:
+    weights = build_network(tiny_config(data)).state_dict()
+    old = tmp_path / "old.safetensors"
+    save_file({f"average/{name}": value for name, value in weights.items()}, old, metadata={"progress": "{}"})
+    recipe = tmp_path / "old.yaml"
+    recipe.write_text(yaml.safe_dump({"pool": "pool", "minutes": 3, "network": TINY_NETWORK}))
+    bundle = export_bundle(
+        old,
+        tmp_path / "bundle",
+        network=network_of(recipe),
+        described=yaml.safe_load(DESCRIPTION.read_text()),
+    )
+    assert bundle.reach_px < 64
+    assert load_bundle(tmp_path / "bundle").bands == bundle.bands
+    with pytest.raises(UsageError, match="does not hold the network described"):
+        export_bundle(
+            old,
+            tmp_path / "other",
+            network=UNetSettings(),
+            described=yaml.safe_load(DESCRIPTION.read_text()),
+            reach_px=100,
+        )
