@@ -107,7 +107,11 @@ that gives the median true parcel at least 400 pixels. The output states it.
     metavar="FILE.png",
     help="Draw hits, misses, false parcels, splits and merges.",
 )
-@click.option("--image", metavar="SCENE", help="Scene to draw the picture over.")
+@click.option(
+    "--image",
+    metavar="SCENE",
+    help="Scene to draw the picture over: a file, a folder, or files joined by commas.",
+)
 @click.option("--quiet", is_flag=True, help="Print only errors.")
 def evaluate(
     pred: Path,

@@ -39,7 +39,8 @@ class Baseline:
 
 
 def _picture(image: LabelledImage) -> NDArray[np.float32]:
-    rgb = np.clip(image.image[:3], 0, 1).transpose(1, 2, 0)
+    # The bands of a sample begin with blue, green, red; SLIC measures distances as eyes do.
+    rgb = np.clip(image.image[2::-1], 0, 1).transpose(1, 2, 0)
     return ndimage.zoom(rgb, (2, 2, 1), order=1, grid_mode=True, mode="nearest")
 
 
@@ -115,8 +116,8 @@ BASELINES = {
             source="Achanta et al., PAMI 34 (2012), then region merging by mean colour",
             segment=_slic_merged,
             grid={
-                "segment_px": (150, 300, 600),
-                "compactness": (1, 3, 10),
+                "segment_px": (150, 300, 600, 1200),
+                "compactness": (1, 3, 10, 30),
                 "difference": (0.03, 0.05, 0.08, 0.12, 0.18),
             },
         ),
@@ -125,7 +126,7 @@ BASELINES = {
             source="Gaussian gradient, h-minima, watershed (Meyer, 1994)",
             segment=_edge_watershed,
             grid={
-                "sigma": (1, 2, 3, 4),
+                "sigma": (1, 2, 3, 4, 6),
                 "depth": (0.0025, 0.005, 0.01, 0.02, 0.04),
                 "min_size": (0, 100, 250, 500),
             },

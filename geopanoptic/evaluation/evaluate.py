@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,33 +12,21 @@ import geopandas
 import numpy as np
 
 from geopanoptic.errors import UsageError
-from geopanoptic.evaluation.average_precision import average_precision
-from geopanoptic.evaluation.boundaries import BoundaryTally, SeamContacts
+from geopanoptic.evaluation.boundaries import BoundaryTally
 from geopanoptic.evaluation.contingency import UNKNOWN, Contingency, Tally
-from geopanoptic.evaluation.covering import best_iou, class_iou, parsing_covering, segmentation_errors
-from geopanoptic.evaluation.evaluation import (
-    ClassFigures,
-    Evaluation,
-    Figures,
-    MapPair,
-    ObjectFigures,
-    SeamFigures,
-    SizeRecall,
-)
+from geopanoptic.evaluation.evaluation import Evaluation
+from geopanoptic.evaluation.figures import Figures, MapPair, SeamPair, figures_of
 from geopanoptic.evaluation.ground import Ground, common_ground
 from geopanoptic.evaluation.labelmap import ClassScheme, MapSource
-from geopanoptic.evaluation.matching import OUTSIDE, PROTOCOLS, Matches, Outside, match, overlap_of
-from geopanoptic.evaluation.panoptic_quality import PanopticQuality, quality_by_category
-from geopanoptic.evaluation.raster_source import read_raster, row_blocks
+from geopanoptic.evaluation.matching import OUTSIDE, PROTOCOLS, Outside, match
+from geopanoptic.evaluation.raster_reading import row_blocks
+from geopanoptic.evaluation.raster_source import read_raster
 from geopanoptic.evaluation.segments import Category
 from geopanoptic.evaluation.vector_source import read_vector, vector_source
 from geopanoptic.grid import Window
 
 PARCEL = "parcel"
-SIZES_HA = (0.0, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 50.0, math.inf)
-"""Edges of the size classes of true objects, in hectares; half-open."""
-
-RASTER_SUFFIXES = {".tif", ".tiff", ".vrt", ".jp2", ".img"}
+RASTER_SUFFIXES = {".tif", ".tiff", ".jp2", ".img"}
 TOLERANCE_PX = 2
 BLOCK_PX = 8_000_000
 
@@ -89,7 +78,7 @@ def evaluate(
     tolerance_m
         Of the boundary F-score, rounded to whole pixels; by default two pixels.
     min_area_m2
-        Smaller true objects are neither found nor missed, smaller predictions not wrong.
+        Smaller true objects are neither found nor missed, smaller predictions not wrong: in PQ and recall.
     seams_px
         Side of a lattice of tiles, in pixels of the grid from the corner of the raster: also gives the panoptic
         quality of the objects that touch its borders, and of the others.
@@ -117,7 +106,7 @@ def evaluate(
         true_name=true.name,
     )
     boundary = BoundaryTally(tolerance_px=_tolerance_px(tolerance_m, ground))
-    seams = _Seams(pair, seams_px) if seams_px else None
+    seams = SeamPair(pair, seams_px) if seams_px else None
     table = _count(pair, boundary, seams, block_px)
     min_area_px = min_area_m2 / ground.pixel_m2
     figures: dict[Outside, Figures] = {}
@@ -126,7 +115,7 @@ def evaluate(
             table, pair.predicted.segments, pair.true.segments,
             outside=rule, protocol=protocol, min_area_px=min_area_px,
         )  # fmt: skip
-        figures[rule] = _figures(pair, table, matches, categories, rule, min_area_px, seams)
+        figures[rule] = figures_of(pair, table, matches, categories, rule, min_area_px, seams)
     return Evaluation(
         maps=pair,
         table_of_overlaps=table,
@@ -150,6 +139,7 @@ def open_map(source: Any, *, layer: str | None = None) -> MapSource:
     path = Path(source)
     if not path.exists():
         raise UsageError(f"{path} does not exist.", remedy="Check the path.")
+    _refuse_virtual(path)
     if path.is_dir() or path.suffix.lower() in RASTER_SUFFIXES:
         return read_raster(path)
     return read_vector(path, layer=layer)
@@ -165,17 +155,29 @@ def _choose(asked: str, known: tuple[Outside, ...], option: str) -> tuple[Outsid
 def _refuse_not_positive(**values: float | None) -> None:
     for name, value in values.items():
         if value is not None and not value > 0:
-            raise UsageError(f"--{name} is {value}, where a positive number is expected.")
+            raise UsageError(
+                f"--{name} is {value}, where a positive number is expected.",
+                remedy="Leave it out, or correct it.",
+            )
 
 
 def _area(area: str | Path | geopandas.GeoDataFrame | None) -> geopandas.GeoDataFrame | None:
     if area is None:
         return None
-    return (
-        vector_source(area, name="area").things
-        if isinstance(area, geopandas.GeoDataFrame)
-        else (read_vector(Path(area)).things)
-    )
+    if isinstance(area, geopandas.GeoDataFrame):
+        return vector_source(area, name="area").things
+    _refuse_virtual(Path(area))
+    return read_vector(Path(area)).things
+
+
+def _refuse_virtual(path: Path) -> None:
+    """GDAL would follow a virtual file to whatever it names, under any suffix."""
+    with suppress(OSError), path.open("rb") as file:
+        head = file.read(1024)
+        if any(mark in head for mark in (b"<OGRVRTDataSource", b"<VRTDataset")):
+            raise UsageError(
+                f"{path} is a virtual file that names others.", remedy="Give the file that it stands for."
+            )
 
 
 def _columns(class_column: str | None) -> tuple[str | None, str | None]:
@@ -235,15 +237,7 @@ def _unseen(pair: MapPair, table: Contingency) -> tuple[str, ...]:
     )
 
 
-class _Seams:
-    """Contacts of both maps with one lattice."""
-
-    def __init__(self, pair: MapPair, tile_px: int) -> None:
-        self.predicted = SeamContacts(len(pair.predicted.segments), tile_px=tile_px)
-        self.true = SeamContacts(len(pair.true.segments), tile_px=tile_px)
-
-
-def _count(pair: MapPair, boundary: BoundaryTally, seams: _Seams | None, block_px: int) -> Contingency:
+def _count(pair: MapPair, boundary: BoundaryTally, seams: SeamPair | None, block_px: int) -> Contingency:
     ground = pair.ground
     tally = Tally(n_predicted=len(pair.predicted.segments), n_true=len(pair.true.segments))
     for core in row_blocks(ground.grid, block_px):
@@ -263,88 +257,3 @@ def _count(pair: MapPair, boundary: BoundaryTally, seams: _Seams | None, block_p
             seams.predicted.add(predicted[inner], **at)
             seams.true.add(true[inner], **at)
     return tally.result()
-
-
-def _figures(
-    pair: MapPair,
-    table: Contingency,
-    matches: Matches,
-    categories: tuple[Category, ...],
-    rule: Outside,
-    min_area_px: float,
-    seams: _Seams | None,
-) -> Figures:
-    ours, theirs = pair.predicted.segments, pair.true.segments
-    overlap = overlap_of(table, ours, theirs, outside=rule)
-    quality = quality_by_category(matches, ours, theirs)
-    covering = parsing_covering(overlap, theirs)
-    iou = class_iou(table, ours, theirs, outside=rule)
-    precision = average_precision(table, ours, theirs, outside=rule)
-    classes = []
-    for each in categories:
-        ap = precision.get(each.id) if each.kind == "thing" else None
-        classes.append(
-            ClassFigures(
-                category=each,
-                quality=quality.get(each.id, PanopticQuality()),
-                covering=covering.get(each.id, math.nan),
-                iou=iou.get(each.id, math.nan),
-                ap=ap.ap if ap else math.nan,
-                ap50=ap.ap50 if ap else math.nan,
-                ap75=ap.ap75 if ap else math.nan,
-            )
-        )
-    things = np.zeros(len(theirs) + 1, bool)
-    things[1 : pair.true.n_things + 1] = True
-    errors = segmentation_errors(overlap, things)
-    counted = things & overlap.countable & (overlap.true_px >= min_area_px)
-    best = best_iou(overlap)[counted]
-    found = np.zeros(len(theirs) + 1, bool)
-    found[matches.true] = True
-    return Figures(
-        matches=matches,
-        classes=tuple(classes),
-        objects=ObjectFigures(
-            true=int(counted.sum()),
-            predicted=int(
-                (overlap.predicted_px + overlap.void_px > 0)[1 : pair.predicted.n_things + 1].sum()
-            ),
-            recall=float((best > 0.5).mean()) if len(best) else math.nan,
-            mean_best_iou=float(best.mean()) if len(best) else math.nan,
-            errors=errors,
-            by_size=_by_size(overlap.true_px * pair.ground.pixel_m2 / 1e4, found, counted),
-        ),
-        seams=None if seams is None else _seam_figures(matches, pair, seams),
-    )
-
-
-def _by_size(size_ha: np.ndarray, found: np.ndarray, counted: np.ndarray) -> tuple[SizeRecall, ...]:
-    rows = []
-    for low, high in zip(SIZES_HA[:-1], SIZES_HA[1:], strict=True):
-        within = counted & (low <= size_ha) & (size_ha < high)
-        if within.any():
-            rows.append(
-                SizeRecall(
-                    from_ha=low, to_ha=high, found=int((found & within).sum()), objects=int(within.sum())
-                )
-            )
-    return tuple(rows)
-
-
-def _seam_figures(matches: Matches, pair: MapPair, seams: _Seams) -> SeamFigures:
-    """A match belongs to its true object; things only."""
-    n, m = pair.predicted.n_things, pair.true.n_things
-    sums = []
-    for touching in (True, False):
-        chosen = (seams.true.touching[matches.true] == touching) & (matches.true <= m)
-        wrong = (matches.false_positive & (seams.predicted.touching == touching))[: n + 1]
-        missed = (matches.false_negative & (seams.true.touching == touching))[: m + 1]
-        sums.append(
-            PanopticQuality(
-                true_positives=int(chosen.sum()),
-                false_positives=int(wrong.sum()),
-                false_negatives=int(missed.sum()),
-                iou_sum=float(matches.iou[chosen].sum()),
-            )
-        )
-    return SeamFigures(touching=sums[0], others=sums[1])

@@ -6,20 +6,17 @@ import html
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from geopanoptic.evaluation.boundaries import BoundaryTally
 from geopanoptic.evaluation.contingency import Contingency
-from geopanoptic.evaluation.covering import SegmentationErrors
-from geopanoptic.evaluation.ground import Ground
-from geopanoptic.evaluation.labelmap import LabelMap
-from geopanoptic.evaluation.matching import Matches, Outside
-from geopanoptic.evaluation.panoptic_quality import PanopticQuality, mean_quality
+from geopanoptic.evaluation.figures import Figures, MapPair
+from geopanoptic.evaluation.matching import Outside
+from geopanoptic.evaluation.panoptic_quality import PanopticQuality
 from geopanoptic.evaluation.segments import Category
 from geopanoptic.products.writing import writing
 
@@ -28,98 +25,6 @@ if TYPE_CHECKING:
 
 AVERAGES = ("all", "things", "stuff")
 OUTSIDE_IN_WORDS: dict[Outside, str] = {"count": "counted", "ignore": "ignored"}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MapPair:
-    """Both maps on their common ground."""
-
-    predicted: LabelMap
-    true: LabelMap
-    ground: Ground
-    predicted_name: str
-    true_name: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClassFigures:
-    """Of one class; NaN where the class has no true ground, the average precisions also without scores."""
-
-    category: Category
-    quality: PanopticQuality
-    covering: float
-    iou: float
-    ap: float
-    ap50: float
-    ap75: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SizeRecall:
-    """True objects of ``from_ha`` to below ``to_ha`` hectares, and how many of them were found."""
-
-    from_ha: float
-    to_ha: float
-    found: int
-    objects: int
-
-    @property
-    def name(self) -> str:
-        if math.isinf(self.to_ha):
-            return f">= {self.from_ha:g} ha"
-        return f"{self.from_ha:g}-{self.to_ha:g} ha"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ObjectFigures:
-    """Of all things together. ``recall``: share of true objects whose best IoU is above one half."""
-
-    true: int
-    predicted: int
-    recall: float
-    mean_best_iou: float
-    errors: SegmentationErrors
-    by_size: tuple[SizeRecall, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SeamFigures:
-    """Things that touch the borders of a lattice of tiles, and the others."""
-
-    touching: PanopticQuality
-    others: PanopticQuality
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Figures:
-    """With one rule for predictions on ground without a true segment."""
-
-    matches: Matches
-    classes: tuple[ClassFigures, ...]
-    objects: ObjectFigures
-    seams: SeamFigures | None
-
-    def mean(self, which: str) -> dict[str, float]:
-        """Means over the classes of ``all``, ``things`` or ``stuff`` that the figure is known of."""
-        chosen = [
-            each for each in self.classes if which in ("all", f"{each.category.kind}s", each.category.kind)
-        ]
-        quality = mean_quality([each.quality for each in chosen])
-        return {
-            "pq": quality.pq,
-            "sq": quality.sq,
-            "rq": quality.rq,
-            "covering": _mean([each.covering for each in chosen]),
-            "iou": _mean([each.iou for each in chosen]),
-            "ap": _mean([each.ap for each in chosen]),
-            "ap50": _mean([each.ap50 for each in chosen]),
-            "ap75": _mean([each.ap75 for each in chosen]),
-        }
-
-
-def _mean(values: list[float]) -> float:
-    known = [value for value in values if not math.isnan(value)]
-    return float(np.mean(known)) if known else math.nan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,8 +48,8 @@ class Evaluation:
 
     @property
     def pq(self) -> float:
-        """Mean panoptic quality of all classes, with the strictest rule that was asked for."""
-        return self._first.mean("all")["pq"]
+        """Mean panoptic quality of all classes, with the strictest rule that was asked for; NaN if sparse."""
+        return math.nan if self.sparse else self._first.mean("all")["pq"]
 
     @property
     def recall(self) -> float:
@@ -272,21 +177,21 @@ class Evaluation:
         return as_text(self)
 
     def __repr__(self) -> str:
-        return f"<Evaluation of {self.maps.predicted_name} against {self.maps.true_name}: PQ {self.pq:.3f}>"
+        figure = f"recall {self.recall:.3f}" if self.sparse else f"PQ {self.pq:.3f}"
+        return f"<Evaluation of {self.maps.predicted_name} against {self.maps.true_name}: {figure}>"
 
     def _repr_html_(self) -> str:
         return f"<pre>{html.escape(str(self))}</pre>"
 
 
 def _quality(quality: PanopticQuality) -> dict[str, float]:
-    counts = asdict(quality)
     return {
         "pq": quality.pq,
         "sq": quality.sq,
         "rq": quality.rq,
-        "tp": counts["true_positives"],
-        "fp": counts["false_positives"],
-        "fn": counts["false_negatives"],
+        "tp": quality.true_positives,
+        "fp": quality.false_positives,
+        "fn": quality.false_negatives,
     }
 
 

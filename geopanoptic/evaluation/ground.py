@@ -14,7 +14,7 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from geopanoptic.errors import UsageError
-from geopanoptic.evaluation.labelmap import MapSource, PolygonLabels
+from geopanoptic.evaluation.labelmap import MapSource, PolygonLabels, outline_of
 from geopanoptic.evaluation.vector_source import VectorSource, is_projected_in_metres
 from geopanoptic.grid import Grid, Window
 
@@ -63,7 +63,7 @@ def common_ground(
     if area is not None:
         inside = shapely.union_all(shapely.make_valid(area.geometry.to_crs(crs).to_numpy()))
         notes: tuple[str, ...] = ()
-        if not inside.intersects(_outline(whole)):
+        if not inside.intersects(outline_of(whole)):
             raise UsageError(
                 "The area does not touch the ground of the maps.", remedy="Check the file given with --area."
             )
@@ -200,11 +200,6 @@ def _pixels(grid: Grid, polygon: shapely.Geometry) -> Window:
     return Window(
         math.floor(top + 1e-6), math.floor(left + 1e-6), math.ceil(bottom - 1e-6), math.ceil(right - 1e-6)
     )
-
-
-def _outline(grid: Grid) -> shapely.Polygon:
-    corners = [(0, 0), (grid.width, 0), (grid.width, grid.height), (0, grid.height)]
-    return shapely.Polygon([grid.transform @ corner for corner in corners])
 
 
 def _apart(predicted: MapSource, true: MapSource) -> UsageError:

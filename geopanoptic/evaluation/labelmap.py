@@ -73,6 +73,12 @@ class MapSource(Protocol):
         """The map on a grid."""
 
 
+def outline_of(grid: Grid) -> shapely.Polygon:
+    """The ground of a grid in its CRS."""
+    corners = [(0, 0), (grid.width, 0), (grid.width, grid.height), (0, grid.height)]
+    return shapely.Polygon([grid.transform @ corner for corner in corners])
+
+
 class PolygonLabels:
     """Labels of polygons on a grid by pixel centres; the smaller of two that overlap is on top.
 

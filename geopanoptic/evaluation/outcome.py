@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geopanoptic.evaluation.contingency import Contingency
-from geopanoptic.evaluation.evaluation import Figures
+from geopanoptic.evaluation.figures import Figures
 
 
 class Outcome(IntEnum):

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LONGEST_PX = 2400
+_MARGIN = 0.04
+_MOST_LINES = 0.25
 _DPI = 200
 _PANEL_IN = 7.0
 _MARGIN_IN, _GAP_IN, _HEAD_IN, _FOOT_IN = 0.3, 0.2, 0.85, 0.6
@@ -115,13 +117,26 @@ def _thinned(
             )
         )
     predicted, true, known = (np.concatenate(each) for each in zip(*rows, strict=True))
+    shown = _around(known)
+    inner = shown.slices()
     grid = Grid(
         crs_wkt=whole.crs_wkt,
         transform=whole.transform @ Affine.scale(step),
         height=predicted.shape[0],
         width=predicted.shape[1],
-    )
-    return grid, np.maximum(predicted, 0), true, known & (true >= 0)
+    ).crop(shown)
+    known &= true >= 0
+    return grid, np.maximum(predicted, 0)[inner], true[inner], known[inner]
+
+
+def _around(known: NDArray[np.bool_]) -> Window:
+    """The known ground with a little around it."""
+    rows, cols = np.flatnonzero(known.any(1)), np.flatnonzero(known.any(0))
+    whole = Window(0, 0, *known.shape)
+    if not len(rows):
+        return whole
+    bounds = Window(int(rows[0]), int(cols[0]), int(rows[-1]) + 1, int(cols[-1]) + 1)
+    return bounds.grown(int(_MARGIN * max(bounds.shape))).intersection(whole) or whole
 
 
 def _photograph(image: str | Path, grid: Grid) -> NDArray[np.uint8]:
@@ -188,8 +203,12 @@ def _coloured(
 def _outlined(
     picture: NDArray[np.uint8], labels: NDArray[np.int32], colour: tuple[int, int, int]
 ) -> NDArray[np.uint8]:
+    """With lines between labels, unless they would hide what lies between them."""
+    edges = _edges(labels)
+    if edges.mean() > _MOST_LINES:
+        return picture
     result = picture.copy()
-    result[_edges(labels)] = colour
+    result[edges] = colour
     return result
 
 

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import rasterio
-import rasterio.errors
-import rasterio.warp
 import shapely
 from numpy.typing import NDArray
-from rasterio.enums import Resampling
-from rasterio.windows import Window as RasterioWindow
 
 from geopanoptic.errors import UsageError
-from geopanoptic.evaluation.labelmap import ClassNames, ClassScheme, LabelMap, PolygonLabels
+from geopanoptic.evaluation.labelmap import ClassNames, ClassScheme, LabelMap, PolygonLabels, outline_of
+from geopanoptic.evaluation.raster_reading import readable, reader, row_blocks
 from geopanoptic.evaluation.segments import Segments
 from geopanoptic.grid import Grid, Window
 
 INSTANCES, CLASSES = "parcel_id.tif", "class.tif"
 """Files of the folder that ``geopanoptic run --rasters`` writes."""
 
-_ALIGNED_PX = 0.01
 _BLOCK_PX = 8_000_000
 
 
@@ -51,7 +45,7 @@ class RasterSource:
         import geopandas
 
         # Straight edges bend in another projection.
-        outline = shapely.segmentize(_outline(self.grid), max(self.grid.shape) * _pixel(self.grid) / 20)
+        outline = shapely.segmentize(outline_of(self.grid), max(self.grid.shape) * _pixel(self.grid) / 20)
         return geopandas.GeoSeries([outline], crs=self.grid.crs_wkt).to_crs(crs_wkt).iloc[0]
 
     def class_names(self, column: str | None) -> ClassNames:
@@ -76,8 +70,8 @@ class RasterSource:
             np.concatenate([scheme.of_things(names, n), [scheme.stuff[self.names[each]] for each in kept]]),
             void=np.concatenate([void, np.zeros(len(kept), bool)]),
         )
-        instances = _reader(self.path, self.grid, grid)
-        classes = None if self.class_path is None or not kept else _reader(self.class_path, self.grid, grid)
+        instances = reader(self.path, self.grid, grid)
+        classes = None if self.class_path is None or not kept else reader(self.class_path, self.grid, grid)
         covered = PolygonLabels(np.array([self.bounds_in(grid.crs_wkt)], dtype=object), np.array([1]), grid)
         unknown_value = _unknown_value(self.path)
         stuff_label = np.zeros(1 + max(self.names, default=0), np.int32)
@@ -117,18 +111,12 @@ def read_raster(path: Path) -> RasterSource:
         path = path / INSTANCES
     beside = path.with_name(CLASSES)
     class_path = beside if path.name == INSTANCES and beside.is_file() else None
-    with _readable(path), rasterio.open(path) as file:
-        if file.count != 1 or not np.issubdtype(np.dtype(file.dtypes[0]), np.integer):
-            raise UsageError(
-                f"{path.name} has {file.count} band(s) of {file.dtypes[0]}, where labels are one band of integers.",
-                remedy="Give a raster of instance ids, or a vector file.",
-            )
-        if file.crs is None:
-            raise UsageError(
-                f"{path.name} has no coordinate reference system.",
-                remedy="Add it, for instance with gdal_edit.py -a_srs EPSG:32632.",
-            )
-        grid = Grid(crs_wkt=file.crs.to_wkt(), transform=file.transform, height=file.height, width=file.width)
+    grid = _grid_of_labels(path)
+    if class_path is not None and _grid_of_labels(class_path) != grid:
+        raise UsageError(
+            f"{path} and {class_path.name} beside it are on different grids.",
+            remedy=f"Put {CLASSES} elsewhere if it does not belong to the map.",
+        )
     names = _class_names(class_path)
     pairs = _survey(path, class_path, grid)
     ids = np.unique(pairs[0])
@@ -157,26 +145,30 @@ def read_raster(path: Path) -> RasterSource:
     )
 
 
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except rasterio.errors.RasterioError as failure:
-        raise UsageError(
-            f"{path} cannot be read as a raster: {str(failure).rstrip('.')}.",
-            remedy="Give a GeoTIFF of labels that is whole.",
-        ) from None
+def _grid_of_labels(path: Path) -> Grid:
+    with readable(path), rasterio.open(path) as file:
+        if file.count != 1 or not np.issubdtype(np.dtype(file.dtypes[0]), np.integer):
+            raise UsageError(
+                f"{path.name} has {file.count} band(s) of {file.dtypes[0]}, where labels are one band of integers.",
+                remedy="Give a raster of instance ids, or a vector file.",
+            )
+        if file.crs is None:
+            raise UsageError(
+                f"{path.name} has no coordinate reference system.",
+                remedy="Add it, for instance with gdal_edit.py -a_srs EPSG:32632.",
+            )
+        return Grid(crs_wkt=file.crs.to_wkt(), transform=file.transform, height=file.height, width=file.width)
 
 
 def _unknown_value(path: Path) -> int | None:
-    with _readable(path), rasterio.open(path) as file:
+    with readable(path), rasterio.open(path) as file:
         return None if file.nodata in (None, 0) else int(file.nodata)
 
 
 def _class_names(path: Path | None) -> dict[int, str]:
     if path is None:
         return {}
-    with _readable(path), rasterio.open(path) as file:
+    with readable(path), rasterio.open(path) as file:
         tags = file.tags(1)
     return {
         int(key[6:]): name for key, name in tags.items() if key.startswith("class_") and key[6:].isdigit()
@@ -187,8 +179,8 @@ def _survey(
     path: Path, class_path: Path | None, grid: Grid
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Instance value, class value (0 without a class raster) and pixels of every pair that occurs."""
-    instances = _reader(path, grid, grid)
-    classes = _reader(class_path, grid, grid) if class_path is not None else None
+    instances = reader(path, grid, grid)
+    classes = reader(class_path, grid, grid) if class_path is not None else None
     found: list[NDArray[np.int64]] = []
     for window in row_blocks(grid, _BLOCK_PX):
         flat = instances(window).ravel()
@@ -226,61 +218,6 @@ def _labels_of(values: NDArray[np.int64], ids: NDArray[np.int64]) -> NDArray[np.
     known[known] = ids[rank[known]] == firsts[known]
     labels = np.where(known, rank + 1, 0).astype(np.int32)
     return np.repeat(labels, np.diff(starts, append=flat.size)).reshape(values.shape)
-
-
-def _reader(path: Path, own: Grid, grid: Grid) -> Callable[[Window], NDArray[np.int64]]:
-    """Reads windows of ``grid``; nearest pixels where that is another grid than the file's ``own``, 0 outside."""
-    shift = ~own.transform @ grid.transform
-    near = np.round([shift.c, shift.f])
-    aligned = own.crs == grid.crs and np.allclose(
-        [shift.a, shift.b, shift.d, shift.e], [1, 0, 0, 1], atol=_ALIGNED_PX / max(grid.shape)
-    )
-    if aligned and np.allclose([shift.c, shift.f], near, atol=_ALIGNED_PX):
-        col, row = (int(each) for each in near)
-
-        def read(window: Window) -> NDArray[np.int64]:
-            asked = Window(window.row0 + row, window.col0 + col, window.row1 + row, window.col1 + col)
-            values = np.zeros(window.shape, np.int64)
-            part = asked.intersection(own.window)
-            if part is not None:
-                with _readable(path), rasterio.open(path) as file:
-                    values[part.slices(asked)] = file.read(1, window=_rasterio_window(part))
-            return values
-
-        return read
-
-    def warp(window: Window) -> NDArray[np.int64]:
-        with _readable(path), rasterio.open(path) as file:
-            values = np.full(window.shape, file.nodata or 0, file.dtypes[0])
-            rasterio.warp.reproject(
-                rasterio.band(file, 1),
-                values,
-                dst_transform=grid.crop(window).transform,
-                dst_crs=grid.crs_wkt,
-                resampling=Resampling.nearest,
-                init_dest_nodata=False,
-                # Without the tolerance of an eighth of a pixel that would let labels depend on the window.
-                tolerance=0,
-            )
-            return values.astype(np.int64)
-
-    return warp
-
-
-def _rasterio_window(window: Window) -> RasterioWindow:
-    return RasterioWindow(window.col0, window.row0, window.width, window.height)
-
-
-def row_blocks(grid: Grid, block_px: int) -> Iterator[Window]:
-    """Windows of whole rows, each of about ``block_px`` pixels, that cover the grid once."""
-    rows = max(1, block_px // max(grid.width, 1))
-    for row in range(0, grid.height, rows):
-        yield Window(row, 0, min(row + rows, grid.height), grid.width)
-
-
-def _outline(grid: Grid) -> shapely.Polygon:
-    corners = [(0, 0), (grid.width, 0), (grid.width, grid.height), (0, grid.height)]
-    return shapely.Polygon([grid.transform @ corner for corner in corners])
 
 
 def _pixel(grid: Grid) -> float:

@@ -66,7 +66,10 @@ def repair(graph: RegionGraph, rules: ChoiceRules) -> PanopticRegions:
     )
     group, kind = joined[group], kind[group]
     total_px = sum_by(group, graph.area_px, n)
-    is_thing = is_thing[kind] & (total_px[group] >= rules.min_area_px)
+    was_thing = is_thing[kind]
+    is_thing = was_thing & (total_px[group] >= rules.min_area_px)
+    demoted_class = sum_by(group, graph.stuff_counts, n).argmax(axis=1)[group]
+    stuff_class = np.where(was_thing, demoted_class, stuff_class[kind])
 
     heads = np.unique(group)
     order = np.concatenate([heads[is_thing[heads]], heads[~is_thing[heads]]])
@@ -77,7 +80,7 @@ def repair(graph: RegionGraph, rules: ChoiceRules) -> PanopticRegions:
     return PanopticRegions(
         final_label=label[group].astype(np.int32),
         n_things=int(thing.sum()),
-        class_index=np.where(thing, thing_class[like], stuff_class[like]),
+        class_index=np.where(thing, thing_class[like], stuff_class[order]),
         area_px=total_px[order],
         score=np.where(thing, score[like], np.nan),
     )

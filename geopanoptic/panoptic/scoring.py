@@ -80,7 +80,7 @@ class NodeMeasures:
         parent = self.tree.parent
         sibling = np.full(len(parent), -1)
         sibling[self.tree.children] = self.tree.children[:, ::-1]
-        for first in range(0, len(parent), _NODES_AT_ONCE):
+        for first in range(0, max(len(parent), 1), _NODES_AT_ONCE):
             nodes = np.arange(first, min(first + _NODES_AT_ONCE, len(parent)))
             yield self._features(nodes, parent[nodes], sibling[nodes])
 
@@ -168,7 +168,7 @@ def measure_nodes(tree: MergeTree) -> NodeMeasures:
 
 def judge(measures: NodeMeasures, trees: TreeEnsemble) -> Float64:
     """The ensemble's verdict on every node, (nodes,)."""
-    return np.concatenate([np.zeros(0), *(trees(features) for features in measures.features())])
+    return np.concatenate([trees(features) for features in measures.features()])
 
 
 def _mean(total: Int64, count: Int64, otherwise: float) -> Float64:

@@ -15,8 +15,8 @@ class Result:
     """The panoptic map of one scene."""
 
     parcels: geopandas.GeoDataFrame
-    """Things, one valid polygon each: parcel_id, class_id, class_name, score (0..1), area_m2, perimeter_m,
-    centre_x, centre_y."""
+    """Things, one valid polygon each, with the columns of ``products.layers.PARCELS``: parcel_id, class_id,
+    class_name, score (0..1), area_m2, perimeter_m, centre_x, centre_y."""
     landcover: geopandas.GeoDataFrame
     """Stuff, one polygon per connected area: class_id, class_name, area_m2."""
     rasters: xarray.Dataset | None

@@ -37,7 +37,9 @@ PARCELS = Layer(
         "centre_y": "float64",
     },
 )
-"""``score`` is the model's own estimate, 0 to 1. ``area_m2`` and ``perimeter_m`` are measured on the
+"""``score``, 0 to 1, is the probability that the parcel overlaps a true one with an IoU above one half, where
+the model has a learned grouping (its card shows how reliable that is); else how distinct field and boundary
+are, which orders parcels but is no probability. ``area_m2`` and ``perimeter_m`` are measured on the
 ellipsoid, on the geometry as written. ``centre_x``/``centre_y`` lie inside, in the layer's CRS."""
 
 LANDCOVER = Layer(

@@ -12,7 +12,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from geopanoptic.errors import UsageError
-from geopanoptic.models.manifest import ClassSpec, Name, UNetSettings
+from geopanoptic.models.manifest import ClassSpec, Name, Thresholds, UNetSettings
 from geopanoptic.training.datasets.settings import (
     CocoData,
     DataSettings,
@@ -95,6 +95,8 @@ class TrainingConfig(StrictModel):
         for number, (name, kind, colour) in enumerate(_FIELDS_CLASSES, 1)
     )
     network: UNetSettings = UNetSettings()
+    thresholds: Thresholds | None = None
+    """How the bundle of a run from a configuration groups; None: as the bundle it started from, or the default."""
     data: tuple[DataSettings, ...] = Field(min_length=1)
     validation: tuple[DataSettings, ...] = ()
     """With it, the weights of least loss on fixed crops of this data are kept as the result."""
@@ -144,7 +146,7 @@ class TrainingConfig(StrictModel):
 
 RESUMABLE_KEYS = frozenset(
     {"steps", "minutes", "device", "readers", "checkpoint_minutes", "log_steps", "picture_steps"}
-    | {"tensorboard", "validation_minutes", "name"}
+    | {"tensorboard", "validation_minutes", "name", "thresholds"}
 )
 """What may change between the parts of an interrupted run."""
 
@@ -226,6 +228,6 @@ def _apply(values: dict[str, Any], change: str) -> None:
 
 
 def _known_keys() -> list[str]:
-    models = (TrainingConfig, LossSettings, AugmentationSettings, UNetSettings, ClassSpec)
+    models = (TrainingConfig, LossSettings, AugmentationSettings, UNetSettings, ClassSpec, Thresholds)
     kinds = (GeneratedData, PoolData, VectorData, CocoData, PastisData)
     return sorted({field.alias or name for m in (*models, *kinds) for name, field in m.model_fields.items()})

@@ -22,7 +22,7 @@ from geopanoptic.training.losses import TargetBatch
 from geopanoptic.training.patch import OUTPUT_SCALE, Patch
 from geopanoptic.training.targets import IGNORED, dense_targets
 
-CONTEXT_PX = 32
+CONTEXT_PX = 24
 """Ground around a crop that targets are derived with: a parcel that the crop cuts keeps its true centre."""
 
 _AHEAD = 3

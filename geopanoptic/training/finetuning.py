@@ -2,7 +2,8 @@
 
 What keeps it from forgetting: low rates, few steps, frozen batch norm statistics, generated scenes among the
 person's own in every batch, and the choice of the weights with the least loss on held-out fields, the starting
-weights included.
+weights included. The grouping stays as it is: a few labelled fields say nothing about parcels drawn where
+there are none, so a grouping tuned on them would draw everywhere.
 """
 
 from __future__ import annotations
@@ -17,13 +18,12 @@ from typing import Any, Literal
 from geopanoptic.errors import UsageError
 from geopanoptic.models.bundle import Bundle, load_bundle
 from geopanoptic.pipeline.progress import Progress, Silent
-from geopanoptic.training.config import TrainingConfig, configured
+from geopanoptic.training.config import configured
 from geopanoptic.training.datasets.settings import VectorData
-from geopanoptic.training.datasets.vectors import LabelledScene
-from geopanoptic.training.held_out import HeldOutFigures, score_held_out
+from geopanoptic.training.held_out import HeldOutFigures, held_out_scenes, score_held_out
 from geopanoptic.training.labels import survey_labels
 from geopanoptic.training.synthetic import BANDS
-from geopanoptic.training.tuned import keep_records, staged_bundle, write_tuned
+from geopanoptic.training.tuned import keep_records, staged_bundle, worse_than, write_tuned
 
 LEAST_FIELDS = 10
 HELD_OUT_FROM_FIELDS = 20
@@ -115,7 +115,7 @@ def fine_tune(
     tell.note(_announcement(total, pairs, bundle, holds_out))
 
     with staged_bundle(out, overwrite=overwrite) as folder, tempfile.TemporaryDirectory() as scratch:
-        before, held_out = None, _open_held_out(config)
+        before, held_out = None, held_out_scenes(config)
         if held_out:
             before = score_held_out(bundle, held_out, threads=config.threads)
             tell.note(f"before: {_figures(before)}")
@@ -124,6 +124,8 @@ def fine_tune(
         after = score_held_out(tuned, held_out, threads=config.threads) if held_out else None
         write_tuned(folder, config, bundle, checkpoint, surveys, before, after)
         keep_records(config, Path(scratch), folder)
+    if before is not None and after is not None and after.is_worse_than(before):
+        tell.warn(worse_than(bundle))
     return FineTuned(bundle=load_bundle(out), before=before, after=after)
 
 
@@ -154,14 +156,6 @@ def _settings(
         "picture_steps": 100,
         "log_steps": 10,
     }
-
-
-def _open_held_out(config: TrainingConfig) -> list[LabelledScene]:
-    return [
-        LabelledScene.open(each, bands=config.bands, classes=config.classes)
-        for each in config.validation
-        if isinstance(each, VectorData)
-    ]
 
 
 def _announcement(total: int, pairs: Sequence[LabelledPair], bundle: Bundle, holds_out: bool) -> str:

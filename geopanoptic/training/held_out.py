@@ -21,6 +21,8 @@ from geopanoptic.evaluation.sparse import compare
 from geopanoptic.grid import Window
 from geopanoptic.models.bundle import Bundle
 from geopanoptic.pipeline.run import run
+from geopanoptic.training.config import TrainingConfig
+from geopanoptic.training.datasets.settings import VectorData
 from geopanoptic.training.datasets.vectors import LabelledScene
 from geopanoptic.training.patch import OUTPUT_SCALE
 
@@ -49,12 +51,27 @@ class HeldOutFigures:
         """Share of fields whose best IoU is above one half."""
         return float((self.best_iou > 0.5).mean())
 
+    def is_worse_than(self, other: HeldOutFigures) -> bool:
+        """By panoptic quality where it is known, else by the mean best IoU."""
+        if self.pq is not None and other.pq is not None:
+            return self.pq < other.pq
+        return self.mean_best_iou < other.mean_best_iou
+
     def to_metrics(self) -> dict[str, float]:
         """By name, as in ``bundle.json``."""
         figures = {"mean best IoU": self.mean_best_iou, "recall at IoU 0.5": self.recall}
         if self.pq is not None:
             figures = {"PQ": self.pq, **figures}
         return {name: round(value, 4) for name, value in figures.items()}
+
+
+def held_out_scenes(config: TrainingConfig) -> list[LabelledScene]:
+    """The labelled scenes among a configuration's validation data."""
+    return [
+        LabelledScene.open(each, bands=config.bands, classes=config.classes)
+        for each in config.validation
+        if isinstance(each, VectorData)
+    ]
 
 
 def score_held_out(bundle: Bundle, parts: Sequence[LabelledScene], *, threads: int) -> HeldOutFigures:

@@ -13,6 +13,7 @@ from geopanoptic.pipeline.progress import Progress
 from geopanoptic.training.card import write_card
 from geopanoptic.training.config import TrainingConfig
 from geopanoptic.training.datasets.settings import DataSettings, GeneratedData, PoolData
+from geopanoptic.training.held_out import HeldOutFigures, held_out_scenes, score_held_out
 
 
 def train_bundle(config: TrainingConfig, out: Path, *, tell: Progress | None = None) -> Bundle | None:
@@ -22,7 +23,6 @@ def train_bundle(config: TrainingConfig, out: Path, *, tell: Progress | None = N
     was learned about another network's outputs does not hold for a new one). ``out/settings.yaml`` are the
     settings. Returns None in all processes of a ``torchrun`` but the first. Raises as ``trainer.train``.
     """
-    from geopanoptic.training.export import export_bundle
     from geopanoptic.training.trainer import train
 
     checkpoint = train(config, out, tell=tell)
@@ -30,21 +30,39 @@ def train_bundle(config: TrainingConfig, out: Path, *, tell: Progress | None = N
         return None
     settings = config.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     (out / "settings.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+    bundle = _export(config, checkpoint, out / "bundle")
+    held_out = held_out_scenes(config)
+    if held_out:
+        figures = score_held_out(bundle, held_out, threads=config.threads)
+        bundle = _export(config, checkpoint, out / "bundle", figures, reach_px=bundle.reach_px)
+    return bundle
+
+
+def _export(
+    config: TrainingConfig,
+    checkpoint: Path,
+    folder: Path,
+    figures: HeldOutFigures | None = None,
+    reach_px: int | None = None,
+) -> Bundle:
+    from geopanoptic.training.export import export_bundle
+
     starts_anew = config.start in ("random", "imagenet") or config.start.endswith(".safetensors")
     parent = load_bundle(None if starts_anew or config.start == "default" else config.start)
     total = sum(each.share for each in config.data)
     title = "Trained on " + ", ".join(sorted({each.kind for each in config.data})) + " data"
     bundle = export_bundle(
         checkpoint,
-        out / "bundle",
+        folder,
         network=config.network,
+        reach_px=reach_px,
         described={
             "name": config.name,
             "title": title,
             "bands": config.bands,
             "classes": [each.model_dump() for each in config.classes],
             "pixel_size_m": parent.pixel_size_m,
-            "thresholds": parent.thresholds.model_dump(),
+            "thresholds": (config.thresholds or parent.thresholds).model_dump(),
             "licence": "its trainer's",
             "training": [
                 TrainingData(
@@ -55,6 +73,7 @@ def train_bundle(config: TrainingConfig, out: Path, *, tell: Progress | None = N
                 )
                 for each in config.data
             ],
+            "metrics": figures.to_metrics() if figures is not None else {},
         },
         card=write_card(
             config,
@@ -62,13 +81,13 @@ def train_bundle(config: TrainingConfig, out: Path, *, tell: Progress | None = N
             base=None if starts_anew else parent.name,
             sources=[f"{_described(each)}, share {each.share / total:.2f}" for each in config.data],
             before=None,
-            after=None,
+            after=figures,
             notes=[],
         ),
     )
-    if starts_anew or parent.grouping is None:
+    if starts_anew or config.thresholds is not None or parent.grouping is None:
         return bundle
-    return save_with_grouping(bundle, parent.grouping, out / "bundle")
+    return save_with_grouping(bundle, parent.grouping, folder)
 
 
 def _described(settings: DataSettings) -> str:

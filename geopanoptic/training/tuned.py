@@ -46,8 +46,8 @@ def write_tuned(
         metrics["protocol"] = f"{after.fields} held-out fields in other blocks of ground"
         metrics |= {f"before: {name}": value for name, value in before.to_metrics().items()}
         metrics |= after.to_metrics()
-        if after.mean_best_iou < before.mean_best_iou:
-            notes.append(f"It maps the held-out fields worse than {base.name}: use that, or label more.")
+        if after.is_worse_than(before):
+            notes.append(worse_than(base))
     tuned = export_bundle(
         checkpoint,
         folder,
@@ -72,6 +72,11 @@ def write_tuned(
         ),
     )
     return tuned if base.grouping is None else save_with_grouping(tuned, base.grouping, folder)
+
+
+def worse_than(base: Bundle) -> str:
+    """What to do with a model that did not gain."""
+    return f"It maps the held-out fields worse than {base.name}: use that, train longer, or label more."
 
 
 def keep_records(config: TrainingConfig, run: Path, folder: Path) -> None:

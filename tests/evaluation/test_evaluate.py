@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from types import SimpleNamespace
 
 import geopandas
 import numpy as np
@@ -254,6 +255,11 @@ def test_vector_formats(tmp_path, suffix):
     assert evaluate(table(FIELDS), path).pq > 0.98
 
 
+def test_what_a_run_gives_back():
+    result = SimpleNamespace(parcels=table(FIELDS, class_name="parcel"), landcover=table([], class_name=[]))
+    assert evaluate(result, table(FIELDS)).pq == 1.0
+
+
 def test_classes_by_columns():
     crop = np.where(np.arange(36) % 3 == 0, "beet", "maize")
     mine = table(FIELDS, kind=np.where(np.arange(36) == 1, "beet", crop))
@@ -300,6 +306,8 @@ def test_sparse_truth_cuts_no_parcel():
     assert (found.mean_best_iou, found.recall) == (pytest.approx(1 / 3), 0.0)
     assert found.table().empty
     assert "nothing is said about false parcels" in str(found)
+    assert "recall 0.000" in repr(found)
+    assert math.isnan(found.pq)
     assert list(found.figures) == ["count"]
 
 
@@ -410,6 +418,11 @@ def mistakes(tmp_path):
     (tmp_path / "broken.tif").write_bytes(b"II*\0 and no more")
     write_raster(tmp_path / "float.tif", labels.astype(np.float32))
     write_raster(tmp_path / "labels.tif", labels)
+    (tmp_path / "other").mkdir()
+    write_raster(tmp_path / "other" / "parcel_id.tif", labels)
+    write_raster(tmp_path / "other" / "class.tif", labels.astype(np.uint8), pixel=20)
+    write_raster(tmp_path / "placeless.tif", labels, crs=None)
+    (tmp_path / "virtual.geojson").write_text("<OGRVRTDataSource></OGRVRTDataSource>")
     here.to_file(tmp_path / "here.gpkg", layer="fields")
     far = here.set_geometry(shapely.transform(here.geometry.to_numpy(), lambda xy: xy + 50_000), crs=UTM)
     return {
@@ -423,6 +436,9 @@ def mistakes(tmp_path):
         "cannot be read as a vector": (tmp_path / "broken.gpkg", here, {}),
         "cannot be read as a raster": (tmp_path / "broken.tif", here, {}),
         "one band of integers": (tmp_path / "float.tif", here, {}),
+        "on different grids": (tmp_path / "other", here, {}),
+        "placeless.tif has no coordinate": (here, tmp_path / "placeless.tif", {}),
+        "virtual file": (here, tmp_path / "virtual.geojson", {}),
         "has no parcel_id.tif": (tmp_path / "empty", here, {}),
         "no layer 'parcel'": (here, tmp_path / "here.gpkg", {"layer": "parcel"}),
         "no protocol": (here, here, {"protocol": "city"}),

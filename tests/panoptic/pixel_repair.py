@@ -29,6 +29,7 @@ class PixelRepair:
         self.region = numbers - 1
         self.is_thing = {k: bool((shown.labels[self.region == k] > 0).all()) for k in range(n)}
         self.class_index: dict[int, int] = {}
+        self.score: dict[int, float] = {}
 
     def names(self) -> list[int]:
         return np.unique(self.region[self.region >= 0]).tolist()
@@ -51,31 +52,32 @@ class PixelRepair:
 
     def move(self, names: list[int], target: int) -> None:
         """All of ``names`` and ``target`` become one region of the target's kind and class."""
-        kind, class_index = self.is_thing[target], self.class_index.get(target)
+        kind, class_index, score = self.is_thing[target], self.class_index.get(target), self.score.get(target)
         members = [*names, target]
         name = min(members)
         self.region[np.isin(self.region, members)] = name
         self.is_thing[name] = kind
-        if class_index is not None:
-            self.class_index[name] = class_index
+        if class_index is not None and score is not None:
+            self.class_index[name], self.score[name] = class_index, score
 
     def merge_weak(self, threshold: float) -> None:
+        # Of equal strengths the contact goes first that holds the first contact of the scene's regions.
+        first_region = self.region.copy()
         while True:
-            strengths = {
-                (a, b): Fraction(boundary_sum, 255 * length_px)
-                for (a, b), (length_px, boundary_sum) in self.contacts().items()
-                if self.is_thing[a] and self.is_thing[b]
+            things = {
+                pair: Fraction(boundary_sum, 255 * length_px)
+                for pair, (length_px, boundary_sum) in self.contacts().items()
+                if self.is_thing[pair[0]] and self.is_thing[pair[1]]
             }
-            ranked = sorted(strengths, key=lambda pair: (strengths[pair], pair))
-            weakest: dict[int, Pair] = {}
-            for pair in reversed(ranked):
-                weakest[pair[0]] = weakest[pair[1]] = pair
-            mutual = [(a, b) for a, b in ranked if weakest[a] == weakest[b] == (a, b)]
-            merging = [pair for pair in mutual if float(strengths[pair]) < threshold]
-            if not merging:
+            first: dict[Pair, Pair] = {}
+            for here, there in sides(self.region):
+                pair = tuple(sorted((int(self.region[here]), int(self.region[there]))))
+                of_scene = tuple(sorted((int(first_region[here]), int(first_region[there]))))
+                first[pair] = min(first.get(pair, of_scene), of_scene)
+            weakest = min(things, key=lambda pair: (things[pair], first[pair]), default=None)
+            if weakest is None or float(things[weakest]) >= threshold:
                 return
-            for a, b in merging:
-                self.move([b], a)
+            self.move([weakest[1]], weakest[0])
 
     def demote(self, least_field: float) -> None:
         evidence = self.shown.evidence
@@ -95,29 +97,22 @@ class PixelRepair:
             self.move([pair[1]], pair[0])
 
     def absorb(self, min_area_px: int) -> None:
+        self.join_equal_stuff()
         while True:
-            self.join_equal_stuff()
             contacts = self.contacts()
-            size = {name: (self.area_px(name), name) for name in self.names()}
-            onto: dict[int, int] = {}
-            for name in self.names():
-                own = [pair for pair in contacts if name in pair]
-                if size[name][0] >= min_area_px or not own:
-                    continue
-                a, b = min(own, key=lambda pair: (-contacts[pair][0], pair))
-                neighbour = b if a == name else a
-                if size[neighbour] > size[name]:
-                    onto[name] = neighbour
-            if not onto:
+            sizes = sorted((self.area_px(name), name) for name in self.names())
+            crumbs = [
+                name
+                for area_px, name in sizes
+                if area_px < min_area_px and any(name in pair for pair in contacts)
+            ]
+            if not crumbs:
                 break
-            followers: dict[int, list[int]] = {}
-            for name in onto:
-                end = name
-                while end in onto:
-                    end = onto[end]
-                followers.setdefault(end, []).append(name)
-            for end, names in followers.items():
-                self.move(names, end)
+            crumb = crumbs[0]
+            own = [pair for pair in contacts if crumb in pair]
+            a, b = min(own, key=lambda pair: (-contacts[pair][0], sum(pair)))
+            self.move([crumb], b if a == crumb else a)
+            self.join_equal_stuff()
         for name in self.names():
             if self.area_px(name) < min_area_px and self.is_thing[name]:
                 self.is_thing[name] = False
@@ -131,20 +126,22 @@ class PixelRepair:
             labels[self.region == name] = label
         return labels, names
 
-    def score(self, name: int) -> float:
-        if not self.is_thing[name]:
-            return math.nan
-        inside = int(self.shown.evidence.field[self.region == name].sum()) / (255 * self.area_px(name))
-        touching = [sums for pair, sums in self.contacts().items() if name in pair]
-        if not touching:
-            return inside
-        length_px, boundary_sum = map(sum, zip(*touching, strict=True))
-        return math.sqrt(inside * boundary_sum / (255 * length_px))
+    def judge(self) -> None:
+        contacts = self.contacts()
+        for name in self.names():
+            inside = int(self.shown.evidence.field[self.region == name].sum()) / (255 * self.area_px(name))
+            touching = [sums for pair, sums in contacts.items() if name in pair]
+            length_px, boundary_sum = map(sum, zip(*touching, strict=True)) if touching else (0, 0)
+            self.score[name] = math.sqrt(inside * boundary_sum / (255 * length_px)) if touching else inside
+
+    def final_score(self, name: int) -> float:
+        return self.score[name] if self.is_thing[name] else math.nan
 
 
 def repair_pixels(shown: Scene, rules: RepairRules) -> PixelRepair:
     repaired = PixelRepair(shown)
     repaired.merge_weak(rules.merge_boundary)
+    repaired.judge()
     repaired.demote(rules.drop_field)
     repaired.absorb(rules.min_area_px)
     return repaired

@@ -10,9 +10,18 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from geopanoptic.grid import Window
-from geopanoptic.panoptic.regions import BlockRegions, Evidence, RegionGraph, describe_block, join_blocks
+from geopanoptic.panoptic.pieces import BlockRegions, Evidence, describe_block
+from geopanoptic.panoptic.regions import RegionGraph, join_blocks
 
 N_THINGS, N_STUFF = 2, 3
+LAYERS = {
+    "field": np.uint8,
+    "boundary": np.uint8,
+    "relief": np.uint16,
+    "heat": np.uint16,
+    "thing": np.uint8,
+    "stuff": np.uint8,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,12 +50,7 @@ class Scene:
         return describe_block(
             self.labels[part],
             self.valid[part],
-            Evidence(
-                **{
-                    name: getattr(self.evidence, name)[part]
-                    for name in ("field", "boundary", "thing", "stuff")
-                }
-            ),
+            Evidence(**{name: getattr(self.evidence, name)[part] for name in LAYERS}),
             window=window,
             scene_width=self.valid.shape[1],
             n_things=N_THINGS,
@@ -94,10 +98,12 @@ def scene(seed: int, *, max_side_px: int = 16) -> Scene:
     # Watershed labels are pixel indices: large, ascending with gaps, in no order of place.
     label_of = np.concatenate([[0], 2**33 + 7 * rng.permutation(n)])
     evidence = {
-        name: np.where(valid, values, 0).astype(np.uint8)
+        name: np.where(valid, values, 0).astype(LAYERS[name])
         for name, values in (
             ("field", patches(256)),
             ("boundary", rng.integers(0, 256, shape)),
+            ("relief", rng.integers(0, 65536, shape)),
+            ("heat", rng.integers(0, 65536, shape)),
             ("thing", patches(N_THINGS)),
             ("stuff", patches(N_STUFF)),
         )

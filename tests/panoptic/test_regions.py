@@ -12,40 +12,37 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from geopanoptic.grid import Window
-from geopanoptic.panoptic.regions import (
-    Contacts,
-    Evidence,
-    RegionGraph,
-    components,
-    describe_block,
-    gather_contacts,
-    join_blocks,
-    sum_by,
-)
+from geopanoptic.panoptic.contacts import WEAK_BOUNDARY_U8, Contacts, gather_contacts
+from geopanoptic.panoptic.pieces import Evidence, describe_block
+from geopanoptic.panoptic.regions import RegionGraph, components, join_blocks, sum_by
 
-from .pixel_scenes import N_STUFF, N_THINGS, Scene, connected, scene, sides
+from .pixel_scenes import LAYERS, N_STUFF, N_THINGS, Scene, connected, scene, sides
 
 seeds = st.integers(0, 2**32 - 1)
 block_shapes = st.tuples(st.integers(1, 17), st.integers(1, 17))
 
 
-def contact_sums(contacts: Contacts) -> dict[tuple[int, int], tuple[int, int]]:
+def contact_sums(contacts: Contacts) -> dict[tuple[int, int], list[int]]:
     pairs = list(zip(contacts.a.tolist(), contacts.b.tolist(), strict=True))
     assert pairs == sorted(set(pairs))
     assert all(a < b for a, b in pairs)
-    sums = zip(contacts.length_px.tolist(), contacts.boundary_sum.tolist(), strict=True)
-    return dict(zip(pairs, sums, strict=True))
+    values = np.concatenate([contacts.sums, contacts.pass_heat[:, None]], axis=1)
+    return dict(zip(pairs, values.tolist(), strict=True))
 
 
-def counted_contacts(shown: Scene, region: NDArray[np.int64]) -> dict[tuple[int, int], tuple[int, int]]:
-    """Length and boundary sum of every contact, one pixel side after the other."""
-    sums: dict[tuple[int, int], tuple[int, int]] = defaultdict(lambda: (0, 0))
+def counted_contacts(shown: Scene, region: NDArray[np.int64]) -> dict[tuple[int, int], list[int]]:
+    """Length, boundary, weak sides, relief and pass heat of every contact, one pixel side after the other."""
+    gathered: dict[tuple[int, int], list[int]] = defaultdict(lambda: [0, 0, 0, 0, 0])
     for here, there in sides(region):
-        pair = tuple(sorted((int(region[here]), int(region[there]))))
-        length_px, boundary_sum = sums[pair]
-        highest = max(int(shown.evidence.boundary[here]), int(shown.evidence.boundary[there]))
-        sums[pair] = length_px + 1, boundary_sum + highest
-    return dict(sums)
+        values = gathered[tuple(sorted((int(region[here]), int(region[there]))))]
+        both = {name: [int(getattr(shown.evidence, name)[at]) for at in (here, there)] for name in LAYERS}
+        boundary = max(both["boundary"])
+        values[0] += 1
+        values[1] += boundary
+        values[2] += boundary < WEAK_BOUNDARY_U8
+        values[3] += max(both["relief"]) // 256
+        values[4] = max(values[4], min(both["heat"]))
+    return dict(gathered)
 
 
 def assert_counts(graph: RegionGraph, shown: Scene, region: NDArray[np.int64]) -> None:
@@ -55,7 +52,17 @@ def assert_counts(graph: RegionGraph, shown: Scene, region: NDArray[np.int64]) -
         assert graph.label[number] == np.unique(shown.keys()[inside]).item()
         assert graph.first_px[number] == scene_px[inside].min()
         assert graph.area_px[number] == inside.sum()
-        assert graph.field_sum[number] == shown.evidence.field[inside].sum()
+        padded = np.pad(inside, 1)
+        inner_sides = (padded[1:] & padded[:-1]).sum() + (padded[:, 1:] & padded[:, :-1]).sum()
+        assert graph.sums[number].tolist() == [
+            inside.sum(),
+            inner_sides,
+            shown.evidence.field[inside].sum(),
+            shown.evidence.boundary[inside].sum(),
+            (shown.evidence.relief[inside] // 256).sum(),
+        ]
+        assert graph.heat_max[number] == shown.evidence.heat[inside].max()
+        assert graph.relief_min[number] == shown.evidence.relief[inside].min()
         things = np.bincount(shown.evidence.thing[inside], minlength=N_THINGS)
         stuff = np.bincount(shown.evidence.stuff[inside], minlength=N_STUFF)
         np.testing.assert_array_equal(graph.thing_counts[number], things)
@@ -93,12 +100,20 @@ def test_pieces_of_one_block_are_its_connected_parts(seed):
         (block.right, np.s_[:, -1]),
     ):
         np.testing.assert_array_equal(face.piece, piece[side])
-        np.testing.assert_array_equal(face.boundary, shown.evidence.boundary[side])
+        for name in ("boundary", "relief", "heat"):
+            np.testing.assert_array_equal(getattr(face, name), getattr(shown.evidence, name)[side])
 
 
 def flat(value: int, shape: tuple[int, int]) -> Evidence:
-    filled = np.full(shape, value, np.uint8)
-    return Evidence(field=filled, boundary=filled, thing=filled % N_THINGS, stuff=filled % N_STUFF)
+    filled, deep = np.full(shape, value, np.uint8), np.full(shape, 256 * value, np.uint16)
+    return Evidence(
+        field=filled,
+        boundary=filled,
+        relief=deep,
+        heat=deep,
+        thing=filled % N_THINGS,
+        stuff=filled % N_STUFF,
+    )
 
 
 def described(labels: NDArray[np.int64], valid: NDArray[np.bool_], window: Window, value: int = 255):  # type: ignore[no-untyped-def]
@@ -126,7 +141,7 @@ def test_a_region_may_leave_a_block_and_come_back():
     assert graph.label.tolist() == [5, -1]
     assert graph.area_px.tolist() == [9, 3]
     assert graph.first_px.tolist() == [0, 100_001]
-    assert contact_sums(graph.contacts) == {(0, 1): (7, 7 * 255)}
+    assert contact_sums(graph.contacts) == {(0, 1): [7, 7 * 255, 0, 7 * 255, 255 * 256]}
     assert [len(lookup) for lookup in of_piece] == [3, 4]
     assert [lookup[0] for lookup in of_piece] == [-1, -1]
 
@@ -171,12 +186,7 @@ def test_arrays_need_not_be_contiguous():
     turned = Scene(
         labels=shown.labels.T,
         valid=shown.valid.T,
-        evidence=Evidence(
-            field=shown.evidence.field.T,
-            boundary=shown.evidence.boundary.T,
-            thing=shown.evidence.thing.T,
-            stuff=shown.evidence.stuff.T,
-        ),
+        evidence=Evidence(**{name: getattr(shown.evidence, name).T for name in LAYERS}),
     )
     graph, region = turned.regions([window])
     assert_counts(graph, turned, region)
@@ -214,5 +224,10 @@ def test_sums_by_group_are_exact(rows):
 
 def test_contacts_are_the_same_from_both_sides():
     a, b = np.array([3, 1, 3, 0]), np.array([1, 3, 2, 9])
-    contacts = gather_contacts(a, b, np.array([1, 2, 4, 8]), np.array([10, 20, 30, 40]))
-    assert contact_sums(contacts) == {(0, 9): (8, 40), (1, 3): (3, 30), (2, 3): (4, 30)}
+    sums = np.array([[1, 10, 0, 5], [2, 20, 1, 6], [4, 30, 0, 7], [8, 40, 0, 8]])
+    contacts = gather_contacts(a, b, sums, np.array([4, 9, 2, 1]))
+    assert contact_sums(contacts) == {
+        (0, 9): [8, 40, 0, 8, 1],
+        (1, 3): [3, 30, 1, 11, 9],
+        (2, 3): [4, 30, 0, 7, 2],
+    }

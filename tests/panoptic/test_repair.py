@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geopanoptic.panoptic.regions import RegionGraph, gather_contacts
+from geopanoptic.panoptic.contacts import gather_contacts
+from geopanoptic.panoptic.regions import RegionGraph
 from geopanoptic.panoptic.repair import PanopticRegions, RepairRules, repair
 
 from .pixel_repair import repair_pixels
@@ -43,7 +44,7 @@ def test_equals_the_rules_applied_pixel_by_pixel(seed, rules):
     assert final.n_things == sum(reference.is_thing[name] for name in names)
     assert final.class_index.tolist() == [reference.class_index[name] for name in names]
     assert final.area_px.tolist() == [reference.area_px(name) for name in names]
-    np.testing.assert_allclose(final.score, [reference.score(name) for name in names], rtol=1e-14)
+    np.testing.assert_allclose(final.score, [reference.final_score(name) for name in names], rtol=1e-14)
 
 
 @settings(max_examples=150)
@@ -85,6 +86,11 @@ def test_any_blocks_give_the_labels_and_scores_of_one_block(seed, rules, block):
     np.testing.assert_array_equal(of_parts.class_index, of_whole.class_index)
 
 
+def contacts_of(a, b, length_px, boundary_sum):  # type: ignore[no-untyped-def]
+    nothing = 0 * length_px
+    return gather_contacts(a, b, np.stack([length_px, boundary_sum, nothing, nothing], axis=1), nothing)
+
+
 def graph(
     areas_px: list[int],
     contacts: list[tuple[int, int, int, int]],
@@ -101,11 +107,12 @@ def graph(
     return RegionGraph(
         label=np.array([-1 - stuff[number] if number in stuff else number + 1 for number in range(n)]),
         first_px=np.arange(n),
-        area_px=area_px,
-        field_sum=field * area_px,
+        sums=np.stack([area_px, 0 * area_px, field * area_px, 0 * area_px, 0 * area_px], axis=1),
+        heat_max=0 * area_px,
+        relief_min=0 * area_px,
         thing_counts=np.stack([area_px, np.zeros(n, np.int64)], axis=1),
         stuff_counts=stuff_counts,
-        contacts=gather_contacts(a, b, length_px, length_px * boundary),
+        contacts=contacts_of(a, b, length_px, length_px * boundary),
     )
 
 
@@ -146,14 +153,14 @@ def merged_by_queue(shown: RegionGraph, threshold: float) -> list[set[int]]:
 
 @settings(max_examples=100)
 @given(seed=seeds, n=st.integers(2, 25), threshold=st.floats(0, 1))
-def test_rounds_of_merging_equal_a_queue_over_all_contacts(seed, n, threshold):
+def test_merging_equals_a_search_for_the_weakest_of_all_contacts(seed, n, threshold):
     # Lengths and sums so large that no two strengths are equal: a tie may be decided either way.
     rng = np.random.default_rng(seed)
     pairs = np.array([(a, b) for a in range(n) for b in range(a + 1, n) if b == a + 1 or rng.random() < 0.3])
     length_px = rng.integers(10**6, 10**8, len(pairs))
     boundary_sum = (length_px * 255 * rng.random(len(pairs))).astype(np.int64)
     shown = replace(
-        graph([1] * n, []), contacts=gather_contacts(pairs[:, 0], pairs[:, 1], length_px, boundary_sum)
+        graph([1] * n, []), contacts=contacts_of(pairs[:, 0], pairs[:, 1], length_px, boundary_sum)
     )
     final = repaired(shown, merge_boundary=threshold)
     expected = sorted(map(sorted, merged_by_queue(shown, threshold)))
@@ -187,7 +194,7 @@ def test_a_crumb_joins_its_longest_contact_and_takes_its_kind():
     final = repaired(shown, min_area_px=4)
     assert final.final_label.tolist() == [1, 2, 2]
     assert final.class_index.tolist() == [0, 1]
-    # Equal contacts: the region that comes first.
+    # Equal contacts: the neighbour that comes first.
     tie = graph([100, 3, 50], [(0, 1, 5, 255), (1, 2, 5, 255)], stuff={2: 1})
     assert repaired(tie, min_area_px=4).final_label.tolist() == [1, 1, 2]
 

@@ -9,24 +9,27 @@ import numpy as np
 from scipy import ndimage
 
 from geopanoptic.grid import Window
+from geopanoptic.panoptic.choice import ChoiceRules, RepairRules
 from geopanoptic.panoptic.quantisation import Quantiser
-from geopanoptic.panoptic.repair import RepairRules
 from geopanoptic.pipeline.dense import infer_blocks
 from geopanoptic.pipeline.layout import Layout
 from geopanoptic.pipeline.progress import Silent
-from geopanoptic.pipeline.segmentation import GroupingRules, segment
+from geopanoptic.pipeline.rules import GroupingRules
+from geopanoptic.pipeline.segmentation import segment
 from geopanoptic.pipeline.store import RunStore
 
 CHANNELS = 6 + 3
 QUANTISER = Quantiser(thing_channels=(0,), stuff_channels=(1, 2, 3, 4, 5), relief_boundary_weight=0.3)
 
 
-def rules(**changes) -> GroupingRules:
+def rules(*, choice: ChoiceRules | None = None, **changes) -> GroupingRules:
     repair = {"merge_boundary": 0.2, "drop_field": 0.5, "min_area_px": 0}
     repair |= {name: value for name, value in changes.items() if name in repair}
     grouping = {"centre": 0.6, "centre_radius_px": 3, "field": 0.5}
     grouping |= {name: value for name, value in changes.items() if name in grouping}
-    return GroupingRules(**grouping, repair=RepairRules(**repair), n_thing_classes=1, n_stuff_classes=5)
+    return GroupingRules(
+        **grouping, repair=choice or RepairRules(**repair), n_thing_classes=1, n_stuff_classes=5
+    )
 
 
 def truth_maps(instances: np.ndarray, cover: np.ndarray) -> np.ndarray:

@@ -10,6 +10,9 @@ from hypothesis import strategies as st
 from oracle import CHANNELS, segment_maps, truth_maps
 from scipy import ndimage
 
+from geopanoptic.panoptic.boosting import TreeEnsemble
+from geopanoptic.panoptic.choice import LearnedRules
+from geopanoptic.panoptic.scoring import FEATURES
 from geopanoptic.training.synthetic import generate_scene
 
 LAYOUTS = [
@@ -126,3 +129,42 @@ def test_any_layout_gives_the_labels_of_one_block(seed, block_px, tile, workers,
         maps, valid, folder / "parts", tile_px=16 * tile, block_px=block_px, workers=workers, **changes
     )
     np.testing.assert_array_equal(parts, whole)
+
+
+def random_trees(rng: np.random.Generator, n_trees: int = 20) -> TreeEnsemble:
+    """Trees of depth one that split any feature anywhere: a judgement nobody fitted."""
+    feature = np.full((n_trees, 3), -1)
+    feature[:, 0] = rng.integers(0, len(FEATURES), n_trees)
+    root = 3 * np.arange(n_trees)
+    children = np.full((2, n_trees, 3), -1)
+    children[:, :, 0] = root + np.array([[1], [2]])
+    return TreeEnsemble(
+        base=0.4,
+        root=root,
+        feature=feature.ravel(),
+        threshold=rng.uniform(0, 1, 3 * n_trees),
+        left=children[0].ravel(),
+        right=children[1].ravel(),
+        value=rng.normal(0, 0.1, 3 * n_trees),
+        n_features=len(FEATURES),
+    )
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_learned_parcels_and_scores_are_the_same_for_every_layout(seed, tmp_path):
+    maps, valid = noisy_maps(seed)
+    choice = LearnedRules(
+        trees=random_trees(np.random.default_rng(seed)), price=0.3, slope=5.0, offset=-2.0, min_area_px=12
+    )
+    changes = {"field": 0.15, "centre": 0.1, "centre_radius_px": 2, "choice": choice}
+    results = [
+        segment_maps(maps, valid, tmp_path / str(number), **layout, **changes)
+        for number, layout in enumerate(LAYOUTS[:4])
+    ]
+    labels, final = results[0]
+    assert final.n_things > 3
+    assert len(np.unique(final.score[: final.n_things])) > 3
+    for other_labels, other in results[1:]:
+        np.testing.assert_array_equal(other_labels, labels)
+        assert other.score.tobytes() == final.score.tobytes()
+        np.testing.assert_array_equal(other.class_index, final.class_index)

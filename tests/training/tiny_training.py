@@ -8,15 +8,14 @@ from typing import Any
 import geopandas
 import numpy as np
 import rasterio
-import shapely
 from affine import Affine
-from rasterio.features import shapes
+from numpy.typing import NDArray
 from safetensors import safe_open
-from shapely.geometry import shape
+from shapely import box
 from torch import Tensor
 
 from geopanoptic.training.config import TrainingConfig
-from geopanoptic.training.synthetic import BANDS, generate_scene
+from geopanoptic.training.synthetic import BANDS
 
 TINY_NETWORK = {"encoder_depth": 3, "decoder_channels": [8, 8], "detail_channels": 4, "head_channels": 4}
 
@@ -62,30 +61,42 @@ def tensors_of(checkpoint: Path) -> dict[str, Tensor]:
         return {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118  no mapping
 
 
-def write_labelled_scene(
-    folder: Path, *, bands: tuple[str, ...] = BANDS, size_px: int = 192, seed: int = 3
-) -> tuple[Path, geopandas.GeoDataFrame]:
-    """A generated scene as a GeoTIFF, and its parcels of at least 0.3 ha."""
-    scene = generate_scene((size_px, size_px), seed=seed)
-    path = folder / "scene.tif"
-    transform = Affine(10, 0, 600_000, 0, -10, 5_700_000)
+def write_scene(path: Path, image: NDArray[np.floating], bands: tuple[str, ...] = BANDS) -> Path:
+    """Reflectance (bands, h, w) as a GeoTIFF of 10 m pixels in UTM, its corner at 600 km, 5,700 km."""
     with rasterio.open(
         path,
         "w",
         driver="GTiff",
-        width=size_px,
-        height=size_px,
+        width=image.shape[2],
+        height=image.shape[1],
         count=len(bands),
         dtype="uint16",
         crs="EPSG:32632",
-        transform=transform,
+        transform=Affine(10, 0, 600_000, 0, -10, 5_700_000),
     ) as target:
-        numbers = (scene.image * 10_000).clip(1, 65_535).astype("uint16")
-        target.write(numbers[[BANDS.index(band) for band in bands]])
+        target.write((image * 10_000).clip(1, 65_535).astype("uint16"))
         target.descriptions = bands
-    label_px = [
-        shape(outline) for outline, _ in shapes(scene.instances, mask=scene.instances > 0, connectivity=4)
-    ]
-    outlines = shapely.transform(label_px, lambda xy: xy * (5, -5) + (600_000, 5_700_000))
-    frame = geopandas.GeoDataFrame(geometry=outlines, crs="EPSG:32632")
-    return path, frame[frame.area >= 3000].reset_index(drop=True)
+    return path
+
+
+def write_patchwork(
+    folder: Path, *, bands: tuple[str, ...] = BANDS, size_px: int = 192
+) -> tuple[Path, geopandas.GeoDataFrame]:
+    """A scene of rectangular fields of 8 to 24 px a side, ditches of 1 px between them, and all the fields."""
+    rng = np.random.default_rng(0)
+    image = np.full((len(bands), size_px, size_px), 0.03)
+    outlines = []
+    row = 0
+    while row < size_px - 8:
+        bottom = min(row + int(rng.integers(8, 25)), size_px)
+        col = 0
+        while col < size_px - 8:
+            right = min(col + int(rng.integers(8, 25)), size_px)
+            image[:, row : bottom - 1, col : right - 1] = rng.uniform(0.05, 0.4, (len(bands), 1, 1))
+            x, y = 600_000 + 10 * col, 5_700_000 - 10 * row
+            outlines.append(box(x, y - 10 * (bottom - 1 - row), x + 10 * (right - 1 - col), y))
+            col = right
+        row = bottom
+    image += rng.normal(0, 0.005, image.shape)
+    path = write_scene(folder / "scene.tif", image, bands)
+    return path, geopandas.GeoDataFrame(geometry=outlines, crs="EPSG:32632")

@@ -22,7 +22,8 @@ class GeneratedData(StrictModel):
     kind: Literal["generated"]
     share: Share = 1.0
     scene_px: int = Field(default=288, ge=64)
-    crops_per_scene: int = Field(default=24, ge=1)
+    crops_per_scene: int = Field(default=16, ge=1)
+    """Samples of the run, of whatever kind, until the oldest scene gives way to a new one."""
     seed: int = 0
     """Runs with one seed see the same scenes; give validation another one."""
 

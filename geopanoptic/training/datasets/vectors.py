@@ -277,8 +277,8 @@ def folds_of(
     inner = shapely.point_on_surface(frame.geometry.to_numpy())
     col, row = ~grid.transform @ (shapely.get_x(inner), shapely.get_y(inner))
     for size_px in sizes_px:
-        blocks = (np.floor(place / size_px).astype(np.int64) for place in (row, col))
-        fold = balanced_folds(*blocks, folds)
+        rows, cols = (np.floor(place / size_px).astype(np.int64) for place in (row, col))
+        fold = balanced_folds(rows, cols, folds)
         if len(np.unique(fold)) == folds:
             break
     return fold

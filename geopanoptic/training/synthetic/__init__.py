@@ -7,11 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from geopanoptic.training.synthetic.characters import CHARACTERS
 from geopanoptic.training.synthetic.landscape import procedural_landscape
 from geopanoptic.training.synthetic.painting import paint
+from geopanoptic.training.synthetic.scene import SyntheticScene, synthesize
 from geopanoptic.training.synthetic.spectra import BANDS
 
-__all__ = ["BANDS", "GeneratedScene", "generate_scene"]
+__all__ = ["BANDS", "CHARACTERS", "GeneratedScene", "SyntheticScene", "generate_scene", "synthesize"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

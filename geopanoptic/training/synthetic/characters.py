@@ -65,12 +65,12 @@ class Character:
 CHARACTERS: Mapping[str, Character] = MappingProxyType(
     {
         "plain": Character(parcel_ha=8, spread=0.8, block_parcels=6, turned=0.1, grassland=0.08),
-        "mosaic": Character(parcel_ha=1.4, spread=0.75, block_parcels=22, chance=3),
+        "mosaic": Character(parcel_ha=1.7, spread=0.75, block_parcels=22, chance=3),
         "smallholders": Character(
             parcel_ha=0.45, spread=0.7, block_parcels=30, aspects=(1.3, 2.0, 4.0), turned=0.5, irregular=0.6
         ),
         "strips": Character(
-            parcel_ha=0.9,
+            parcel_ha=1.1,
             spread=0.6,
             block_parcels=24,
             aspects=(6.0, 10.0, 15.0),
@@ -84,7 +84,7 @@ CHARACTERS: Mapping[str, Character] = MappingProxyType(
             parcel_ha=0.6,
             block_parcels=20,
             aspects=(5.0, 8.0),
-            bend_m=90,
+            bend_m=60,
             parcel_borders={"grass": 0.25, "hedge": 0.08},
             woods=0.12,
             orchards=0.3,
@@ -120,7 +120,7 @@ CHARACTERS: Mapping[str, Character] = MappingProxyType(
             parcel_ha=0.6,
             aspects=(2.0, 3.0, 5.0),
             turned=0.5,
-            bend_m=40,
+            bend_m=25,
             block_borders={"track": 0.75, "grass": 0.1},
             orchards=0.65,
             grassland=0.1,

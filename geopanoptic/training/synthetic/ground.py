@@ -9,7 +9,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from skimage.segmentation import find_boundaries
 
 from geopanoptic.training.synthetic.landscape import (
     BARE,
@@ -20,11 +19,12 @@ from geopanoptic.training.synthetic.landscape import (
     Landscape,
 )
 from geopanoptic.training.synthetic.noise import smooth_noise
+from geopanoptic.training.synthetic.partition import border_chance
 from geopanoptic.training.synthetic.spectra import BANDS, mixtures
 
 _LEAF = np.array([-0.6, -0.3, -1.0, -0.4, 0.5, 0.8, 0.8, 0.8, -0.4, -0.8], np.float32)
 """Change of log reflectance with vigour: red and short infrared fall while near infrared rises."""
-_INVISIBLE = 0.04  # difference of log reflectance, root mean square, below which a border needs a furrow
+_INVISIBLE = 0.07  # difference of log reflectance, root mean square, below which a border needs a furrow
 _COLOURED = slice(0, 7, 2)  # blue, red, rededge2 and nir tell crops apart
 
 Reflectance = NDArray[np.float32]
@@ -68,7 +68,7 @@ def _parcels(landscape: Landscape, rng: np.random.Generator, month: int) -> Refl
     orchard = rng.random(n) < landscape.character.orchards
     if orchard.any():
         crowns = smooth_noise(shape, 9 / pixel_m, rng)
-        vigour += (0.25 * orchard.astype(np.float32))[instances] * crowns
+        vigour += (orchard * rng.uniform(0.03, 0.14, n)).astype(np.float32)[instances] * crowns
 
     # Soil runs on below the borders and shows where leaves are few.
     soil = smooth_noise(shape, rng.uniform(120, 500) / pixel_m, rng)
@@ -124,7 +124,7 @@ def _furrows(
 ) -> NDArray[np.float32]:
     """Vigour of the line between parcels that touch: where they look alike there always is one, else seldom."""
     furrow = np.zeros(instances.shape, np.float32)
-    strength = rng.uniform(0.15, 0.5) * rng.choice([-1, 1], p=[0.6, 0.4])
+    strength = rng.uniform(0.2, 0.5) * rng.choice([-1, 1], p=[0.6, 0.4])
     often = rng.uniform(0, 0.25)
     for axis in (0, 1):
         here, there = (
@@ -145,9 +145,7 @@ def _across_and_inside(
     instances: NDArray[np.int32], pixel_m: float
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Metres across the long axis of the parcel, and metres from its border, of every pixel."""
-    row, col = (
-        np.arange(length, dtype=np.float32) * np.float32(pixel_m) for length in instances.shape
-    )
+    row, col = (np.arange(length, dtype=np.float32) * np.float32(pixel_m) for length in instances.shape)
     y_m, x_m = np.broadcast_to(row[:, None], instances.shape), np.broadcast_to(col, instances.shape)
     flat = instances.ravel()
     size = np.maximum(np.bincount(flat), 1)
@@ -156,7 +154,7 @@ def _across_and_inside(
     )
     along = 0.5 * np.arctan2(2 * (xy - x * y), (xx - x * x) - (yy - y * y))
     sin, cos = np.sin(along).astype(np.float32), np.cos(along).astype(np.float32)
-    inside_m = ndimage.distance_transform_edt(~find_boundaries(instances)).astype(np.float32) * pixel_m
+    inside_m = ndimage.distance_transform_edt(border_chance(instances, 0) > 1).astype(np.float32) * pixel_m
     return cos[instances] * y_m - sin[instances] * x_m, inside_m
 
 
@@ -206,8 +204,11 @@ class _Painter:
         kind = np.clip(np.floor(self.noise(25)[where] * 1.2 + 2), 0, 3).astype(np.int64)
         light = np.exp(0.3 * self.noise(14)[where])
         wooded = self.noise(18)[where] > 0.4
-        narrow = depth < 1.5 * self.pixel_m  # roads and yards are paved
-        is_built = (dense > 0) | (narrow & ~ndimage.binary_opening(where, iterations=3)[where])
+        is_road = ~ndimage.binary_opening(
+            where, np.ones((2, 2)), iterations=max(round(15 / self.pixel_m), 1)
+        )[where]
+        kind[is_road], light[is_road] = 0, 1
+        is_built = (dense > 0) | is_road
         for band in range(len(BANDS)):
             garden = np.where(wooded, trees[band], green[band])
             self.fine[band][where] = np.where(is_built, built[kind, band] * light, garden)

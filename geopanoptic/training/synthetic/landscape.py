@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import cc3d
@@ -23,6 +23,7 @@ LABEL_PIXEL_M = 5.0
 SMALLEST_PARCEL_PX = 16
 _CRUMB_SHARE = 0.12  # of the median parcel: what blocks cut off smaller than this joins its neighbour
 
+_RAGGED_M = 25.0  # unevenness of the edge of a village
 _BORDER_WIDTH_M = {"track": (4, 9), "grass": (3, 8), "hedge": (5, 14), "ditch": (3, 8)}
 _BORDER_COVER = {
     "track": (BARE, OTHER_VEGETATION, BUILT_UP),
@@ -133,8 +134,10 @@ def _bent_ground(
     """x and y of every pixel in metres, bent: straight lines in them are winding on the ground."""
     y_m, x_m = np.mgrid[: shape[0], : shape[1]].astype(np.float32) * np.float32(pixel_m)
     amount = np.float32(bend_m * rng.gamma(1.5, 0.7))
-    scale_px = max(rng.uniform(300, 900), 5 * bend_m) / pixel_m
-    return x_m + amount * smooth_noise(shape, scale_px, rng), y_m + amount * smooth_noise(shape, scale_px, rng)
+    scale_px = max(rng.uniform(400, 1200), 8 * bend_m) / pixel_m
+    return x_m + amount * smooth_noise(shape, scale_px, rng), y_m + amount * smooth_noise(
+        shape, scale_px, rng
+    )
 
 
 def _blocks(
@@ -170,7 +173,7 @@ def _blocks(
 def _draw_borders(
     cover: NDArray[np.uint8],
     labels: NDArray[np.int32],
-    shares: dict[str, float],
+    shares: Mapping[str, float],
     rng: np.random.Generator,
     pixel_m: float,
 ) -> None:
@@ -237,20 +240,25 @@ def _draw_settlements(
     shape = cover.shape
     is_land = cover != WATER
     extent_km2 = cover.size * pixel_m**2 / 1e6
-    ragged = 25 * smooth_noise(shape, 60 / pixel_m, rng)
+    ragged_m = _RAGGED_M * smooth_noise(shape, 60 / pixel_m, rng)
     road_width_m = rng.uniform(5, 13)
     nearest_road_m = np.full(shape, np.inf, np.float32)
     for _ in range(rng.poisson(0.35 + 0.12 * np.sqrt(extent_km2))):
         away_m = np.abs(along_a_line(x_m, y_m, rng, bend_m=rng.uniform(5, 60)))
         nearest_road_m = np.minimum(nearest_road_m, away_m)
     for _ in range(rng.poisson(per_km2 * extent_km2)):
-        row, col = (int(rng.integers(length)) for length in shape)
-        across = np.hypot(x_m - x_m[row, col], y_m - y_m[row, col]) + ragged
         # Farmyards are many, villages few; villages stretch along the road.
         radius_m = rng.uniform(15, 45) if rng.random() < 0.7 else rng.uniform(80, 350)
+        row, col = (int(rng.integers(length)) for length in shape)
+        reach_px = int(1.5 * (radius_m + 4 * _RAGGED_M) / pixel_m) + 1
+        near = (
+            slice(max(row - reach_px, 0), row + reach_px + 1),
+            slice(max(col - reach_px, 0), col + reach_px + 1),
+        )
+        away_m = np.hypot(x_m[near] - x_m[row, col], y_m[near] - y_m[row, col]) + ragged_m[near]
         if radius_m > 80:
-            across += np.minimum(nearest_road_m, 400) * rng.uniform(0, 1)
-        cover[(across < radius_m) & is_land] = BUILT_UP
+            away_m += np.minimum(nearest_road_m[near], 400) * rng.uniform(0, 1)
+        cover[near][(away_m < radius_m) & is_land[near]] = BUILT_UP
     if road_width_m > 0.6 * pixel_m:
         cover[(2 * nearest_road_m < road_width_m) & is_land] = BUILT_UP
 

@@ -14,8 +14,16 @@ def smooth_noise(shape: tuple[int, int], scale_px: float, rng: np.random.Generat
     step = max(1, int(scale_px / _FINEST_PX))
     coarse = rng.standard_normal((shape[0] // step + 4, shape[1] // step + 4), np.float32)
     coarse = ndimage.gaussian_filter(coarse, max(scale_px / step / 2, 0.5))
-    fine = ndimage.zoom(coarse, step, order=1) if step > 1 else coarse
-    return fine[: shape[0], : shape[1]] / max(float(coarse.std()), 1e-6)
+    coarse /= max(float(coarse.std()), 1e-6)
+    fine = _interpolated(_interpolated(coarse, step).T, step).T if step > 1 else coarse
+    return np.ascontiguousarray(fine[: shape[0], : shape[1]])
+
+
+def _interpolated(coarse: NDArray[np.float32], step: int) -> NDArray[np.float32]:
+    """``step`` rows, linear, for every row but the last."""
+    share = (np.arange(step, dtype=np.float32) / np.float32(step))[:, None]
+    rows = coarse[:-1, None] * (1 - share) + coarse[1:, None] * share
+    return rows.reshape(-1, coarse.shape[1])
 
 
 def along_a_line(

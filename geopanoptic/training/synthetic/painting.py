@@ -29,9 +29,7 @@ def paint(
     their shadows. The point spread has a standard deviation of 0.4 to 0.75 image pixels, twice that in the
     bands that are coarser.
     """
-    if month is None:
-        month = int(rng.choice(12, p=_SEASON)) + 1
-    fine = ground(landscape, rng, month=month)
+    fine = ground(landscape, rng, month=random_month(rng) if month is None else month)
     blur_px = rng.uniform(0.65, 1.4)
     image = np.stack(
         [_seen(each, blur_px * (1.8 if band in COARSE_BANDS else 1)) for band, each in enumerate(fine)]
@@ -41,6 +39,11 @@ def paint(
     if weather:
         _add_weather(image, rng, 2 * landscape.pixel_m)
     return np.clip(image, 0.0005, 1.2)
+
+
+def random_month(rng: np.random.Generator) -> int:
+    """A month, 1..12, as often as its scenes are used for mapping fields."""
+    return int(rng.choice(12, p=_SEASON)) + 1
 
 
 def _seen(fine: NDArray[np.float32], blur_px: float) -> NDArray[np.float32]:
@@ -62,14 +65,6 @@ def _add_weather(image: NDArray[np.float32], rng: np.random.Generator, pixel_m: 
         shift = rng.integers(-80, 81, 2)
         image *= 1 - 0.8 * ndimage.shift(cover, shift, order=0)
         image += cover * (np.float32(rng.uniform(0.4, 0.7)) - image)
-
-
-def true_colour(image: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Blue, green and red (3, h, w) uint8 from reflectance (10, h, w) as in Sentinel-2's true-colour product.
-
-    Reflectance 0..0.3558 becomes 1..255 and what is brighter saturates; 0 is kept for no data.
-    """
-    return np.clip(np.round(image[:3] / 0.3558 * 255), 1, 255).astype(np.uint8)
 
 
 def normalise(image: NDArray[np.float32], rng: np.random.Generator | None = None) -> NDArray[np.float32]:

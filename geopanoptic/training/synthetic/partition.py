@@ -89,7 +89,7 @@ def _grow(bounds, area, spread, aspect, irregular, rng):  # type: ignore[no-unty
         u0, u1, v0, v1 = rect[node]
         b = owner[node]
         if u1 >= u0:
-            wanted = area[b] * max(np.exp(0.8 + spread[b] * rng.standard_normal()), _SMALLEST_SHARE)
+            wanted = area[b] * max(np.exp(1.1 + spread[b] * rng.standard_normal()), _SMALLEST_SHARE)
             if (u1 - u0) * (v1 - v0) > wanted:
                 across_u = (u1 - u0) * aspect[b] > v1 - v0
                 share = 0.5 + (0.03 + 0.2 * irregular[b]) * rng.standard_normal()
@@ -97,7 +97,7 @@ def _grow(bounds, area, spread, aspect, irregular, rng):  # type: ignore[no-unty
                 slant[node] = 0.12 * irregular[b] * rng.standard_normal() / (aspect[b] if across_u else 1.0)
                 axis[node] = 0 if across_u else 1
                 child[node] = count
-                for side in range(2):
+                for _side in range(2):
                     rect[count] = rect[node]
                     owner[count] = b
                     count += 1

@@ -32,7 +32,7 @@ BANDS = (
 SENTINEL2 = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
 WORLDCOVER = {"woodland": 10, "shrub": 20, "grass": 30, "crop": 40, "built-up": 50, "bare": 60, "water": 80}
 COMPONENTS = {"woodland": 4, "shrub": 3, "grass": 6, "crop": 12, "built-up": 3, "bare": 3, "water": 3}
-_TEMPERATE_DEG = 30.0
+_TEMPERATE_DEG = 40.0
 TABLE = Path(__file__).with_name("spectra.json")
 
 

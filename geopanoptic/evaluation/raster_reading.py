@@ -1,0 +1,81 @@
+"""Windows of label rasters on any grid."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import rasterio
+import rasterio.errors
+import rasterio.warp
+from numpy.typing import NDArray
+from rasterio.enums import Resampling
+from rasterio.windows import Window as RasterioWindow
+
+from geopanoptic.errors import UsageError
+from geopanoptic.grid import Grid, Window
+
+_ALIGNED_PX = 0.01
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except rasterio.errors.RasterioError as failure:
+        raise UsageError(
+            f"{path} cannot be read as a raster: {str(failure).rstrip('.')}.",
+            remedy="Give a GeoTIFF of labels that is whole.",
+        ) from None
+
+
+def reader(path: Path, own: Grid, grid: Grid) -> Callable[[Window], NDArray[np.int64]]:
+    """Reads windows of ``grid``; nearest pixels where that is another grid than the file's ``own``, 0 outside."""
+    shift = ~own.transform @ grid.transform
+    near = np.round([shift.c, shift.f])
+    aligned = own.crs == grid.crs and np.allclose(
+        [shift.a, shift.b, shift.d, shift.e], [1, 0, 0, 1], atol=_ALIGNED_PX / max(grid.shape)
+    )
+    if aligned and np.allclose([shift.c, shift.f], near, atol=_ALIGNED_PX):
+        col, row = (int(each) for each in near)
+
+        def read(window: Window) -> NDArray[np.int64]:
+            asked = Window(window.row0 + row, window.col0 + col, window.row1 + row, window.col1 + col)
+            values = np.zeros(window.shape, np.int64)
+            part = asked.intersection(own.window)
+            if part is not None:
+                with readable(path), rasterio.open(path) as file:
+                    values[part.slices(asked)] = file.read(1, window=_rasterio_window(part))
+            return values
+
+        return read
+
+    def warp(window: Window) -> NDArray[np.int64]:
+        with readable(path), rasterio.open(path) as file:
+            values = np.full(window.shape, file.nodata or 0, file.dtypes[0])
+            rasterio.warp.reproject(
+                rasterio.band(file, 1),
+                values,
+                dst_transform=grid.crop(window).transform,
+                dst_crs=grid.crs_wkt,
+                resampling=Resampling.nearest,
+                init_dest_nodata=False,
+                # Without the tolerance of an eighth of a pixel that would let labels depend on the window.
+                tolerance=0,
+            )
+            return values.astype(np.int64)
+
+    return warp
+
+
+def _rasterio_window(window: Window) -> RasterioWindow:
+    return RasterioWindow(window.col0, window.row0, window.width, window.height)
+
+
+def row_blocks(grid: Grid, block_px: int) -> Iterator[Window]:
+    """Windows of whole rows, each of about ``block_px`` pixels, that cover the grid once."""
+    rows = max(1, block_px // max(grid.width, 1))
+    for row in range(0, grid.height, rows):
+        yield Window(row, 0, min(row + rows, grid.height), grid.width)

@@ -1,0 +1,250 @@
+"""Synthetic scenes for everybody: an image on a map, and the exact truth about it as raster and vector."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from affine import Affine
+from numpy.typing import NDArray
+
+from geopanoptic.errors import UsageError
+from geopanoptic.grid import Grid
+from geopanoptic.training.synthetic.landscape import landscape_of_outlines, procedural_landscape
+from geopanoptic.training.synthetic.outlines import RealParcels
+from geopanoptic.training.synthetic.painting import paint, random_month
+from geopanoptic.training.synthetic.spectra import BANDS
+
+if TYPE_CHECKING:
+    import geopandas
+    import xarray
+
+COVER_NAMES = ("parcel", "water", "woodland", "built-up", "other vegetation", "bare")
+"""Names of the values of ``SyntheticScene.cover``."""
+
+_PIXEL_RANGE_M = (1.0, 30.0)
+_CRS = "EPSG:32632"
+_ORIGIN = (500_000.0, 5_800_000.0)
+_FULL_SCALE = 10_000
+_WHITE = {"blue": 0.3558, "green": 0.3558, "red": 0.3558}  # as in Sentinel-2's true-colour product
+_WHITE_INFRARED = 0.7
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyntheticScene:
+    """A generated image and what is truly in it.
+
+    image
+        (bands, h, w), 0 = no data (occurs nowhere): uint16 reflectance x 10000, or uint8 from 1 (dark) to 255
+        (reflectance 0.3558 and more in the visible, 0.7 and more beyond).
+    bands
+        Names of the image's bands.
+    grid
+        Place of the image on the map, UTM zone 32N.
+    instances
+        (2h, 2w) int32 on ``grid.scaled(2)``: parcels 1..n, each 4-connected; 0 where no parcel is.
+    cover
+        (2h, 2w) uint8 on ``grid.scaled(2)``: index into ``COVER_NAMES``; 0 just where ``instances`` > 0.
+    month
+        1..12, of the northern hemisphere.
+    """
+
+    image: NDArray[np.uint16] | NDArray[np.uint8]
+    bands: tuple[str, ...]
+    grid: Grid
+    instances: NDArray[np.int32]
+    cover: NDArray[np.uint8]
+    month: int
+
+    def parcels(self) -> geopandas.GeoDataFrame:
+        """One polygon per parcel along label pixels: ``parcel_id`` as in ``instances``, ``area_m2``."""
+        import geopandas
+
+        outlines = _polygons(self.instances, self.instances > 0, self.grid.scaled(2).transform)
+        number, geometry = (
+            zip(*sorted(outlines, key=lambda each: each[0]), strict=True) if outlines else ((), ())
+        )
+        frame = geopandas.GeoDataFrame(
+            {"parcel_id": np.array(number, np.int32)}, geometry=list(geometry), crs=self.grid.crs_wkt
+        )
+        frame.insert(1, "area_m2", frame.area)
+        return frame
+
+    def land_cover(self) -> geopandas.GeoDataFrame:
+        """One polygon per connected area of the ground between parcels: ``class_name``, ``area_m2``."""
+        import geopandas
+
+        outlines = _polygons(self.cover.astype(np.int32), self.cover > 0, self.grid.scaled(2).transform)
+        frame = geopandas.GeoDataFrame(
+            {"class_name": [COVER_NAMES[value] for value, _ in outlines]},
+            geometry=[outline for _, outline in outlines],
+            crs=self.grid.crs_wkt,
+        )
+        frame.insert(1, "area_m2", frame.area)
+        return frame
+
+    def to_geotiff(self, path: str | Path) -> None:
+        """Write the image as tiled GeoTIFF with band names."""
+        import rasterio
+
+        with rasterio.open(
+            path,
+            "w",
+            driver="GTiff",
+            dtype=self.image.dtype,
+            count=len(self.bands),
+            height=self.grid.height,
+            width=self.grid.width,
+            crs=self.grid.crs_wkt,
+            transform=self.grid.transform,
+            nodata=0,
+            tiled=True,
+            compress="deflate",
+        ) as file:
+            file.write(self.image)
+            file.descriptions = self.bands
+
+    def to_gpkg(self, path: str | Path) -> None:
+        """Write the truth as GeoPackage with the layers ``parcels`` and ``land_cover``; replaces ``path``."""
+        Path(path).unlink(missing_ok=True)
+        self.parcels().to_file(path, layer="parcels", driver="GPKG")
+        self.land_cover().to_file(path, layer="land_cover", driver="GPKG")
+
+    def to_dataarray(self) -> xarray.DataArray:
+        """The image as (band, y, x) with map coordinates of pixel centres and the CRS, as rioxarray has it."""
+        import rioxarray  # noqa: F401  (registers .rio)
+        import xarray
+
+        col, row = np.arange(self.grid.width) + 0.5, np.arange(self.grid.height) + 0.5
+        array = xarray.DataArray(
+            self.image,
+            dims=("band", "y", "x"),
+            coords={
+                "band": list(self.bands),
+                "y": self.grid.transform.f + self.grid.transform.e * row,
+                "x": self.grid.transform.c + self.grid.transform.a * col,
+            },
+        )
+        return (
+            array.rio.write_crs(self.grid.crs_wkt)
+            .rio.write_transform(self.grid.transform)
+            .rio.write_nodata(0)
+        )
+
+
+def synthesize(
+    shape: tuple[int, int],
+    *,
+    pixel_size_m: float = 10.0,
+    bands: Sequence[str] = BANDS,
+    character: str | None = None,
+    outlines: str | Path | None = None,
+    month: int | None = None,
+    seed: int = 0,
+    bits: Literal[8, 16] = 16,
+    weather: bool = False,
+) -> SyntheticScene:
+    """A scene of ``shape`` (rows, cols) with exact truth; the same arguments give the same scene.
+
+    Parameters
+    ----------
+    shape
+        Rows and columns of the image. Memory grows with it, about 0.4 GB per million pixels.
+    pixel_size_m
+        1 to 30 metres.
+    bands
+        Names out of ``BANDS``, in the order wanted; ``("red", "green", "blue")`` for a picture.
+    character
+        Kind of country, a name in ``CHARACTERS``: "plain", "mosaic", "strips", ...; None draws one.
+    outlines
+        File of real parcels to take the geometry from, vector or PASTIS ParcelIDs (.npy), instead of a
+        character; the land around a random parcel is taken, turned and mirrored.
+    month
+        1 to 12, of the northern temperate zone; None draws one, summer more often than winter.
+    seed
+        Not negative.
+    bits
+        16: reflectance x 10000. 8: like a true-colour product, saturated where bright.
+    weather
+        Whether there may be haze, thin clouds and their shadows.
+
+    Raises
+    ------
+    UsageError
+        For an argument outside its range, an unknown name, or a file without parcels.
+    """
+    _check(shape, pixel_size_m, bands, month, seed, bits)
+    if character is not None and outlines is not None:
+        raise UsageError(
+            f"character '{character}' and outlines {outlines} are both given, expected one of them.",
+            remedy="Leave one of them out.",
+        )
+    rng = np.random.default_rng(seed)
+    fine_shape, fine_m = (2 * shape[0], 2 * shape[1]), pixel_size_m / 2
+    if outlines is None:
+        landscape = procedural_landscape(fine_shape, rng, character=character, pixel_m=fine_m)
+    else:
+        drawn = RealParcels.read(outlines).draw(fine_shape, rng, pixel_m=fine_m)
+        landscape = landscape_of_outlines(drawn, fine_shape, rng, pixel_m=fine_m, nature=0)
+    month = random_month(rng) if month is None else month
+    reflectance = paint(landscape, rng, month=month, weather=weather)[[BANDS.index(name) for name in bands]]
+    return SyntheticScene(
+        image=_in_bits(reflectance, bands, bits),
+        bands=tuple(bands),
+        grid=_grid(shape, pixel_size_m),
+        instances=landscape.instances,
+        cover=landscape.cover,
+        month=month,
+    )
+
+
+def _in_bits(
+    reflectance: NDArray[np.float32], bands: Sequence[str], bits: int
+) -> NDArray[np.uint16] | NDArray[np.uint8]:
+    if bits == 16:
+        return np.clip(np.round(reflectance * _FULL_SCALE), 1, 65_535).astype(np.uint16)
+    white = np.array([_WHITE.get(name, _WHITE_INFRARED) for name in bands], np.float32)
+    return np.clip(np.round(reflectance / white[:, None, None] * 255), 1, 255).astype(np.uint8)
+
+
+def _grid(shape: tuple[int, int], pixel_size_m: float) -> Grid:
+    import pyproj
+
+    return Grid(
+        crs_wkt=pyproj.CRS(_CRS).to_wkt(),
+        transform=Affine(pixel_size_m, 0, _ORIGIN[0], 0, -pixel_size_m, _ORIGIN[1]),
+        height=shape[0],
+        width=shape[1],
+    )
+
+
+def _polygons(
+    labels: NDArray[np.int32], where: NDArray[np.bool_], transform: Affine
+) -> list[tuple[int, object]]:
+    from rasterio.features import shapes
+    from shapely.geometry import shape
+
+    found = shapes(labels, mask=where, connectivity=4, transform=transform)
+    return [(int(value), shape(outline)) for outline, value in found]
+
+
+def _check(
+    shape: tuple[int, int], pixel_size_m: float, bands: Sequence[str], month: int | None, seed: int, bits: int
+) -> None:
+    """Raise UsageError for the first argument that cannot be meant."""
+    low, high = _PIXEL_RANGE_M
+    unknown = [name for name in bands if name not in BANDS]
+    wrong = {
+        f"shape {shape}, expected two positive numbers": len(shape) != 2 or min(shape) < 1,
+        f"pixel_size_m {pixel_size_m}, expected {low:g} to {high:g}": not low <= pixel_size_m <= high,
+        f"bands {unknown}, expected names out of {', '.join(BANDS)}": bool(unknown) or not len(bands),
+        f"month {month}, expected 1 to 12": month is not None and month not in range(1, 13),
+        f"seed {seed}, expected 0 or more": seed < 0,
+        f"bits {bits}, expected 8 or 16": bits not in (8, 16),
+    }
+    for what, is_wrong in wrong.items():
+        if is_wrong:
+            raise UsageError(f"synthesize: {what}.", remedy="Change this argument.")
