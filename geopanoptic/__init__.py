@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from geopanoptic.pipeline.run import plan, run
     from geopanoptic.scene import Scene, open_scene
     from geopanoptic.training.finetuning import LabelledPair, fine_tune
+    from geopanoptic.training.synthetic import SyntheticScene, synthesize
 
 __version__ = "0.1.0"
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "Plan",
     "Result",
     "Scene",
+    "SyntheticScene",
     "evaluate",
     "fine_tune",
     "list_bundles",
@@ -35,6 +37,7 @@ __all__ = [
     "open_scene",
     "plan",
     "run",
+    "synthesize",
 ]
 
 # Imported on first use: `import geopanoptic` and `geopanoptic --help` need neither torch nor GDAL.
@@ -51,6 +54,8 @@ _HOME = {
     "plan": "geopanoptic.pipeline.run",
     "run": "geopanoptic.pipeline.run",
     "Scene": "geopanoptic.scene",
+    "SyntheticScene": "geopanoptic.training.synthetic",
+    "synthesize": "geopanoptic.training.synthetic",
     "open_scene": "geopanoptic.scene",
 }
 

@@ -48,7 +48,7 @@ def read_images(folder: Path) -> list[LabelledImage]:
         with np.load(path, allow_pickle=False) as stored:
             images.append(
                 LabelledImage(
-                    name=path.stem,
+                    name=f"{folder.name}/{path.stem}",
                     image=stored["image"].astype(np.float32),
                     available=stored["available"],
                     valid=stored["valid"],

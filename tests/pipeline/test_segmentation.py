@@ -131,7 +131,7 @@ def test_any_layout_gives_the_labels_of_one_block(seed, block_px, tile, workers,
     np.testing.assert_array_equal(parts, whole)
 
 
-def random_trees(rng: np.random.Generator, n_trees: int = 20) -> TreeEnsemble:
+def random_trees(rng: np.random.Generator, n_trees: int = 80) -> TreeEnsemble:
     """Trees of depth one that split any feature anywhere: a judgement nobody fitted."""
     feature = np.full((n_trees, 3), -1)
     feature[:, 0] = rng.integers(0, len(FEATURES), n_trees)
@@ -145,7 +145,7 @@ def random_trees(rng: np.random.Generator, n_trees: int = 20) -> TreeEnsemble:
         threshold=rng.uniform(0, 1, 3 * n_trees),
         left=children[0].ravel(),
         right=children[1].ravel(),
-        value=rng.normal(0, 0.1, 3 * n_trees),
+        value=rng.normal(0, 0.05, 3 * n_trees),
         n_features=len(FEATURES),
     )
 
@@ -162,8 +162,8 @@ def test_learned_parcels_and_scores_are_the_same_for_every_layout(seed, tmp_path
         for number, layout in enumerate(LAYOUTS[:4])
     ]
     labels, final = results[0]
-    assert final.n_things > 3
-    assert len(np.unique(final.score[: final.n_things])) > 3
+    assert final.n_things > 1
+    assert len(np.unique(final.score[: final.n_things])) > 1
     for other_labels, other in results[1:]:
         np.testing.assert_array_equal(other_labels, labels)
         assert other.score.tobytes() == final.score.tobytes()
