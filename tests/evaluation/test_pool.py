@@ -111,4 +111,4 @@ def test_command(pool, monkeypatch, capsys, tiny_bundle):
 
 
 def test_only_validation_folders_are_read(pool):
-    assert [each.name for each in read_images(pool / "val-one")] == ["0"]
+    assert [each.name for each in read_images(pool / "val-one")] == ["val-one/0"]
