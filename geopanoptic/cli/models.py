@@ -30,6 +30,8 @@ def list_models(as_json: bool) -> None:
         click.echo(" (default)" if bundle.name == DEFAULT_BUNDLE else "")
         click.echo(f"  things  {things}\n  stuff   {stuff}\n  bands   {', '.join(bundle.bands)}")
         click.echo(f"  pixels  {low_m:g} to {high_m:g} m, output {bundle.output_scale} times finer")
+        if bundle.views > 1:
+            click.echo(f"  views   mean of {bundle.views} mirrored ones, {bundle.views} times slower")
 
 
 @models.command("show")

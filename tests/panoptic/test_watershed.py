@@ -39,7 +39,7 @@ def whole_array_forest(relief: Relief, domain: Domain, seeds: Seeds) -> NDArray[
     return np.where(domain, _grow(first[order], second[order], owner).reshape(relief.shape), 0)
 
 
-@njit(cache=True)
+@njit
 def _grow(first: NDArray[np.int64], second: NDArray[np.int64], owner: NDArray[np.int64]) -> NDArray[np.int64]:
     component = np.arange(len(owner))
     for i in range(len(first)):
