@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from geopanoptic.pipeline.plan import Plan
     from geopanoptic.pipeline.result import Result
     from geopanoptic.pipeline.run import plan, run
+    from geopanoptic.pipeline.sharding import run_shard
     from geopanoptic.scene import Scene, open_scene
     from geopanoptic.training.finetuning import LabelledPair, fine_tune
     from geopanoptic.training.synthetic import SyntheticScene, synthesize
@@ -37,6 +38,7 @@ __all__ = [
     "open_scene",
     "plan",
     "run",
+    "run_shard",
     "synthesize",
 ]
 
@@ -53,6 +55,7 @@ _HOME = {
     "Result": "geopanoptic.pipeline.result",
     "plan": "geopanoptic.pipeline.run",
     "run": "geopanoptic.pipeline.run",
+    "run_shard": "geopanoptic.pipeline.sharding",
     "Scene": "geopanoptic.scene",
     "SyntheticScene": "geopanoptic.training.synthetic",
     "synthesize": "geopanoptic.training.synthetic",

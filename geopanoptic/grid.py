@@ -92,6 +92,13 @@ class Grid:
         """The whole grid as a window."""
         return Window(0, 0, self.height, self.width)
 
+    @property
+    def bounds(self) -> tuple[float, float, float, float]:
+        """Least and greatest x and y of the grid: xmin, ymin, xmax, ymax."""
+        corners = [(0, 0), (self.width, 0), (0, self.height), (self.width, self.height)]
+        xs, ys = zip(*(self.transform @ corner for corner in corners), strict=True)
+        return min(xs), min(ys), max(xs), max(ys)
+
     def scaled(self, factor: int) -> Grid:
         """The same ground in pixels ``factor`` times smaller (10 m and factor 2: 5 m)."""
         return Grid(

@@ -30,6 +30,6 @@ def demo(out: Path, quiet: bool) -> None:
     result = run_demo(out, progress_for(sys.stderr, quiet=quiet))
     if not quiet:
         click.echo(
-            f"{len(result.parcels):,} parcels in {out / 'parcels.gpkg'}, "
+            f"{result.report['parcels']:,} parcels in {out / 'parcels.gpkg'}, "
             f"pictures in {out / 'map.png'} and {out / 'close-up.png'}"
         )

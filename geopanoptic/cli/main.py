@@ -33,7 +33,8 @@ COMMANDS = {
     "demo": "Map a real Sentinel-2 scene that comes with the installation.",
     "evaluate": "Score a map against the truth: panoptic quality and what went wrong.",
     "train": "Train a model, or teach an existing one your own fields.",
-    "models": "List and describe the models.",
+    "models": "List, describe and export the models.",
+    "bench": "Measure this machine: rates by stage, memory, share of the bare network.",
     "doctor": "Check the installation and the machine.",
 }
 

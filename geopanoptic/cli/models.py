@@ -1,8 +1,9 @@
-"""``geopanoptic models list|show``."""
+"""``geopanoptic models list|show|export``."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import click
 
@@ -46,3 +47,27 @@ def show_model(name: str | None, as_json: bool) -> None:
         click.echo(bundle.manifest.model_dump_json(indent=2))
     else:
         click.echo(bundle.card or f"{bundle.name} comes without a card.")
+
+
+@models.command("export")
+@click.argument("name")
+@click.option(
+    "--to",
+    "to",
+    type=click.Choice(["onnx", "openvino", "torch-export"]),
+    required=True,
+    help="File format: .onnx, .xml with .bin, or .pt2.",
+)
+@click.option("--out", "path", type=click.Path(path_type=Path), required=True, metavar="FILE")
+@click.option("--overwrite", is_flag=True, help="Replace an existing file.")
+def export_model(name: str, to: str, path: Path, overwrite: bool) -> None:
+    """Write the network of model NAME (a bundled name or a bundle folder) for other programs.
+
+    Input: the model's bands as --json of "models show" lists them, zero where absent or invalid, then one
+    availability flag per band. Output: probabilities of the classes, then centre, boundary and distance.
+    """
+    from geopanoptic.models.bundle import load_bundle
+    from geopanoptic.models.export import export_bundle
+
+    for written in export_bundle(load_bundle(name), to, path, overwrite=overwrite):  # type: ignore[arg-type]
+        click.echo(f"{written}  {written.stat().st_size / 2**20:.1f} MB")

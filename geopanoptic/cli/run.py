@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
 from geopanoptic.cli.sections import SectionedCommand, exit_code_lines
+from geopanoptic.errors import InterruptedRunError, TerminatedRunError
+
+PARTS_SKIPPED = 6
+"""Exit code of a map that lacks blocks which failed (``--on-error skip``)."""
 
 SECTIONS = {
     "Output": ("out", "rasters", "overwrite"),
-    "Scene": ("bands", "dates", "assume_crs", "aoi"),
+    "Scene": ("bands", "dates", "assume_crs", "aoi", "allow_remote"),
     "Map": ("model", "min_area_m2", "simplify_m"),
-    "Work": ("device", "memory", "tile_px", "block_px", "batch", "threads", "work"),
+    "Work": (
+        *("device", "runtime", "precision", "scheduler", "workers", "threads"),
+        *("memory", "tile_px", "block_px", "batch", "on_error"),
+    ),
+    "Resuming and sharing": ("work", "keep_work", "resume", "shard", "finish"),
     "Messages": ("dry_run", "as_json", "quiet"),
 }
 
@@ -27,6 +39,12 @@ Examples:
   geopanoptic run planet.tif --bands blue,green,red,nir --out parcels.gpkg
   geopanoptic run two_dates.tif --bands red,green,blue,nir,-,-,-,- --out a.gpkg
   geopanoptic run scene.tif --dry-run
+  geopanoptic run scene.tif --out parcels.gpkg --resume   after a run that was stopped
+
+\b
+Job arrays, on machines that share a folder and nothing else:
+  geopanoptic run scene.tif --shard 1/16 --work /shared/run     and so on up to 16/16
+  geopanoptic run scene.tif --finish --work /shared/run --out parcels.gpkg
 
 \b
 Output:
@@ -92,6 +110,44 @@ is until the new one is complete and verified, whatever ends the run.
     "--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda, cuda:1 or mps."
 )
 @click.option(
+    "--runtime",
+    type=click.Choice(["auto", "torch", "openvino", "onnxruntime"]),
+    default="auto",
+    show_default=True,
+    help="What computes the network; auto takes the fastest one installed.",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["f32", "bf16"]),
+    default="f32",
+    show_default=True,
+    help="bf16 is faster where the processor computes in it.",
+)
+@click.option(
+    "--scheduler",
+    default="threads",
+    show_default=True,
+    metavar="NAME",
+    help="Who computes: threads of this process, processes of this machine, slurm jobs, or the Dask cluster at "
+    "tcp://HOST:PORT.",
+)
+@click.option(
+    "--workers",
+    type=int,
+    metavar="N",
+    help="Processes or Slurm jobs; with the scheduler threads the same as --threads.  [default: by the cores]",
+)
+@click.option(
+    "--on-error",
+    type=click.Choice(["fail", "skip"]),
+    default="fail",
+    show_default=True,
+    help="skip leaves out a block that cannot be read or computed, lists it in run.json and exits with 6.",
+)
+@click.option(
+    "--allow-remote", is_flag=True, help="Read scenes at http, https and s3 addresses too, not only files."
+)
+@click.option(
     "--memory",
     metavar="SIZE",
     help="Budget such as 4GB.  [default: 6GB, or half of what is free if that is less]",
@@ -111,12 +167,35 @@ is until the new one is complete and verified, whatever ends the run.
     help="Side of a block of tiles.  [default: as many tiles as there are threads]",
 )
 @click.option("--batch", type=int, metavar="N", help="Tiles per network call.  [default: one per thread]")
-@click.option("--threads", type=int, metavar="N", help="Processor threads.  [default: all]")
+@click.option(
+    "--threads",
+    type=int,
+    metavar="N",
+    help="Threads of a process.  [default: all cores, or 1 each with several processes]",
+)
 @click.option(
     "--work",
     type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help="Where intermediate data lies while running.  [default: beside --out]",
+    help="Where intermediate data lies while running: an empty or new folder, one per run.  [default: beside --out]",
+)
+@click.option(
+    "--keep-work", is_flag=True, help="Leave the intermediate data in --work, for other runs with --resume."
+)
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Continue a run that was stopped, to the same bytes. Scene, model and what changes the map must be as "
+    "then, save --min-area and --simplify; whatever is not is listed.",
+)
+@click.option(
+    "--shard",
+    metavar="I/N",
+    help="Compute only part I of N into --work, which all parts share, and write no map. A part that was stopped "
+    "is just run again.",
+)
+@click.option(
+    "--finish", is_flag=True, help="Make the map of the parts in --work, once all of them are there."
 )
 @click.option(
     "--dry-run", is_flag=True, help="Check the scene, print the plan (tiles, memory, disk), and stop."
@@ -128,6 +207,10 @@ def run(
     out: Path | None,
     rasters: Path | None,
     work: Path | None,
+    keep_work: bool,
+    resume: bool,
+    shard: str | None,
+    finish: bool,
     overwrite: bool,
     dry_run: bool,
     as_json: bool,
@@ -146,6 +229,7 @@ def run(
     from geopanoptic.pipeline.progress import progress_for
     from geopanoptic.pipeline.run import plan
     from geopanoptic.pipeline.run import run as run_scene
+    from geopanoptic.pipeline.sharding import run_shard
 
     source: Any = list(scene) if len(scene) > 1 else scene[0]
     progress = progress_for(sys.stderr, quiet=quiet or as_json)
@@ -155,23 +239,61 @@ def run(
             progress.warn(warning)
         click.echo(json.dumps(planned.to_dict(), indent=2) if as_json else planned.describe())
         return
+    if shard is not None:
+        if work is None or out is not None or finish:
+            raise UsageError(
+                "--shard computes a part of the map's data into --work, and writes no map.",
+                remedy="Give --shard and --work without --out; when all parts are done, --finish, --work and --out.",
+            )
+        with _telling_how_to_continue(""):
+            part = run_shard(source, shard, work, progress=progress, **parameters)
+        if as_json:
+            click.echo(json.dumps(dataclasses.asdict(part), indent=2))
+        elif not quiet:
+            click.echo(
+                f"Shard {part.shard}: {part.blocks_computed} blocks computed, {part.blocks_found} were there. "
+                f"When all shards are done: --finish --work {work} --out parcels.gpkg"
+            )
+        _leave_with(skipped=bool(part.skipped))
     if out is None:
         raise UsageError(
             "--out is missing.", remedy="Name the GeoPackage to write, as in --out parcels.gpkg."
         )
-    result = run_scene(
-        source,
-        out,
-        rasters=rasters,
-        work=work,
-        overwrite=overwrite,
-        progress=progress,
-        **parameters,
-    )
+    with _telling_how_to_continue("" if finish else " --resume"):
+        result = run_scene(
+            source,
+            out,
+            rasters=rasters,
+            work=work,
+            keep_work=keep_work,
+            resume=resume,
+            finish=finish,
+            overwrite=overwrite,
+            progress=progress,
+            **parameters,
+        )
     if as_json:
         click.echo(json.dumps(result.report, indent=2, default=str))
     elif not quiet:
         click.echo(
-            f"{len(result.parcels):,} parcels and {len(result.landcover):,} land-cover areas in {out} "
+            f"{result.report['parcels']:,} parcels and {result.report['landcover_areas']:,} land-cover areas in {out} "
             f"({result.report['seconds_total']:.0f} s)"
         )
+    _leave_with(skipped=bool(result.report.get("skipped_blocks")))
+
+
+def _leave_with(*, skipped: bool) -> NoReturn:
+    click.get_current_context().exit(PARTS_SKIPPED if skipped else 0)
+
+
+@contextmanager
+def _telling_how_to_continue(addition: str) -> Iterator[None]:
+    """Ctrl-C and SIGTERM leave with the command that continues the run: this one with ``addition``."""
+    arguments = [argument for argument in sys.argv[1:] if argument != addition.strip()]
+    remedy = f"Continue with: geopanoptic {shlex.join(arguments)}{addition}"
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise InterruptedRunError("Interrupted; the output was not changed.", remedy=remedy) from None
+    except TerminatedRunError:
+        raise TerminatedRunError("Terminated; the output was not changed.", remedy=remedy) from None

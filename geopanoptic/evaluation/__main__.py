@@ -128,7 +128,7 @@ def _evaluate(asked: argparse.Namespace) -> dict[str, object]:
 def _methods(asked: argparse.Namespace, folders: Folders) -> Iterator[tuple[str, dict[str, object], Mapper]]:
     """Name, what is to be said of it, and the mapper with its parameters."""
     from geopanoptic.models.bundle import load_bundle
-    from geopanoptic.models.runtime import load_runtime
+    from geopanoptic.models.runtimes import load_runtime
 
     seen: set[str] = set()
     for asked_model in asked.model if asked.model is not None else [None]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,12 +14,14 @@ from geopanoptic.grid import Window
 from geopanoptic.models.bundle import Bundle
 from geopanoptic.panoptic.choice import RepairRules
 from geopanoptic.panoptic.quantisation import Quantiser
-from geopanoptic.pipeline.dense import infer_blocks
+from geopanoptic.pipeline.dense import InferBlock
+from geopanoptic.pipeline.execution import Threads
 from geopanoptic.pipeline.layout import Layout, round_up
 from geopanoptic.pipeline.progress import Silent
 from geopanoptic.pipeline.rules import GroupingRules, rules_of_bundle
 from geopanoptic.pipeline.segmentation import segment
 from geopanoptic.pipeline.store import RunStore
+from geopanoptic.scene.blocks import OnUnreadable, refuse
 
 Network = Callable[[NDArray[np.float32]], dict[str, NDArray[np.float32]]]
 
@@ -77,7 +78,7 @@ class BundleMapper:
     def __call__(self, image: LabelledImage, rules: GroupingRules) -> Prediction:
         store = self._stores.get(image.name) or self._infer(image)
         self._stores[image.name] = store
-        final = segment(store, rules, workers=1, progress=Silent())
+        final = segment(store, rules, executor=Threads(workers=1), progress=Silent())
         labels = store.read("label", Window(0, 0, *store.shape)).astype(np.int32)
         return Prediction(labels=labels, n_things=final.n_things, score=final.score)
 
@@ -87,7 +88,9 @@ class BundleMapper:
         flags = image.available[:, None, None] & image.valid
         whole = np.concatenate([image.image * flags, flags.astype(np.float32)])
 
-        def read(window: Window) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        def read(
+            window: Window, on_unreadable: OnUnreadable = refuse
+        ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
             inside = window.intersection(Window(0, 0, height, width))
             values, valid = np.zeros((len(whole), *window.shape), np.float32), np.zeros(window.shape, bool)
             if inside is not None:
@@ -115,17 +118,16 @@ class BundleMapper:
             stuff_channels=stuffs,
             relief_boundary_weight=bundle.thresholds.relief_boundary_weight,
         )
-        blocks = infer_blocks(
-            store,
-            layout,
-            bundle.output_scale,
+        task = InferBlock(
+            store=store,
+            layout=layout,
+            scale=bundle.output_scale,
             read=read,
-            network=self._network,
+            network=lambda: self._network,
             quantise=quantiser,
-            clock=time.perf_counter,
         )
-        for _ in blocks:
-            pass
+        for block in store.blocks():
+            task(block)
         return store
 
 

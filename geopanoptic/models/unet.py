@@ -17,7 +17,7 @@ from geopanoptic.models.torchvision_ops import ensure_torchvision_imports
 HEADS = ("semantic", "centre", "boundary", "distance")
 """Outputs of every panoptic network, all logits."""
 
-_BAND_MEAN, _BAND_STD = 0.4, 0.25  # of percentile-normalised bands: what ImageNet kernels expect as 0 and 1
+BAND_MEAN, BAND_STD = 0.4, 0.25  # of percentile-normalised bands: what ImageNet kernels expect as 0 and 1
 _PRIOR_LOGITS = {"centre": -2.5, "boundary": -1.5, "distance": -0.5}
 
 
@@ -78,7 +78,7 @@ class PanopticUNet(nn.Module):
 
     def forward(self, input_bchw: Tensor) -> dict[str, Tensor]:
         bands, flags = input_bchw.split(self.n_bands, dim=1)
-        standardised = torch.cat([(bands - _BAND_MEAN) / _BAND_STD * flags, flags], dim=1)
+        standardised = torch.cat([(bands - BAND_MEAN) / BAND_STD * flags, flags], dim=1)
         context = nn.functional.interpolate(self.decoder(self.encoder(standardised)), scale_factor=2.0)
         shared = self.finer(torch.cat([context, self.detail(standardised)], dim=1))
         return {name: head(shared) for name, head in self.heads.items()}

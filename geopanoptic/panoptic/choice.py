@@ -87,16 +87,18 @@ class LearnedRules:
 
     def choose(self, tree: MergeTree) -> Parcels:
         measures = measure_nodes(tree)
-        expected_iou = judge(measures, self.trees)
         may_be = measures.area_px >= self.min_area_px
         may_be[: tree.n_leaves] &= tree.graph.label > 0
-        chosen = best_disjoint(
-            tree.n_leaves, tree.children, np.where(may_be, expected_iou - self.price, -np.inf)
-        )
+        candidates = np.flatnonzero(may_be)
+        expected_iou = np.full(tree.n_nodes, -np.inf)
+        expected_iou[candidates] = judge(measures, self.trees, candidates)
+        chosen = best_disjoint(tree.n_leaves, tree.children, expected_iou - self.price)
+        score = np.zeros(tree.n_nodes)
+        score[candidates] = 1 / (1 + np.exp(-(self.slope * expected_iou[candidates] + self.offset)))
         return Parcels(
             node=_node_of_regions(tree.n_leaves, tree.children, chosen),
             is_thing=np.ones(tree.n_nodes, bool),
-            score=1 / (1 + np.exp(-(self.slope * expected_iou + self.offset))),
+            score=score,
         )
 
 

@@ -8,7 +8,13 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-Int64 = NDArray[np.int64]
+from geopanoptic.panoptic.contact_table import (
+    ContactTable,
+    Int64,
+    row_of,
+    start_table,
+    with_room,
+)
 
 LENGTH, BOUNDARY, WEAK, RELIEF = range(4)
 """Columns of ``Contacts.sums``."""
@@ -24,19 +30,20 @@ class Contacts:
     ``sums`` (m, 4): the number of sides; the sum of their boundary values (uint8, the larger of the two
     pixels); how many of them are weak; the sum of their relief (uint8, the larger of the two pixels).
     ``pass_heat`` (m,): the highest heat (uint16) that a side lets through, the lower of its two pixels.
+    ``a`` and ``b`` are int32, ``pass_heat`` uint16, ``sums`` int64 or, where that is enough, uint32.
     """
 
-    a: Int64
-    b: Int64
-    sums: Int64
-    pass_heat: Int64
+    a: NDArray[np.int32]
+    b: NDArray[np.int32]
+    sums: NDArray[np.integer]
+    pass_heat: NDArray[np.uint16]
 
     @property
-    def length_px(self) -> Int64:
+    def length_px(self) -> NDArray[np.integer]:
         return self.sums[:, LENGTH]
 
     @property
-    def boundary_sum(self) -> Int64:
+    def boundary_sum(self) -> NDArray[np.integer]:
         return self.sums[:, BOUNDARY]
 
     def select(self, keep: NDArray[np.bool_]) -> Contacts:
@@ -45,28 +52,49 @@ class Contacts:
 
     def renumbered(self, target: Int64) -> Contacts:
         """The contacts between groups of regions, ``target`` giving each region's group."""
-        a, b = target[self.a], target[self.b]
-        apart = a != b
-        return gather_contacts(a[apart], b[apart], self.sums[apart], self.pass_heat[apart])
+        return gather_contacts(target[self.a], target[self.b], self.sums, self.pass_heat)
 
 
-def gather_contacts(a: Int64, b: Int64, sums: Int64, pass_heat: Int64) -> Contacts:
-    """One contact per pair: sides of the same two regions are gathered, pairs sorted by (a, b), a < b."""
-    low, high = np.minimum(a, b), np.maximum(a, b)
-    order = np.lexsort((high, low))
-    low, high = low[order], high[order]
-    new = np.ones(len(low), bool)
-    new[1:] = (low[1:] != low[:-1]) | (high[1:] != high[:-1])
-    starts = np.flatnonzero(new)
-    if not len(starts):
-        nothing = np.zeros(0, np.int64)
-        return Contacts(a=nothing, b=nothing, sums=np.zeros((0, 4), np.int64), pass_heat=nothing)
+def gather_contacts(
+    a: NDArray[np.integer], b: NDArray[np.integer], sums: NDArray[np.integer], pass_heat: NDArray[np.integer]
+) -> Contacts:
+    """One contact per pair of different regions: equal pairs are added up, sorted by (a, b), a < b."""
+    keys = np.minimum(a, b).astype(np.int64) << 32 | np.maximum(a, b)
+    order = np.argsort(keys)
+    order = order[a[order] != b[order]]
+    keys = keys[order]
+    starts = np.flatnonzero(np.diff(keys, prepend=-1))
+    total = np.zeros((len(starts), sums.shape[1]), np.int64)
+    highest = np.zeros(len(starts), np.uint16)
+    if len(starts):
+        # Column by column: the sorted copy of all would be as large as everything else together.
+        for column in range(sums.shape[1]):
+            total[:, column] = np.add.reduceat(sums[order, column], starts, dtype=np.int64)
+        highest[:] = np.maximum.reduceat(pass_heat[order], starts)
     return Contacts(
-        a=low[starts],
-        b=high[starts],
-        sums=np.add.reduceat(sums[order], starts),
-        pass_heat=np.maximum.reduceat(pass_heat[order], starts),
+        a=(keys[starts] >> 32).astype(np.int32),
+        b=keys[starts].astype(np.int32),  # the lower half
+        sums=compact(total),
+        pass_heat=highest,
     )
+
+
+def contacts_of(table: ContactTable) -> Contacts:
+    """The contacts of a table, sorted by (a, b)."""
+    n = int(table.size[0])
+    order = np.argsort(table.keys[:n])
+    keys = table.keys[order]
+    return Contacts(
+        a=(keys >> 32).astype(np.int32),
+        b=keys.astype(np.int32),  # the lower half
+        sums=compact(table.sums[order]),
+        pass_heat=table.pass_heat[order],
+    )
+
+
+def compact(counts: NDArray[np.integer]) -> NDArray[np.integer]:
+    """The same numbers from 0 as uint32 where they fit, in half the memory."""
+    return counts.astype(np.uint32) if counts.max(initial=0) <= np.iinfo(np.uint32).max else counts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,45 +106,41 @@ class Sides:
     relief: NDArray[np.uint16]
     heat: NDArray[np.uint16]
 
-    def against(self, other: Sides) -> tuple[NDArray[np.bool_], Int64, Int64]:
+    def against(self, other: Sides) -> tuple[NDArray[np.bool_], NDArray[np.uint32], NDArray[np.uint16]]:
         """Sides between facing pixels (n,): which have data on both, their ``sums`` and ``pass_heat``."""
         both = (self.piece > 0) & (other.piece > 0)
-        boundary = np.maximum(self.boundary, other.boundary)[both].astype(np.int64)
-        relief = np.maximum(self.relief, other.relief)[both].astype(np.int64) >> 8
-        ones = np.ones(len(boundary), np.int64)
-        sums = np.stack([ones, boundary, (boundary < WEAK_BOUNDARY_U8).astype(np.int64), relief], axis=1)
-        return both, sums, np.minimum(self.heat, other.heat)[both].astype(np.int64)
+        boundary = np.maximum(self.boundary, other.boundary)[both]
+        relief = np.maximum(self.relief, other.relief)[both] >> 8
+        sums = np.stack([np.ones(len(boundary)), boundary, boundary < WEAK_BOUNDARY_U8, relief], axis=1)
+        return both, sums.astype(np.uint32), np.minimum(self.heat, other.heat)[both]
 
 
 @njit(nogil=True, cache=True)
 def sides_within(piece, boundary, relief, heat):  # type: ignore[no-untyped-def]
-    """Pieces - 1 (n, 2), ``sums`` (n, 4) and ``pass_heat`` (n,) of every side between two pieces of a block."""
+    """The table of contacts between the pieces - 1 of a block."""
     height, width = piece.shape
-    ends, sums, passes = np.empty((0, 2), np.int64), np.empty((0, 4), np.int64), np.empty(0, np.int64)
-    for filling in (False, True):
-        n = 0
-        for row in range(height):
-            for col in range(width):
-                here = piece[row, col]
-                if here == 0:
+    table = start_table()
+    for row in range(height):
+        table = with_room(table, 2 * width)
+        for down in range(2):
+            row2 = row + down
+            if row2 == height:
+                continue
+            # Neighbouring sides mostly belong to one contact.
+            latest, at = np.int64(-1), 0
+            for col in range(width - 1 + down):
+                col2 = col + 1 - down
+                here, there = np.int64(piece[row, col]), np.int64(piece[row2, col2])
+                if here == there or here == 0 or there == 0:
                     continue
-                for down in range(2):
-                    row2, col2 = row + down, col + 1 - down
-                    if row2 == height or col2 == width:
-                        continue
-                    there = piece[row2, col2]
-                    if there == 0 or there == here:
-                        continue
-                    if filling:
-                        strength = max(boundary[row, col], boundary[row2, col2])
-                        ends[n, 0], ends[n, 1] = here - 1, there - 1
-                        sums[n, 0] = 1
-                        sums[n, 1] = strength
-                        sums[n, 2] = 1 if strength < WEAK_BOUNDARY_U8 else 0
-                        sums[n, 3] = max(relief[row, col], relief[row2, col2]) >> 8
-                        passes[n] = min(heat[row, col], heat[row2, col2])
-                    n += 1
-        if not filling:
-            ends, sums = np.empty((n, 2), np.int64), np.empty((n, 4), np.int64)
-            passes = np.empty(n, np.int64)
-    return ends, sums, passes
+                key = (min(here, there) - 1) << 32 | (max(here, there) - 1)
+                if key != latest:
+                    latest, at = key, row_of(table, key)
+                strength = max(boundary[row, col], boundary[row2, col2])
+                sums = table.sums[at]
+                sums[LENGTH] += 1
+                sums[BOUNDARY] += strength
+                sums[WEAK] += strength < WEAK_BOUNDARY_U8
+                sums[RELIEF] += max(relief[row, col], relief[row2, col2]) >> 8
+                table.pass_heat[at] = max(table.pass_heat[at], min(heat[row, col], heat[row2, col2]))
+    return table

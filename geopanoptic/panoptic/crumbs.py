@@ -27,7 +27,7 @@ def absorb_crumbs(
 @njit(nogil=True, cache=True)
 def _absorb(a, b, sums, area_px, stuff_class, min_area_px):  # type: ignore[no-untyped-def]
     n = len(area_px)
-    state = start(n, a, b, sums, np.zeros(len(a), np.int64))
+    state = start(n, a, b, sums, np.zeros(len(a), np.uint16))
     # By handle: pixels, lowest region, and the region whose kind the group has.
     area, lowest, like = area_px.copy(), np.arange(n), np.arange(n)
     for contact in range(len(a)):

@@ -19,6 +19,8 @@ from geopanoptic.panoptic.contacts import BOUNDARY, LENGTH, Contacts, Int64
 from geopanoptic.panoptic.contraction import find, start, unite
 from geopanoptic.panoptic.regions import RegionGraph
 
+Int32 = NDArray[np.int32]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MergeTree:
@@ -81,20 +83,20 @@ def merge_tree(graph: RegionGraph) -> MergeTree:
 
 @njit(nogil=True, cache=True)
 def _unite_weakest_first(
-    n: int, a: Int64, b: Int64, contact_sums: Int64, contact_pass: Int64
+    n: int, a: Int32, b: Int32, contact_sums: NDArray[np.integer], contact_pass: NDArray[np.uint16]
 ) -> tuple[Int64, Int64, Int64]:
     state = start(n, a, b, contact_sums, contact_pass)
     node = np.arange(n)
     children = np.empty((max(n - 1, 0), 2), np.int64)
     sums = np.empty((max(n - 1, 0), contact_sums.shape[1]), np.int64)
     pass_heat = np.empty(max(n - 1, 0), np.int64)
-    # A contact that has grown is queued again; its older entries no longer have its length.
-    queue = [(_strength(state.sums, c), c, c, state.sums[c, LENGTH]) for c in range(len(a))]
+    # A contact that has grown is queued again; its older entries no longer have its strength, or come later.
+    queue = [(_strength(state.sums, c), c, c) for c in range(len(a))]
     heapq.heapify(queue)
     count = 0
     while len(queue):
-        _, _, contact, length_px = heapq.heappop(queue)
-        if not state.alive[contact] or state.sums[contact, LENGTH] != length_px:
+        strength, _, contact = heapq.heappop(queue)
+        if not state.alive[contact] or _strength(state.sums, contact) != strength:
             continue
         left, right = node[find(state.handle, a[contact])], node[find(state.handle, b[contact])]
         children[count, 0], children[count, 1] = min(left, right), max(left, right)
@@ -104,14 +106,12 @@ def _unite_weakest_first(
         node[unite(state, contact, grown)] = n + count
         count += 1
         for other in grown:
-            heapq.heappush(
-                queue, (_strength(state.sums, other), state.rank[other], other, state.sums[other, LENGTH])
-            )
+            heapq.heappush(queue, (_strength(state.sums, other), state.rank[other], other))
     return children[:count].copy(), sums[:count].copy(), pass_heat[:count].copy()
 
 
 @njit(nogil=True, cache=True)
-def _strength(sums: Int64, contact: int) -> float:
+def _strength(sums: NDArray[np.integer], contact: int) -> float:
     return sums[contact, BOUNDARY] / (255.0 * sums[contact, LENGTH])
 
 

@@ -14,7 +14,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from geopanoptic.grid import Window
-from geopanoptic.panoptic.contacts import Contacts, Int64, Sides, gather_contacts, sides_within
+from geopanoptic.panoptic.contacts import Contacts, Int64, Sides, compact, contacts_of, sides_within
 
 AREA, INNER_SIDES, FIELD, BOUNDARY, RELIEF = range(5)
 """Columns of the sums over a region's pixels: their number; the pixel sides between two of them; and the
@@ -49,15 +49,15 @@ class BlockRegions:
     """Watershed label (> 0), or -1 - stuff class index."""
     first_px: Int64
     """Smallest pixel index (row * scene width + column)."""
-    sums: Int64
+    sums: NDArray[np.integer]
     """(n, 5), see ``AREA`` and its neighbours."""
-    heat_max: Int64
-    """Highest heat, uint16."""
-    relief_min: Int64
-    """Lowest relief, uint16."""
-    thing_counts: Int64
+    heat_max: NDArray[np.uint16]
+    """Highest heat."""
+    relief_min: NDArray[np.uint16]
+    """Lowest relief."""
+    thing_counts: NDArray[np.integer]
     """(n, thing classes) pixels whose best thing class is that."""
-    stuff_counts: Int64
+    stuff_counts: NDArray[np.integer]
     """(n, stuff classes) pixels whose best stuff class is that."""
     contacts: Contacts
     top: Sides
@@ -83,26 +83,25 @@ def describe_block(
 
     Raises ValueError where a class index on valid ground is not below ``n_things`` or ``n_stuff``.
     """
-    highest = np.max(evidence.thing, where=valid, initial=0), np.max(evidence.stuff, where=valid, initial=0)
+    value, *highest = _values(labels, valid, evidence.thing, evidence.stuff)
     if highest[0] >= n_things or highest[1] >= n_stuff:
         raise ValueError(
             f"class indices reach {highest}, but there are {n_things} things and {n_stuff} stuff"
         )
-    value = np.where(labels > 0, labels, -1 - evidence.stuff.astype(np.int64))
-    value[~valid] = 0
     numbered, n = cc3d.connected_components(value, connectivity=4, return_N=True, out_dtype=np.uint32)
     piece: NDArray[np.int32] = np.ascontiguousarray(numbered).view(np.int32)
-    label, first_px, sums, heat_max, relief_min = _sums(
+    label, first_px, sums, heat_max, relief_min, thing_counts, stuff_counts = _sums(
         piece,
         value,
         evidence.field,
         evidence.boundary,
         evidence.relief,
         evidence.heat,
-        n,
+        evidence.thing,
+        evidence.stuff,
+        (n, n_things, n_stuff),
         (window.row0, window.col0, scene_width),
     )
-    ends, side_sums, pass_heat = sides_within(piece, evidence.boundary, evidence.relief, evidence.heat)
 
     def face(index: tuple[slice | int, slice | int]) -> Sides:
         return Sides(
@@ -116,12 +115,12 @@ def describe_block(
         window=window,
         label=label,
         first_px=first_px,
-        sums=sums,
+        sums=compact(sums),
         heat_max=heat_max,
         relief_min=relief_min,
-        thing_counts=_class_counts(piece, evidence.thing, n, n_things),
-        stuff_counts=_class_counts(piece, evidence.stuff, n, n_stuff),
-        contacts=gather_contacts(ends[:, 0], ends[:, 1], side_sums, pass_heat),
+        thing_counts=compact(thing_counts),
+        stuff_counts=compact(stuff_counts),
+        contacts=contacts_of(sides_within(piece, evidence.boundary, evidence.relief, evidence.heat)),
         top=face((0, slice(None))),
         bottom=face((-1, slice(None))),
         left=face((slice(None), 0)),
@@ -130,14 +129,34 @@ def describe_block(
 
 
 @njit(nogil=True, cache=True)
-def _sums(piece, value, field, boundary, relief, heat, n, origin):  # type: ignore[no-untyped-def]
+def _values(labels, valid, thing, stuff):  # type: ignore[no-untyped-def]
+    """What the pixels of one piece share, int64 (h, w), 0 on nodata; the highest class indices there."""
+    value = np.zeros(labels.shape, np.int64)
+    highest_thing, highest_stuff = 0, 0
+    for row in range(labels.shape[0]):
+        for col in range(labels.shape[1]):
+            if valid[row, col]:
+                label = labels[row, col]
+                value[row, col] = label if label > 0 else np.int64(-1) - stuff[row, col]
+                highest_thing = max(highest_thing, thing[row, col])
+                highest_stuff = max(highest_stuff, stuff[row, col])
+    return value, highest_thing, highest_stuff
+
+
+@njit(nogil=True, cache=True)
+def _sums(  # type: ignore[no-untyped-def]
+    piece, value, field, boundary, relief, heat, thing, stuff, counts, origin
+):
+    n, n_things, n_stuff = counts
     row0, col0, scene_width = origin
     height, width = piece.shape
     label = np.zeros(n, np.int64)
     first_px = np.full(n, -1, np.int64)
     sums = np.zeros((n, N_SUMS), np.int64)
-    heat_max = np.zeros(n, np.int64)
-    relief_min = np.full(n, 65535, np.int64)
+    heat_max = np.zeros(n, np.uint16)
+    relief_min = np.full(n, 65535, np.uint16)
+    thing_counts = np.zeros((n, n_things), np.int64)
+    stuff_counts = np.zeros((n, n_stuff), np.int64)
     for row in range(height):
         for col in range(width):
             k = piece[row, col] - 1
@@ -146,22 +165,15 @@ def _sums(piece, value, field, boundary, relief, heat, n, origin):  # type: igno
             if first_px[k] < 0:
                 first_px[k] = (row0 + row) * scene_width + col0 + col
                 label[k] = value[row, col]
-            sums[k, AREA] += 1
-            sums[k, INNER_SIDES] += col + 1 < width and piece[row, col + 1] == k + 1
-            sums[k, INNER_SIDES] += row + 1 < height and piece[row + 1, col] == k + 1
-            sums[k, FIELD] += field[row, col]
-            sums[k, BOUNDARY] += boundary[row, col]
-            sums[k, RELIEF] += relief[row, col] >> 8
+            of_piece = sums[k]
+            of_piece[AREA] += 1
+            of_piece[INNER_SIDES] += col + 1 < width and piece[row, col + 1] == k + 1
+            of_piece[INNER_SIDES] += row + 1 < height and piece[row + 1, col] == k + 1
+            of_piece[FIELD] += field[row, col]
+            of_piece[BOUNDARY] += boundary[row, col]
+            of_piece[RELIEF] += relief[row, col] >> 8
             heat_max[k] = max(heat_max[k], heat[row, col])
             relief_min[k] = min(relief_min[k], relief[row, col])
-    return label, first_px, sums, heat_max, relief_min
-
-
-@njit(nogil=True, cache=True)
-def _class_counts(piece, best_class, n, n_classes):  # type: ignore[no-untyped-def]
-    counts = np.zeros((n, n_classes), np.int64)
-    for row in range(piece.shape[0]):
-        for col in range(piece.shape[1]):
-            if piece[row, col] > 0:
-                counts[piece[row, col] - 1, best_class[row, col]] += 1
-    return counts
+            thing_counts[k, thing[row, col]] += 1
+            stuff_counts[k, stuff[row, col]] += 1
+    return label, first_px, sums, heat_max, relief_min, thing_counts, stuff_counts

@@ -18,6 +18,7 @@ from geopanoptic.panoptic.contacts import LENGTH, WEAK, Int64
 from geopanoptic.panoptic.contacts import RELIEF as SIDE_RELIEF
 from geopanoptic.panoptic.merging import MergeTree
 from geopanoptic.panoptic.pieces import AREA, BOUNDARY, FIELD, INNER_SIDES, RELIEF
+from geopanoptic.panoptic.regions import sum_by
 
 FEATURES = (
     "log_area",  # natural logarithm of the pixels
@@ -75,13 +76,17 @@ class NodeMeasures:
         np.divide(self.rim[:, SIDE_BOUNDARY], 255.0 * length_px, out=mean, where=length_px > 0)
         return mean
 
-    def features(self) -> Iterator[Float64]:
-        """``FEATURES`` (nodes, k) of successive runs of nodes: together they would take much memory."""
+    def features(self, of: Int64 | None = None) -> Iterator[Float64]:
+        """``FEATURES`` (nodes, k) of successive runs of nodes: together they would take much memory.
+
+        ``of`` names the nodes, by default all.
+        """
         parent = self.tree.parent
+        of = np.arange(len(parent)) if of is None else of
         sibling = np.full(len(parent), -1)
         sibling[self.tree.children] = self.tree.children[:, ::-1]
-        for first in range(0, max(len(parent), 1), _NODES_AT_ONCE):
-            nodes = np.arange(first, min(first + _NODES_AT_ONCE, len(parent)))
+        for first in range(0, max(len(of), 1), _NODES_AT_ONCE):
+            nodes = of[first : first + _NODES_AT_ONCE]
             yield self._features(nodes, parent[nodes], sibling[nodes])
 
     def _features(self, nodes: Int64, parent: Int64, sibling: Int64) -> Float64:
@@ -145,30 +150,31 @@ def measure_nodes(tree: MergeTree) -> NodeMeasures:
     n, is_thing = tree.n_leaves, tree.graph.label > 0
     rim, stuff_px = np.zeros((n, 4), np.int64), np.zeros(n, np.int64)
     for here, there in ((contacts.a, contacts.b), (contacts.b, contacts.a)):
-        np.add.at(rim, here, contacts.sums)
+        rim += sum_by(here, contacts.sums, n)
         to_stuff = ~is_thing[there]
-        np.add.at(stuff_px, here[to_stuff], contacts.length_px[to_stuff])
+        stuff_px += sum_by(here[to_stuff], contacts.length_px[to_stuff], n)
     seams = tree.gather_seams()
     sums = tree.sum_up(
         np.concatenate([graph.sums, rim, stuff_px[:, None], np.ones((n, 1), np.int64)], axis=1)
     )
-    pixels = sums[:, :5].copy()
-    pixels[:, INNER_SIDES] += seams[:, LENGTH]
+    # Parts of one array: a copy of each would be as much again.
+    sums[:, INNER_SIDES] += seams[:, LENGTH]
+    sums[:, 5:9] -= 2 * seams
     return NodeMeasures(
         tree=tree,
-        pixels=pixels,
+        pixels=sums[:, :5],
         heat_max=-tree.least(-graph.heat_max),
         relief_min=tree.least(graph.relief_min),
-        rim=sums[:, 5:9] - 2 * seams,
+        rim=sums[:, 5:9],
         rim_stuff_px=sums[:, 9],
         seams=seams,
         regions=sums[:, 10],
     )
 
 
-def judge(measures: NodeMeasures, trees: TreeEnsemble) -> Float64:
-    """The ensemble's verdict on every node, (nodes,)."""
-    return np.concatenate([trees(features) for features in measures.features()])
+def judge(measures: NodeMeasures, trees: TreeEnsemble, of: Int64 | None = None) -> Float64:
+    """The ensemble's verdict on the nodes that ``of`` names, by default all, in that order."""
+    return np.concatenate([trees(features) for features in measures.features(of)])
 
 
 def _mean(total: Int64, count: Int64, otherwise: float) -> Float64:

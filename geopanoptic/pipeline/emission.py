@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import geopandas
 import numpy as np
 import rioxarray  # noqa: F401  registers .rio and the engine
 import xarray
 from numpy.typing import NDArray
 
 from geopanoptic.grid import Grid, Window
-from geopanoptic.panoptic.coverage import BlockCorners, assemble, link, simplify, trace_block
+from geopanoptic.panoptic.coverage import BlockCorners, link, outlines, simplify, trace_block
 from geopanoptic.panoptic.repair import PanopticRegions
-from geopanoptic.pipeline.executor import map_blocks
+from geopanoptic.pipeline.drawing import DrawnLayers
+from geopanoptic.pipeline.execution import Executor, Threads
 from geopanoptic.pipeline.inference import channels_of
 from geopanoptic.pipeline.parameters import Parameters
 from geopanoptic.pipeline.plan import Plan
@@ -31,54 +31,46 @@ from geopanoptic.products.cog import (
 )
 from geopanoptic.products.commit import Check, Commit
 from geopanoptic.products.geopackage import verify_geopackage, write_geopackage
-from geopanoptic.products.layers import landcover_layer, parcel_layer
 
 RASTERS = ("class", "parcel_id", "confidence")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MapLayers:
-    """The two vector layers of a map."""
+class TraceBlock:
+    """Task: the corners of the regions' outlines in one block."""
 
-    parcels: geopandas.GeoDataFrame
-    landcover: geopandas.GeoDataFrame
+    store: RunStore
+
+    def __call__(self, block: Window) -> BlockCorners:
+        return trace_block(self.store.read("label", block.grown(1)), block, self.store.shape)
 
 
-def trace_layers(store: RunStore, planned: Plan, final: PanopticRegions, record: Record) -> MapLayers:
+def trace_layers(
+    store: RunStore, planned: Plan, final: PanopticRegions, executor: Executor, record: Record
+) -> DrawnLayers:
     """Trace all regions as one coverage, straighten shared borders once, and attach attributes."""
     grid, blocks = planned.grid, store.blocks()
-
-    def trace(block: Window) -> BlockCorners:
-        return trace_block(store.read("label", block.grown(1)), block, store.shape)
-
     with record.stage("trace", total=grid.height * grid.width, unit="px") as stage:
-        traced = []
-        for block, corners in zip(blocks, map_blocks(trace, blocks, workers=planned.workers), strict=True):
-            traced.append(corners)
-            stage.advance(block.size_px)
-        arcs = link(traced)
+
+        def traced() -> Iterator[BlockCorners]:
+            for block, corners in zip(blocks, executor.map(TraceBlock(store=store), blocks), strict=True):
+                yield corners
+                stage.advance(block.size_px)
+
+        arcs = link(traced())
     with record.stage("simplify"):
         if planned.simplify_m > 0:
             along_row_m, along_col_m = grid.pixel_size_m()
             arcs = simplify(arcs, (planned.simplify_m / along_row_m, planned.simplify_m / along_col_m))
-    with record.stage("polygons"):
-        labels, polygons = assemble(arcs, grid.transform)
-        class_id = _class_ids(planned, final)[labels]
-        is_thing = labels <= final.n_things
-        classes, crs = planned.bundle.classes, grid.crs
-        return MapLayers(
-            parcels=parcel_layer(
-                polygons[is_thing],
-                parcel_id=labels[is_thing],
-                class_id=class_id[is_thing],
-                score=final.score[labels[is_thing] - 1],
-                classes=classes,
-                crs=crs,
-            ),
-            landcover=landcover_layer(
-                polygons[~is_thing], class_id=class_id[~is_thing], classes=classes, crs=crs
-            ),
-        )
+    return DrawnLayers(
+        outlines=outlines(arcs),
+        grid=grid,
+        classes=planned.bundle.classes,
+        class_id=_class_ids(planned, final),
+        score=final.score,
+        n_things=final.n_things,
+        workers=planned.workers,
+    )
 
 
 def raster_windows(
@@ -117,19 +109,20 @@ def write_products(
     planned: Plan,
     asked: Parameters,
     final: PanopticRegions,
-    layers: MapLayers,
+    layers: DrawnLayers,
+    record: Record,
 ) -> dict[Path, Check]:
     """Stage the GeoPackage and the rasters; returns how each is to be verified before it is published."""
     classes = planned.bundle.classes
     write_geopackage(
         commit.staged(vector),
-        parcels=layers.parcels,
-        landcover=layers.landcover,
+        parcels=layers.parcel_parts(),
+        landcover=layers.landcover_parts(),
         classes=classes,
-        metadata=metadata(planned, asked),
+        metadata=metadata(planned, asked, record),
         timestamp=timestamp(planned.scene),
     )
-    n_parcels, n_areas = len(layers.parcels), len(layers.landcover)
+    n_parcels, n_areas = final.n_things, final.n_regions - final.n_things
     checks: dict[Path, Check] = {
         vector: lambda staged: verify_geopackage(staged, parcels=n_parcels, landcover=n_areas)
     }
@@ -144,7 +137,8 @@ def write_products(
         blocks = ((block, readers[name](block)) for block in store.blocks())
         write_cog(commit.staged(rasters[name]), blocks, grid=planned.grid, product=products[name])
 
-    for _ in map_blocks(write_one, list(rasters), workers=planned.workers):
+    # Products are staged on this machine's disk, beside the output.
+    for _ in Threads(workers=planned.workers).map(write_one, list(rasters)):
         pass
     checks |= {path: lambda staged: verify_cog(staged, grid=planned.grid) for path in rasters.values()}
     return checks

@@ -2,52 +2,152 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from geopanoptic.errors import ModelError
 from geopanoptic.grid import Window
-from geopanoptic.models.bundle import Bundle
+from geopanoptic.models.bundle import Bundle, load_bundle
 from geopanoptic.panoptic.quantisation import Quantiser
 from geopanoptic.pipeline.aoi import read_aoi
-from geopanoptic.pipeline.dense import TileReader, infer_blocks
+from geopanoptic.pipeline.dense import InferBlock
+from geopanoptic.pipeline.execution import Executor
+from geopanoptic.pipeline.execution.executor import NETWORK_TASKS
 from geopanoptic.pipeline.parameters import Parameters
 from geopanoptic.pipeline.plan import Plan
 from geopanoptic.pipeline.record import Record
+from geopanoptic.pipeline.skipping import OnFailure
 from geopanoptic.pipeline.store import RunStore
-from geopanoptic.scene import Normalisation, measure, survey, take_sample
+from geopanoptic.scene import Normalisation, Scene, cache_bytes, configure_gdal, measure, survey, take_sample
+from geopanoptic.scene.blocks import OnUnreadable, UnreadableBlock, refuse
+
+if TYPE_CHECKING:
+    from geopanoptic.models.runtimes import Runtime
 
 
-def infer(store: RunStore, planned: Plan, asked: Parameters, record: Record) -> Normalisation:
-    """Fill ``store`` with the quantised layers of every block; returns the normalisation that was used."""
-    from geopanoptic.models.runtime import load_runtime
-
+def normalise(planned: Plan, asked: Parameters, record: Record) -> Normalisation:
+    """Measure the scene's normalisation on a fixed sample, and warn of what looks odd there."""
+    configure_gdal(_block_cache_bytes(planned))
+    skipped: list[UnreadableBlock] = []  # recorded when their own block is computed
     with record.stage("normalise"):
-        sample = take_sample(planned.scene, planned.bands)
+        sample = take_sample(
+            planned.scene,
+            planned.bands,
+            on_unreadable=skipped.append if asked.on_error == "skip" else refuse,
+        )
         normalisation = measure(planned.scene, planned.bands, sample=sample)
-        wanted = read_aoi(asked.aoi, planned.grid) if asked.aoi is not None else None
     for warning in survey(planned.scene, sample=sample).warnings:
         record.warn(warning)
-    with record.stage("load model"):
-        runtime = load_runtime(planned.bundle, device=asked.device, threads=asked.threads)  # type: ignore[arg-type]
-    blocks = infer_blocks(
-        store,
-        planned.layout,
-        planned.bundle.output_scale,
-        read=tile_reader(planned, normalisation),
-        network=runtime,
-        quantise=quantiser(planned.bundle),
-        wanted=wanted,
-        clock=time.perf_counter,
-    )
-    scene_px = planned.scene.grid.height * planned.scene.grid.width
-    with record.stage("network", total=scene_px, unit="px") as stage:
-        for _, count in blocks:
-            record.network_px += count.network_px
-            record.network_s += count.network_s
-            stage.advance(count.core_px)
     return normalisation
+
+
+def infer(
+    store: RunStore,
+    blocks: Sequence[Window],
+    planned: Plan,
+    asked: Parameters,
+    normalisation: Normalisation,
+    executor: Executor,
+    record: Record,
+) -> None:
+    """Fill ``blocks`` (output pixels) of the store with quantised layers.
+
+    Raises UsageError for an area of interest that cannot be used, the error of a block that fails (unless
+    ``asked.on_error`` says to skip it), and as ``load_runtime``.
+    """
+    task = InferBlock(
+        store=store,
+        layout=planned.layout,
+        scale=planned.bundle.output_scale,
+        read=tile_reader(planned, normalisation),
+        network=bundle_network(planned, asked),
+        quantise=quantiser(planned.bundle),
+        wanted=read_aoi(asked.aoi, planned.grid) if asked.aoi is not None else None,
+        skip_unreadable=asked.on_error == "skip",
+    )
+    on_failure = OnFailure(store=store, record=record, skip=asked.on_error == "skip", n_blocks=len(blocks))
+    unreadable: set[UnreadableBlock] = set()
+    scene_px = sum(block.size_px for block in blocks) / planned.bundle.output_scale**2
+    with record.stage("network", total=scene_px, unit="px") as stage:
+        for count in executor.map(task, blocks, network=True, failed=on_failure):
+            unreadable.update(count.unreadable)
+            record.network_px += count.network_px
+            record.network_s += count.network_s / planned.processes
+            stage.advance(count.core_px)
+    # Sorted: neighbours find the same ones in their halos, in an order that depends on the layout.
+    for lost in sorted(unreadable, key=lambda lost: (lost.file, lost.window.row0, lost.window.col0)):
+        record.skip(lost.to_json(), lost.message)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BundleNetwork:
+    """A bundle's network by reference: loaded where and when it is called first, and kept by that process."""
+
+    path: Path
+    sha256: str
+    bands: tuple[str, ...]
+    margin_px: int
+    device: str
+    threads: int
+    runtime: str
+    precision: str
+
+    def __call__(self) -> Runtime:
+        """Raises ModelError where another bundle lies at ``path`` here, and as ``load_runtime``."""
+        return _loaded(self)
+
+
+def bundle_network(planned: Plan, asked: Parameters) -> BundleNetwork:
+    """The network of a planned run."""
+    return BundleNetwork(
+        path=planned.bundle.path,
+        sha256=planned.bundle.sha256,
+        bands=planned.bands,
+        margin_px=planned.layout.halo_px,
+        device=asked.device,
+        threads=planned.workers,
+        runtime=asked.runtime,
+        precision=asked.precision,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DescribeRuntime:
+    """Task: what computes a network where tasks are computed, such as ``openvino 2026.4.1, f32 on cpu``."""
+
+    network: BundleNetwork
+
+    def __call__(self, _: object) -> str:
+        runtime = self.network()
+        return f"{runtime.name} {runtime.version}, {runtime.precision} on {runtime.device.partition(':')[0]}"
+
+
+# One: the networks of several bundles need not fit the memory of a GPU together.
+@lru_cache(maxsize=1)
+def _loaded(network: BundleNetwork) -> Runtime:
+    from geopanoptic.models.runtimes import load_runtime
+
+    bundle = load_bundle(network.path)
+    if bundle.sha256 != network.sha256:
+        raise ModelError(
+            f"{network.path} holds other weights than when the run was planned.",
+            remedy="Give all workers the same bundle, and do not change it during a run.",
+        )
+    return load_runtime(
+        bundle,
+        device=network.device,  # type: ignore[arg-type]
+        threads=network.threads,
+        runtime=network.runtime,  # type: ignore[arg-type]
+        bands=network.bands,
+        margin_px=network.margin_px,
+        precision=network.precision,  # type: ignore[arg-type]
+    )
 
 
 def quantiser(bundle: Bundle) -> Quantiser:
@@ -64,16 +164,45 @@ def channels_of(bundle: Bundle, kind: str) -> tuple[int, ...]:
     return tuple(channel for channel, each in enumerate(bundle.classes) if each.kind == kind)
 
 
-def tile_reader(planned: Plan, normalisation: Normalisation) -> TileReader:
-    """Gives network input: normalised bands, zero where invalid or absent, then availability flags."""
-    model_bands = planned.bundle.bands
-    channels = [model_bands.index(band) for band in planned.bands]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SceneTiles:
+    """Reads network input: normalised bands, zero where invalid or absent, then availability flags."""
 
-    def read(window: Window) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        values, valid = planned.scene.read(window, planned.bands)
-        network_input = np.zeros((2 * len(model_bands), *window.shape), np.float32)
-        network_input[channels] = normalisation.apply(values, valid)
-        network_input[[len(model_bands) + channel for channel in channels]] = valid
+    scene: Scene
+    bands: tuple[str, ...]
+    """The model's bands that the scene has."""
+    model_bands: tuple[str, ...]
+    normalisation: Normalisation
+    cache_bytes: int
+    """GDAL's block cache in the process that reads."""
+
+    def __call__(
+        self, window: Window, on_unreadable: OnUnreadable = refuse
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Input (2K, h, w) and validity (h, w) over a window of scene pixels."""
+        configure_gdal(self.cache_bytes)
+        values, valid = self.scene.read(window, self.bands, on_unreadable=on_unreadable)
+        n_bands = len(self.model_bands)
+        channels = [self.model_bands.index(band) for band in self.bands]
+        network_input = np.zeros((2 * n_bands, *window.shape), np.float32)
+        network_input[channels] = self.normalisation.apply(values, valid)
+        network_input[[n_bands + channel for channel in channels]] = valid
         return network_input, valid
 
-    return read
+
+def tile_reader(planned: Plan, normalisation: Normalisation) -> SceneTiles:
+    """The reader of a planned run."""
+    return SceneTiles(
+        scene=planned.scene,
+        bands=planned.bands,
+        model_bands=planned.bundle.bands,
+        normalisation=normalisation,
+        cache_bytes=_block_cache_bytes(planned),
+    )
+
+
+def _block_cache_bytes(planned: Plan) -> int:
+    """What the file blocks under the blocks being read need, at most a quarter of the memory budget."""
+    span_px = planned.layout.block_px + 2 * planned.layout.halo_px
+    needed = cache_bytes(planned.scene, span_px, planned.bands, readers=NETWORK_TASKS)
+    return min(needed, planned.budget_bytes // 4)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +18,8 @@ class Parameters:
     """Names of the scene's bands in file order, ``-`` for one to ignore."""
     dates: str | Sequence[str] | None = None
     """The date to map, where the scene has several."""
+    allow_remote: bool = False
+    """Whether a scene may be read from http, https and s3 addresses."""
     assume_crs: str | None = None
     """CRS of a scene that states none."""
     aoi: Path | None = None
@@ -34,4 +37,15 @@ class Parameters:
     memory: str | int | None = None
     """Budget, as bytes or text such as ``4GB``."""
     device: str = "auto"
+    runtime: str = "auto"
+    """``torch``, ``openvino`` or ``onnxruntime``; auto: the fastest one installed."""
+    precision: str = "f32"
+    """``f32``, or ``bf16`` where the processor or GPU computes in it."""
     threads: int | None = None
+    """Threads of one process."""
+    scheduler: str = "threads"
+    """``threads``, ``processes``, ``slurm`` or the address of a Dask scheduler, ``tcp://HOST:PORT``."""
+    workers: int | None = None
+    """Processes (or Slurm jobs) side by side; with ``threads``, another name for ``threads``."""
+    on_error: Literal["fail", "skip"] = "fail"
+    """What becomes of a block that cannot be read or computed: ``skip`` makes it nodata, and says so."""

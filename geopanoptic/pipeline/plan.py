@@ -13,6 +13,7 @@ from geopanoptic.errors import ResourceError, SceneError, UsageError
 from geopanoptic.grid import Grid, Window
 from geopanoptic.models.bundle import Bundle
 from geopanoptic.panoptic.quantisation import BYTES_PER_PX
+from geopanoptic.pipeline.execution.crew import Crew
 from geopanoptic.pipeline.layout import Layout, round_up
 from geopanoptic.scene import Scene
 
@@ -44,7 +45,10 @@ class Plan:
     grid: Grid
     """The output grid, ``bundle.output_scale`` times finer than the scene's."""
     layout: Layout
+    processes: int
+    """Worker processes; 1 where the run's own process computes."""
     workers: int
+    """Threads of each process."""
     min_area_px: int
     """Output pixels."""
     simplify_m: float
@@ -72,6 +76,7 @@ class Plan:
             "block_px": self.layout.block_px,
             "batch": self.layout.batch,
             "tiles": self.n_tiles,
+            "processes": self.processes,
             "workers": self.workers,
             "min_area_output_px": self.min_area_px,
             "simplify_m": self.simplify_m,
@@ -114,9 +119,10 @@ def make_plan(
     block_px: int | None = None,
     batch: int | None = None,
     memory: str | int | None = None,
-    workers: int | None = None,
+    crew: Crew | None = None,
 ) -> Plan:
-    """Check scene against model and lay the work out within the memory budget.
+    """Check scene against model and lay the work out within the memory budget, for ``crew`` (default: all
+    threads of this process). Processes of this machine share the budget; on others it is for each.
 
     Raises SceneError where the model cannot take the scene, UsageError for sizes that cannot be meant and
     ResourceError where not even the smallest tile fits the budget.
@@ -139,9 +145,10 @@ def make_plan(
     pixel_row_m, pixel_col_m = grid.pixel_size_m()
     pixel_m2 = pixel_row_m * pixel_col_m
     min_area_px = DEFAULT_MIN_AREA_PX * scale**2 if min_area_m2 is None else round(min_area_m2 / pixel_m2)
-    workers = workers or os.cpu_count() or 1
+    crew = crew or Crew.of_threads()
+    sharing = crew.processes if crew.is_local else 1
     budget = parse_size(memory) if memory is not None else default_budget_bytes()
-    layout = _fit_layout(scene.grid.window, bundle, budget, workers, tile_px, block_px, batch)
+    layout = _fit_layout(scene.grid.window, bundle, budget // sharing, crew, tile_px, block_px, batch)
 
     output_px = grid.height * grid.width
     return Plan(
@@ -151,23 +158,26 @@ def make_plan(
         missing_bands=tuple(band for band in bundle.bands if band not in bands),
         grid=grid,
         layout=layout,
-        workers=workers,
+        processes=crew.processes,
+        workers=crew.threads,
         min_area_px=min_area_px,
         simplify_m=max(pixel_row_m, pixel_col_m) if simplify_m is None else simplify_m,
-        memory_bytes=_memory_bytes(layout, bundle, workers),
+        memory_bytes=_memory_bytes(layout, bundle, crew.threads) * sharing,
         disk_bytes=output_px * STORE_BYTES_PER_PX + (64 << 20),
         budget_bytes=budget,
         warnings=_pixel_size_warnings(scene, bundle),
     )
 
 
-def check_disk(plan: Plan, folder: Path) -> None:
-    """Raise ResourceError where ``folder`` has less room than the run store will need."""
+def check_disk(plan: Plan, folder: Path, *, stored_bytes: int = 0) -> None:
+    """Raise ResourceError where ``folder`` has less room than the run store, which holds ``stored_bytes``
+    already, will need."""
     status = os.statvfs(folder)
     free = status.f_bavail * status.f_frsize
-    if free < plan.disk_bytes:
+    needed = plan.disk_bytes - stored_bytes
+    if free < needed:
         raise ResourceError(
-            f"The run needs about {_size(plan.disk_bytes)} beside the output and {folder} has {_size(free)} free.",
+            f"The run needs about {_size(needed)} beside the output and {folder} has {_size(free)} free.",
             remedy="Free some space, or name another folder with --work.",
         )
 
@@ -222,18 +232,19 @@ def _fit_layout(
     scene: Window,
     bundle: Bundle,
     budget: int,
-    workers: int,
+    crew: Crew,
     tile_px: int | None,
     block_px: int | None,
     batch: int | None,
 ) -> Layout:
-    """The largest tiles that fit the budget, one per worker: the halo is paid once per tile."""
+    """The largest tiles that fit a process's budget, one per thread: the halo is paid once per tile."""
     stride = bundle.stride_px
     halo = round_up(bundle.reach_px, stride)
     longest = max(scene.height, scene.width)
-    # A scene of one tile would leave the other workers idle; below a few halos, splitting costs more.
-    side = math.isqrt(max(workers - 1, 0)) + 1
-    largest = max(round_up(-(-longest // side), stride), min(2 * halo, round_up(longest, stride)))
+    # A scene of one tile would leave all but one thread idle; below a few halos, splitting costs more.
+    side = _side_for(crew.threads)
+    share = -(-longest // _side_for(crew.threads * crew.processes))
+    largest = max(round_up(share, stride), min(2 * halo, round_up(longest, stride)))
 
     def layout(size: int) -> Layout:
         # Equal tiles: a scene slightly larger than two tiles gets three smaller ones, not two and a sliver.
@@ -244,23 +255,29 @@ def _fit_layout(
             halo_px=halo,
             stride_px=stride,
             block_px=block_px or side * tile,
-            batch=batch or workers,
+            batch=batch or crew.threads,
         )
 
     for size in (*range(min(2048, largest), 64, -64), 64, 32):
         fitted = layout(size)
-        if _memory_bytes(fitted, bundle, workers) <= budget:
+        if _memory_bytes(fitted, bundle, crew.threads) <= budget:
             return fitted
         if tile_px is not None:
             return fitted
     raise ResourceError(
         f"A memory budget of {_size(budget)} is too small: the smallest layout needs about "
-        f"{_size(_memory_bytes(layout(32), bundle, workers))}.",
+        f"{_size(_memory_bytes(layout(32), bundle, crew.threads))}.",
         remedy="Give more with --memory.",
     )
 
 
+def _side_for(n_tiles: int) -> int:
+    """Side of the smallest square of at least ``n_tiles`` tiles."""
+    return math.isqrt(max(n_tiles - 1, 0)) + 1
+
+
 def _memory_bytes(layout: Layout, bundle: Bundle, workers: int) -> int:
+    """Peak of one process with so many threads."""
     network = (layout.tile_px + 2 * layout.halo_px) ** 2 * NETWORK_BYTES_PER_PX * min(layout.batch, workers)
     grouping = (layout.block_px * bundle.output_scale) ** 2 * BLOCK_BYTES_PER_PX * workers
     return PROCESS_BYTES + max(network, grouping)

@@ -30,6 +30,12 @@ class Record:
     network_px: int = 0
     """Input pixels given to the network, halos included."""
     network_s: float = 0.0
+    """Seconds inside the network, the mean over the processes that ran it side by side."""
+    runtime: str = ""
+    """What computed the network, such as ``openvino 2026.4.1, f32 on cpu``."""
+    skipped: list[dict[str, Any]] = field(default_factory=list)
+    """What is nodata because it failed, with its ``reason``: blocks of a ``file`` that cannot be decoded, at
+    ``window`` (row0, col0, row1, col1) in its pixels, and blocks of the output, at ``output_window``."""
     started: float = field(default_factory=time.perf_counter)
 
     @contextmanager
@@ -50,6 +56,11 @@ class Record:
         self.warnings.append(text)
         self.progress.warn(text)
 
+    def skip(self, lost: dict[str, Any], text: str) -> None:
+        """Remember that a part is left out, and warn of it."""
+        self.skipped.append(lost)
+        self.warn(f"Left out as nodata: {text}")
+
     def summary(self, scene_px: int) -> dict[str, Any]:
         """Seconds, rates and peak memory so far."""
         total_s = time.perf_counter() - self.started
@@ -67,7 +78,7 @@ class Record:
         }
 
 
-def metadata(planned: Plan, asked: Parameters) -> dict[str, Any]:
+def metadata(planned: Plan, asked: Parameters, record: Record) -> dict[str, Any]:
     """What can change the map, and nothing that cannot: the same map has the same bytes."""
     return {
         "software": f"geopanoptic {versions()['geopanoptic']}",
@@ -82,6 +93,7 @@ def metadata(planned: Plan, asked: Parameters) -> dict[str, Any]:
         "area_of_interest": asked.aoi.name if asked.aoi is not None else None,
         "assumed_crs": asked.assume_crs,
         "warnings": [*planned.scene.warnings, *planned.warnings],
+        "skipped_blocks": record.skipped,
     }
 
 
@@ -90,11 +102,13 @@ def report(
 ) -> dict[str, Any]:
     """Everything about a run, ready for JSON."""
     return {
-        **metadata(planned, asked),
+        **metadata(planned, asked, record),
         "files": [str(file) for file in planned.scene.files],
         "notes": list(planned.scene.notes),
         "plan": planned.to_dict(),
         "device": asked.device,
+        "runtime": record.runtime,
+        "scheduler": asked.scheduler,
         "normalisation": {
             band: [low, high]
             for band, low, high in zip(planned.bands, normalisation.low, normalisation.high, strict=True)

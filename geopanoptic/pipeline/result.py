@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import geopandas
 import xarray
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
-    """The panoptic map of one scene."""
+class VectorLayers(Protocol):
+    """Where the two vector layers are to be had."""
 
-    parcels: geopandas.GeoDataFrame
-    """Things, one valid polygon each, with the columns of ``products.layers.PARCELS``: parcel_id, class_id,
-    class_name, score (0..1), area_m2, perimeter_m, centre_x, centre_y."""
-    landcover: geopandas.GeoDataFrame
-    """Stuff, one polygon per connected area: class_id, class_name, area_m2."""
+    def parcels(self) -> geopandas.GeoDataFrame: ...
+
+    def landcover(self) -> geopandas.GeoDataFrame: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """The panoptic map of one scene. Its tables are made, or read from the file, when first asked for."""
+
+    layers: VectorLayers
     rasters: xarray.Dataset | None
     """``class`` (uint8), ``parcel_id`` (int32) and ``confidence`` (uint8, 255 = 1) on the output grid, 0 where
     there is no data. Lazy when read from files; None when the run wrote a GeoPackage without rasters."""
@@ -27,6 +32,18 @@ class Result:
     out: Path | None
     """The GeoPackage, where one was written."""
 
+    @cached_property
+    def parcels(self) -> geopandas.GeoDataFrame:
+        """Things, one valid polygon each, with the columns of ``products.layers.PARCELS``: parcel_id, class_id,
+        class_name, score (0..1), area_m2, perimeter_m, centre_x, centre_y."""
+        return self.layers.parcels()
+
+    @cached_property
+    def landcover(self) -> geopandas.GeoDataFrame:
+        """Stuff, one polygon per connected area: class_id, class_name, area_m2."""
+        return self.layers.landcover()
+
     def __repr__(self) -> str:
         where = f", out={str(self.out)!r}" if self.out else ""
-        return f"<Result: {len(self.parcels):,} parcels, {len(self.landcover):,} land-cover areas{where}>"
+        n_parcels, n_areas = self.report["parcels"], self.report["landcover_areas"]
+        return f"<Result: {n_parcels:,} parcels, {n_areas:,} land-cover areas{where}>"

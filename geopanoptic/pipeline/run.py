@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import xarray
 
-from geopanoptic.errors import SceneError, UsageError
-from geopanoptic.models.bundle import load_bundle
+from geopanoptic.errors import UsageError
+from geopanoptic.pipeline.drawing import LayersOfFile
 from geopanoptic.pipeline.emission import (
     RASTERS,
     rasters_in_memory,
@@ -21,26 +19,38 @@ from geopanoptic.pipeline.emission import (
     trace_layers,
     write_products,
 )
+from geopanoptic.pipeline.execution.opening import open_executor
 from geopanoptic.pipeline.inference import infer
 from geopanoptic.pipeline.parameters import Parameters
-from geopanoptic.pipeline.plan import Plan, check_disk, make_plan
+from geopanoptic.pipeline.plan import Plan
+from geopanoptic.pipeline.preparing import (
+    SceneLike,
+    begin_finish,
+    begin_run,
+    crew_of,
+    plan_run,
+    refuse_changed,
+)
 from geopanoptic.pipeline.progress import Progress, Silent
 from geopanoptic.pipeline.record import Record, report
 from geopanoptic.pipeline.result import Result
+from geopanoptic.pipeline.resuming.beginning import require_complete
+from geopanoptic.pipeline.resuming.workfolder import work_folder
 from geopanoptic.pipeline.rules import rules_of_bundle
 from geopanoptic.pipeline.segmentation import segment
-from geopanoptic.pipeline.store import RunStore
+from geopanoptic.pipeline.skipping import leave_out
 from geopanoptic.products.commit import Commit
 from geopanoptic.products.report import write_run_report
 from geopanoptic.products.suffixes import require_vector_suffix
-from geopanoptic.scene import Scene, open_scene
 
-SceneLike = Scene | str | Path | Sequence[str | Path]
+if TYPE_CHECKING:
+    from distributed import Client
 
 
 def plan(scene: SceneLike, **parameters: Any) -> Plan:
     """What :func:`run` would do with the same parameters: layout, memory, disk. Reads headers only."""
-    return _plan(scene, Parameters(**parameters))
+    asked = Parameters(**parameters)
+    return plan_run(scene, asked, crew_of(asked))
 
 
 def run(
@@ -49,8 +59,12 @@ def run(
     *,
     rasters: str | Path | None = None,
     work: str | Path | None = None,
+    keep_work: bool = False,
+    resume: bool = False,
+    finish: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
+    client: Client | None = None,
     **parameters: Any,
 ) -> Result:
     """Map one scene: parcels and land cover as polygons and rasters.
@@ -64,14 +78,25 @@ def run(
     rasters
         Folder for ``class.tif``, ``parcel_id.tif`` and ``confidence.tif`` (cloud-optimised GeoTIFF).
     work
-        Folder for intermediate data; by default beside ``out``.
+        Folder for intermediate data, of this run alone; by default beside ``out``.
+    keep_work
+        Leave the intermediate data in ``work``, for a later run with ``resume``.
+    resume
+        Continue an earlier run with the same ``work`` or ``out``, to the same bytes. Refused where scene,
+        model or parameters are others; only ``min_area_m2``, ``simplify_m`` and what never changes the map
+        may be. Where there is nothing to continue, the run starts from the beginning.
+    finish
+        Make the map of blocks that :func:`~geopanoptic.pipeline.sharding.run_shard` has put into ``work``.
     overwrite
         Replace existing outputs, once the new ones are complete and verified.
     progress
         Receives stages, notes and warnings; nothing is shown by default.
+    client
+        A connected ``distributed.Client`` whose workers compute; ``scheduler`` does not count then.
     parameters
         The fields of ``geopanoptic.pipeline.parameters.Parameters``, which are the options of the command
-        line. The result does not depend on ``tile_px``, ``block_px``, ``batch``, ``memory``, ``threads``.
+        line. The result does not depend on ``tile_px``, ``block_px``, ``batch``, ``memory``, ``threads``,
+        ``scheduler`` and ``workers``.
 
     Raises
     ------
@@ -81,10 +106,15 @@ def run(
     asked = Parameters(**parameters)
     record = Record(progress or Silent())
     targets = _targets(out, rasters)
+    if work is None and (keep_work or finish):
+        raise UsageError(
+            f"{'--finish' if finish else '--keep-work'} needs a work folder.", remedy="Name it with --work."
+        )
 
     # 1 open and 2 plan, before any output is touched.
     with record.stage("plan"):
-        planned = _plan(scene, asked)
+        crew = crew_of(asked, client)
+        planned = plan_run(scene, asked, crew)
     for note in planned.scene.notes:
         record.note(note)
     for warning in (*planned.scene.warnings, *planned.warnings):
@@ -94,28 +124,54 @@ def run(
         commit = None
         if targets.vector is not None:
             commit = stack.enter_context(
-                Commit(targets.all, overwrite=overwrite, inputs=[Path(file) for file in planned.scene.files])
+                Commit(
+                    targets.all,
+                    overwrite=overwrite,
+                    resumable=True,
+                    inputs=[Path(file) for file in planned.scene.files],
+                )
             )
-        folder = _work_folder(stack, commit, Path(work) if work is not None else None)
-        check_disk(planned, folder)
-        store = RunStore(
-            folder=folder,
-            shape=planned.grid.shape,
-            block_px=planned.layout.block_px * planned.bundle.output_scale,
+        folder = stack.enter_context(
+            work_folder(
+                commit,
+                None if work is None else Path(work),
+                resume=resume,
+                keep=keep_work,
+                progress=record,
+            )
         )
+        executor = stack.enter_context(open_executor(crew, folder=folder, client=client))
         # 3 read and 4 infer.
-        normalisation = infer(store, planned, asked, record)
+        if finish:
+            planned, beginning = begin_finish(planned, asked, crew, folder=folder, record=record)
+            missing = beginning.missing(executor)
+            if asked.on_error == "fail":
+                require_complete(beginning, missing, folder)
+            leave_out(missing, beginning.store, record)
+        else:
+            planned, beginning = begin_run(
+                planned,
+                asked,
+                crew,
+                folder=folder,
+                executor=executor,
+                record=record,
+                may_continue=resume,
+            )
+            missing = beginning.missing(executor)
+            infer(beginning.store, missing, planned, asked, beginning.normalisation, executor, record)
+        store, normalisation = beginning.store, beginning.normalisation
         # 5 group and 6 fuse.
         final = segment(
             store,
             rules_of_bundle(planned.bundle, min_area_px=planned.min_area_px),
-            workers=planned.workers,
+            executor=executor,
             progress=record,
         )
         if not final.n_regions:
             record.warn("The scene has no valid pixel in the area asked for: the layers are empty.")
         # 7 trace.
-        layers = trace_layers(store, planned, final, record)
+        layers = trace_layers(store, planned, final, executor, record)
         # 8 commit.
         if commit is None or targets.vector is None:
             arrays: xarray.Dataset | None = rasters_in_memory(store, planned, final)
@@ -131,14 +187,18 @@ def run(
                     asked=asked,
                     final=final,
                     layers=layers,
+                    record=record,
                 )
-            _refuse_changed(planned.scene)
+            refuse_changed(planned.scene)
             told = report(planned, asked, normalisation, final, record)
             write_run_report(commit.staged(targets.report), told)
             commit.publish(checks)
             arrays = rasters_of_files(targets.rasters)
     return Result(
-        parcels=layers.parcels, landcover=layers.landcover, rasters=arrays, report=told, out=targets.vector
+        layers=layers if targets.vector is None else LayersOfFile(path=targets.vector),
+        rasters=arrays,
+        report=told,
+        out=targets.vector,
     )
 
 
@@ -165,43 +225,3 @@ def _targets(out: str | Path | None, rasters: str | Path | None) -> _Targets:
     require_vector_suffix(vector)
     names = RASTERS if rasters is not None else ()
     return _Targets(vector=vector, rasters={name: Path(rasters or "") / f"{name}.tif" for name in names})
-
-
-def _plan(source: SceneLike, asked: Parameters) -> Plan:
-    scene = (
-        source
-        if isinstance(source, Scene)
-        else open_scene(source, bands=asked.bands, dates=asked.dates, assume_crs=asked.assume_crs)
-    )
-    return make_plan(
-        scene,
-        load_bundle(asked.model),
-        min_area_m2=asked.min_area_m2,
-        simplify_m=asked.simplify_m,
-        tile_px=asked.tile_px,
-        block_px=asked.block_px,
-        batch=asked.batch,
-        memory=asked.memory,
-        workers=asked.threads,
-    )
-
-
-def _work_folder(stack: ExitStack, commit: Commit | None, work: Path | None) -> Path:
-    """Beside the output, where leftovers of a killed run are found again; or a fresh folder in ``work``."""
-    if work is None and commit is not None:
-        commit.work.mkdir(parents=True, exist_ok=True)
-        return commit.work
-    if work is not None:
-        work.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="geopanoptic-", dir=work))
-    stack.callback(shutil.rmtree, folder, ignore_errors=True)
-    return folder
-
-
-def _refuse_changed(scene: Scene) -> None:
-    changed = scene.changed_files()
-    if changed:
-        raise SceneError(
-            f"{', '.join(str(file) for file in changed)} changed while it was read.",
-            remedy="Run again once it is complete.",
-        )

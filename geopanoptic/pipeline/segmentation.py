@@ -6,26 +6,30 @@ the run store (a margin of pixels) or in a global step over small summaries.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geopanoptic.grid import Window
 from geopanoptic.panoptic.centres import find_centres
-from geopanoptic.panoptic.forest import BlockForest, BlockSummary, forest_block
+from geopanoptic.panoptic.forest import BlockSummary, forest_block
 from geopanoptic.panoptic.pieces import BlockRegions, Evidence, describe_block
 from geopanoptic.panoptic.quantisation import NODATA_CLASS
 from geopanoptic.panoptic.regions import join_blocks
 from geopanoptic.panoptic.repair import PanopticRegions, repair
 from geopanoptic.panoptic.watershed import TerminalLabels, label_block, stitch
-from geopanoptic.pipeline.executor import Value, map_blocks
+from geopanoptic.pipeline.execution import Executor
+from geopanoptic.pipeline.execution.executor import Item, Value
 from geopanoptic.pipeline.progress import Progress
 from geopanoptic.pipeline.rules import GroupingRules
 from geopanoptic.pipeline.store import RunStore
 
 
-def segment(store: RunStore, rules: GroupingRules, *, workers: int, progress: Progress) -> PanopticRegions:
+def segment(
+    store: RunStore, rules: GroupingRules, *, executor: Executor, progress: Progress
+) -> PanopticRegions:
     """Group the stored layers into regions and write the layer ``label`` (int32, 0 = nodata).
 
     Every label is one 4-connected region; labels 1..n_things are things, the rest pieces of stuff.
@@ -34,75 +38,93 @@ def segment(store: RunStore, rules: GroupingRules, *, workers: int, progress: Pr
     scene_px = store.shape[0] * store.shape[1]
     with progress.stage("group", total=3 * scene_px, unit="px") as stage:
 
-        def over_blocks(function: Callable[[Window], Value]) -> list[Value]:
+        def over_blocks(task: Callable[[Item], Value], items: Sequence[Item]) -> list[Value]:
             values = []
-            for block, value in zip(blocks, map_blocks(function, blocks, workers=workers), strict=True):
+            for block, value in zip(blocks, executor.map(task, items), strict=True):
                 values.append(value)
                 stage.advance(block.size_px)
             return values
 
-        def grow(block: Window) -> BlockSummary:
-            forest = _grow_forest(store, block, rules)
-            store.write("zones", block, forest.zones)
-            return forest.summary
-
-        terminals = stitch(over_blocks(grow))
-
-        def describe(block: Window) -> BlockRegions:
-            return _describe(store, block, terminals[block], rules)
-
-        graph, region_of_piece = join_blocks(over_blocks(describe))
+        terminals = stitch(over_blocks(GrowForest(store=store, rules=rules), blocks))
+        labelled = [(block, terminals[block]) for block in blocks]
+        graph, region_of_piece = join_blocks(over_blocks(DescribeRegions(store=store, rules=rules), labelled))
         store.drop("zones")
         final = repair(graph, rules.repair)
         of_region = np.concatenate([final.final_label, np.zeros(1, np.int32)])  # region -1 is nodata
-        label_of_piece = {
-            block: of_region[regions] for block, regions in zip(blocks, region_of_piece, strict=True)
-        }
-
-        def paint(block: Window) -> None:
-            store.write("label", block, label_of_piece[block][store.read("piece", block)])
-
-        over_blocks(paint)
+        label_of_piece = [
+            (block, of_region[regions]) for block, regions in zip(blocks, region_of_piece, strict=True)
+        ]
+        over_blocks(PaintLabels(store=store), label_of_piece)
         store.drop("piece")
     return final
 
 
-def _grow_forest(store: RunStore, block: Window, rules: GroupingRules) -> BlockForest:
-    margin = block.grown(rules.centre_radius_px)
-    domain = store.read("field", margin) >= rules.field_u8
-    seeds = find_centres(
-        store.read("heat", margin),
-        domain,
-        core=block,
-        window=margin,
-        scene_width=store.shape[1],
-        radius_px=rules.centre_radius_px,
-        threshold_u16=rules.centre_u16,
-    )
-    return forest_block(store.read("relief", block), domain[block.slices(margin)], seeds, block, store.shape)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrowForest:
+    """Task: divide a block into zones, kept as the layer ``zones``, and say what its neighbours must know."""
+
+    store: RunStore
+    rules: GroupingRules
+
+    def __call__(self, block: Window) -> BlockSummary:
+        store, rules = self.store, self.rules
+        margin = block.grown(rules.centre_radius_px)
+        domain = store.read("field", margin) >= rules.field_u8
+        seeds = find_centres(
+            store.read("heat", margin),
+            domain,
+            core=block,
+            window=margin,
+            scene_width=store.shape[1],
+            radius_px=rules.centre_radius_px,
+            threshold_u16=rules.centre_u16,
+        )
+        forest = forest_block(
+            store.read("relief", block), domain[block.slices(margin)], seeds, block, store.shape
+        )
+        store.write("zones", block, forest.zones)
+        return forest.summary
 
 
-def _describe(
-    store: RunStore, block: Window, terminals: TerminalLabels, rules: GroupingRules
-) -> BlockRegions:
-    labels: NDArray[np.int64] = label_block(store.read("zones", block), terminals, block, store.shape[1])
-    stuff = store.read("stuff", block)
-    valid = stuff != NODATA_CLASS
-    piece, regions = describe_block(
-        labels,
-        valid,
-        Evidence(
-            field=store.read("field", block),
-            boundary=store.read("boundary", block),
-            relief=store.read("relief", block),
-            heat=store.read("heat", block),
-            thing=store.read("thing", block),
-            stuff=np.where(valid, stuff, 0).astype(np.uint8),
-        ),
-        window=block,
-        scene_width=store.shape[1],
-        n_things=rules.n_thing_classes,
-        n_stuff=rules.n_stuff_classes,
-    )
-    store.write("piece", block, piece)
-    return regions
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DescribeRegions:
+    """Task: from zones and the labels of their terminals to pieces (layer ``piece``) and their evidence."""
+
+    store: RunStore
+    rules: GroupingRules
+
+    def __call__(self, labelled: tuple[Window, TerminalLabels]) -> BlockRegions:
+        store = self.store
+        block, terminals = labelled
+        labels: NDArray[np.int64] = label_block(store.read("zones", block), terminals, block, store.shape[1])
+        stuff = store.read("stuff", block)
+        valid = stuff != NODATA_CLASS
+        piece, regions = describe_block(
+            labels,
+            valid,
+            Evidence(
+                field=store.read("field", block),
+                boundary=store.read("boundary", block),
+                relief=store.read("relief", block),
+                heat=store.read("heat", block),
+                thing=store.read("thing", block),
+                stuff=np.where(valid, stuff, 0).astype(np.uint8),
+            ),
+            window=block,
+            scene_width=store.shape[1],
+            n_things=self.rules.n_thing_classes,
+            n_stuff=self.rules.n_stuff_classes,
+        )
+        store.write("piece", block, piece)
+        return regions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaintLabels:
+    """Task: the layer ``label`` of a block from its pieces and the final label of each."""
+
+    store: RunStore
+
+    def __call__(self, painted: tuple[Window, NDArray[np.int32]]) -> None:
+        block, label_of_piece = painted
+        self.store.write("label", block, label_of_piece[self.store.read("piece", block)])

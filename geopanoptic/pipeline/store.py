@@ -2,27 +2,47 @@
 
 Blocks lie on a regular lattice of the output grid. A layer is read back for any window, across blocks and
 through a memory map, so a stage that needs a few rows of its neighbours reads just those.
+
+A block is a ``.npy`` file, put in place by one rename. Nothing is synced to disk: what a killed process has
+written stays in the system's cache, so only a power cut can leave a file that is not whole. Against that, and
+against rot, the layers that a later run may continue from end in a BLAKE2b hash of place and content. It is
+checked once, by the run that continues (:meth:`RunStore.holds`), and never while a run reads its own blocks.
 """
 
 from __future__ import annotations
 
+import hashlib
+import io
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from geopanoptic.grid import Window
+from geopanoptic.panoptic.quantisation import LAYERS
+
+HASH_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStore:
-    """Layers of a scene of ``shape`` (rows, cols) in blocks of ``block_px`` squared under ``folder``."""
+    """Layers of a scene of ``shape`` (rows, cols) in blocks of ``block_px`` squared under ``folder``.
+
+    Picklable: processes that share the folder share the store. They may write the same block at the same
+    time; the last whole one stands.
+    """
 
     folder: Path
     shape: tuple[int, int]
     block_px: int
+    seal: str = ""
+    """What the hashes are bound to: blocks written under another seal are not held."""
+    sealed: frozenset[str] = frozenset(LAYERS)
+    """Layers whose blocks carry a hash."""
 
     def blocks(self) -> list[Window]:
         """All blocks, row by row."""
@@ -37,10 +57,24 @@ class RunStore:
         """Store ``array`` (h, w) as one block of a layer; a reader never sees part of it."""
         path = self._path(layer, block.row0, block.col0)
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        with partial.open("wb") as file:
-            np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)
-        partial.replace(path)
+        partial = path.with_name(f"{path.stem}.{uuid4().hex}.partial")
+        content = _npy_bytes(array)
+        try:
+            with partial.open("wb") as file:
+                file.writelines(content)
+                if layer in self.sealed:
+                    file.write(self._hash(layer, block, content))
+            partial.replace(path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+
+    def holds(self, layers: Iterable[str], block: Window) -> bool:
+        """Whether all of ``layers`` (sealed ones) are there for ``block`` and match their hashes.
+
+        Reads the files whole, about a second per gigabyte.
+        """
+        return all(self._is_sound(layer, block) for layer in layers)
 
     def read(self, layer: str, window: Window, *, outside: int = 0) -> NDArray[Any]:
         """A layer over any window, (h, w); ``outside`` where the window leaves the scene."""
@@ -82,3 +116,26 @@ class RunStore:
 
     def _dtype(self, layer: str) -> DTypeLike:
         return self._load(layer, 0, 0).dtype
+
+    def _is_sound(self, layer: str, block: Window) -> bool:
+        try:
+            # Not through a memory map: a sector that cannot be read would kill the process there.
+            stored = memoryview(self._path(layer, block.row0, block.col0).read_bytes())
+        except OSError:
+            return False
+        return bytes(stored[-HASH_BYTES:]) == self._hash(layer, block, [stored[:-HASH_BYTES]])
+
+    def _hash(self, layer: str, block: Window, content: Iterable[memoryview]) -> bytes:
+        place = f"{self.seal} {layer} {block.row0} {block.col0}"
+        digest = hashlib.blake2b(place.encode(), digest_size=HASH_BYTES)
+        for part in content:
+            digest.update(part)
+        return digest.digest()
+
+
+def _npy_bytes(array: NDArray[np.generic]) -> list[memoryview]:
+    """Header and values of a ``.npy`` file; the values are not copied where they lie in C order."""
+    values = np.ascontiguousarray(array)
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(values))
+    return [header.getbuffer(), values.data.cast("B")]

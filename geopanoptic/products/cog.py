@@ -1,7 +1,7 @@
 """Cloud Optimized GeoTIFFs of any size, written block by block.
 
 A COG's overviews stand before its pixels in the file, so it cannot be written in one pass: blocks go to a
-plain tiled GeoTIFF beside it, and GDAL's COG driver copies that. Both passes hold a row of tiles, not the
+plain tiled GeoTIFF beside it, and GDAL's COG driver copies that. Both passes hold rows of tiles, not the
 raster. The bytes depend on the pixels alone, not on the order or size of the blocks.
 """
 
@@ -26,8 +26,10 @@ from geopanoptic.products.classes import MapClass, rgb
 from geopanoptic.products.writing import writing
 
 TILE_PX = 512
-CACHE_BYTES = 256 * 2**20
-"""Memory that GDAL may hold while a raster is written, whatever its size."""
+CACHE_BYTES = 64 * 2**20
+"""Least memory that GDAL may hold while a raster is written."""
+
+_CACHED_TILE_ROWS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +85,9 @@ def write_cog(
     Raises OutputError where the disk refuses, or where a block does not fit its window or dtype.
     """
     blocks_path = path.with_name(f"{path.name}.blocks.tif")
-    with writing(path), rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES, GDAL_NUM_THREADS=1, GDAL_PAM_ENABLED=False):
+    tile_row_bytes = TILE_PX * grid.width * np.dtype(product.dtype).itemsize
+    cache_bytes = max(CACHE_BYTES, _CACHED_TILE_ROWS * tile_row_bytes)
+    with writing(path), rasterio.Env(GDAL_CACHEMAX=cache_bytes, GDAL_NUM_THREADS=1, GDAL_PAM_ENABLED=False):
         try:
             _write_blocks(blocks_path, blocks, grid, product, tags or {})
             rasterio.shutil.copy(
@@ -91,7 +95,8 @@ def write_cog(
                 path,
                 driver="COG",
                 COMPRESS="DEFLATE",
-                LEVEL=6,
+                # Half the time of the usual 6, for files 2 to 20 % larger.
+                LEVEL=1,
                 PREDICTOR="YES",
                 BLOCKSIZE=TILE_PX,
                 BIGTIFF="IF_SAFER",

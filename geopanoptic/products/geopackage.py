@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import geopandas
 import numpy as np
@@ -30,7 +31,8 @@ from geopanoptic.products.writing import writing
 
 GEOMETRY_COLUMN = "geom"
 
-_ROWS_PER_BATCH = 65_536
+Table: TypeAlias = geopandas.GeoDataFrame | Iterable[geopandas.GeoDataFrame]
+
 _ARROW_TYPE = {"int32": pyarrow.int32(), "float64": pyarrow.float64(), "str": pyarrow.string()}
 _STYLE_TABLE = """
 CREATE TABLE "layer_styles" (
@@ -53,8 +55,8 @@ CREATE TABLE "layer_styles" (
 def write_geopackage(
     path: Path,
     *,
-    parcels: geopandas.GeoDataFrame,
-    landcover: geopandas.GeoDataFrame,
+    parcels: Table,
+    landcover: Table,
     classes: Sequence[MapClass],
     metadata: Mapping[str, Any],
     timestamp: datetime,
@@ -62,9 +64,10 @@ def write_geopackage(
     """Writes both layers, their QGIS styles and ``metadata`` to a new file at ``path``.
 
     ``parcels`` and ``landcover`` have the columns of :data:`~geopanoptic.products.layers.PARCELS` and
-    ``LANDCOVER``, valid Polygons, and a CRS; either may be empty. ``metadata`` becomes metadata items of
+    ``LANDCOVER``, valid Polygons, and a CRS; either may be empty, and either may come in parts, at least one,
+    of which only one is looked at at a time. ``metadata`` becomes metadata items of
     both layers (``ogrinfo FILE parcels`` shows them), everything but text as JSON. ``timestamp`` (aware)
-    is the only time in the file. Equal arguments give equal bytes.
+    is the only time in the file. Equal arguments in equal parts give equal bytes.
 
     Raises OutputError where the disk refuses, or where a polygon is invalid (a bug, never written).
     """
@@ -88,46 +91,72 @@ def verify_geopackage(path: Path, *, parcels: int, landcover: int) -> None:
             raise _damaged(path, f"{found} of {expected} features in layer {layer.name}")
 
 
-def _append_layer(path: Path, layer: Layer, table: geopandas.GeoDataFrame, metadata: dict[str, str]) -> None:
-    invalid = int(np.count_nonzero(~shapely.is_valid(table.geometry.to_numpy())))
-    if invalid:
-        raise OutputError(
-            f"{invalid} of {len(table)} polygons of layer {layer.name} are invalid; nothing was written.",
-            remedy="This is a bug in geopanoptic: please report it with the scene and the command.",
+def _append_layer(path: Path, layer: Layer, table: Table, metadata: dict[str, str]) -> None:
+    parts = _valid_parts(layer, [table] if isinstance(table, geopandas.GeoDataFrame) else table)
+    first = next(parts)
+    stream = _Stream(layer, chain([first], parts))
+    try:
+        pyogrio.write_arrow(
+            stream.reader(),
+            path,
+            layer=layer.name,
+            driver="GPKG",
+            geometry_name="geometry",
+            geometry_type="Polygon",
+            crs=first.crs.to_wkt(),
+            append=path.exists(),
+            # As metadata of the data set, GDAL 3.12 would write an .aux.xml beside it whenever it is listed.
+            layer_metadata=metadata,
+            layer_options={
+                "GEOMETRY_NAME": GEOMETRY_COLUMN,
+                "DESCRIPTION": layer.description,
+                "SPATIAL_INDEX": "YES",
+            },
         )
-    pyogrio.write_arrow(
-        _stream(layer, table),
-        path,
-        layer=layer.name,
-        driver="GPKG",
-        geometry_name="geometry",
-        geometry_type="Polygon",
-        crs=table.crs.to_wkt(),
-        append=path.exists(),
-        # As metadata of the data set, GDAL 3.12 would write an .aux.xml beside it whenever it is listed.
-        layer_metadata=metadata,
-        layer_options={
-            "GEOMETRY_NAME": GEOMETRY_COLUMN,
-            "DESCRIPTION": layer.description,
-            "SPATIAL_INDEX": "YES",
-        },
-    )
+    finally:
+        # What fails while a part is made reaches GDAL as text only.
+        if stream.failure is not None:
+            raise stream.failure
 
 
-def _stream(layer: Layer, table: geopandas.GeoDataFrame) -> pyarrow.RecordBatchReader:
-    """The table in batches, so that only one batch of geometries exists twice."""
-    geometry = pyarrow.field("geometry", pyarrow.binary(), metadata={"ARROW:extension:name": "geoarrow.wkb"})
-    fields = [pyarrow.field(name, _ARROW_TYPE[kind]) for name, kind in layer.columns.items()]
-    schema = pyarrow.schema([*fields, geometry])
+def _valid_parts(layer: Layer, parts: Iterable[geopandas.GeoDataFrame]) -> Iterator[geopandas.GeoDataFrame]:
+    for part in parts:
+        invalid = int(np.count_nonzero(~shapely.is_valid(part.geometry.to_numpy())))
+        if invalid:
+            raise OutputError(
+                f"{invalid} of {len(part)} polygons of layer {layer.name} are invalid; "
+                "an existing output is unchanged.",
+                remedy="This is a bug in geopanoptic: please report it with the scene and the command.",
+            )
+        yield part
 
-    def batches() -> Iterator[pyarrow.RecordBatch]:
-        for start in range(0, len(table), _ROWS_PER_BATCH):
-            rows = table.iloc[start : start + _ROWS_PER_BATCH]
-            columns = [pyarrow.array(rows[field.name].to_numpy(), field.type) for field in fields]
-            wkb = shapely.to_wkb(rows.geometry.to_numpy(), byte_order=1)
-            yield pyarrow.record_batch([*columns, pyarrow.array(wkb, pyarrow.binary())], schema=schema)
 
-    return pyarrow.RecordBatchReader.from_batches(schema, batches())
+class _Stream:
+    """Parts of a table as Arrow batches; ``failure`` is what the making of a part raised."""
+
+    def __init__(self, layer: Layer, parts: Iterable[geopandas.GeoDataFrame]) -> None:
+        self._parts = parts
+        geometry_metadata = {"ARROW:extension:name": "geoarrow.wkb"}
+        self._fields = [pyarrow.field(name, _ARROW_TYPE[kind]) for name, kind in layer.columns.items()]
+        self._schema = pyarrow.schema(
+            [*self._fields, pyarrow.field("geometry", pyarrow.binary(), metadata=geometry_metadata)]
+        )
+        self.failure: BaseException | None = None
+
+    def reader(self) -> pyarrow.RecordBatchReader:
+        return pyarrow.RecordBatchReader.from_batches(self._schema, self._batches())
+
+    def _batches(self) -> Iterator[pyarrow.RecordBatch]:
+        try:
+            for part in self._parts:
+                columns = [pyarrow.array(part[field.name].to_numpy(), field.type) for field in self._fields]
+                wkb = shapely.to_wkb(part.geometry.to_numpy(), byte_order=1)
+                yield pyarrow.record_batch(
+                    [*columns, pyarrow.array(wkb, pyarrow.binary())], schema=self._schema
+                )
+        except BaseException as failure:
+            self.failure = failure
+            raise
 
 
 def _add_styles(path: Path, classes: Sequence[MapClass], timestamp: datetime) -> None:

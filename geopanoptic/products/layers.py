@@ -57,14 +57,14 @@ def parcel_layer(
     score: ArrayLike,
     classes: Sequence[MapClass],
     crs: pyproj.CRS,
-    centre_xy: NDArray[np.float64] | None = None,
+    bounds: tuple[float, float, float, float] | None = None,
 ) -> geopandas.GeoDataFrame:
-    """The ``parcels`` table from n polygons and their attributes.
+    """The ``parcels`` table, or some rows of it, from n polygons and their attributes.
 
-    ``centre_xy`` (n, 2) are points in ``crs``; without them, a point inside each polygon is taken.
+    ``bounds`` are those of the whole layer, see :func:`~geopanoptic.products.measures.measure`.
     """
-    measures = measure(polygons, crs)
-    centre = centres_inside(polygons) if centre_xy is None else np.asarray(centre_xy).reshape(-1, 2)
+    measures = measure(polygons, crs, bounds=bounds)
+    centre = centres_inside(polygons)
     return _table(
         PARCELS,
         polygons,
@@ -81,16 +81,21 @@ def parcel_layer(
 
 
 def landcover_layer(
-    polygons: NDArray[np.object_], *, class_id: ArrayLike, classes: Sequence[MapClass], crs: pyproj.CRS
+    polygons: NDArray[np.object_],
+    *,
+    class_id: ArrayLike,
+    classes: Sequence[MapClass],
+    crs: pyproj.CRS,
+    bounds: tuple[float, float, float, float] | None = None,
 ) -> geopandas.GeoDataFrame:
-    """The ``landcover`` table from n polygons and their class ids."""
+    """The ``landcover`` table, or some rows of it, from n polygons and their class ids."""
     return _table(
         LANDCOVER,
         polygons,
         crs,
         class_id=class_id,
         class_name=_names(class_id, classes),
-        area_m2=measure(polygons, crs).area_m2,
+        area_m2=measure(polygons, crs, bounds=bounds).area_m2,
     )
 
 

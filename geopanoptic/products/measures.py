@@ -3,7 +3,8 @@
 Areas are taken in a Lambert azimuthal equal-area projection centred on the layer, on the CRS's own
 ellipsoid, so they hold for degrees, for feet and for Web Mercator alike. Perimeters are sums of geodesic
 lengths: no equal-area projection keeps lengths (EPSG:6933 is off by 6 % at 52 N). Edges are straight in
-the layer's CRS, and long ones are cut into short ones first because they are not straight elsewhere.
+the layer's CRS, and long ones are cut into short ones first because they are not straight elsewhere; short
+ones are measured as chords between geocentric coordinates, made arcs by the first term of the sine's series.
 """
 
 from __future__ import annotations
@@ -30,10 +31,13 @@ class Measures:
     perimeter_m: NDArray[np.float64]
 
 
-def measure(polygons: NDArray[np.object_], crs: pyproj.CRS) -> Measures:
+def measure(
+    polygons: NDArray[np.object_], crs: pyproj.CRS, *, bounds: tuple[float, float, float, float] | None = None
+) -> Measures:
     """Area and perimeter on the ground of shapely Polygons or MultiPolygons given in ``crs``.
 
-    A CRS without a place on Earth (an engineering CRS) is measured in the plane, in its own unit.
+    ``bounds`` (xmin, ymin, xmax, ymax) are those of the layer where the polygons are part of one, so that all
+    of it is measured in one plane; by default the polygons' own. A CRS without a place on Earth (an engineering CRS) is measured in the plane, in its own unit.
     """
     polygons = np.asarray(polygons, dtype=object)
     if polygons.size == 0:
@@ -44,14 +48,14 @@ def measure(polygons: NDArray[np.object_], crs: pyproj.CRS) -> Measures:
         return Measures(
             area_m2=shapely.area(polygons) * unit_m**2, perimeter_m=shapely.length(polygons) * unit_m
         )
-    earth = _Earth(crs, geographic, shapely.total_bounds(polygons))
+    earth = _Earth(crs, geographic, shapely.total_bounds(polygons) if bounds is None else np.array(bounds))
     polygons = _without_long_edges(polygons, earth.metres_per_unit)
     rings, ring_polygon = _rings(polygons)
     xy, ring_of_vertex = shapely.get_coordinates(rings, return_index=True)
     lon_deg, lat_deg = earth.lonlat_deg(xy)
     same_ring = ring_of_vertex[1:] == ring_of_vertex[:-1]
 
-    _, _, length_m = earth.geodesic.inv(lon_deg[:-1], lat_deg[:-1], lon_deg[1:], lat_deg[1:])
+    length_m = earth.lengths_m(lon_deg, lat_deg)
     x_m, y_m = earth.equal_area(lon_deg, lat_deg)
     ring_of_edge = ring_of_vertex[:-1][same_ring]
     # Coordinates relative to the ring's first vertex keep the products small, hence exact to the last m2.
@@ -89,6 +93,16 @@ class _Earth:
         self.equal_area = pyproj.Proj(
             proj="laea", lon_0=float(lon[0]), lat_0=float(lat[0]), a=self.geodesic.a, b=self.geodesic.b
         )
+
+    def lengths_m(self, lon_deg: NDArray[np.float64], lat_deg: NDArray[np.float64]) -> NDArray[np.float64]:
+        """From each of n points to the next, (n - 1,); right to a part in 10^9 up to ``LONGEST_EDGE_M``."""
+        lon, lat, a, es = np.radians(lon_deg), np.radians(lat_deg), self.geodesic.a, self.geodesic.es
+        sine = np.sin(lat)
+        normal_m = a / np.sqrt(1 - es * sine**2)
+        from_axis_m = normal_m * np.cos(lat)
+        x, y, z = from_axis_m * np.cos(lon), from_axis_m * np.sin(lon), (1 - es) * normal_m * sine
+        chord_m = np.sqrt(np.diff(x) ** 2 + np.diff(y) ** 2 + np.diff(z) ** 2)
+        return chord_m * (1 + (chord_m / a) ** 2 / 24)  # type: ignore[no-any-return]
 
     def lonlat_deg(self, xy: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         lon, lat = self._to_geographic.transform(xy[:, 0], xy[:, 1])

@@ -4,6 +4,8 @@
 reads pixels (``reading``, ``resampling``); ``measure`` finds the scene's normalisation (``radiometry``).
 """
 
+from geopanoptic.scene.blocks import OnUnreadable, UnreadableBlock
+from geopanoptic.scene.caching import cache_bytes, configure_gdal
 from geopanoptic.scene.opening import open_scene
 from geopanoptic.scene.radiometry import Normalisation, measure
 from geopanoptic.scene.reading import Layer, Pixels
@@ -15,12 +17,16 @@ from geopanoptic.scene.survey import Survey, survey
 __all__ = [
     "Layer",
     "Normalisation",
+    "OnUnreadable",
     "Pixels",
     "Sample",
     "Scene",
     "SceneSource",
     "SourceFile",
     "Survey",
+    "UnreadableBlock",
+    "cache_bytes",
+    "configure_gdal",
     "measure",
     "open_scene",
     "survey",

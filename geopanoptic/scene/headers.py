@@ -8,18 +8,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pyproj
 from affine import Affine
 from pyproj.exceptions import CRSError
-from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.enums import ColorInterp, Interleaving, MaskFlags
 from rasterio.io import DatasetReader
 
 from geopanoptic.errors import SceneError
 from geopanoptic.grid import Grid
-from geopanoptic.scene.datasets import open_dataset
+from geopanoptic.scene.arrays import ArraySource
+from geopanoptic.scene.datasets import GdalSource, gdal_environment, open_dataset
 from geopanoptic.scene.formats import VRT, driver_of
+from geopanoptic.scene.remote import remote_file
 from geopanoptic.scene.sources import SourceFile, resolve, shown
 from geopanoptic.scene.vrt import check_vrt
+
+Source = GdalSource | ArraySource
+"""Where numbers are: a local file, a remote one, or an array in this process."""
 
 Colour = Literal["red", "green", "blue", "nir", "alpha", "palette", "other"]
 
@@ -45,14 +51,18 @@ class BandHeader:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileHeader:
-    """A file's place on Earth, its bands and its own tags."""
+    """A file's place on Earth, its bands and its own tags.
 
-    source: SourceFile
+    ``block_bytes``: what is decoded at once, the bands that are stored together included.
+    """
+
+    source: Source
     grid: Grid
     bands: tuple[BandHeader, ...]
     tags: tuple[tuple[str, str], ...]
     crs_assumed: bool
     block_shape: tuple[int, int]
+    block_bytes: int
 
     @property
     def data_bands(self) -> tuple[BandHeader, ...]:
@@ -60,30 +70,26 @@ class FileHeader:
         return tuple(band for band in self.bands if band.colour != "alpha")
 
 
-def read_header(path: Path, *, assume_crs: str | None = None, allow_vrt: bool = False) -> FileHeader:
-    """The header of one local file.
+def read_header(path: Path | str, *, assume_crs: str | None = None, allow_vrt: bool = False) -> FileHeader:
+    """The header of one local file (a Path), or of a remote GeoTIFF (its address as text).
 
     ``assume_crs`` (any text that PROJ understands) is used where the file states no CRS; a file without
     any georeference then gets pixels of one unit, first row at the top.
 
     Raises SceneError: missing, unreadable, empty, of another format, damaged, complex, without CRS or
-    transform, or georeferenced by control points only.
+    transform, georeferenced by control points only, or refused by its server.
     """
-    resolved = resolve(path)
-    driver = driver_of(resolved, allow_vrt=allow_vrt)
-    if driver == VRT:
-        check_vrt(resolved)
-    status = resolved.stat()
-    source = SourceFile(
-        path=resolved,
-        name=path.name or os.fspath(path),
-        driver=driver,
-        size_bytes=status.st_size,
-        mtime_ns=status.st_mtime_ns,
-    )
-    with open_dataset(source) as dataset:
+    source = remote_file(path) if isinstance(path, str) else _local_file(path, allow_vrt=allow_vrt)
+    # The settings must hold for the questions too: GDAL looks for a mask beside the file when it is asked.
+    with gdal_environment(source), open_dataset(source) as dataset:
+        # Asked before anything that would make GDAL open them.
+        if "OVERVIEW_FILE" in dataset.tags(ns="OVERVIEWS"):
+            raise SceneError(
+                f"{shown(source.path)} names another file as its overviews.",
+                remedy="Write it anew: `gdal_translate -of COG in.tif out.tif`.",
+            )
         bands = tuple(_band_header(dataset, index) for index in dataset.indexes)
-        _check_pixels(source, bands)
+        check_bands(source, bands)
         return FileHeader(
             source=source,
             grid=_grid(dataset, source, assume_crs),
@@ -91,7 +97,23 @@ def read_header(path: Path, *, assume_crs: str | None = None, allow_vrt: bool = 
             tags=tuple(sorted(dataset.tags().items())),
             crs_assumed=dataset.crs is None,
             block_shape=dataset.block_shapes[0],
+            block_bytes=_block_bytes(dataset),
         )
+
+
+def _local_file(path: Path, *, allow_vrt: bool) -> SourceFile:
+    resolved = resolve(path)
+    driver = driver_of(resolved, allow_vrt=allow_vrt)
+    if driver == VRT:
+        check_vrt(resolved)
+    status = resolved.stat()
+    return SourceFile(
+        path=resolved,
+        name=path.name or os.fspath(path),
+        driver=driver,
+        size_bytes=status.st_size,
+        mtime_ns=status.st_mtime_ns,
+    )
 
 
 def _band_header(dataset: DatasetReader, index: int) -> BandHeader:
@@ -113,7 +135,13 @@ def _band_header(dataset: DatasetReader, index: int) -> BandHeader:
     )
 
 
-def _check_pixels(source: SourceFile, bands: tuple[BandHeader, ...]) -> None:
+def _block_bytes(dataset: DatasetReader) -> int:
+    together = dataset.dtypes if dataset.interleaving is Interleaving.pixel else dataset.dtypes[:1]
+    return math.prod(dataset.block_shapes[0]) * sum(np.dtype(dtype).itemsize for dtype in together)
+
+
+def check_bands(source: Source, bands: tuple[BandHeader, ...]) -> None:
+    """Raises SceneError for no band, complex numbers, and a scale or offset that would erase a band."""
     if not bands:
         raise SceneError(f"{shown(source.path)} holds no image.", remedy="Give a raster with bands.")
     for band in bands:
@@ -130,7 +158,7 @@ def _check_pixels(source: SourceFile, bands: tuple[BandHeader, ...]) -> None:
             )
 
 
-def _grid(dataset: DatasetReader, source: SourceFile, assume_crs: str | None) -> Grid:
+def _grid(dataset: DatasetReader, source: GdalSource, assume_crs: str | None) -> Grid:
     placed = dataset.transform != Affine.identity()
     if dataset.crs is not None and placed:
         wkt = dataset.crs.to_wkt(version="WKT2_2019")
@@ -138,17 +166,22 @@ def _grid(dataset: DatasetReader, source: SourceFile, assume_crs: str | None) ->
     elif assume_crs is None:
         raise _no_place(dataset, source, placed)
     else:
-        wkt = _assumed_wkt(assume_crs) if dataset.crs is None else dataset.crs.to_wkt(version="WKT2_2019")
+        wkt = assumed_wkt(assume_crs) if dataset.crs is None else dataset.crs.to_wkt(version="WKT2_2019")
         transform = dataset.transform if placed else Affine(1, 0, 0, 0, -1, dataset.height)
+    check_transform(source, transform)
+    return Grid(crs_wkt=wkt, transform=transform, height=dataset.height, width=dataset.width)
+
+
+def check_transform(source: Source, transform: Affine) -> None:
+    """Raises SceneError for a transform that has no inverse."""
     if transform.determinant == 0 or not all(map(math.isfinite, transform[:6])):
         raise SceneError(
             f"{shown(source.path)} has a transform that flattens the image: {tuple(transform)[:6]}.",
             remedy="Set it: `gdal_edit -a_ullr ulx uly lrx lry`.",
         )
-    return Grid(crs_wkt=wkt, transform=transform, height=dataset.height, width=dataset.width)
 
 
-def _no_place(dataset: DatasetReader, source: SourceFile, placed: bool) -> SceneError:
+def _no_place(dataset: DatasetReader, source: GdalSource, placed: bool) -> SceneError:
     name = shown(source.path)
     if not placed and (dataset.gcps[0] or dataset.rpcs is not None):
         kind = "ground control points" if dataset.gcps[0] else "RPCs"
@@ -167,7 +200,8 @@ def _no_place(dataset: DatasetReader, source: SourceFile, placed: bool) -> Scene
     )
 
 
-def _assumed_wkt(assume_crs: str) -> str:
+def assumed_wkt(assume_crs: str) -> str:
+    """WKT2 of a CRS that the user states. Raises SceneError for one that PROJ does not know."""
     try:
         return pyproj.CRS.from_user_input(assume_crs).to_wkt("WKT2_2019")
     except CRSError:

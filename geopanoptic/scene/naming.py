@@ -243,7 +243,7 @@ def _resolved(candidate: _Candidate) -> str | None:
 def _sensor_of(file: FileHeader) -> Sensor | None:
     tags = {key.lower(): value for key, value in file.tags}
     texts = [tags[key] for key in _SENSOR_TAGS if key in tags]
-    texts += [stem_of(file.source.name), file.source.path.parent.name]
+    texts += [stem_of(file.source.name), *file.source.parts[-2:-1]]
     return next((found for text in texts if (found := sensor_of(text))), None)
 
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from geopanoptic.errors import SceneError
-from geopanoptic.grid import Grid
-from geopanoptic.scene.alignment import align, covered_share, pixel_area, same_crs, same_grid, upright
+from geopanoptic.scene.arrays import is_array
 from geopanoptic.scene.bandnames import OTHER_BANDS
 from geopanoptic.scene.filenames import stem_of
 from geopanoptic.scene.formats import looks_like_image
-from geopanoptic.scene.headers import FileHeader, read_header
+from geopanoptic.scene.headers import read_header
+from geopanoptic.scene.layering import common_grid, lay_on
 from geopanoptic.scene.naming import (
     NamedBand,
     Naming,
@@ -22,11 +22,12 @@ from geopanoptic.scene.naming import (
     name_by_list,
     parse_band_list,
 )
-from geopanoptic.scene.reading import Layer
 from geopanoptic.scene.scene import Scene, listed, parse_date
-from geopanoptic.scene.sources import SceneSource, as_list, files_in, shown
+from geopanoptic.scene.sentinel2 import radiometry_of
+from geopanoptic.scene.sources import SceneSource, as_list, files_in, shown, without_secrets
 
-_COVERED = 0.99
+if TYPE_CHECKING:
+    import xarray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,17 +35,18 @@ class _Found:
     """The files that a source stands for; ``lenient`` where the user named a folder, not each file."""
 
     name: str
-    paths: tuple[Path, ...]
+    paths: tuple[Path | str, ...]
     lenient: bool
 
 
 def open_scene(
-    source: SceneSource,
+    source: SceneSource | xarray.DataArray | xarray.Dataset,
     *,
     bands: str | Sequence[str] | None = None,
     dates: str | date | Sequence[str | date] | None = None,
     assume_crs: str | None = None,
     allow_vrt: bool = False,
+    allow_remote: bool = False,
 ) -> Scene:
     """Opens a GeoTIFF, JPEG 2000 or georeferenced PNG or JPEG, several of them, or a folder of them.
 
@@ -52,33 +54,45 @@ def open_scene(
     ``T32UQD_20210615T101559_B08_10m.jp2``). Bands of other resolutions are read on the finest band's
     grid, bilinear. Only headers are read: nothing is allocated for a file's size.
 
+    An xarray DataArray or Dataset ((time,) band, y, x, with a CRS for rioxarray) is opened likewise: its
+    band coordinate or variables name the bands, and lazy chunks are computed when they are read.
+
     Args:
-        source: one path, several paths, or a folder (its own files, not its subfolders').
+        source: one path, several paths, a folder (its own files, not its subfolders'), or an xarray object.
         bands: names in the order of the file's bands, as a list or comma separated; ``-`` leaves one out.
             For several single-band files: one name per file.
         dates: the dates to keep, as dates or ``2021-06-15`` (a list, or comma separated).
         assume_crs: CRS of files that state none, for example ``EPSG:32632``.
         allow_vrt: also open GDAL VRT files whose sources lie below their own folder.
+        allow_remote: also open GeoTIFFs at http, https and s3 addresses.
 
     Raises:
         SceneError: the files are missing, unreadable, of another format, damaged, not georeferenced, or
-            their bands cannot be named without a guess.
+            their bands cannot be named without a guess; or a remote server refuses.
     """
-    found = _find(source, allow_vrt=allow_vrt)
-    files = [read_header(path, assume_crs=assume_crs, allow_vrt=allow_vrt) for path in found.paths]
+    if is_array(source):
+        from geopanoptic.scene.from_xarray import array_headers
+
+        files = list(array_headers(source, assume_crs=assume_crs))
+        name, lenient = files[0].source.name, False
+    else:
+        found = _find(source, allow_vrt=allow_vrt, allow_remote=allow_remote)  # type: ignore[arg-type]
+        files = [read_header(path, assume_crs=assume_crs, allow_vrt=allow_vrt) for path in found.paths]
+        name, lenient = found.name, found.lenient
     words = parse_band_list(bands)
-    naming = name_by_evidence(files, lenient=found.lenient) if words is None else name_by_list(files, words)
+    naming = name_by_evidence(files, lenient=lenient) if words is None else name_by_list(files, words)
     named, notes = _usable(naming)
-    named = _of_dates(named, dates, found.name)
+    named = _of_dates(named, dates, name)
     _check_duplicates(named)
     _check_dates_complete(named)
-    grid = _common_grid(named)
-    layers, more_notes, warnings = _lay_on(grid, named)
+    _check_harmonised(named)
+    grid = common_grid(named)
+    layers, more_notes, warnings = lay_on(grid, named)
     assumed = [
         f"{shown(f.source.name)}: the CRS is assumed to be {assume_crs}." for f in files if f.crs_assumed
     ]
     return Scene(
-        name=found.name,
+        name=name,
         grid=grid,
         layers=layers,
         notes=(*naming.notes, *notes, *more_notes),
@@ -86,10 +100,10 @@ def open_scene(
     )
 
 
-def _find(source: SceneSource, *, allow_vrt: bool) -> _Found:
-    paths = as_list(source)
-    if len(paths) == 1 and paths[0].is_dir():
-        folder = paths[0]
+def _find(source: SceneSource, *, allow_vrt: bool, allow_remote: bool) -> _Found:
+    paths = as_list(source, allow_remote=allow_remote)
+    folder = paths[0]
+    if len(paths) == 1 and isinstance(folder, Path) and folder.is_dir():
         images = [
             path
             for path in files_in(folder)
@@ -103,11 +117,13 @@ def _find(source: SceneSource, *, allow_vrt: bool) -> _Found:
             )
         return _Found(name=shown(folder.resolve().name), paths=tuple(images), lenient=True)
     for path in paths:
-        if path.is_dir():
+        if isinstance(path, Path) and path.is_dir():
             raise SceneError(
                 f"{shown(path)} is a folder among files.", remedy="Give one folder, or files only."
             )
-    name = shown(stem_of(paths[0].name))
+    first = paths[0]
+    name = first.name if isinstance(first, Path) else without_secrets(first).rpartition("/")[2]
+    name = shown(stem_of(name))
     if len(paths) > 1:
         name += f" and {len(paths) - 1} more"
     return _Found(name=name, paths=tuple(paths), lenient=False)
@@ -184,91 +200,14 @@ def _check_dates_complete(named: Sequence[NamedBand]) -> None:
             )
 
 
-def _common_grid(named: Sequence[NamedBand]) -> Grid:
-    """The grid of the finest band (the first of several), which must be the same on every date."""
-    finest: dict[date | None, NamedBand] = {}
-    first = named[0]
-    for item in named:
-        if not same_crs(item.file.grid, first.file.grid):
-            raise SceneError(
-                f"{shown(item.file.source.name)} has another CRS than {shown(first.file.source.name)}.",
-                remedy="Bring all files onto one grid with gdalwarp, or give only those of one CRS.",
-            )
-        rival = finest.get(item.date)
-        if rival is None or pixel_area(item.file.grid) < 0.999 * pixel_area(rival.file.grid):
-            finest[item.date] = item
-    reference = next(iter(finest.values()))
-    for item in finest.values():
-        if not same_grid(item.file.grid, reference.file.grid):
-            raise SceneError(
-                f"{shown(item.file.source.name)} ({item.date}) has another grid than "
-                f"{shown(reference.file.source.name)} ({reference.date}): {_difference(item, reference)}.",
-                remedy="Choose one date with --dates, or bring all onto one grid with gdalwarp.",
-            )
-    return upright(reference.file.grid)
-
-
-def _difference(one: NamedBand, other: NamedBand) -> str:
-    grids = (one.file.grid, other.file.grid)
-    shapes = [f"{grid.height} x {grid.width} px" for grid in grids]
-    corners = [f"corner ({grid.transform.c:.9g}, {grid.transform.f:.9g})" for grid in grids]
-    return " against ".join(f"{shape}, {corner}" for shape, corner in zip(shapes, corners, strict=True))
-
-
-def _lay_on(grid: Grid, named: Sequence[NamedBand]) -> tuple[tuple[Layer, ...], list[str], list[str]]:
-    """The layers of the scene, with notes on resampled files and warnings on incomplete ones."""
-    layers: list[Layer] = []
-    notes: list[str] = []
-    warnings: list[str] = []
-    resampled: dict[FileHeader, list[str]] = {}
-    for item in named:
-        file, header = item.file, item.header
-        alignment = align(file.grid, grid)
-        if alignment is None:
-            raise SceneError(
-                f"{shown(file.source.name)} is rotated against the other files.",
-                remedy="Bring all files onto one grid with gdalwarp.",
-            )
-        if file.grid.shape != grid.shape or not alignment.keeps_pixels(grid.shape):
-            resampled.setdefault(file, []).append(item.band)
-            share = covered_share(file.grid, grid, alignment)
-            if share == 0:
-                raise SceneError(
-                    f"{shown(file.source.name)} does not overlap the other files.",
-                    remedy="Give the bands of one place.",
-                )
-            if share < _COVERED:
-                warnings.append(
-                    f"{shown(file.source.name)} covers {share:.1%} of the scene; the rest is invalid."
-                )
-        alphas = [band.index for band in file.bands if band.colour == "alpha"]
-        taken = {other.header.index for other in named if other.file is file}
-        alpha = next((index for index in alphas if index not in taken), None)
-        layers.append(
-            Layer(
-                band=item.band,
-                date=item.date,
-                source=file.source,
-                index=header.index,
-                dtype=header.dtype,
-                nodata=header.nodata,
-                scale=header.scale,
-                offset=header.offset,
-                has_mask_band=header.has_mask_band,
-                alpha_index=alpha,
-                grid=file.grid,
-                alignment=alignment,
-            )
+def _check_harmonised(named: Sequence[NamedBand]) -> None:
+    """Dates whose numbers are 1000 higher than the others' would look brighter to a model of series."""
+    shifted = {item.date: item for item in named if radiometry_of(item.file, item.header).shifted}
+    if shifted and (others := sorted({item.date for item in named} - set(shifted), key=_order)):
+        newer = next(iter(shifted.values()))
+        raise SceneError(
+            f"{shown(newer.file.source.name)} ({newer.date}) is of a Sentinel-2 processing baseline whose "
+            f"numbers are 1000 higher, and nothing says that they are on {listed(others)}.",
+            remedy="State in the newer files what is to be added (`gdal_edit -mo BOA_ADD_OFFSET=-1000`, or 0 "
+            "where it was subtracted already), or choose other --dates.",
         )
-    for file, bands in resampled.items():
-        notes.append(
-            f"{shown(file.source.name)}: {', '.join(bands)} resampled (bilinear) from {_step(file.grid)} to "
-            f"{_step(grid)} pixels."
-        )
-    return tuple(layers), notes, warnings
-
-
-def _step(grid: Grid) -> str:
-    """A pixel's size along its row in the CRS's own unit, for a message."""
-    unit = grid.crs.axis_info[0].unit_name if grid.crs.axis_info else "unit"
-    return f"{math.hypot(grid.transform.a, grid.transform.d):.6g} {unit}"

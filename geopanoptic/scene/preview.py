@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geopanoptic.grid import Window
-from geopanoptic.scene.datasets import dataset_of, named_read_errors
+from geopanoptic.scene.arrays import ArraySource
+from geopanoptic.scene.blocks import read_decimated
 from geopanoptic.scene.reading import Layer, Pixels, convert
 from geopanoptic.scene.scene import Scene
 
@@ -37,14 +37,16 @@ def _decimated(
         _thinned(height, step * abs(relation.row_scale)),
         _thinned(width, step * abs(relation.col_scale)),
     )
-    with named_read_errors(layer.source, [layer.index], Window(0, 0, height, width)):
-        dataset = dataset_of(layer.source)
-        stored = dataset.read(layer.index, out_shape=shape)
-        valid = np.ones(shape, np.bool_)
-        if layer.alpha_index is not None:
-            valid &= dataset.read(layer.alpha_index, out_shape=shape) > 0
-        if layer.has_mask_band:
-            valid &= dataset.read_masks(layer.index, out_shape=shape) > 0
+    if isinstance(layer.source, ArraySource):
+        stored, valid = layer.source.decimated(layer.index, shape), np.ones(shape, np.bool_)
+    else:
+        stored, valid = read_decimated(
+            layer.source,
+            layer.index,
+            shape,
+            alpha_index=layer.alpha_index,
+            has_mask_band=layer.has_mask_band,
+        )
     values = np.empty(shape, np.float32)
     convert(layer, stored, values, valid)
     row_index, row_inside = _nearest(relation.row_scale * rows + relation.row_offset, height, shape[0])

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -18,12 +17,16 @@ from numpy.typing import NDArray
 
 from geopanoptic.grid import Grid, Window
 from geopanoptic.scene.alignment import Alignment
-from geopanoptic.scene.datasets import dataset_of, named_read_errors, raster_window
+from geopanoptic.scene.arrays import ArraySource
+from geopanoptic.scene.blocks import FileWindow, OnUnreadable, Stored, refuse
+from geopanoptic.scene.headers import Source
 from geopanoptic.scene.resampling import axes_of, resample
-from geopanoptic.scene.sources import SourceFile
 
 Pixels = tuple[NDArray[np.float32], NDArray[np.bool_]]
 """Values (C, H, W), 0 where invalid, and validity (H, W)."""
+
+
+_EXACT_IN_FLOAT32 = frozenset({"uint8", "int8", "uint16", "int16", "float16", "float32"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +39,7 @@ class Layer:
 
     band: str
     date: date | None
-    source: SourceFile
+    source: Source
     index: int
     dtype: str
     nodata: float | None
@@ -48,59 +51,76 @@ class Layer:
     alignment: Alignment
 
 
-def read_layers(grid: Grid, layers: Sequence[Layer], window: Window) -> Pixels:
+def read_layers(
+    grid: Grid, layers: Sequence[Layer], window: Window, on_unreadable: OnUnreadable = refuse
+) -> Pixels:
     """The layers' pixels in ``window``, which may reach outside ``grid``: invalid there.
 
-    Raises SceneError naming file and block where a block cannot be decoded.
+    Raises SceneError naming file and block where a block cannot be decoded, unless ``on_unreadable`` takes
+    it: its pixels are then invalid, and with them those that bilinear resampling finds there.
     """
-    values = np.zeros((len(layers), *window.shape), np.float32)
-    valid = np.zeros(window.shape, np.bool_)
     inner = window.intersection(grid.window)
     if inner is None or not layers:
-        return values, valid
-    part = inner.slices(window)
-    valid[part] = True
-    numbered = sorted(enumerate(layers), key=lambda item: str(item[1].source.path))
-    for _, group in groupby(numbered, key=lambda item: item[1].source.path):
-        numbers, same_file = zip(*group, strict=True)
-        same_pixels = same_file[0].alignment.is_identity and same_file[0].grid.shape == grid.shape
-        read = _read_stored if same_pixels else _read_resampled
-        stored, stored_valid = read(same_file, inner)
-        for number, plane in zip(numbers, stored, strict=True):
-            values[number][part] = plane
-        valid[part] &= stored_valid
+        return np.zeros((len(layers), *window.shape), np.float32), np.zeros(window.shape, np.bool_)
+    by_source: dict[Source, list[int]] = {}
+    for number, layer in enumerate(layers):
+        by_source.setdefault(layer.source, []).append(number)
+    if len(by_source) == 1 and inner == window:
+        values, valid = _read_file(grid, layers, window, on_unreadable)
+    else:
+        values = np.zeros((len(layers), *window.shape), np.float32)
+        valid = np.zeros(window.shape, np.bool_)
+        part = inner.slices(window)
+        valid[part] = True
+        for numbers in by_source.values():
+            same_file = [layers[number] for number in numbers]
+            stored, stored_valid = _read_file(grid, same_file, inner, on_unreadable)
+            for number, plane in zip(numbers, stored, strict=True):
+                values[number][part] = plane
+            valid[part] &= stored_valid
     if not valid.all():
         np.copyto(values, np.float32(0), where=~valid)
     return values, valid
 
 
-def _read_resampled(layers: Sequence[Layer], window: Window) -> Pixels:
-    axes = axes_of(window, layers[0].alignment, layers[0].grid.shape)
+def _read_file(grid: Grid, layers: Sequence[Layer], window: Window, on_unreadable: OnUnreadable) -> Pixels:
+    """Layers of one file; ``window`` lies within the scene."""
+    alignment = layers[0].alignment
+    if alignment.is_identity and layers[0].grid.shape == grid.shape:
+        return _read_stored(layers, window, on_unreadable)
+    axes = axes_of(window, alignment, layers[0].grid.shape)
     if axes is None:
         return np.zeros((len(layers), *window.shape), np.float32), np.zeros(window.shape, np.bool_)
     rows, cols, origin = axes
-    values, valid = _read_stored(layers, origin)
+    values, valid = _read_stored(layers, origin, on_unreadable)
     np.copyto(values, np.float32(0), where=~valid)
     return resample(values, valid, rows=rows, cols=cols, origin=origin)
 
 
-def _read_stored(layers: Sequence[Layer], window: Window) -> Pixels:
+def _read_stored(layers: Sequence[Layer], window: Window, on_unreadable: OnUnreadable) -> Pixels:
     """Layers of one file in the file's own pixels; ``window`` lies within it."""
-    source, indexes = layers[0].source, [layer.index for layer in layers]
-    dataset = dataset_of(source)
-    where = raster_window(window)
-    valid = np.ones(window.shape, np.bool_)
-    with named_read_errors(source, indexes, window):
-        stored = dataset.read(indexes, window=where)
-        if layers[0].alpha_index is not None:
-            valid &= dataset.read(layers[0].alpha_index, window=where) > 0
-        for layer in layers:
-            if layer.has_mask_band:
-                valid &= dataset.read_masks(layer.index, window=where) > 0
-    values = np.empty(stored.shape, np.float32)
-    for layer, plane, value in zip(layers, stored, values, strict=True):
-        convert(layer, plane, value, valid)
+    stored, valid = _stored_numbers(layers, window, on_unreadable)
+    values = stored if stored.dtype == np.float32 else np.empty(stored.shape, np.float32)
+    for layer, numbers, plane in zip(layers, stored, values, strict=True):
+        convert(layer, numbers, plane, valid)
     return values, valid
+
+
+def _stored_numbers(layers: Sequence[Layer], window: Window, on_unreadable: OnUnreadable) -> Stored:
+    source, indexes = layers[0].source, tuple(layer.index for layer in layers)
+    # What float32 holds exactly needs no copy as stored.
+    exact = all(layer.dtype in _EXACT_IN_FLOAT32 for layer in layers)
+    dtype = "float32" if exact else np.result_type(*(layer.dtype for layer in layers)).name
+    if isinstance(source, ArraySource):
+        return source.read(indexes, window, dtype), np.ones(window.shape, np.bool_)
+    return FileWindow(
+        source=source,
+        indexes=indexes,
+        window=window,
+        dtype=dtype,
+        alpha_index=layers[0].alpha_index,
+        mask_indexes=tuple(layer.index for layer in layers if layer.has_mask_band),
+    ).read(on_unreadable)
 
 
 def convert(
@@ -110,15 +130,16 @@ def convert(
     valid: NDArray[np.bool_],
 ) -> None:
     """Writes the stored numbers of one layer as scaled float32 and clears ``valid`` where they mean
-    nothing."""
+    nothing. ``stored`` may be ``values`` itself."""
     if layer.nodata is not None and not np.isnan(layer.nodata):
-        valid &= stored != _as_stored(layer.nodata, stored.dtype)
+        valid &= stored != _as_stored(layer.nodata, np.dtype(layer.dtype))
     with np.errstate(over="ignore", invalid="ignore"):
-        values[...] = stored
+        if stored is not values:
+            values[...] = stored
         if (layer.scale, layer.offset) != (1.0, 0.0):
             values *= np.float32(layer.scale)
             values += np.float32(layer.offset)
-    if stored.dtype.kind == "f":
+    if np.dtype(layer.dtype).kind == "f":
         valid &= np.isfinite(values)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geopanoptic.grid import Grid, Window
+from geopanoptic.scene.blocks import OnUnreadable, refuse
 from geopanoptic.scene.scene import Scene
 
 WINDOWS_PER_AXIS = 10
@@ -31,8 +32,13 @@ class Sample:
         return float(self.valid_n.mean())
 
 
-def take_sample(scene: Scene, bands: Sequence[str] | None = None) -> Sample:
-    """The sample of a scene of one date. At most 4 bytes x 2.07 million per band, read window by window."""
+def take_sample(
+    scene: Scene, bands: Sequence[str] | None = None, *, on_unreadable: OnUnreadable = refuse
+) -> Sample:
+    """The sample of a scene of one date. At most 4 bytes x 2.07 million per band, read window by window.
+
+    ``on_unreadable`` as in ``Scene.read``.
+    """
     names = tuple(scene.bands if bands is None else bands)
     windows = sample_windows(scene.grid)
     count = sum(window.size_px for window in windows)
@@ -40,7 +46,7 @@ def take_sample(scene: Scene, bands: Sequence[str] | None = None) -> Sample:
     valid_n = np.empty(count, np.bool_)
     start = 0
     for window in windows:
-        values, valid = scene.read(window, names)
+        values, valid = scene.read(window, names, on_unreadable=on_unreadable)
         stop = start + window.size_px
         values_cn[:, start:stop] = values.reshape(len(names), -1)
         valid_n[start:stop] = valid.ravel()

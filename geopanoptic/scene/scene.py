@@ -13,8 +13,10 @@ import numpy as np
 
 from geopanoptic.errors import SceneError
 from geopanoptic.grid import Grid, Window
+from geopanoptic.scene.arrays import ArraySource
+from geopanoptic.scene.blocks import OnUnreadable, refuse
+from geopanoptic.scene.headers import Source
 from geopanoptic.scene.reading import Layer, Pixels, read_layers
-from geopanoptic.scene.sources import SourceFile
 
 if TYPE_CHECKING:
     import xarray
@@ -47,14 +49,14 @@ class Scene:
         return tuple(dict.fromkeys(layer.date for layer in self.layers))
 
     @property
-    def sources(self) -> tuple[SourceFile, ...]:
-        """The files that the scene reads, each once."""
+    def sources(self) -> tuple[Source, ...]:
+        """The files (local, remote) or arrays that the scene reads, each once."""
         return tuple(dict.fromkeys(layer.source for layer in self.layers))
 
     @property
-    def files(self) -> tuple[Path, ...]:
-        """The paths of those files, symbolic links resolved."""
-        return tuple(source.path for source in self.sources)
+    def files(self) -> tuple[Path | str, ...]:
+        """The paths of those files, symbolic links resolved; addresses of remote ones, without secrets."""
+        return tuple(source.path for source in self.sources if not isinstance(source, ArraySource))
 
     @property
     def dtype(self) -> np.dtype[np.generic]:
@@ -88,21 +90,28 @@ class Scene:
             )
         return self.layers if bands is None else tuple(by_band[band] for band in bands)
 
-    def read(self, window: Window, bands: Sequence[str] | None = None) -> Pixels:
+    def read(
+        self,
+        window: Window,
+        bands: Sequence[str] | None = None,
+        *,
+        on_unreadable: OnUnreadable = refuse,
+    ) -> Pixels:
         """Values float32 (C, H, W), scale and offset applied, 0 where invalid; validity bool (H, W).
 
         ``window`` may reach outside the scene and is invalid there. A pixel is valid where all of
         ``bands`` (default: all of the scene) are valid. The result at a pixel does not depend on the
-        window. Raises SceneError as ``layers_of``, and for blocks that cannot be decoded.
+        window. Raises SceneError as ``layers_of``, and for blocks that cannot be decoded;
+        ``on_unreadable=found.append`` lists these instead and leaves their pixels invalid.
         """
-        return read_layers(self.grid, self.layers_of(bands), window)
+        return read_layers(self.grid, self.layers_of(bands), window, on_unreadable)
 
     def fingerprint(self) -> str:
-        """SHA-256 over files (path, size, time of change), bands, dates and grid: the scene's identity."""
+        """SHA-256 over files (path, size, time of change or version), bands, dates and grid: the scene's identity."""
         digest = hashlib.sha256(repr((self.grid, self.layers)).encode(errors="surrogateescape"))
         return digest.hexdigest()
 
-    def changed_files(self) -> tuple[Path, ...]:
+    def changed_files(self) -> tuple[Path | str, ...]:
         """The files that were edited, replaced or removed since the scene was opened."""
         return tuple(source.path for source in self.sources if source.has_changed())
 

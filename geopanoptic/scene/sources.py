@@ -1,4 +1,4 @@
-"""From what the user gave (path, paths, folder) to a list of existing local files."""
+"""From what the user gave (path, paths, folder, addresses) to files, each a picklable value."""
 
 from __future__ import annotations
 
@@ -13,18 +13,29 @@ from geopanoptic.errors import SceneError
 SceneSource = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 """One path, several paths, or a folder of files."""
 
-_REMOTE = re.compile(r"^(?:[A-Za-z][A-Za-z0-9+.-]+://|/vsi)")
+_ADDRESS = re.compile(r"^(?:[A-Za-z][A-Za-z0-9+.-]+://|/vsi)")
+_READ_REMOTELY = re.compile(r"^(?:https?|s3)://[^/]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceFile:
-    """One file as it was found: ``path`` with symbolic links resolved, ``name`` as the user sees it."""
+    """One local file as it was found: ``path`` with symbolic links resolved, ``name`` as the user sees it."""
 
     path: Path
     name: str
     driver: str
     size_bytes: int
     mtime_ns: int
+
+    @property
+    def opened_as(self) -> Path:
+        """What GDAL opens. A Path, not a string: rasterio would parse '#', '?' and '!' as parts of a URL."""
+        return self.path
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The names of the folders and of the file."""
+        return self.path.parts
 
     def has_changed(self) -> bool:
         """True where the file was replaced, edited or removed since it was opened."""
@@ -41,19 +52,32 @@ def shown(path: str | os.PathLike[str]) -> str:
     return text if text.isprintable() else repr(text)
 
 
-def as_list(source: SceneSource) -> list[Path]:
-    """The given paths. Raises SceneError for nothing and for remote addresses."""
+def as_list(source: SceneSource, *, allow_remote: bool = False) -> list[Path | str]:
+    """The given paths; http, https and s3 addresses stay text.
+
+    Raises SceneError for nothing, for other kinds of address, and for any unless ``allow_remote``.
+    """
     given = [source] if isinstance(source, str | os.PathLike) else list(source)
     if not given:
         raise SceneError("No scene was given.", remedy="Name a file, several files or a folder.")
-    texts = [os.fspath(item) for item in given]
-    for text in texts:
-        if _REMOTE.match(text):
-            raise SceneError(
-                f"{shown(_without_secrets(text))} is not a local file; nothing is read from the network.",
-                remedy="Download it and give the local path.",
-            )
-    return [Path(text) for text in texts]
+    return [_local_or_remote(os.fspath(item), allow_remote=allow_remote) for item in given]
+
+
+def _local_or_remote(text: str, *, allow_remote: bool) -> Path | str:
+    if not _ADDRESS.match(text):
+        return Path(text)
+    if not _READ_REMOTELY.match(text):
+        raise SceneError(
+            f"{shown(without_secrets(text))} is not a local file, and not an http, https or s3 address.",
+            remedy="Download it and give the local path.",
+        )
+    if not allow_remote:
+        raise SceneError(
+            f"{shown(without_secrets(text))} is not a local file; nothing is read from the network unless "
+            "that is allowed.",
+            remedy="Allow it with --allow-remote (allow_remote=True), or download it and give the local path.",
+        )
+    return text
 
 
 def resolve(path: Path) -> Path:
@@ -88,6 +112,6 @@ def files_in(folder: Path) -> list[Path]:
         ) from None
 
 
-def _without_secrets(address: str) -> str:
-    """An address without user, password and query, which may hold tokens."""
-    return re.sub(r"//[^/@]*@", "//", address).partition("?")[0]
+def without_secrets(address: str) -> str:
+    """An address without user, password, query and fragment, which may hold tokens."""
+    return re.split(r"[?#]", re.sub(r"//[^/]*@", "//", address), maxsplit=1)[0]

@@ -13,6 +13,10 @@ from geopanoptic.scene.scene import Scene
 
 _SUSPECT_SHARE = 0.01
 _LARGE_SHARE = 0.5
+_SATURATED_SHARE = 0.05
+_FEW_LEVELS = 32
+_ENOUGH_PX = 1000
+"""Below, a sample says nothing about a sensor."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +31,8 @@ def survey(scene: Scene, *, sample: Sample | None = None) -> Survey:
     """Valid share and suspicions of a scene of one date, from its fixed sample.
 
     Warns of an all-nodata scene, of a border that nobody declared (F22: every band has the same constant,
-    0 or the value of a corner) and of a declared nodata value that removes more than half (F24).
+    0 or the value of a corner), of a declared nodata value that removes more than half (F24), and of numbers
+    that are hardly reflectances whatever their scale: mostly negative, of few levels, or saturated (F16).
     """
     sample = take_sample(scene) if sample is None else sample
     warnings = []
@@ -43,7 +48,32 @@ def survey(scene: Scene, *, sample: Sample | None = None) -> Survey:
             f"{part:.1%} of {scene.name} is {value:g} in every band and not declared as nodata. If that is "
             f"a border, declare it: `gdal_edit -a_nodata {value:g}`."
         )
+    warnings += _unlike_reflectance(scene, sample)
     return Survey(valid_share=share, warnings=tuple(warnings))
+
+
+def _unlike_reflectance(scene: Scene, sample: Sample) -> list[str]:
+    warnings = []
+    layers = scene.layers_of(sample.bands)
+    for layer, values in zip(layers, sample.values_cn[:, sample.valid_n], strict=True):
+        if values.size < _ENOUGH_PX:
+            continue
+        place = f"{scene.name}: the {layer.band} band"
+        if (values < 0).mean() > _LARGE_SHARE:
+            warnings.append(f"{place} is mostly negative, so hardly a reflectance (decibels, an index?).")
+        dtype = np.dtype(layer.dtype)
+        if dtype.kind not in "iu":
+            continue
+        low, high = ((q - layer.offset) / layer.scale for q in np.percentile(values, (2, 98)))
+        if 0 < abs(high - low) < _FEW_LEVELS:
+            warnings.append(
+                f"{place} has only {abs(high - low) + 1:.0f} levels between its dark and its bright pixels; "
+                "weak borders are lost. Give the original numbers, not a picture of them."
+            )
+        top = layer.scale * np.iinfo(dtype).max + layer.offset
+        if (saturated := float((values >= np.float32(top)).mean())) > _SATURATED_SHARE:
+            warnings.append(f"{place} is saturated in {saturated:.0%} of its pixels.")
+    return warnings
 
 
 def _undeclared(scene: Scene, sample: Sample) -> list[tuple[float, float]]:
@@ -62,7 +92,8 @@ def _corners(scene: Scene, sample: Sample) -> NDArray[np.float32]:
     """The first band's values in the sample's first and last pixels of the scene's four corners."""
     last_row, last_col = scene.grid.height - 1, scene.grid.width - 1
     pixels = [
-        scene.read(Window(row, col, row + 1, col + 1), sample.bands)
+        # An unreadable corner is no border's value; whoever took the sample has been told of it.
+        scene.read(Window(row, col, row + 1, col + 1), sample.bands, on_unreadable=lambda _: None)
         for row in {0, last_row}
         for col in {0, last_col}
     ]

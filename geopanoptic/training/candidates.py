@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from geopanoptic.grid import Window
 from geopanoptic.models.bundle import Bundle
-from geopanoptic.models.runtime import Runtime
+from geopanoptic.models.runtimes import Runtime
 from geopanoptic.panoptic.centres import find_centres
 from geopanoptic.panoptic.merging import MergeTree, merge_tree
 from geopanoptic.panoptic.pieces import Evidence, describe_block
@@ -48,7 +48,7 @@ class Candidates:
 
     image: str
     tree: MergeTree
-    region: NDArray[np.int64]
+    region: NDArray[np.int32]
     truth: NDArray[np.int32]
     features: NDArray[np.float64]
     area_px: NDArray[np.int64]
@@ -129,7 +129,7 @@ def find_candidates(dense: DenseImage, rules: GroupingRules) -> Candidates:
 
 
 def _agreement(
-    tree: MergeTree, region: NDArray[np.int64], area_px: NDArray[np.int64], truth: NDArray[np.int32]
+    tree: MergeTree, region: NDArray[np.int32], area_px: NDArray[np.int64], truth: NDArray[np.int32]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Of every node the IoU with its best true parcel, unknown ground left out, and its unknown share."""
     inside = region >= 0

@@ -22,7 +22,7 @@ from geopanoptic.errors import GeopanopticError, UsageError
 from geopanoptic.evaluation.panoptic_quality import PanopticQuality, add_image
 from geopanoptic.models.bundle import Bundle, Grouping, load_bundle, save_with_grouping
 from geopanoptic.models.grouping import Trees
-from geopanoptic.models.runtime import load_runtime
+from geopanoptic.models.runtimes import load_runtime
 from geopanoptic.panoptic.choice import ChoiceRules
 from geopanoptic.panoptic.repair import repair
 from geopanoptic.panoptic.scoring import FEATURES

@@ -26,7 +26,6 @@ REFUSALS = [
     errors.OutputError,
     errors.ResourceError,
     errors.LockedError,
-    errors.TerminatedRunError,
 ]
 RUN = ["run", "scene.tif", "--out", "parcels.gpkg"]
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -150,7 +149,10 @@ def test_a_terminated_run_leaves_with_143():
         process.send_signal(signal.SIGTERM)
         _, said = process.communicate(timeout=60)
     assert process.returncode == 143
-    assert said == "error: Terminated; nothing was changed at the output.\n"
+    assert said == (
+        "error: Terminated; the output was not changed.\n"
+        "  Continue with: geopanoptic run scene.tif --out parcels.gpkg --quiet --resume\n"
+    )
 
 
 def test_a_reader_that_leaves_is_no_error():

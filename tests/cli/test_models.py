@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from geopanoptic.cli.main import invoke
 from geopanoptic.models.bundle import list_bundles
 
@@ -33,3 +35,12 @@ def test_show_prints_the_card_or_the_manifest(tiny_bundle, capsys):
 def test_an_unknown_model_is_refused(capsys):
     assert leave("show", "field-s") == 4
     assert "error: " in capsys.readouterr().err
+
+
+def test_export_writes_a_file_and_names_it(tiny_bundle, tmp_path, capsys):
+    pytest.importorskip("onnx")
+    path = tmp_path / "tiny.onnx"
+    assert leave("export", str(tiny_bundle.path), "--to", "onnx", "--out", str(path)) == 0
+    assert str(path) in capsys.readouterr().out
+    assert leave("export", str(tiny_bundle.path), "--to", "onnx", "--out", str(path)) == 5
+    assert "--overwrite" in capsys.readouterr().err

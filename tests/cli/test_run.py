@@ -20,7 +20,7 @@ def asked(monkeypatch) -> dict:
 
     def run(source, out, **keywords):
         calls.update(keywords, source=source, out=out)
-        return SimpleNamespace(parcels=range(1234), landcover=range(5), report={"seconds_total": 6.7})
+        return SimpleNamespace(report={"parcels": 1234, "landcover_areas": 5, "seconds_total": 6.7})
 
     monkeypatch.setattr("geopanoptic.pipeline.run.run", run)
     return calls
@@ -68,7 +68,7 @@ def test_summary_report_and_silence(asked, capsys):
     leave("a.tif", "--out", "a.gpkg")
     assert capsys.readouterr().out == "1,234 parcels and 5 land-cover areas in a.gpkg (7 s)\n"
     leave("a.tif", "--out", "a.gpkg", "--json")
-    assert json.loads(capsys.readouterr().out) == {"seconds_total": 6.7}
+    assert json.loads(capsys.readouterr().out)["seconds_total"] == 6.7
     leave("a.tif", "--out", "a.gpkg", "--quiet")
     assert capsys.readouterr() == ("", "")
 

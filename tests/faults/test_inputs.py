@@ -6,6 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
+import geopandas as gpd
 import numpy as np
 import pyproj
 import pytest
@@ -15,8 +16,10 @@ from rasterio.control import GroundControlPoint
 from rasterio.rpc import RPC
 from tiny_rasters import RGB, TEN_METRES, ramp, write_raster
 
+import geopanoptic
 from geopanoptic.errors import SceneError
 from geopanoptic.grid import Window
+from geopanoptic.models.bundle import Bundle
 from geopanoptic.scene import measure, open_scene, survey
 
 
@@ -163,6 +166,13 @@ def test_f04_a_side_file_that_points_elsewhere_is_refused(scene_path: Path) -> N
     refused(scene_path, "points to other files")
 
 
+def test_f04_metadata_that_names_another_file_is_refused(scene_path: Path, tmp_path: Path) -> None:
+    other = write_raster(tmp_path / "other.tif", ramp(3, 8, 8), names=RGB)
+    with rasterio.open(scene_path, "r+") as dataset:
+        dataset.update_tags(ns="OVERVIEWS", OVERVIEW_FILE=str(other))
+    refused(scene_path, "names another file as its overviews")
+
+
 @pytest.mark.parametrize(
     "address",
     [
@@ -248,6 +258,47 @@ LOCAL = 'LOCAL_CS["survey mark 7",UNIT["metre",1],AXIS["x",EAST],AXIS["y",NORTH]
 CUSTOM = "+proj=laea +lat_0=90 +lon_0=17.5 +ellps=bessel +units=us-ft"
 
 
+@pytest.mark.parametrize(
+    ("crs", "across", "inland"),
+    [
+        # 0.02 degrees of which half lie beyond 180 degrees; counted on from 179.99, or from -180.01.
+        ("EPSG:4326", Affine(2e-4, 0, 179.99, 0, -2e-4, -16.8), Affine(2e-4, 0, 20, 0, -2e-4, -16.8)),
+        ("EPSG:4326", Affine(2e-4, 0, -180.01, 0, -2e-4, -16.8), Affine(2e-4, 0, 20, 0, -2e-4, -16.8)),
+        # UTM zone 1 begins at the antimeridian, 180 km west of here lies zone 60.
+        ("EPSG:32701", Affine(10, 0, 179_700, 0, -10, 8_140_000), Affine(10, 0, 179_700, 0, -10, 8_140_000)),
+    ],
+)
+def test_f12_the_antimeridian_changes_nothing(
+    tmp_path: Path, tiny_bundle: Bundle, crs: str, across: Affine, inland: Affine
+) -> None:
+    values = np.random.default_rng(3).integers(300, 4000, (3, 25, 25)).repeat(4, 1).repeat(4, 2)
+    # The same landscape where zone 1, 2 or no antimeridian is near.
+    twin_crs = crs.replace("32701", "32735")
+    results = []
+    for name, place, system in (("across", across, crs), ("inland", inland, twin_crs)):
+        path = write_raster(
+            tmp_path / f"{name}.tif", values.astype("uint16"), names=RGB, crs=system, transform=place
+        )
+        out = tmp_path / f"{name}.gpkg"
+        result = geopanoptic.run(path, out, model=tiny_bundle.path, simplify_m=0)
+        results.append((result, gpd.read_file(out, layer="parcels"), place))
+    (one, stored, place), (other, _, twin_place) = results
+    shift = place.c - twin_place.c
+    for layer in ("parcels", "landcover"):
+        ours, theirs = getattr(one, layer), getattr(other, layer)
+        assert len(ours) == len(theirs)
+        np.testing.assert_allclose(ours["area_m2"], theirs["area_m2"], rtol=1e-7)
+        if layer == "parcels":
+            np.testing.assert_allclose(ours["perimeter_m"], theirs["perimeter_m"], rtol=1e-7)
+        np.testing.assert_allclose(ours.bounds, theirs.bounds + [shift, 0, shift, 0], atol=1e-6)
+    assert one.landcover["area_m2"].sum() + one.parcels["area_m2"].sum() == pytest.approx(
+        100 * 100 * np.prod(open_scene(tmp_path / "across.tif").grid.pixel_size_m()), rel=2e-3
+    )
+    # One piece on one side of the world, not a belt around it.
+    west, _, east, _ = stored.total_bounds
+    assert east - west <= 100 * place.a * (1 + 1e-9)
+
+
 @pytest.mark.parametrize("crs", ["EPSG:3413", CUSTOM, "EPSG:32632+5773", LOCAL])
 def test_f13_unusual_crs_is_kept(tmp_path: Path, crs: str) -> None:
     path = write_raster(tmp_path / "a.tif", ramp(3, 4, 4), names=RGB, crs=crs)
@@ -279,6 +330,70 @@ def test_f17_scale_and_offset(tmp_path: Path) -> None:
     refused(bad, "declares scale")
 
 
+BAND_NAMES = ("B02_10m", "B03_10m", "B04_10m")
+
+
+def _product(
+    folder: Path, baseline: str, day: str, driver: str, values: np.ndarray, **profile: object
+) -> Path:
+    """Three bands in a folder named like a Sentinel-2 product."""
+    product = folder / f"S2B_MSIL2A_{day}T101559_N{baseline}_R065_T32UQD_{day}T132201.SAFE"
+    product.mkdir()
+    suffix = {"JP2OpenJPEG": "jp2", "GTiff": "tif"}[driver]
+    for band in BAND_NAMES:
+        path = product / f"T32UQD_{day}T101559_{band}.{suffix}"
+        write_raster(path, values, driver=driver, **profile)
+    return product
+
+
+LOSSLESS = {"QUALITY": 100, "REVERSIBLE": "YES"}
+
+
+def test_f17_the_offset_of_newer_sentinel2_products(tmp_path: Path) -> None:
+    values = ramp(16, 16, start=1000)
+    values[0, 0] = 0
+    old = open_scene(_product(tmp_path, "0301", "20210615", "JP2OpenJPEG", values, **LOSSLESS))
+    new = open_scene(_product(tmp_path, "0400", "20220615", "JP2OpenJPEG", values, **LOSSLESS))
+    (before, valid), (after, _) = (scene.read(scene.grid.window) for scene in (old, new))
+    assert valid.sum() == 255
+    np.testing.assert_array_equal(after[:, valid], before[:, valid] - 1000)
+    assert "-1000 added" in new.notes[0]
+    assert old.notes == ()
+
+
+def test_f17_series_of_several_baselines(tmp_path: Path) -> None:
+    values = ramp(8, 8, start=1000)
+    old = _product(tmp_path, "0301", "20210615", "GTiff", values)
+    new = _product(tmp_path, "0400", "20220615", "GTiff", values)
+    files = [*old.iterdir(), *new.iterdir()]
+    assert open_scene(new).read(Window(0, 0, 1, 1))[0][0, 0, 0] == 1000
+    refused(files, "20220615", "numbers are 1000 higher", "2021-06-15", "BOA_ADD_OFFSET")
+    assert len(open_scene(files, dates="2022-06-15").dates) == 1
+    for stated, expected in (("-1000", 0), ("0", 1000)):
+        for path in new.iterdir():
+            with rasterio.open(path, "r+") as dataset:
+                dataset.update_tags(BOA_ADD_OFFSET=stated)
+        scene = open_scene(files)
+        assert scene.at("2022-06-15").read(Window(0, 0, 1, 1))[0][0, 0, 0] == expected
+
+
+def test_f16_numbers_that_are_hardly_reflectances(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    good = rng.integers(100, 4000, (3, 64, 64))
+    for values, dtype, said in (
+        (good, "uint16", ""),
+        (good // 200, "uint8", "has only"),
+        (good - 5000, "int16", "mostly negative"),
+        (np.minimum(good // 10, 255), "uint8", "is saturated in 3"),
+        (good / 10_000, "float32", ""),
+        (good / 10_000 - 1, "float32", "mostly negative"),
+    ):
+        scene = open_scene(write_raster(tmp_path / "a.tif", values.astype(dtype), names=RGB))
+        warnings = survey(scene).warnings
+        assert sum(bool(said) and said in warning for warning in warnings) == (3 if said else 0)
+        assert said or not warnings
+
+
 def test_f18_complex(tmp_path: Path) -> None:
     refused(write_raster(tmp_path / "slc.tif", ramp(4, 4, dtype="complex64")), "slc.tif", "complex numbers")
 
@@ -305,6 +420,17 @@ def test_f25_to_f27_odd_sizes(tmp_path: Path, shape: tuple[int, int]) -> None:
     assert valid.sum() == shape[0] * shape[1]
     normal = measure(scene)
     assert np.isfinite(normal.apply(values, valid)).all()
+
+
+def test_f28_one_strip_is_warned_of(tmp_path: Path) -> None:
+    values = np.zeros((3, 3400, 3400), "uint16")
+    path = write_raster(
+        tmp_path / "strip.tif", values, names=RGB, blockysize=3400, compress="deflate", interleave="pixel"
+    )
+    (warning,) = open_scene(path).warnings
+    assert "strip.tif is stored in blocks of 3400 x 3400 px" in warning
+    assert "decodes 66 MB at once" in warning
+    assert "-of COG" in warning
 
 
 def test_f29_a_header_bomb_allocates_nothing(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rasterio.features import rasterize, shapes
 
 from geopanoptic.grid import Window
-from geopanoptic.panoptic.coverage import BlockCorners, assemble, link, trace, trace_block
+from geopanoptic.panoptic.coverage import BlockCorners, assemble, link, outlines, trace, trace_block
 from geopanoptic.panoptic.coverage.in_memory import pieces_of, trace_arcs
 
 from .label_rasters import label_rasters
@@ -86,6 +86,17 @@ def test_arcs_hold_bends_and_nodes_only(labels: NDArray[np.int32]) -> None:
         assert ((steps[1:] != 0) != (steps[:-1] != 0)).all()
         assert tuple(line[0, ::-1]) <= tuple(line[-1, ::-1])
     assert (arcs.left != arcs.right).all()
+
+
+@settings(max_examples=30)
+@given(label_rasters())
+def test_outlines_in_parts_are_the_whole(labels: NDArray[np.int32]) -> None:
+    arcs = trace_arcs(pieces_of(labels)[0])
+    found, polygons = assemble(arcs, UTM)
+    drawn = outlines(arcs)
+    parts = [drawn.polygons(slice(first, first + 3), UTM) for first in range(0, len(drawn) + 3, 3)]
+    assert drawn.labels.tolist() == found.tolist()
+    assert wkb(np.concatenate(parts)) == wkb(polygons)
 
 
 def test_golden_hole_with_island() -> None:

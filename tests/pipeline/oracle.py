@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,8 @@ from scipy import ndimage
 from geopanoptic.grid import Window
 from geopanoptic.panoptic.choice import ChoiceRules, RepairRules
 from geopanoptic.panoptic.quantisation import Quantiser
-from geopanoptic.pipeline.dense import infer_blocks
+from geopanoptic.pipeline.dense import InferBlock
+from geopanoptic.pipeline.execution import Threads
 from geopanoptic.pipeline.layout import Layout
 from geopanoptic.pipeline.progress import Silent
 from geopanoptic.pipeline.rules import GroupingRules
@@ -69,7 +69,7 @@ def segment_maps(
     """Run every stage on maps at output resolution (9, h, w); returns labels (h, w) and the regions."""
     height, width = valid.shape
 
-    def read(window: Window):
+    def read(window: Window, on_unreadable=None):
         inside = window.intersection(Window(0, 0, height, width))
         values, ok = np.zeros((CHANNELS, *window.shape), np.float32), np.zeros(window.shape, bool)
         if inside is not None:
@@ -87,9 +87,11 @@ def segment_maps(
 
     store = RunStore(folder=folder, shape=valid.shape, block_px=block_px)
     layout = Layout(tile_px=tile_px, halo_px=16, stride_px=16, block_px=block_px, batch=batch)
-    for _ in infer_blocks(
-        store, layout, 1, read=read, network=network, quantise=QUANTISER, clock=time.perf_counter
-    ):
+    task = InferBlock(
+        store=store, layout=layout, scale=1, read=read, network=lambda: network, quantise=QUANTISER
+    )
+    executor = Threads(workers=workers)
+    for _ in executor.map(task, store.blocks(), network=True):
         pass
-    final = segment(store, rules(**changes), workers=workers, progress=Silent())
+    final = segment(store, rules(**changes), executor=executor, progress=Silent())
     return store.read("label", Window(0, 0, height, width)), final

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,6 +13,17 @@ from hypothesis import strategies as st
 
 from geopanoptic.grid import Window
 from geopanoptic.pipeline.store import RunStore
+
+BLOCK = Window(4, 8, 8, 12)
+
+
+@pytest.fixture
+def store(tmp_path) -> RunStore:
+    """One block of two sealed layers, others absent."""
+    store = RunStore(folder=tmp_path, shape=(12, 16), block_px=4, seal="a run")
+    store.write("heat", BLOCK, np.arange(16, dtype=np.uint16).reshape(4, 4))
+    store.write("field", BLOCK, np.ones((4, 4), np.uint8))
+    return store
 
 
 @given(
@@ -45,3 +60,63 @@ def test_dropped_layers_leave_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(FileNotFoundError):
         store.read("layer", Window(0, 0, 1, 1))
+
+
+def test_a_block_is_held_once_all_its_layers_are_there(store):
+    assert store.holds(["heat", "field"], BLOCK)
+    assert not store.holds(["heat", "relief"], BLOCK)
+    assert not store.holds(["heat"], Window(0, 0, 4, 4))
+    assert pickle.loads(pickle.dumps(store)) == store
+
+
+@given(position=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+def test_one_rotten_bit_is_noticed(position, bit, tmp_path_factory):
+    store = RunStore(folder=tmp_path_factory.mktemp("store"), shape=(12, 16), block_px=4)
+    store.write("heat", BLOCK, np.arange(16, dtype=np.uint16).reshape(4, 4))
+    path = next(store.folder.rglob("*.npy"))
+    content = bytearray(path.read_bytes())
+    content[int(position * len(content))] ^= 1 << bit
+    path.write_bytes(content)
+    assert not store.holds(["heat"], BLOCK)
+
+
+@pytest.mark.parametrize("share", [0, 0.5, 0.99])
+def test_a_cut_block_is_not_held(share, store):
+    path = next((store.folder / "heat").iterdir())
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    assert not store.holds(["heat"], BLOCK)
+
+
+def test_blocks_of_another_run_or_place_are_not_held(store):
+    assert not replace(store, seal="another run").holds(["heat"], BLOCK)
+    path = next((store.folder / "heat").iterdir())
+    path.rename(path.with_name("000000000_000000000.npy"))
+    assert not store.holds(["heat"], Window(0, 0, 4, 4))
+
+
+def test_sealed_blocks_are_read_through_a_memory_map(store):
+    assert isinstance(store._load("heat", 4, 8), np.memmap)
+    np.testing.assert_array_equal(store.read("heat", BLOCK), np.arange(16).reshape(4, 4))
+
+
+def test_many_writers_of_one_block_do_not_disturb_each_other(store):
+    values = np.full((4, 4), 7, np.uint8)
+
+    def work(_: int) -> bool:
+        store.write("field", BLOCK, values)
+        return store.holds(["field"], BLOCK) and bool((store.read("field", BLOCK) == 7).all())
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(work, range(100)))
+    assert len(list((store.folder / "field").iterdir())) == 1
+
+
+def test_a_failed_write_leaves_the_block_as_it_was(store, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(type(store.folder), "replace", full)
+    with pytest.raises(OSError, match="No space"):
+        store.write("heat", BLOCK, np.zeros((4, 4), np.uint16))
+    assert store.holds(["heat"], BLOCK)
+    assert len(list((store.folder / "heat").iterdir())) == 1

@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -179,6 +180,39 @@ def test_invalid_polygon_is_never_written(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="1 of 12 polygons"):
         write(tmp_path / "map.gpkg", drawn, parcels=broken)
     assert not list(tmp_path.iterdir())
+
+
+def test_parts_make_one_layer_and_the_same_parts_the_same_bytes(tmp_path: Path) -> None:
+    drawn = small_map()
+    files = [
+        write(
+            tmp_path / name,
+            drawn,
+            parcels=(drawn.parcels.iloc[first : first + 5] for first in (0, 5, 10)),
+            landcover=iter([drawn.landcover.iloc[:0], drawn.landcover]),
+        )
+        for name in ("one.gpkg", "other.gpkg")
+    ]
+    assert files[0].read_bytes() == files[1].read_bytes()
+    assert geopandas.read_file(files[0], layer="parcels").equals(
+        geopandas.read_file(write(tmp_path / "whole.gpkg", drawn), layer="parcels")
+    )
+    verify_geopackage(files[0], parcels=12, landcover=4)
+
+
+def test_what_fails_in_a_later_part_is_what_the_caller_sees(tmp_path: Path) -> None:
+    drawn = small_map()
+    bow_tie = shapely.Polygon([(0, 0), (1, 1), (1, 0), (0, 1)])
+    broken = drawn.parcels.iloc[5:7].set_geometry(np.array([bow_tie, shapely.box(0, 0, 1, 1)]), crs=drawn.crs)
+    with pytest.raises(OutputError, match="1 of 2 polygons"):
+        write(tmp_path / "map.gpkg", drawn, parcels=iter([drawn.parcels.iloc[:5], broken]))
+
+    def interrupted() -> Iterator[geopandas.GeoDataFrame]:
+        yield drawn.parcels
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write(tmp_path / "other.gpkg", drawn, parcels=interrupted())
 
 
 @pytest.mark.parametrize(

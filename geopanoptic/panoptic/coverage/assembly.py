@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import shapely
 from affine import Affine
@@ -11,17 +13,55 @@ from numpy.typing import NDArray
 from geopanoptic.panoptic.coverage.arcs import Arcs
 
 
-def assemble(arcs: Arcs, transform: Affine | None = None) -> tuple[NDArray[np.int32], NDArray[np.object_]]:
-    """One polygon for every label above 0: labels int32 (n,), ascending, and polygons (n,) in map units.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Outlines:
+    """The rings of every label above 0, in integers: polygons can be made of any part of them.
 
-    ``transform`` takes (col, row) to (x, y); without it polygons are in pixels, with y growing downwards.
-    Exteriors run counter-clockwise in the x-y plane and holes clockwise, also where the transform mirrors.
-    The polygons form one valid coverage: a node is a vertex of every ring that passes it. Raises ValueError
-    where the transform is singular or where a label is not one 4-connected region.
+    ``labels`` int32 (n,), ascending; those of label ``k`` are ``first[starts[k] : starts[k + 1]]``, half-edges
+    with which they begin, the exterior first. ``following`` int32 (half-edges,) walks them.
     """
-    transform = transform or Affine.identity()
-    if transform.determinant == 0 or not np.isfinite(transform.determinant):
-        raise ValueError(f"the transform {tuple(transform)[:6]} has no inverse")
+
+    arcs: Arcs
+    labels: NDArray[np.int32]
+    starts: NDArray[np.int64]
+    first: NDArray[np.int32]
+    following: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def polygons(self, part: slice, transform: Affine | None = None) -> NDArray[np.object_]:
+        """One polygon for each of ``labels[part]``, a slice of step 1, in map units.
+
+        ``transform`` takes (col, row) to (x, y); without it polygons are in pixels, with y growing downwards.
+        Exteriors run counter-clockwise in the x-y plane and holes clockwise, also where the transform
+        mirrors. Raises ValueError where the transform is singular.
+        """
+        transform = transform or Affine.identity()
+        if transform.determinant == 0 or not np.isfinite(transform.determinant):
+            raise ValueError(f"the transform {tuple(transform)[:6]} has no inverse")
+        begin, end, _ = part.indices(len(self))
+        starts = self.starts[begin : max(end, begin) + 1]
+        first = self.first[starts[0] : starts[-1]]
+        offsets = _ring_offsets(self.arcs.offsets, first, self.following)
+        # The raster is seen with y upwards in a map of negative determinant: there left stays left.
+        points = _ring_points(
+            self.arcs.coordinates,
+            self.arcs.offsets,
+            first,
+            self.following,
+            offsets,
+            np.array(tuple(transform)[:6], np.float64),
+            transform.determinant > 0,
+        )
+        polygons: NDArray[np.object_] = shapely.from_ragged_array(
+            shapely.GeometryType.POLYGON, points, (offsets, starts - starts[0])
+        )
+        return polygons
+
+
+def outlines(arcs: Arcs) -> Outlines:
+    """The rings of every label above 0. Raises ValueError where a label is not one 4-connected region."""
     rings = arcs.rings()
     labels, areas = arcs.sides[rings.first], arcs.ring_areas(rings)
     # Stable, so holes keep the order of their first half-edges.
@@ -32,23 +72,23 @@ def assemble(arcs: Arcs, transform: Affine | None = None) -> tuple[NDArray[np.in
     if is_exterior.sum() != len(starts) or not is_exterior[starts].all():
         split = labels[starts][np.add.reduceat(is_exterior, starts, dtype=np.int64) != 1]
         raise ValueError(f"label {split[0]} is not one 4-connected region")
-    first = rings.first[order]
-    ring_offsets = _ring_offsets(arcs.offsets, first, rings.following)
-    coefficients = np.array(tuple(transform)[:6], np.float64)
-    # The raster is seen with y upwards in a map of negative determinant: there left stays left.
-    points = _ring_points(
-        arcs.coordinates,
-        arcs.offsets,
-        first,
-        rings.following,
-        ring_offsets,
-        coefficients,
-        transform.determinant > 0,
+    return Outlines(
+        arcs=arcs,
+        labels=labels[starts],
+        starts=np.append(starts, len(order)),
+        first=rings.first[order],
+        following=rings.following,
     )
-    polygons = shapely.from_ragged_array(
-        shapely.GeometryType.POLYGON, points, (ring_offsets, np.append(starts, len(first)))
-    )
-    return labels[starts], polygons
+
+
+def assemble(arcs: Arcs, transform: Affine | None = None) -> tuple[NDArray[np.int32], NDArray[np.object_]]:
+    """One polygon for every label above 0: labels int32 (n,), ascending, and polygons (n,).
+
+    The polygons are those of `Outlines` and form one valid coverage: a node is a vertex of every ring that
+    passes it. Raises ValueError where the transform is singular or a label is not one 4-connected region.
+    """
+    drawn = outlines(arcs)
+    return drawn.labels, drawn.polygons(slice(None), transform)
 
 
 @njit(nogil=True, cache=True)

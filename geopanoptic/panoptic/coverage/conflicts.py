@@ -28,14 +28,21 @@ def find_conflicts(
     for all between; none of these lies farther from it than ``reach_px`` (x, y semi-axes of an ellipse).
     Only pairs with at least one ``fresh`` (n,) segment are compared.
     """
-    lower, upper = coordinates.min(axis=0), coordinates.max(axis=0) + 1
+    # Axis by axis: numpy is slow along an axis of two.
+    lower = np.array([coordinates[:, axis].min() for axis in (0, 1)])
+    upper = np.array([coordinates[:, axis].max() + 1 for axis in (0, 1)])
     # About one segment a cell where they are evenly spread, fine cells where they may crowd.
     spread_px = np.sqrt(np.prod((upper - lower).astype(np.float64)) / len(begin))
     cell_px = max(min(spread_px, 16.0), 2.0, *reach_px)
     columns, rows = (int((upper[axis] - lower[axis]) // cell_px) + 1 for axis in (0, 1))
     reach = np.array(reach_px, np.float64)
-    cells, members = _gather(coordinates, begin, end, reach, lower, cell_px, columns, rows)
-    return _compare(coordinates, begin, end, fresh, reach, cells, members)
+    lattice = lower, cell_px, columns, rows
+    near = np.flatnonzero(_share_cell_with(fresh, coordinates, begin, end, reach, *lattice))
+    begin, end = begin[near], end[near]
+    cells, members = _gather(coordinates, begin, end, reach, *lattice)
+    blamed = np.zeros(len(fresh), np.bool_)
+    blamed[near] = _compare(coordinates, begin, end, fresh[near], reach, cells, members)
+    return blamed
 
 
 @njit(nogil=True, cache=True)
@@ -62,6 +69,78 @@ def _columns_in_band(
 
 
 @njit(nogil=True, cache=True)
+def _rows_of(
+    coordinates: NDArray[np.int32],
+    begin: int,
+    end: int,
+    margin: NDArray[np.float64],
+    origin: NDArray[np.int32],
+    cell_px: float,
+    rows: int,
+) -> tuple[int, int]:
+    """First and last row of cells that a segment reaches."""
+    y0, y1 = coordinates[begin, 1], coordinates[end, 1]
+    first = max(int((min(y0, y1) - margin[1] - origin[1]) // cell_px), 0)
+    return first, min(int((max(y0, y1) + margin[1] - origin[1]) // cell_px), rows - 1)
+
+
+@njit(nogil=True, cache=True)
+def _columns_of(
+    coordinates: NDArray[np.int32],
+    begin: int,
+    end: int,
+    margin: NDArray[np.float64],
+    row: int,
+    origin: NDArray[np.int32],
+    cell_px: float,
+    columns: int,
+) -> tuple[int, int]:
+    """First and last column of cells that a segment reaches in a row of cells."""
+    low_y = origin[1] + row * cell_px - SLACK_PX
+    high_y = origin[1] + (row + 1) * cell_px + SLACK_PX
+    low_x, high_x = _columns_in_band(coordinates, begin, end, margin, low_y, high_y)
+    first = max(int((low_x - origin[0]) // cell_px), 0)
+    return first, min(int((high_x - origin[0]) // cell_px), columns - 1)
+
+
+@njit(nogil=True, cache=True)
+def _share_cell_with(
+    fresh: NDArray[np.bool_],
+    coordinates: NDArray[np.int32],
+    begin: NDArray[np.int64],
+    end: NDArray[np.int64],
+    reach: NDArray[np.float64],
+    origin: NDArray[np.int32],
+    cell_px: float,
+    columns: int,
+    rows: int,
+) -> NDArray[np.bool_]:
+    """Which segments share a cell with a fresh one, the fresh ones included."""
+    near = fresh.copy()
+    if near.all():
+        return near
+    marked = np.zeros(columns * rows, np.bool_)
+    none = np.zeros(2)
+    for marking in (True, False):
+        for k in range(len(begin)):
+            if fresh[k] != marking:
+                continue
+            margin = reach if end[k] - begin[k] > 1 else none
+            first_row, last_row = _rows_of(coordinates, begin[k], end[k], margin, origin, cell_px, rows)
+            for row in range(first_row, last_row + 1):
+                first, last = _columns_of(
+                    coordinates, begin[k], end[k], margin, row, origin, cell_px, columns
+                )
+                cells = marked[row * columns + first : row * columns + last + 1]
+                if marking:
+                    cells[:] = True
+                elif cells.any():
+                    near[k] = True
+                    break
+    return near
+
+
+@njit(nogil=True, cache=True)
 def _gather(
     coordinates: NDArray[np.int32],
     begin: NDArray[np.int64],
@@ -83,15 +162,11 @@ def _gather(
         for k in range(len(begin)):
             # A segment that replaces nothing sweeps over nothing.
             margin = reach if end[k] - begin[k] > 1 else none
-            y0, y1 = coordinates[begin[k], 1], coordinates[end[k], 1]
-            first_row = max(int((min(y0, y1) - margin[1] - origin[1]) // cell_px), 0)
-            last_row = min(int((max(y0, y1) + margin[1] - origin[1]) // cell_px), rows - 1)
+            first_row, last_row = _rows_of(coordinates, begin[k], end[k], margin, origin, cell_px, rows)
             for row in range(first_row, last_row + 1):
-                low_y = origin[1] + row * cell_px - SLACK_PX
-                high_y = origin[1] + (row + 1) * cell_px + SLACK_PX
-                low_x, high_x = _columns_in_band(coordinates, begin[k], end[k], margin, low_y, high_y)
-                first = max(int((low_x - origin[0]) // cell_px), 0)
-                last = min(int((high_x - origin[0]) // cell_px), columns - 1)
+                first, last = _columns_of(
+                    coordinates, begin[k], end[k], margin, row, origin, cell_px, columns
+                )
                 for cell in range(row * columns + first, row * columns + last + 1):
                     if filling:
                         members[cells[cell + 1]] = k

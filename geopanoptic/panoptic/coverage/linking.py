@@ -43,16 +43,22 @@ def link(blocks: Iterable[BlockCorners]) -> Arcs:
         or sum(block.window.size_px for block in ordered) != height * width
     ):
         raise ValueError(f"the blocks do not cover one scene of {height} x {width} pixels once")
-    rows = np.concatenate([block.rows for block in ordered])
-    masks = np.concatenate([block.masks for block in ordered])
-    around = np.concatenate([block.around for block in ordered])
+    rows, cols, masks, around = (
+        np.concatenate([getattr(block, name) for block in ordered])
+        for name in ("rows", "cols", "masks", "around")
+    )
+    # Corners are the largest thing in memory here: none of them is kept twice for long.
+    ordered.clear()
     order = _row_order(rows, height)
-    rows, cols = rows[order], np.concatenate([block.cols for block in ordered])[order]
+    rows, cols = rows[order], cols[order]
     if np.any((rows[1:] == rows[:-1]) & (cols[1:] <= cols[:-1])):
         raise ValueError("the blocks overlap or do not form a regular lattice")
-    around_index = (np.cumsum(START_MASKS[masks], dtype=np.int32) - np.int32(1))[order]
+    around_index = np.cumsum(START_MASKS[masks], dtype=np.int32)[order]
+    around_index -= 1
+    masks = masks[order]
+    del order
     coordinates, offsets, sides, turns = _walk_arcs(
-        rows, cols, masks[order], around, around_index, width, NODE_MASKS
+        rows, cols, masks, around, around_index, width, NODE_MASKS
     )
     return Arcs(coordinates=coordinates, offsets=offsets, sides=sides, turns=turns)
 
@@ -124,7 +130,8 @@ def _walk_arcs(
         closed += mask == CLOSED_START_MASK
     arcs_at_most = half_edges // 2 + closed
     coordinates = np.empty((run_ends // 2 + arcs_at_most, 2), np.int32)
-    offsets = np.zeros(arcs_at_most + 1, np.int64)
+    offsets = np.empty(arcs_at_most + 1, np.int64)
+    offsets[0] = 0
     sides = np.empty(2 * arcs_at_most, np.int32)
     turns = np.empty(2 * arcs_at_most, np.int32)
     # The half-edge that leaves a node in each direction, -1 where none does or it is yet to be walked.
@@ -168,9 +175,5 @@ def _walk_arcs(
                 while leaving[node, turned] < 0:
                     turned = (turned + 3) & 3
                 turns[leaving[node, direction]] = leaving[node, turned]
-    return (
-        coordinates[:vertex].copy(),
-        offsets[: arc + 1].copy(),
-        sides[: 2 * arc].copy(),
-        turns[: 2 * arc].copy(),
-    )
+    # Not copied: what lies behind was never touched, so it takes no memory.
+    return coordinates[:vertex], offsets[: arc + 1], sides[: 2 * arc], turns[: 2 * arc]

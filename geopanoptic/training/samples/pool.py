@@ -83,7 +83,7 @@ def _write_series(
 ) -> None:
     """Every unlabelled series, and landscapes generated in their colours."""
     from geopanoptic.models.bundle import load_bundle
-    from geopanoptic.models.runtime import load_runtime
+    from geopanoptic.models.runtimes import load_runtime
 
     network = load_runtime(load_bundle(teacher), device="cpu")
     palettes = []

@@ -1,0 +1,1 @@
+"""How fast and how large runs are, beside the bare network on the same tiles."""

@@ -1,0 +1,123 @@
+"""Writes a bundle's network for other programs: ONNX, OpenVINO or ``torch.export``.
+
+What is written takes the input of ``PanopticUNet`` (bands, zero where absent or invalid, then one flag per band)
+and gives probabilities, see ``CompactUNet``. Batch, height and width are free; height and width must be
+multiples of the bundle's stride. A file describes itself in its metadata where the format has such.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
+from geopanoptic.errors import OutputError, UsageError
+from geopanoptic.models.bundle import Bundle
+
+if TYPE_CHECKING:
+    from geopanoptic.models.compact import CompactUNet
+
+Format = Literal["onnx", "openvino", "torch-export"]
+
+_SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "torch-export": ".pt2"}
+_PACKAGES = {"onnx": ("onnx",), "openvino": ("openvino", "onnx"), "torch-export": ()}
+_EXTRAS = {"onnx": "onnx", "openvino": "cpu"}
+
+
+def export_bundle(bundle: Bundle, to: Format, path: Path, *, overwrite: bool = False) -> tuple[Path, ...]:
+    """Write the network to ``path``; returns the files written (OpenVINO's weights lie beside its .xml).
+
+    Raises ``UsageError`` for an unknown format, another suffix than the format's and packages that are not
+    installed, ``OutputError`` where the file exists or cannot be written.
+    """
+    if to not in get_args(Format):
+        raise UsageError(f"There is no format {to!r}.", remedy=f"Choose {', '.join(get_args(Format))}.")
+    if path.suffix.lower() != _SUFFIXES[to]:
+        raise UsageError(
+            f"{path} does not end in {_SUFFIXES[to]}, as {to} files do.",
+            remedy=f"Write to {path.with_suffix(_SUFFIXES[to])}.",
+        )
+    missing = [name for name in _PACKAGES[to] if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UsageError(
+            f"Writing {to} needs {' and '.join(missing)}, not installed here.",
+            remedy=f"pip install 'geopanoptic[{_EXTRAS[to]}]'.",
+        )
+    if not path.parent.is_dir():
+        raise OutputError(f"There is no folder {path.parent}.", remedy="Make it first.")
+    beside = [path.with_suffix(".bin")] if to == "openvino" else []
+    present = [file for file in (path, *beside) if file.exists()]
+    if present and not overwrite:
+        raise OutputError(f"{present[0]} exists.", remedy="Name another file, or add --overwrite.")
+
+    from geopanoptic.models.compact import compact
+
+    write: dict[str, Callable[[CompactUNet, Bundle, Path], None]] = {
+        "onnx": _write_onnx,
+        "openvino": _write_openvino,
+        "torch-export": _write_torch,
+    }
+    try:
+        with tempfile.TemporaryDirectory(prefix=".geopanoptic-", dir=path.parent) as scratch:
+            write[to](compact(bundle.network()), bundle, Path(scratch) / path.name)
+            # Weights before what refers to them.
+            written = sorted(Path(scratch).iterdir())
+            for file in written:
+                file.replace(path.parent / file.name)
+    except OSError as error:
+        raise OutputError(
+            f"{path} cannot be written: {error.strerror or error}.", remedy="Choose another folder."
+        ) from None
+    return tuple(path.parent / file.name for file in written)
+
+
+def metadata(bundle: Bundle) -> dict[str, str]:
+    """What a user of the file must know: bands, classes, outputs, stride, reach, scale, licence, origin."""
+    return {
+        "model": bundle.name,
+        "weights_sha256": bundle.sha256,
+        "licence": bundle.manifest.licence,
+        "input": "bands (zero where absent or invalid), then one availability flag (0 or 1) per band",
+        "bands": json.dumps(bundle.bands),
+        "normalisation": bundle.manifest.normalisation.model_dump_json(),
+        "outputs": json.dumps([*(each.name for each in bundle.classes), "centre", "boundary", "distance"]),
+        "output_scale": str(bundle.output_scale),
+        "stride_px": str(bundle.stride_px),
+        "reach_px": str(bundle.reach_px),
+        "views": str(bundle.views),
+    }
+
+
+def _write_onnx(network: CompactUNet, bundle: Bundle, path: Path) -> None:
+    from onnx import helper, save
+
+    from geopanoptic.models.onnx_graph import onnx_model
+
+    model = onnx_model(network)
+    helper.set_model_props(model, metadata(bundle))
+    save(model, path)
+
+
+def _write_openvino(network: CompactUNet, bundle: Bundle, path: Path) -> None:
+    import openvino
+
+    from geopanoptic.models.onnx_graph import onnx_model
+
+    model = openvino.Core().read_model(onnx_model(network).SerializeToString(), b"")
+    for key, value in metadata(bundle).items():
+        model.set_rt_info(value, ["geopanoptic", key])
+    openvino.save_model(model, path, compress_to_fp16=False)
+
+
+def _write_torch(network: CompactUNet, bundle: Bundle, path: Path) -> None:
+    import torch
+
+    stride_px = bundle.stride_px
+    example = torch.zeros(2, network.n_inputs, 2 * stride_px, 3 * stride_px)
+    rows, cols = torch.export.Dim("rows", min=2, max=4096), torch.export.Dim("cols", min=2, max=4096)
+    shapes = {0: torch.export.Dim("batch", min=1, max=1024), 2: rows * stride_px, 3: cols * stride_px}
+    program = torch.export.export(network, (example,), dynamic_shapes=(shapes,), strict=False)
+    torch.export.save(program, path, extra_files={"geopanoptic.json": json.dumps(metadata(bundle))})

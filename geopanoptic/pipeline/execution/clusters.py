@@ -1,0 +1,79 @@
+"""Dask clusters of a run: processes of this machine, or a scheduler that somebody else started."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import dask
+from distributed import Client, LocalCluster
+
+from geopanoptic.errors import ResourceError, UsageError
+from geopanoptic.pipeline.execution.crew import Crew
+
+CONNECT_S = 10
+
+
+@contextmanager
+def local_processes(crew: Crew) -> Iterator[Client]:
+    """Worker processes on this machine, spawned (GDAL and CUDA do not survive a fork), not seen from outside."""
+    settings = {"distributed.worker.multiprocessing-method": "spawn"}
+    with (
+        dask.config.set(settings),
+        LocalCluster(
+            n_workers=crew.processes,
+            threads_per_worker=crew.threads,
+            processes=True,
+            dashboard_address="127.0.0.1:0",
+        ) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        yield client
+
+
+@contextmanager
+def connected(address: str, client: Client | None = None) -> Iterator[Client]:
+    """``client`` itself, which stays open, or one for the scheduler at ``address``.
+
+    Raises ResourceError where no scheduler answers, UsageError for an address that is none.
+    """
+    if client is not None:
+        yield client
+        return
+    try:
+        own = Client(address, timeout=CONNECT_S, set_as_default=False)
+    except OSError:
+        raise ResourceError(
+            f"No Dask scheduler answers at {address}.",
+            remedy="Start one with `dask scheduler` and workers with `dask worker`, or check the address.",
+        ) from None
+    except ValueError as error:
+        raise UsageError(
+            f"{address!r} is not the address of a Dask scheduler: {error}.",
+            remedy="Write it like tcp://HOST:8786.",
+        ) from None
+    with own:
+        yield own
+
+
+def size_of(client: Client) -> tuple[int, int]:
+    """Workers of a cluster and the threads of the smallest. Raises ResourceError where it has none."""
+    threads = client.nthreads().values()
+    if not threads:
+        raise ResourceError(
+            f"The Dask scheduler {client.scheduler.address} has no workers.",
+            remedy=f"Start some: dask worker {client.scheduler.address}",
+        )
+    return len(threads), min(threads)
+
+
+def require_shared(client: Client, folder: Path) -> None:
+    """Raises UsageError where a worker does not see ``folder``, in which tasks leave their results."""
+    blind = [address for address, sees in client.run(os.path.isdir, os.fspath(folder)).items() if not sees]
+    if blind:
+        raise UsageError(
+            f"The work folder {folder} is not there for {len(blind)} workers, such as {blind[0]}.",
+            remedy="Name a folder that all machines share with --work.",
+        )

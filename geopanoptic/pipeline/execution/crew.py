@@ -1,0 +1,82 @@
+"""Who computes a run: known before anything is started, so that a plan can be made for it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from geopanoptic.errors import UsageError
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+THREADS, PROCESSES, SLURM = "threads", "processes", "slurm"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crew:
+    """``processes`` worker processes of ``threads`` threads each, started or reached by ``scheduler``."""
+
+    scheduler: str
+    processes: int
+    threads: int
+
+    @classmethod
+    def of_threads(cls, threads: int | None = None) -> Crew:
+        """This process, by default with one thread per core that it may use."""
+        return cls(scheduler=THREADS, processes=1, threads=threads or usable_cores())
+
+    @property
+    def is_local(self) -> bool:
+        """Whether all of them share this machine's memory and cores."""
+        return self.scheduler in (THREADS, PROCESSES)
+
+
+def crew_for(
+    scheduler: str, *, workers: int | None, threads: int | None, client: Client | None = None
+) -> Crew:
+    """The crew that a user asks for; an address or ``client`` is asked what it has.
+
+    Raises UsageError for an unknown scheduler or numbers below 1, ResourceError where nothing answers at an
+    address or it has no workers.
+    """
+    for option, number in (("--workers", workers), ("--threads", threads)):
+        if number is not None and number < 1:
+            raise UsageError(f"{option} is {number}.", remedy=f"Give {option} a number of at least 1.")
+    if client is not None or "://" in scheduler:
+        from geopanoptic.pipeline.execution.clusters import connected, size_of
+
+        if workers is not None:
+            raise UsageError(
+                f"--workers {workers} is asked for, and the Dask cluster has workers of its own.",
+                remedy="Leave --workers out, or start more workers there.",
+            )
+        with connected(scheduler, client) as cluster:
+            processes, found = size_of(cluster)
+            address = cluster.scheduler.address
+        return Crew(scheduler=address, processes=processes, threads=threads or found)
+    match scheduler:
+        case "threads":
+            return Crew.of_threads(threads or workers)
+        case "processes":
+            each = threads or 1
+            return Crew(
+                scheduler=PROCESSES, processes=workers or max(usable_cores() // each, 1), threads=each
+            )
+        case "slurm":
+            from geopanoptic.pipeline.execution.slurm import threads_per_job
+
+            return Crew(scheduler=SLURM, processes=workers or 1, threads=threads or threads_per_job())
+        case _:
+            raise UsageError(
+                f"There is no scheduler {scheduler!r}.",
+                remedy="Use threads, processes, slurm or the address of a Dask scheduler, tcp://HOST:PORT.",
+            )
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

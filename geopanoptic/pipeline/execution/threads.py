@@ -1,0 +1,41 @@
+"""Tasks on threads of this process: numba, GDAL and torch release the interpreter lock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from geopanoptic.pipeline.execution.executor import NETWORK_TASKS, Item, Value, in_order
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Threads:
+    """An executor of ``workers`` threads, which live for one ``map``."""
+
+    workers: int
+
+    @property
+    def in_this_process(self) -> bool:
+        return True
+
+    def map(
+        self,
+        function: Callable[[Item], Value],
+        items: Sequence[Item],
+        *,
+        network: bool = False,
+        failed: Callable[[Item, Exception], Value] | None = None,
+    ) -> Iterator[Value]:
+        """See ``Executor.map``."""
+        n_threads = NETWORK_TASKS if network else self.workers
+        pool = ThreadPoolExecutor(max_workers=n_threads, thread_name_prefix="geopanoptic")
+        try:
+            yield from in_order(
+                lambda item: pool.submit(function, item), items, window=2 * n_threads, failed=failed
+            )
+        except BaseException as failure:
+            # Someone who interrupts does not wait for tiles under way; after a failure nothing may go on.
+            pool.shutdown(wait=isinstance(failure, Exception), cancel_futures=True)
+            raise
+        pool.shutdown()

@@ -1,0 +1,148 @@
+"""Steps 1 and 2 of a run, open and plan, and the opening of its work folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import xarray
+
+from geopanoptic.errors import SceneError, UsageError
+from geopanoptic.models.bundle import load_bundle
+from geopanoptic.pipeline.execution import Executor
+from geopanoptic.pipeline.execution.crew import Crew, crew_for
+from geopanoptic.pipeline.inference import DescribeRuntime, bundle_network, normalise
+from geopanoptic.pipeline.parameters import Parameters
+from geopanoptic.pipeline.plan import Plan, check_disk, make_plan
+from geopanoptic.pipeline.record import Record
+from geopanoptic.pipeline.resuming.beginning import Beginning, begin
+from geopanoptic.pipeline.resuming.identity import identity_of
+from geopanoptic.pipeline.resuming.manifest import read_manifest
+from geopanoptic.pipeline.resuming.workfolder import stored_bytes
+from geopanoptic.scene import Normalisation, Scene, open_scene
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+SceneLike = Scene | str | Path | Sequence[str | Path] | xarray.DataArray | xarray.Dataset
+
+
+def crew_of(asked: Parameters, client: Client | None = None) -> Crew:
+    """Who computes a run with these parameters."""
+    return crew_for(asked.scheduler, workers=asked.workers, threads=asked.threads, client=client)
+
+
+def plan_run(source: SceneLike, asked: Parameters, crew: Crew) -> Plan:
+    """Open a scene (headers only) and lay the work out for a crew."""
+    scene = (
+        source
+        if isinstance(source, Scene)
+        else open_scene(
+            source,
+            bands=asked.bands,
+            dates=asked.dates,
+            assume_crs=asked.assume_crs,
+            allow_remote=asked.allow_remote,
+        )
+    )
+    return make_plan(
+        scene,
+        load_bundle(asked.model),
+        min_area_m2=asked.min_area_m2,
+        simplify_m=asked.simplify_m,
+        tile_px=asked.tile_px,
+        block_px=asked.block_px,
+        batch=asked.batch,
+        memory=asked.memory,
+        crew=crew,
+    )
+
+
+def begin_run(
+    planned: Plan,
+    asked: Parameters,
+    crew: Crew,
+    *,
+    folder: Path,
+    executor: Executor,
+    record: Record,
+    may_continue: bool,
+    shards: int | None = None,
+) -> tuple[Plan, Beginning]:
+    """Open the run's store in ``folder``; the plan comes back with the block size that counts there.
+
+    Raises UsageError where the folder holds another run, ResourceError where its disk is too small.
+    """
+    check_disk(planned, folder, stored_bytes=stored_bytes(folder))
+    scale = planned.bundle.output_scale
+    with record.stage("load model"):
+        (runtime,) = executor.map(
+            DescribeRuntime(network=bundle_network(planned, asked)), [planned.bundle.name], network=True
+        )
+    identity = identity_of(planned.scene, planned.bundle, bands=planned.bands, aoi=asked.aoi, runtime=runtime)
+    beginning = begin(
+        folder,
+        identity,
+        shape=planned.grid.shape,
+        block_px=planned.layout.block_px * scale,
+        measure=lambda: _measured(planned, asked, record),
+        may_continue=may_continue,
+        shards=shards,
+    )
+    return _adopted(beginning, planned, asked, crew, record), beginning
+
+
+def begin_finish(
+    planned: Plan, asked: Parameters, crew: Crew, *, folder: Path, record: Record
+) -> tuple[Plan, Beginning]:
+    """As :func:`begin_run`, where all blocks are there already: whatever computed them is taken as it is.
+
+    Raises UsageError where the folder holds another run or none.
+    """
+    stored = read_manifest(folder)
+    if stored is None:
+        raise UsageError(
+            f"{folder} holds no run to finish.",
+            remedy="Compute its parts first: --shard 1/4 --work FOLDER, up to 4/4.",
+        )
+    identity = identity_of(
+        planned.scene, planned.bundle, bands=planned.bands, aoi=asked.aoi, runtime=stored.identity["runtime"]
+    )
+    beginning = begin(
+        folder,
+        identity,
+        shape=planned.grid.shape,
+        block_px=stored.block_px,
+        measure=lambda: _measured(planned, asked, record),
+        may_continue=True,
+    )
+    return _adopted(beginning, planned, asked, crew, record), beginning
+
+
+def _measured(planned: Plan, asked: Parameters, record: Record) -> tuple[Normalisation, list[str]]:
+    earlier = len(record.warnings)
+    normalisation = normalise(planned, asked, record)
+    return normalisation, record.warnings[earlier:]
+
+
+def _adopted(beginning: Beginning, planned: Plan, asked: Parameters, crew: Crew, record: Record) -> Plan:
+    record.runtime = beginning.manifest.identity["runtime"]
+    if beginning.continued:
+        for warning in beginning.manifest.warnings:
+            record.warn(warning)
+    block_px = beginning.store.block_px // planned.bundle.output_scale
+    if block_px == planned.layout.block_px:
+        return planned
+    return plan_run(planned.scene, replace(asked, block_px=block_px), crew)
+
+
+def refuse_changed(scene: Scene) -> None:
+    """Raises SceneError where a file of the scene was changed since it was opened."""
+    changed = scene.changed_files()
+    if changed:
+        raise SceneError(
+            f"{', '.join(str(file) for file in changed)} changed while it was read.",
+            remedy="Run again once it is complete.",
+        )

@@ -1,0 +1,97 @@
+"""Where a run begins: with nothing, or with the blocks that an earlier one, or other shards, have stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from geopanoptic.errors import UsageError
+from geopanoptic.grid import Window
+from geopanoptic.panoptic.quantisation import LAYERS
+from geopanoptic.pipeline.execution import Executor
+from geopanoptic.pipeline.resuming.identity import Identity
+from geopanoptic.pipeline.resuming.manifest import Manifest, read_manifest
+from geopanoptic.pipeline.resuming.shards import Shard, shards_of
+from geopanoptic.pipeline.resuming.workfolder import open_store, require_unused
+from geopanoptic.pipeline.store import RunStore
+from geopanoptic.scene import Normalisation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beginning:
+    """A run's store and what is agreed about it."""
+
+    store: RunStore
+    manifest: Manifest
+    continued: bool
+    """Whether somebody else may have stored blocks, and has seen the scene's pixels."""
+
+    @property
+    def normalisation(self) -> Normalisation:
+        return Normalisation.from_json(self.manifest.normalisation)
+
+    def missing(self, executor: Executor, shard: Shard | None = None) -> list[Window]:
+        """The blocks (of a shard) that are not stored yet, or whose hash says that they are damaged."""
+        blocks = self.store.blocks()
+        wanted = blocks if shard is None else shard.part(blocks)
+        held = executor.map(IsStored(store=self.store), wanted)
+        return [block for block, is_held in zip(wanted, held, strict=True) if not is_held]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IsStored:
+    """Task: whether the dense stage has stored all layers of a block, undamaged."""
+
+    store: RunStore
+
+    def __call__(self, block: Window) -> bool:
+        return self.store.holds(LAYERS, block)
+
+
+def begin(
+    folder: Path,
+    identity: Identity,
+    *,
+    shape: tuple[int, int],
+    block_px: int,
+    measure: Callable[[], tuple[Normalisation, Sequence[str]]],
+    may_continue: bool,
+    shards: int | None = None,
+) -> Beginning:
+    """Open a work folder for a run; ``measure`` gives normalisation and warnings where the folder does not.
+
+    ``shape`` (rows, cols) and ``block_px`` are in output pixels; a stored ``block_px`` goes before the given
+    one. Raises UsageError, with every difference, where the folder holds another run, and without
+    ``may_continue`` also where it holds this one.
+    """
+    if not may_continue:
+        require_unused(folder, identity)
+    stored = read_manifest(folder)
+    if stored is not None:
+        proposed = replace(stored, identity=identity)
+    else:
+        normalisation, warnings = measure()
+        proposed = Manifest(
+            identity=identity,
+            block_px=block_px,
+            normalisation=normalisation.to_json(),
+            warnings=tuple(warnings),
+            shards=shards,
+        )
+    store, manifest = open_store(folder, proposed, shape)
+    return Beginning(store=store, manifest=manifest, continued=stored is not None)
+
+
+def require_complete(beginning: Beginning, missing: list[Window], folder: Path) -> None:
+    """Raises UsageError where blocks are missing, with the shards that they belong to."""
+    if not missing:
+        return
+    blocks, count = beginning.store.blocks(), beginning.manifest.shards or 1
+    shards = [str(shard) for shard in shards_of(missing, blocks, count)]
+    raise UsageError(
+        f"{len(missing)} of {len(blocks)} blocks are missing in {folder}: shards {', '.join(shards)} have not "
+        "finished.",
+        remedy=f"Run them (again), such as --shard {shards[0]} --work {folder}; or compute what is missing here, "
+        "with --resume instead of --finish.",
+    )

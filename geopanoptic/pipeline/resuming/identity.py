@@ -1,0 +1,121 @@
+"""What makes two runs the same as far as the stored blocks go, and how two of them differ, in words.
+
+Tiles, batches, memory, threads and schedulers are no part of it: the blocks do not depend on them. Nor are
+``min_area_m2`` and ``simplify_m``, which act on what the blocks hold: a run may be continued with others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from geopanoptic import __version__
+from geopanoptic.models.bundle import Bundle
+from geopanoptic.pipeline.resuming.fingerprints import fingerprint
+from geopanoptic.scene import Layer, Scene, SourceFile
+from geopanoptic.scene.arrays import ArraySource
+from geopanoptic.scene.headers import Source
+from geopanoptic.scene.remote import RemoteFile
+
+FORMAT_VERSION = 1
+"""Of the stored blocks: goes up when a new version of the software would store other bytes."""
+
+Identity = dict[str, Any]
+"""Names, in words, and JSON values; nested at most once."""
+
+_SHOWN_CHARACTERS = 80
+
+
+def identity_of(
+    scene: Scene, bundle: Bundle, *, bands: tuple[str, ...], aoi: Path | None, runtime: str
+) -> Identity:
+    """The identity of a run: everything that the stored blocks depend on.
+
+    ``bands`` are the ones that are read, ``runtime`` names what computes the network and its version. Reads
+    2 MiB of every file. Raises SceneError for a file that cannot be read.
+    """
+    return {
+        "software": f"geopanoptic {__version__}, block format {FORMAT_VERSION}",
+        **_files(scene),
+        "grid": {
+            "crs": scene.grid.crs_wkt,
+            "transform": list(scene.grid.transform)[:6],
+            "height": scene.grid.height,
+            "width": scene.grid.width,
+        },
+        "bands": list(bands),
+        "dates": [str(date) for date in scene.dates],
+        "scale, offset and nodata": _reading(scene),
+        "area of interest": None if aoi is None else {"name": aoi.name, **fingerprint(aoi)},
+        "model": {
+            "name": bundle.name,
+            "weights": bundle.sha256,
+            "description": _hash(bundle.manifest.model_dump_json()),
+        },
+        "runtime": runtime,
+    }
+
+
+def differences(stored: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
+    """One line per value that is not the same: what it was in the stored run, and what it is now."""
+    return list(_differences(stored, found, ()))
+
+
+def _differences(stored: Mapping[str, Any], found: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[str]:
+    for key in dict.fromkeys((*stored, *found)):
+        name = ", ".join((*path, key))
+        if key not in found:
+            yield f"{name}: was part of that run and is not of this one"
+        elif key not in stored:
+            yield f"{name}: was not part of that run"
+        elif isinstance(stored[key], dict) and isinstance(found[key], dict):
+            yield from _differences(stored[key], found[key], (*path, key))
+        elif stored[key] != found[key]:
+            yield f"{name}: was {_shown(stored[key])}, is {_shown(found[key])}"
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, dict):
+        return _shown(value.get("name", "another"))
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    text = f"{value:,}" if isinstance(value, int) else str(value)
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS - 3]}..."
+
+
+def _files(scene: Scene) -> Identity:
+    """One entry per file, by the name the user knows; equal names are told apart by their order."""
+    seen: Counter[str] = Counter()
+    files = {}
+    for source in scene.sources:
+        seen[source.name] += 1
+        number = f" ({seen[source.name]})" if seen[source.name] > 1 else ""
+        files[f"file {source.name}{number}"] = _content(source)
+    return files
+
+
+def _content(source: Source) -> dict[str, str | int]:
+    match source:
+        case SourceFile():
+            return fingerprint(source.path)
+        case RemoteFile():
+            return {"size_bytes": source.size_bytes, "version": source.version}
+        case ArraySource():
+            return {"content": source.token}
+
+
+def _reading(scene: Scene) -> str:
+    """A hash of how every layer is read, without where its file lies and what is in it."""
+    read = [each.name for each in fields(Layer) if each.name != "source"]
+    layers = [(layer.source.name, *(getattr(layer, name) for name in read)) for layer in scene.layers]
+    return _hash(repr(layers))
+
+
+def _hash(text: str) -> str:
+    return hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=16).hexdigest()

@@ -1,0 +1,143 @@
+"""The work folder of a run: who may use it, what may lie in it, and how it is cleared."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from geopanoptic.errors import LockedError, OutputError, UsageError
+from geopanoptic.pipeline.progress import Progress
+from geopanoptic.pipeline.resuming.identity import Identity
+from geopanoptic.pipeline.resuming.manifest import MANIFEST, Manifest, agree, read_manifest, require_same
+from geopanoptic.pipeline.store import RunStore
+from geopanoptic.products.commit import Commit
+
+LOCK = "lock"
+BLOCKS = "blocks"
+
+
+@contextmanager
+def work_folder(
+    commit: Commit | None, work: Path | None, *, resume: bool, keep: bool, progress: Progress
+) -> Iterator[Path]:
+    """The folder for the intermediate data of a whole run, which is cleared once the run is done.
+
+    ``work`` where that is given; it outlives a failure, and with ``keep`` success too. Else a folder beside
+    the output: a run that fails or is killed leaves its blocks there for one with ``resume``, and any other
+    clears them. Without either, a temporary folder.
+    """
+    if work is not None:
+        with claimed(work):
+            yield work
+            if not keep:
+                clear(work)
+    elif commit is not None:
+        commit.work.mkdir(parents=True, exist_ok=True)
+        if not resume and (commit.work / MANIFEST).exists():
+            progress.note("What an earlier run had computed is discarded; --resume would have continued it.")
+        if not resume:
+            clear(commit.work)
+        try:
+            yield commit.work
+        except BaseException as failure:
+            full = isinstance(failure, OSError) and failure.errno in (errno.ENOSPC, errno.EDQUOT)
+            if full or not any((commit.work / BLOCKS).glob("*/*.npy")):
+                shutil.rmtree(commit.work, ignore_errors=True)
+            raise
+    else:
+        with tempfile.TemporaryDirectory(prefix="geopanoptic-") as folder:
+            yield Path(folder)
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Hold a work folder for the stages that only one process may run in it; it is created where missing.
+
+    Shards do not claim it. Raises LockedError where another run has it, OutputError where it cannot be made
+    or written, UsageError where it holds files of another kind.
+    """
+    make(folder)
+    lock = FileLock(folder / LOCK, blocking=False, fallback_to_soft=False, thread_local=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise LockedError(
+            f"Another run is working in {folder}.",
+            remedy="Wait for it to end, or name another --work folder.",
+        ) from None
+    except OSError as failure:
+        raise _unwritable(folder, failure) from None
+    try:
+        yield
+    finally:
+        if [entry.name for entry in folder.iterdir()] == [LOCK]:
+            (folder / LOCK).unlink()
+        lock.release()
+
+
+def make(folder: Path) -> None:
+    """Create a work folder; one that is there may hold nothing but a run's own files (UsageError)."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        foreign = [entry.name for entry in sorted(folder.iterdir()) if not _is_own(entry)]
+    except OSError as failure:
+        raise _unwritable(folder, failure) from None
+    if foreign:
+        raise UsageError(
+            f"The work folder {folder} holds other files, such as {foreign[0]}.",
+            remedy=f"Name an empty or a new folder: --work {folder / 'work'}.",
+        )
+
+
+def clear(folder: Path) -> None:
+    """Delete everything that a run has put into a work folder; the folder itself stays."""
+    for entry in (folder / MANIFEST, *folder.glob(f"{MANIFEST}.*.partial")):
+        entry.unlink(missing_ok=True)
+    shutil.rmtree(folder / BLOCKS, ignore_errors=True)
+
+
+def stored_bytes(folder: Path) -> int:
+    """Bytes of the blocks that lie in a work folder."""
+    return sum(path.stat().st_size for path in (folder / BLOCKS).glob("*/*.npy"))
+
+
+def require_unused(folder: Path, identity: Identity) -> None:
+    """Raises UsageError where a work folder holds an unfinished run: it is never continued unasked."""
+    stored = read_manifest(folder)
+    if stored is None:
+        return
+    require_same(stored.identity, identity, folder)
+    raise UsageError(
+        f"{folder} holds the beginning of this run.",
+        remedy="Add --resume to continue it; to start afresh, delete the folder or name another.",
+    )
+
+
+def open_store(folder: Path, proposed: Manifest, shape: tuple[int, int]) -> tuple[RunStore, Manifest]:
+    """The store of a work folder and the manifest that counts there: the stored one, else ``proposed``.
+
+    ``shape`` (rows, cols) is in output pixels. Raises UsageError, listing the differences, where the folder
+    holds another run.
+    """
+    try:
+        manifest = agree(folder, proposed)
+    except OSError as failure:
+        raise _unwritable(folder, failure) from None
+    store = RunStore(folder=folder / BLOCKS, shape=shape, block_px=manifest.block_px, seal=manifest.seal)
+    return store, manifest
+
+
+def _is_own(entry: Path) -> bool:
+    return entry.name in {LOCK, MANIFEST, BLOCKS} or entry.name.startswith(f"{MANIFEST}.")
+
+
+def _unwritable(folder: Path, failure: OSError) -> OutputError:
+    return OutputError(
+        f"The work folder {folder} cannot be used: {failure.strerror}.", remedy="Name another with --work."
+    )

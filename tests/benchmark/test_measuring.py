@@ -1,0 +1,90 @@
+"""The parts of a benchmark: processes are measured whole, stages sum up, tiles are the run's own."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+import rasterio
+from hypothesis import given
+from hypothesis import strategies as st
+
+from geopanoptic.benchmark.bare import Tiles, run_bare
+from geopanoptic.benchmark.processes import run_measured
+from geopanoptic.benchmark.scenes import BANDS, write_mosaic
+from geopanoptic.benchmark.stages import STAGES, seconds_by_stage
+from geopanoptic.errors import GeopanopticError, SceneError
+
+CHILD = "import time; block = bytearray(300 << 20); time.sleep(0.6)"
+PARENT = f"import subprocess, sys; print('done'); subprocess.run([sys.executable, '-c', {CHILD!r}])"
+
+
+def test_the_memory_and_the_work_of_child_processes_count():
+    finished = run_measured([sys.executable, "-c", PARENT])
+    assert finished.output == "done\n"
+    assert 300 << 20 < finished.peak_bytes < 600 << 20
+    assert finished.seconds > 0.6
+    assert finished.processor_s > 0
+
+
+@pytest.mark.parametrize(
+    ("code", "told", "kind", "message"),
+    [
+        (3, '{"error": "no band", "remedy": "name it", "exit_code": 3}', SceneError, "no band name it"),
+        (9, "trouble", GeopanopticError, "ended with 9: trouble"),
+    ],
+)
+def test_a_failure_keeps_its_kind(code, told, kind, message):
+    program = f"import sys; print({told!r}, file=sys.stderr); sys.exit({code})"
+    with pytest.raises(kind) as raised:
+        run_measured([sys.executable, "-c", program])
+    assert type(raised.value) is kind
+    assert message in str(raised.value)
+
+
+seconds = st.floats(0, 1e4)
+names = st.sampled_from(
+    ["plan", "normalise", "load model", "network", "group", "trace", "write", "new stage"]
+)
+
+
+@given(st.dictionaries(names, seconds), seconds, seconds)
+def test_stages_sum_to_the_run(by_name, network_s, unnamed_s):
+    total = sum(by_name.values()) + unnamed_s
+    report = {"seconds": by_name, "network_seconds": network_s, "seconds_total": total}
+    spent = seconds_by_stage(report)
+    assert list(spent) == list(STAGES)
+    assert sum(spent.values()) == pytest.approx(total)
+    assert min(spent.values()) >= 0
+
+
+def test_a_mosaic_repeats_its_country_mirrored(tmp_path, monkeypatch):
+    monkeypatch.setattr("geopanoptic.benchmark.scenes.TILE_PX", 64)
+    write_mosaic(tmp_path / "one.tif", 64)
+    write_mosaic(tmp_path / "more.tif", 150)
+    with rasterio.open(tmp_path / "one.tif") as one, rasterio.open(tmp_path / "more.tif") as more:
+        expected = np.pad(one.read(), [(0, 0), (0, 86), (0, 86)], mode="symmetric")
+        np.testing.assert_array_equal(more.read(), expected)
+        assert more.descriptions == BANDS
+
+
+def test_the_bare_network_takes_every_tile_of_the_layout(tiny_bundle):
+    tiles = Tiles(
+        model=str(tiny_bundle.path),
+        bands=("blue", "green", "red"),
+        runtime="torch",
+        precision="f32",
+        device="cpu",
+        shape=(100, 70),
+        tile_px=48,
+        halo_px=48,
+        block_px=64,
+        side_by_side=2,
+        threads=1,
+    )
+    bare = run_bare(tiles)
+    # Rows 0-64 in two tiles of 32, rows 64-100 in one of 40; columns likewise, 64-70 in one of 8.
+    heights, widths = (32, 32, 40), (32, 32, 8)
+    assert bare.network_px == sum(height + 96 for height in heights) * sum(width + 96 for width in widths)
+    assert bare.px_per_s > 0

@@ -1,0 +1,78 @@
+"""``geopanoptic run`` that is stopped, resumed or cut into shards: what it says and how it leaves."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+
+from geopanoptic.cli.main import invoke
+from geopanoptic.errors import TerminatedRunError
+
+
+@pytest.fixture(scope="module")
+def arguments(tmp_path_factory, tiny_bundle) -> list[str]:
+    path = tmp_path_factory.mktemp("scene") / "scene.tif"
+    values = np.random.default_rng(3).integers(1, 3000, (4, 70, 90)).astype(np.uint16)
+    profile = {"driver": "GTiff", "dtype": "uint16", "count": 4, "height": 70, "width": 90}
+    with rasterio.open(
+        path, "w", **profile, crs="EPSG:32633", transform=rasterio.Affine(10, 0, 5e5, 0, -10, 5e6)
+    ) as file:
+        file.write(values)
+        file.descriptions = ("blue", "green", "red", "nir")
+    return ["run", str(path), "--model", str(tiny_bundle.path), "--device", "cpu", "--threads", "1"]
+
+
+@pytest.mark.parametrize(
+    ("failure", "code", "word"),
+    [(KeyboardInterrupt(), 130, "Interrupted"), (TerminatedRunError("x"), 143, "Terminated")],
+)
+def test_a_stopped_run_tells_how_to_continue(failure, code, word, monkeypatch, capsys):
+    def run(*_, **__):
+        raise failure
+
+    monkeypatch.setattr("geopanoptic.pipeline.run.run", run)
+    asked = ["run", "my scene.tif", "--out", "a.gpkg"]
+    for given in (asked, [*asked, "--resume"]):
+        monkeypatch.setattr(sys, "argv", ["geopanoptic", *given])
+        assert invoke(given) == code
+        shown = capsys.readouterr().err
+        assert word in shown
+        assert shown.endswith("Continue with: geopanoptic run 'my scene.tif' --out a.gpkg --resume\n")
+
+
+def test_shards_and_their_finish(arguments, tmp_path, capsys):
+    work, out = str(tmp_path / "work"), tmp_path / "a.gpkg"
+    assert invoke([*arguments, "--shard", "1/2", "--work", work, "--quiet"]) == 0
+    assert invoke([*arguments, "--finish", "--work", work, "--out", str(out)]) == 2
+    assert "shards 2/2 have not finished" in capsys.readouterr().err
+    assert invoke([*arguments, "--shard", "2/2", "--work", work]) == 0
+    assert "--finish --work" in capsys.readouterr().out
+    assert invoke([*arguments, "--shard", "2/2", "--work", work, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["shard"], told["blocks_computed"]) == ({"number": 2, "count": 2}, 0)
+    assert invoke([*arguments, "--finish", "--work", work, "--out", str(out)]) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.gpkg", "a.run.json", "work"]
+    assert not any(Path(work).iterdir())
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        (["--shard", "1/4"], "--work"),
+        (["--shard", "5/4", "--work", "work"], "16/16"),
+        (["--shard", "1/4", "--work", "work", "--out", "a.gpkg"], "without --out"),
+        (["--finish", "--out", "a.gpkg"], "--work"),
+        (["--keep-work", "--out", "a.gpkg"], "--work"),
+        (["--finish", "--work", "work", "--out", "a.gpkg"], "no run to finish"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(options, word, arguments, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert invoke([*arguments, *options]) == 2
+    assert word in capsys.readouterr().err
+    assert not (tmp_path / "a.gpkg").exists()

@@ -1,0 +1,77 @@
+"""Layers drawn in parts: the same table whatever the parts, and the same from the file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyproj
+import pytest
+import shapely
+from affine import Affine
+
+from geopanoptic.grid import Grid
+from geopanoptic.models.bundle import load_bundle
+from geopanoptic.panoptic.coverage import outlines
+from geopanoptic.panoptic.coverage.in_memory import pieces_of, trace_arcs
+from geopanoptic.pipeline import drawing
+from geopanoptic.pipeline.drawing import DrawnLayers, LayersOfFile
+from geopanoptic.pipeline.record import UNDATED
+from geopanoptic.products.geopackage import write_geopackage
+
+
+def drawn_layers(n_things: int, *, empty: bool = False) -> DrawnLayers:
+    labels = np.kron(np.random.default_rng(3).integers(0, 5, (12, 9)), np.ones((3, 3), np.int64))
+    pieces = pieces_of(labels * (not empty))[0]
+    n = int(pieces.max())
+    return DrawnLayers(
+        outlines=outlines(trace_arcs(pieces)),
+        grid=Grid(
+            crs_wkt=pyproj.CRS.from_epsg(32632).to_wkt(),
+            transform=Affine(5, 0, 500_000, 0, -5, 5_400_000),
+            height=36,
+            width=27,
+        ),
+        classes=load_bundle().classes,
+        class_id=np.where(np.arange(n + 1) <= n_things, 1, 2).astype(np.int32),
+        score=np.linspace(0, 1, n),
+        n_things=n_things,
+        workers=2,
+    )
+
+
+@pytest.mark.parametrize("n_things", [0, 1, 7, 14])
+def test_parts_do_not_show(n_things, monkeypatch):
+    layers = drawn_layers(n_things)
+    parcels, landcover = layers.parcels(), layers.landcover()
+    assert parcels["parcel_id"].tolist() == list(range(1, n_things + 1))
+    assert len(landcover) == len(layers.outlines) - n_things
+    monkeypatch.setattr(drawing, "PART_POLYGONS", 3)
+    assert layers.parcels().equals(parcels)
+    assert layers.landcover().equals(landcover)
+    assert len(list(layers.parcel_parts())) == max(-(-n_things // 3), 1)
+
+
+def test_the_file_gives_the_same_tables(tmp_path: Path):
+    layers = drawn_layers(7)
+    path = tmp_path / "map.gpkg"
+    write_geopackage(
+        path,
+        parcels=layers.parcel_parts(),
+        landcover=layers.landcover_parts(),
+        classes=layers.classes,
+        metadata={},
+        timestamp=UNDATED,
+    )
+    for read, drawn in (
+        (LayersOfFile(path=path).parcels(), layers.parcels()),
+        (LayersOfFile(path=path).landcover(), layers.landcover()),
+    ):
+        assert read.drop(columns="geometry").equals(drawn.drop(columns="geometry").astype(read.dtypes[:-1]))
+        assert shapely.equals_identical(read.geometry.to_numpy(), drawn.geometry.to_numpy()).all()
+
+
+def test_nothing_gives_empty_tables_with_a_crs():
+    layers = drawn_layers(0, empty=True)
+    assert len(layers.parcels()) == len(layers.landcover()) == 0
+    assert layers.parcels().crs == layers.grid.crs

@@ -1,0 +1,233 @@
+"""Executors: order, bounded windows, failures; and P1 over threads, processes, a Dask cluster, dead workers."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from distributed import Client, LocalCluster
+from execution_tasks import Square
+
+import geopanoptic
+from geopanoptic.cli.main import invoke
+from geopanoptic.errors import ResourceError, SceneError, UsageError
+from geopanoptic.pipeline.execution import Threads
+from geopanoptic.pipeline.execution.crew import Crew, crew_for
+from geopanoptic.pipeline.execution.executor import in_order
+from geopanoptic.pipeline.execution.on_dask import OnDask
+from geopanoptic.pipeline.progress import Silent
+from geopanoptic.training.synthetic import BANDS, generate_scene
+
+LAYOUT = {"tile_px": 48, "block_px": 48, "device": "cpu", "runtime": "torch", "min_area_m2": 500.0}
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """Two worker processes, which a killed one's nanny replaces."""
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def client(cluster):
+    with Client(cluster, set_as_default=False) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def scene_file(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("scene") / "scene.tif"
+    write_scene(path)
+    return path
+
+
+def write_scene(path: Path) -> None:
+    image = np.clip(generate_scene((120, 140), seed=7).image * 10_000, 1, 65_535).astype(np.uint16)
+    with rasterio.open(
+        path,
+        "w",
+        driver="GTiff",
+        dtype="uint16",
+        count=len(BANDS),
+        height=120,
+        width=140,
+        crs="EPSG:32632",
+        transform=rasterio.Affine(10, 0, 6e5, 0, -10, 5.8e6),
+        nodata=0,
+        tiled=True,
+        blockxsize=32,
+        blockysize=32,
+        compress="deflate",
+    ) as file:
+        file.write(image)
+        file.descriptions = BANDS
+
+
+@pytest.fixture(scope="module")
+def map_in_threads(scene_file, tiny_bundle, tmp_path_factory) -> str:
+    out = tmp_path_factory.mktemp("threads") / "map.gpkg"
+    geopanoptic.run(scene_file, out, model=tiny_bundle.path, **LAYOUT)
+    return digest(out)
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+class KillsAWorker(Silent):
+    """A progress that kills a worker process when the first block of the network's stage is done."""
+
+    def __init__(self, client: Client) -> None:
+        self.client, self.killed = client, 0
+
+    @contextmanager
+    def stage(self, name, *, total, unit):
+        with super().stage(name, total=total, unit=unit) as counter:
+            yield self if name == "network" else counter
+
+    def advance(self, amount: float) -> None:
+        if not self.killed:
+            self.killed = next(iter(self.client.run(os.getpid).values()))
+            os.kill(self.killed, signal.SIGKILL)
+
+
+def test_results_come_in_order_whatever_finishes_first():
+    numbers = list(range(40))
+    task = Square(pause_s=0.01)
+    assert list(Threads(workers=4).map(task, numbers)) == [number**2 for number in numbers]
+    assert list(Threads(workers=4).map(task, numbers, network=True)) == [number**2 for number in numbers]
+    assert list(Threads(workers=1).map(task, [])) == []
+
+
+def test_a_bounded_number_of_tasks_is_under_way():
+    unfinished, most, lock = 0, 0, threading.Lock()
+    pool = ThreadPoolExecutor(8)
+
+    def submit(number: int) -> Future[int]:
+        nonlocal unfinished, most
+        with lock:
+            unfinished += 1
+            most = max(most, unfinished)
+        future = pool.submit(Square(pause_s=0.001), number)
+        future.add_done_callback(done)
+        return future
+
+    def done(_: object) -> None:
+        nonlocal unfinished
+        with lock:
+            unfinished -= 1
+
+    assert sum(1 for _ in in_order(submit, range(200), window=6)) == 200
+    assert 2 <= most <= 6
+    pool.shutdown()
+
+
+def test_the_first_failure_is_raised_at_its_place_and_ends_the_work():
+    got = []
+    with pytest.raises(ValueError, match="5 is bad"):
+        got.extend([value for value in Threads(workers=2).map(Square(bad=5), range(10_000))])  # noqa: C416
+    values = Threads(workers=2).map(Square(bad=5), range(9))
+    assert [next(values) for _ in range(5)] == [0, 1, 4, 9, 16]
+    with pytest.raises(ValueError, match="5 is bad"):
+        next(values)
+
+
+def test_a_failure_may_be_given_a_value():
+    values = Threads(workers=2).map(Square(bad=2), range(4), failed=lambda item, error: -item)
+    assert list(values) == [0, 1, -2, 9]
+
+
+def test_dask_does_what_threads_do(client):
+    executor = OnDask(client=client)
+    assert executor.workers == 2
+    assert list(executor.map(Square(), range(50))) == [number**2 for number in range(50)]
+    values = executor.map(Square(bad=2), range(4), failed=lambda item, error: -item)
+    assert list(values) == [0, 1, -2, 9]
+    with pytest.raises(ValueError, match="2 is bad"):
+        list(executor.map(Square(bad=2), range(4)))
+
+
+def test_a_task_that_kills_its_workers_is_refused_in_words(client):
+    told = []
+    executor = OnDask(client=client)
+    values = executor.map(Square(deadly=1), range(3), failed=lambda item, error: told.append(error) or -1)
+    assert list(values) == [0, -1, 4]
+    assert isinstance(told[0], ResourceError)
+    assert "died" in told[0].message
+
+
+def test_the_map_is_the_same_on_a_cluster_and_when_a_worker_is_killed(
+    cluster, client, scene_file, tiny_bundle, map_in_threads, tmp_path
+):
+    out = tmp_path / "address.gpkg"
+    geopanoptic.run(scene_file, out, model=tiny_bundle.path, scheduler=cluster.scheduler_address, **LAYOUT)
+    assert digest(out) == map_in_threads
+    out = tmp_path / "killed.gpkg"
+    progress = KillsAWorker(client)
+    result = geopanoptic.run(
+        scene_file, out, model=tiny_bundle.path, client=client, progress=progress, **LAYOUT
+    )
+    assert progress.killed
+    assert digest(out) == map_in_threads
+    assert result.report["plan"]["processes"] >= 1
+
+
+@pytest.mark.slow
+def test_the_map_is_the_same_from_processes(scene_file, tiny_bundle, map_in_threads, tmp_path):
+    out = tmp_path / "processes.gpkg"
+    geopanoptic.run(
+        scene_file, out, model=tiny_bundle.path, scheduler="processes", workers=2, threads=1, **LAYOUT
+    )
+    assert digest(out) == map_in_threads
+
+
+def test_what_cannot_be_decoded_fails_the_run_or_is_left_out(tiny_bundle, tmp_path, capsys):
+    path, out = tmp_path / "scene.tif", tmp_path / "map.gpkg"
+    write_scene(path)
+    stored = bytearray(path.read_bytes())
+    with rasterio.open(path) as scene:  # the second block, wherever GDAL has put it
+        offset = int(scene.get_tag_item("BLOCK_OFFSET_1_0", "TIFF", bidx=1))
+    stored[offset : offset + 200] = bytes([0x55]) * 200
+    path.write_bytes(stored)
+    with pytest.raises(SceneError, match="cannot be decoded"):
+        geopanoptic.run(path, out, model=tiny_bundle.path, **LAYOUT)
+    assert not out.exists()
+    command = ["run", str(path), "--out", str(out), "--model", str(tiny_bundle.path), "--on-error", "skip"]
+    maps, reports = [], []
+    for size in ("48", "96"):
+        options = ["--overwrite", "--json", "--runtime", "torch", "--tile", "48", "--block", size]
+        assert invoke([*command, *options]) == 6
+        reports.append(capsys.readouterr().out)
+        maps.append(digest(out))
+    assert maps[0] == maps[1]
+    assert all("skipped_blocks" in report and "cannot be decoded" in report for report in reports)
+
+
+@pytest.mark.parametrize(
+    ("options", "refusal"),
+    [
+        ({"scheduler": "hamsters"}, UsageError),
+        ({"workers": 0}, UsageError),
+        ({"threads": -1}, UsageError),
+        ({"scheduler": "tcp://127.0.0.1:1"}, ResourceError),
+        ({"scheduler": "nonsense://here"}, UsageError),
+    ],
+)
+def test_a_crew_that_cannot_be_had_is_refused(options, refusal, monkeypatch):
+    monkeypatch.setattr("geopanoptic.pipeline.execution.clusters.CONNECT_S", 1)
+    with pytest.raises(refusal):
+        crew_for(**({"scheduler": "threads", "workers": None, "threads": None} | options))
+
+
+def test_the_crew_follows_what_is_asked_for():
+    assert crew_for("threads", workers=3, threads=None) == Crew(scheduler="threads", processes=1, threads=3)
+    assert crew_for("processes", workers=3, threads=2) == Crew(scheduler="processes", processes=3, threads=2)
+    assert crew_for("processes", workers=5, threads=None).threads == 1
