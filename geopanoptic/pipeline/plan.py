@@ -19,12 +19,13 @@ from geopanoptic.scene import Scene
 
 REQUIRED_BANDS = ("blue", "green", "red")
 
-# Measured peak of the torch process over its size at rest, for the bundled network in float32
-# (tests/benchmarks/end_to_end.py): bytes per input pixel of a tile with halo, and per output pixel of a block
-# for every worker of the stages after the network.
-NETWORK_BYTES_PER_PX = 1600
+# Measured peaks with the bundled network in float32, the same for OpenVINO and torch within a sixth
+# (geopanoptic bench --run-options "--tile 512 --block 2048", and --tile 1024): bytes per input pixel of a tile
+# with halo and of its core, and per output pixel of a block for every worker of the stages after the network.
+HALO_BYTES_PER_PX = 300
+CORE_BYTES_PER_PX = 1250
 BLOCK_BYTES_PER_PX = 110
-PROCESS_BYTES = 1000 << 20
+PROCESS_BYTES = 1200 << 20
 
 DEFAULT_MIN_AREA_PX = 10
 """Default minimum area of a region, in input pixels."""
@@ -278,7 +279,10 @@ def _side_for(n_tiles: int) -> int:
 
 def _memory_bytes(layout: Layout, bundle: Bundle, workers: int) -> int:
     """Peak of one process with so many threads."""
-    network = (layout.tile_px + 2 * layout.halo_px) ** 2 * NETWORK_BYTES_PER_PX * min(layout.batch, workers)
+    tile = (
+        layout.tile_px + 2 * layout.halo_px
+    ) ** 2 * HALO_BYTES_PER_PX + layout.tile_px**2 * CORE_BYTES_PER_PX
+    network = tile * min(layout.batch, workers)
     grouping = (layout.block_px * bundle.output_scale) ** 2 * BLOCK_BYTES_PER_PX * workers
     return PROCESS_BYTES + max(network, grouping)
 
