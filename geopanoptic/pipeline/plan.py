@@ -19,11 +19,12 @@ from geopanoptic.scene import Scene
 
 REQUIRED_BANDS = ("blue", "green", "red")
 
-# Measured peaks with the bundled network in float32, the same for OpenVINO and torch within a sixth
-# (geopanoptic bench --run-options "--tile 512 --block 2048", and --tile 1024): bytes per input pixel of a tile
-# with halo and of its core, and per output pixel of a block for every worker of the stages after the network.
-HALO_BYTES_PER_PX = 300
-CORE_BYTES_PER_PX = 1250
+# Measured peaks with the bundled network in float32 (geopanoptic bench --size 10980 --areas 1 --run-options
+# "--tile 848"), the same for OpenVINO and torch within a sixth: bytes per input pixel of a tile with halo and of
+# its core, the next block's tiles being read meanwhile, and per output pixel of a block for every worker of the
+# stages after the network.
+HALO_BYTES_PER_PX = 520
+CORE_BYTES_PER_PX = 1500
 BLOCK_BYTES_PER_PX = 110
 PROCESS_BYTES = 1200 << 20
 

@@ -12,6 +12,7 @@ into the imports; each is a process of its own all the same.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import multiprocessing
 import random
@@ -91,9 +92,11 @@ def after_killed_worker(scene: Path, out: Path, dice: random.Random, duration_s:
     shutil.rmtree(out.parent)
     process = start(scene, out, *PROCESSES)
     process.join(dice.uniform(0.1, 0.9) * duration_s)
-    workers = [each for each in psutil.Process(process.pid).children() if "spawn_main" in str(each.cmdline())]
-    if workers:
-        dice.choice(workers).kill()
+    with contextlib.suppress(psutil.NoSuchProcess):  # the run was quicker
+        children = psutil.Process(process.pid).children()
+        workers = [each for each in children if "spawn_main" in str(each.cmdline())]
+        if workers:
+            dice.choice(workers).kill()
     finish(process)
     return digests(out)
 

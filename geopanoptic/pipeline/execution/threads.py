@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from geopanoptic.errors import InterruptedRunError
 from geopanoptic.pipeline.execution.executor import NETWORK_TASKS, Item, Value, in_order
 
 
@@ -36,6 +37,7 @@ class Threads:
             )
         except BaseException as failure:
             # Someone who interrupts does not wait for tiles under way; after a failure nothing may go on.
-            pool.shutdown(wait=isinstance(failure, Exception), cancel_futures=True)
+            interrupted = isinstance(failure, InterruptedRunError) or not isinstance(failure, Exception)
+            pool.shutdown(wait=not interrupted, cancel_futures=True)
             raise
         pool.shutdown()
