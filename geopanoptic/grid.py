@@ -64,6 +64,12 @@ class Window:
             self.row0 // factor, self.col0 // factor, -(-self.row1 // factor), -(-self.col1 // factor)
         )
 
+    def blocks(self, size_px: int) -> Iterator[Window]:
+        """Windows of at most ``size_px`` squared that cover this one once, row by row from its first pixel."""
+        for row in range(self.row0, self.row1, size_px):
+            for col in range(self.col0, self.col1, size_px):
+                yield Window(row, col, min(row + size_px, self.row1), min(col + size_px, self.col1))
+
     def slices(self, origin: Window | None = None) -> tuple[slice, slice]:
         """Index of this window in an array whose first pixel is that of ``origin`` (default 0, 0)."""
         row, col = (origin.row0, origin.col0) if origin else (0, 0)
@@ -119,9 +125,7 @@ class Grid:
 
     def blocks(self, size_px: int) -> Iterator[Window]:
         """Windows of at most ``size_px`` squared that cover the grid once, row by row."""
-        for row in range(0, self.height, size_px):
-            for col in range(0, self.width, size_px):
-                yield Window(row, col, min(row + size_px, self.height), min(col + size_px, self.width))
+        return self.window.blocks(size_px)
 
     def pixel_size_m(self) -> tuple[float, float]:
         """Ground length in metres of one pixel step along a row (col + 1) and along a column (row + 1).

@@ -84,18 +84,19 @@ def measure_bare(tiles: Tiles) -> BareNetwork:
 def run_bare(tiles: Tiles) -> BareNetwork:
     """Run the network alone over ``tiles``, here: nothing is read, grouped or written."""
     from geopanoptic.models.bundle import load_bundle
-    from geopanoptic.models.runtimes import load_runtime
+    from geopanoptic.pipeline.inference import BundleNetwork
 
     bundle = load_bundle(tiles.model)
-    network = load_runtime(
-        bundle,
-        device=tiles.device,  # type: ignore[arg-type]
-        threads=tiles.threads,
-        runtime=tiles.runtime,  # type: ignore[arg-type]
+    network = BundleNetwork(
+        path=bundle.path,
+        sha256=bundle.sha256,
         bands=tiles.bands,
         margin_px=tiles.halo_px,
-        precision=tiles.precision,  # type: ignore[arg-type]
-    )
+        device=tiles.device,
+        threads=tiles.threads,
+        runtime=tiles.runtime,
+        precision=tiles.precision,
+    )()
     rng = np.random.default_rng(0)
     network_px, seconds, processor_s, warm = 0, 0.0, 0.0, False
     for count, (height, width) in _batches(tiles, bundle.stride_px):
@@ -122,16 +123,13 @@ def _batches(tiles: Tiles, stride_px: int) -> Iterator[tuple[int, tuple[int, int
         block_px=tiles.block_px,
         batch=tiles.side_by_side,
     )
-    height, width = tiles.shape
-    for row in range(0, height, tiles.block_px):
-        for col in range(0, width, tiles.block_px):
-            block = Window(row, col, min(row + tiles.block_px, height), min(col + tiles.block_px, width))
-            for shape, alike in groupby(core.grown(tiles.halo_px).shape for core in layout.cores(block)):
-                remaining = len(list(alike))
-                while remaining:
-                    count = min(remaining, tiles.side_by_side)
-                    remaining -= count
-                    yield count, shape
+    for block in Window(0, 0, *tiles.shape).blocks(tiles.block_px):
+        for shape, alike in groupby(core.grown(tiles.halo_px).shape for core in layout.cores(block)):
+            remaining = len(list(alike))
+            while remaining:
+                count = min(remaining, tiles.side_by_side)
+                remaining -= count
+                yield count, shape
 
 
 if __name__ == "__main__":

@@ -43,11 +43,7 @@ def watershed(
     if block_px < 1:
         raise ValueError(f"block_px must be at least 1, not {block_px}")
     height, width = relief_u16.shape
-    windows = [
-        Window(row, col, min(row + block_px, height), min(col + block_px, width))
-        for row in range(0, height, block_px)
-        for col in range(0, width, block_px)
-    ]
+    windows = list(Window(0, 0, height, width).blocks(block_px))
     forests = [
         forest_block(relief_u16[window.slices()], domain[window.slices()], seeds, window, (height, width))
         for window in windows

@@ -46,12 +46,7 @@ class RunStore:
 
     def blocks(self) -> list[Window]:
         """All blocks, row by row."""
-        height, width = self.shape
-        return [
-            Window(row, col, min(row + self.block_px, height), min(col + self.block_px, width))
-            for row in range(0, height, self.block_px)
-            for col in range(0, width, self.block_px)
-        ]
+        return list(Window(0, 0, *self.shape).blocks(self.block_px))
 
     def write(self, layer: str, block: Window, array: NDArray[np.generic]) -> None:
         """Store ``array`` (h, w) as one block of a layer; a reader never sees part of it."""

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -192,19 +192,7 @@ def warm_up(folder: Path, workers: int) -> None:
     fill(store, planned)
     out = folder / "out.gpkg"
     with Commit([out]) as commit:
-        record = Record(Silent())
-        rules = rules_of_bundle(planned.bundle, min_area_px=planned.min_area_px)
-        final = segment(store, rules, executor=Threads(workers=workers), progress=record)
-        layers = trace_layers(store, planned, final, Threads(workers=planned.workers), record)
-        products = {
-            "store": store,
-            "planned": planned,
-            "asked": Parameters(),
-            "final": final,
-            "layers": layers,
-            "record": record,
-        }
-        commit.publish(write_products(commit, out, {}, **products))
+        run_stages(store, planned, commit, out, {}, Record(Silent()), nullcontext)
 
 
 def resident_mb(key: str) -> float:

@@ -59,12 +59,8 @@ def trace_arcs(labels: NDArray[np.int32], block_px: int = 2048) -> Arcs:
     """Arcs of a raster int32 (h, w) in which every label above 0 is one 4-connected region."""
     if block_px < 1:
         raise ValueError(f"block_px must be at least 1, not {block_px}")
-    height, width = labels.shape
-    return link(
-        _trace_window(labels, Window(row, col, min(row + block_px, height), min(col + block_px, width)))
-        for row in range(0, height, block_px)
-        for col in range(0, width, block_px)
-    )
+    blocks = Window(0, 0, *labels.shape).blocks(block_px)
+    return link(_trace_window(labels, block) for block in blocks)
 
 
 def _trace_window(labels: NDArray[np.int32], window: Window) -> BlockCorners:

@@ -25,10 +25,6 @@ class Executor(Protocol):
     def workers(self) -> int:
         """Tasks that are computed at the same time."""
 
-    @property
-    def in_this_process(self) -> bool:
-        """Whether tasks share this process, and with it what it has loaded."""
-
     def map(
         self,
         function: Callable[[Item], Value],

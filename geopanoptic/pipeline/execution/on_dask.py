@@ -34,10 +34,6 @@ class OnDask:
     def workers(self) -> int:
         return max(sum(self.client.nthreads().values()), 1)
 
-    @property
-    def in_this_process(self) -> bool:
-        return False
-
     def map(
         self,
         function: Callable[[Item], Value],

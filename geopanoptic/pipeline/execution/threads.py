@@ -16,10 +16,6 @@ class Threads:
 
     workers: int
 
-    @property
-    def in_this_process(self) -> bool:
-        return True
-
     def map(
         self,
         function: Callable[[Item], Value],
