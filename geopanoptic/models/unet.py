@@ -65,6 +65,8 @@ class PanopticUNet(nn.Module):
             n_blocks=len(decoder_channels),
         )
         self.detail = _convolution(2 * n_bands, detail_channels)
+        self.widths = (detail_channels, *self.encoder.out_channels[1:])
+        """Channels of the maps between ``encode`` and ``decode``, finest first."""
         scale = self.output_scale
         self.finer = nn.Sequential(
             _convolution(decoder_channels[-1] + detail_channels, head_channels * scale**2 // 2),
@@ -77,10 +79,21 @@ class PanopticUNet(nn.Module):
             nn.init.constant_(self.heads[name].bias, logit)  # type: ignore[arg-type]
 
     def forward(self, input_bchw: Tensor) -> dict[str, Tensor]:
+        return self.decode(self.encode(input_bchw))
+
+    def encode(self, input_bchw: Tensor) -> list[Tensor]:
+        """Maps ``(B, widths[n], H / 2**n, W / 2**n)`` for n = 0 to the depth: the detail path's, the encoder's."""
         bands, flags = input_bchw.split(self.n_bands, dim=1)
         standardised = torch.cat([(bands - BAND_MEAN) / BAND_STD * flags, flags], dim=1)
-        context = nn.functional.interpolate(self.decoder(self.encoder(standardised)), scale_factor=2.0)
-        shared = self.finer(torch.cat([context, self.detail(standardised)], dim=1))
+        _, *maps = self.encoder(standardised)
+        return [self.detail(standardised), *maps]
+
+    def decode(self, maps: Sequence[Tensor]) -> dict[str, Tensor]:
+        """Logits of maps as ``encode`` gives them."""
+        detail, *coarser = maps
+        # smp's decoder leaves the first entry out: the image itself.
+        context = nn.functional.interpolate(self.decoder([detail, *coarser]), scale_factor=2.0)
+        shared = self.finer(torch.cat([context, detail], dim=1))
         return {name: head(shared) for name, head in self.heads.items()}
 
     @property
