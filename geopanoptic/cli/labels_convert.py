@@ -1,0 +1,134 @@
+"""``geopanoptic labels convert``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from geopanoptic.cli.sections import SectionedCommand, exit_code_lines
+
+SECTIONS = {
+    "Formats": ("to", "source_format", "taxonomy", "label_divisor"),
+    "Images": ("image", "tile_px", "overlap_px"),
+    "Columns": ("layer", "class_column", "id_column"),
+    "Output": ("overwrite", "as_json", "quiet"),
+}
+
+EPILOG = f"""\b
+Examples:
+  geopanoptic labels convert parcels.gpkg coco/ --to coco-panoptic --image scene.tif --tile 512
+  geopanoptic labels convert coco/ parcels.gpkg --to gpkg
+  geopanoptic labels convert export.json labels.tif --to raster --image scene.tif
+  geopanoptic labels convert register.gpkg labels/ --to cityscapes --image scene.tif --class-column crop
+
+\b
+Formats:
+  gpkg, geojson, geoparquet (fiboa), raster
+  coco-panoptic, coco-instances, cityscapes, deeplab, panoptic-fpn, mapillary, pastis
+  cvat, label-studio, labelme, labelimg, via
+
+What a format has no place for is told. Where images lie on the map is kept in georeference.json beside labels in
+pixels, so that they find back.
+
+{exit_code_lines()}
+"""
+
+
+@click.command(cls=SectionedCommand, sections=SECTIONS, epilog=EPILOG)
+@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("target", type=click.Path(path_type=Path))
+@click.option("--to", required=True, metavar="FORMAT", help="Format to write.")
+@click.option(
+    "--from", "source_format", metavar="FORMAT", help="Format of SOURCE.  [default: by its content]"
+)
+@click.option("--taxonomy", metavar="NAME|FILE", help="Convert the classes to these.")
+@click.option(
+    "--label-divisor",
+    default=1000,
+    show_default=True,
+    type=click.IntRange(1),
+    metavar="N",
+    help="For deeplab.",
+)
+@click.option(
+    "--image",
+    type=click.Path(path_type=Path),
+    metavar="RASTER",
+    help="The labelled image, or the folder of images: where pixels lie, which pixels a map is drawn on.",
+)
+@click.option(
+    "--tile",
+    "tile_px",
+    type=click.IntRange(16),
+    metavar="PX",
+    help="Cut a scene into images of this size.  [default: 1024 for scenes above 4096]",
+)
+@click.option(
+    "--overlap",
+    "overlap_px",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0),
+    metavar="PX",
+    help="Of tiles.",
+)
+@click.option(
+    "--layer", metavar="NAME", help="Layer of SOURCE.  [default: parcels and landcover, or the first]"
+)
+@click.option("--class-column", metavar="NAME", help="Column of the class.  [default: class_name]")
+@click.option(
+    "--id-column", metavar="NAME", help="Column of the id.  [default: object_id, parcel_id, or by row]"
+)
+@click.option("--overwrite", is_flag=True, help="Replace TARGET once the new one is complete.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
+@click.option("--quiet", "-q", is_flag=True, help="Print losses and errors only.")
+def convert(
+    source: Path,
+    target: Path,
+    to: str,
+    source_format: str | None,
+    taxonomy: str | None,
+    label_divisor: int,
+    image: Path | None,
+    tile_px: int | None,
+    overlap_px: int,
+    layer: str | None,
+    class_column: str | None,
+    id_column: str | None,
+    overwrite: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Write the labels SOURCE in another format to TARGET."""
+    from geopanoptic.labels.convert import convert as convert_labels
+
+    done = convert_labels(
+        source,
+        target,
+        to=to,
+        source_format=source_format,
+        image=image,
+        taxonomy=taxonomy,
+        layer=layer,
+        class_column=class_column,
+        id_column=id_column,
+        tile_px=tile_px,
+        overlap_px=overlap_px,
+        label_divisor=label_divisor,
+        overwrite=overwrite,
+    )
+    if as_json:
+        click.echo(json.dumps(done.to_dict()))
+        return
+    for note in () if quiet else done.notes:
+        click.echo(f"note: {note}", err=True)
+    for loss in done.losses:
+        click.secho("lost: ", fg="yellow", nl=False, err=True)
+        click.echo(loss, err=True)
+    if not quiet:
+        images = f" on {done.images:,} images" if done.images > 1 else ""
+        click.echo(
+            f"{done.objects:,} objects{images}: {done.source_format} to {done.target_format}, {target}"
+        )

@@ -1,0 +1,254 @@
+"""``labels convert``: from any format to any other, with georeference, tiles and classes on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from affine import Affine
+
+from geopanoptic.errors import UsageError
+from geopanoptic.labels.formats.format import Format, ReadOptions, WriteOptions
+from geopanoptic.labels.formats.registry import format_named, recognise
+from geopanoptic.labels.objects import Canvas, Labels, OutlineLabels, RasterLabels, as_outlines, as_raster
+from geopanoptic.labels.output import staged_output
+from geopanoptic.labels.sidecar import canvas_of_image, placed, read_sidecar, write_sidecar
+from geopanoptic.labels.taxonomy import Taxonomy, load_mapping, load_taxonomy
+from geopanoptic.labels.tiles import SOURCE_ID, cut, stitch, tile_canvases
+
+TILE_PX = 1024
+LARGEST_IMAGE_PX = 4096
+"""For formats of images a scene with a longer side is cut into images of ``TILE_PX``, unless said otherwise."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Converted:
+    """What was converted, and in plain words what was lost or decided on the way."""
+
+    source_format: str
+    target_format: str
+    images: int
+    objects: int
+    files: tuple[Path, ...]
+    losses: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready values."""
+        return {
+            "from": self.source_format,
+            "to": self.target_format,
+            "images": self.images,
+            "objects": self.objects,
+            "files": [str(file) for file in self.files],
+            "losses": list(self.losses),
+            "notes": list(self.notes),
+        }
+
+
+def convert(
+    source: str | Path,
+    target: str | Path,
+    *,
+    to: str,
+    source_format: str | None = None,
+    image: str | Path | None = None,
+    taxonomy: str | Path | None = None,
+    layer: str | None = None,
+    class_column: str | None = None,
+    id_column: str | None = None,
+    tile_px: int | None = None,
+    overlap_px: int = 0,
+    label_divisor: int = 1000,
+    overwrite: bool = False,
+) -> Converted:
+    """Read ``source`` and write ``target`` in the format ``to``.
+
+    Parameters
+    ----------
+    source, target
+        A file or a folder, as the formats have them.
+    source_format
+        Name of the source's format; found out by its content otherwise.
+    image
+        The labelled image, or a folder of images: says where labels in pixels lie on the map, and which pixels
+        labels on a map are to be drawn on.
+    taxonomy
+        Classes to convert to, a name or a YAML file; classes without a counterpart keep their objects out.
+    tile_px, overlap_px
+        Cut a scene into images for formats of images (default: ``TILE_PX`` above ``LARGEST_IMAGE_PX``).
+    label_divisor
+        For ``deeplab``: class * divisor + object.
+
+    Raises
+    ------
+    UsageError, SceneError
+        Labels or images that cannot be read or do not belong together; what a format cannot hold.
+    OutputError
+        ``target`` exists and ``overwrite`` is not set, or cannot be written. An existing one is untouched then.
+    """
+    source, target = Path(source), Path(target)
+    wanted = format_named(to)
+    of_source = format_named(source_format) if source_format is not None else recognise(source)
+    given = _canvases_of(image)
+    single = next(iter(given.values())) if len(given) == 1 else None
+    beside = read_sidecar(source)
+    images = {**beside.images, **given}
+    read = of_source.read(
+        source,
+        ReadOptions(
+            taxonomy=beside.taxonomy,
+            images=images,
+            layer=layer,
+            class_column=class_column,
+            id_column=id_column,
+        ),
+    )
+    losses: list[str] = []
+    labels: Iterator[Labels] = (placed(each, images) for each in read)
+    classes = read.taxonomy
+    if taxonomy is not None:
+        classes = load_taxonomy(taxonomy)
+        labels = _mapped(labels, read.taxonomy, classes, losses)
+    if wanted.images == "none":
+        labels = _on_a_map(labels)
+    elif wanted.images == "one":
+        labels = _on_one_image(labels, single)
+    else:
+        labels = _on_images(labels, single, tile_px=tile_px, overlap_px=overlap_px)
+    drawn: list[Canvas] = []
+    with staged_output(target, overwrite=overwrite) as staged:
+        written = wanted.write(
+            _remembering(labels, drawn),
+            staged,
+            WriteOptions(images=_path(image), label_divisor=label_divisor),
+        )
+        files = list(written.files)
+        if wanted.images != "none":
+            files.append(write_sidecar(classes, drawn, staged))
+    return Converted(
+        source_format=of_source.name,
+        target_format=wanted.name,
+        images=written.images,
+        objects=written.objects,
+        files=tuple(target.parent / file.relative_to(staged.parent) for file in files),
+        losses=(*losses, *written.losses, *_not_kept(of_source, wanted)),
+        notes=read.notes,
+    )
+
+
+def _path(image: str | Path | None) -> Path | None:
+    return None if image is None else Path(image)
+
+
+def _canvases_of(image: str | Path | None) -> dict[str, Canvas]:
+    """Canvases by name of an image file, or of the images in a folder."""
+    from geopanoptic.scene.formats import looks_like_image
+
+    if image is None:
+        return {}
+    path = Path(image)
+    files = sorted(each for each in path.iterdir() if looks_like_image(each)) if path.is_dir() else [path]
+    return {each.name: canvas_of_image(each) for each in files}
+
+
+def _mapped(labels: Iterable[Labels], old: Taxonomy, new: Taxonomy, losses: list[str]) -> Iterator[Labels]:
+    """Labels in another taxonomy; objects whose class has no counterpart there are left out, and counted."""
+    mapping = load_mapping(old, new)
+    lost: dict[str, int] = {}
+    for each in labels:
+        names = each.objects["class_name"].map(mapping.names)
+        for name, count in each.objects["class_name"][names.isna()].value_counts().items():
+            lost[name] = lost.get(name, 0) + count
+        objects = each.objects.assign(class_name=names)[names.notna()].reset_index(drop=True)
+        if isinstance(each, OutlineLabels):
+            yield replace(each, objects=objects, taxonomy=new)
+        else:
+            kept = np.isin(each.ids_hw, objects["object_id"])
+            yield replace(each, ids_hw=np.where(kept, each.ids_hw, 0), objects=objects, taxonomy=new)
+    losses.extend(
+        f"{count:,} objects of class {name!r} have no class in {new.name} and are left out"
+        for name, count in lost.items()
+    )
+
+
+def _on_a_map(labels: Iterable[Labels]) -> Iterator[Labels]:
+    """Labels of one map or image as they are, those of several images put together."""
+    every = list(labels)
+    yield _without_source(every[0]) if len(every) == 1 else stitch(every)
+
+
+def _on_one_image(labels: Iterable[Labels], image: Canvas | None) -> Iterator[Labels]:
+    every = list(labels)
+    if len(every) == 1 and (image is None or isinstance(every[0], RasterLabels)):
+        yield _without_source(every[0])
+        return
+    whole = as_outlines(every[0]) if len(every) == 1 else stitch(every)
+    canvas = image or _around([each.canvas for each in every if each.canvas is not None])
+    yield as_raster(whole, canvas)[0]
+
+
+def _on_images(
+    labels: Iterable[Labels], image: Canvas | None, *, tile_px: int | None, overlap_px: int
+) -> Iterator[Labels]:
+    """Labels image by image, images that are too large for a tool in tiles."""
+    for each in labels:
+        canvas = image if image is not None and each.canvas is None else each.canvas
+        if canvas is None:
+            raise UsageError(
+                "The labels lie on a map, and the format is one of images.",
+                remedy="Name the image that they belong to with --image.",
+            )
+        if tile_px is None and max(canvas.shape) <= LARGEST_IMAGE_PX:
+            if isinstance(each, RasterLabels):
+                yield each
+            else:
+                yield next(cut(replace(each, canvas=canvas), [canvas], whole=True))
+        else:
+            yield from cut(each, tile_canvases(canvas, tile_px or TILE_PX, overlap_px))
+
+
+def _without_source(labels: Labels) -> Labels:
+    """Of one image nothing is a piece."""
+    return replace(labels, objects=labels.objects.drop(columns=SOURCE_ID, errors="ignore"))
+
+
+def _around(canvases: list[Canvas]) -> Canvas:
+    """The canvas that holds images of one map, on the pixels of the first."""
+    first = canvases[0]
+    corners = [
+        ~first.placed @ (each.placed @ corner)
+        for each in canvases
+        for corner in ((0, 0), (each.width, each.height))
+    ]
+    left, top = (round(min(values)) for values in zip(*corners, strict=True))
+    right, bottom = (round(max(values)) for values in zip(*corners, strict=True))
+    return replace(
+        first,
+        height=bottom - top,
+        width=right - left,
+        transform=first.placed @ Affine.translation(left, top),
+    )
+
+
+def _remembering(labels: Iterable[Labels], drawn: list[Canvas]) -> Iterator[Labels]:
+    for each in labels:
+        if each.canvas is not None:
+            drawn.append(each.canvas)
+        yield each
+
+
+def _not_kept(source: Format, target: Format) -> Iterator[str]:
+    """What the target has no place for although the source may hold it."""
+    named = {
+        "scores": "scores",
+        "holes": "holes of outlines",
+        "parts": "that several polygons are one object",
+        "attributes": "attributes",
+    }
+    for key, what in named.items():
+        if key in source.keeps - target.keeps:
+            yield f"{target.title} has no place for {what}"

@@ -1,0 +1,185 @@
+"""COCO instances: one JSON file, objects as lists of polygons or as run lengths; things, no land cover needed.
+
+Polygons of one annotation are one object. The format has no holes: an outline with holes is cut into pieces.
+Run lengths are read with pycocotools.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import shapely
+from pydantic import ValidationError
+
+from geopanoptic.errors import UsageError
+from geopanoptic.labels.formats.coco_panoptic import categories_of, taxonomy_of_categories
+from geopanoptic.labels.formats.format import Format, LabelSource, ReadOptions, WriteOptions, Written
+from geopanoptic.labels.formats.json_files import read_json, write_json
+from geopanoptic.labels.formats.shapes import Shape, labels_of_shapes, mask_outline, without_holes
+from geopanoptic.labels.objects import Canvas, Labels, OutlineLabels, as_outlines, pixel_outlines
+from geopanoptic.labels.taxonomy import Taxonomy
+
+_OWN_KEYS = {
+    "id", "image_id", "category_id", "segmentation", "area", "bbox", "iscrowd", "score", "object_id", "ignore",
+}  # fmt: skip
+
+
+def recognises(path: Path) -> bool:
+    if not path.is_file() or path.suffix.lower() != ".json":
+        return False
+    try:
+        content = read_json(path)
+        return {"images", "categories", "annotations"} <= set(content) and all(
+            "category_id" in each for each in content["annotations"][:1]
+        )
+    except (UsageError, TypeError, AttributeError):
+        return False
+
+
+def read(path: Path, options: ReadOptions) -> LabelSource:
+    content = read_json(path)
+    try:
+        taxonomy = taxonomy_of_categories(content["categories"])
+        by_image: dict[int, list[dict[str, Any]]] = {each["id"]: [] for each in content["images"]}
+        for each in content["annotations"]:
+            by_image[each["image_id"]].append(each)
+        images = [(each, by_image[each["id"]]) for each in content["images"]]
+    except (KeyError, TypeError, ValueError, ValidationError) as error:
+        raise UsageError(
+            f"{path} is no COCO file: {type(error).__name__} {error}.",
+            remedy="It needs images, annotations and categories.",
+        ) from None
+    names = {each.id: each.name for each in taxonomy.classes}
+    return LabelSource(
+        name=path.name,
+        taxonomy=taxonomy,
+        images=lambda: (_read_image(path, image, found, names, taxonomy) for image, found in images),
+    )
+
+
+def write(labels: Iterable[Labels], target: Path, options: WriteOptions) -> Written:
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    taxonomy: Taxonomy | None = None
+    for number, each in enumerate(labels, 1):
+        outlines = as_outlines(each)
+        if outlines.canvas is None:
+            raise UsageError("The labels belong to no image.", remedy="Name it with --image.")
+        canvas, taxonomy = outlines.canvas, outlines.taxonomy
+        images.append(
+            {"id": number, "file_name": canvas.image, "height": canvas.height, "width": canvas.width}
+        )
+        annotations += _annotations_of(outlines, canvas, image_id=number, first_id=len(annotations) + 1)
+    categories = [] if taxonomy is None else categories_of(taxonomy)
+    content = {
+        "info": {},
+        "licenses": [],
+        "images": images,
+        "annotations": annotations,
+        "categories": categories,
+    }
+    write_json(target, content)
+    return Written(files=(target,), images=len(images), objects=len(annotations))
+
+
+FORMAT = Format(
+    name="coco-instances",
+    title="COCO instances",
+    form="outlines",
+    images="many",
+    keeps=frozenset({"scores", "stuff", "holes", "parts", "attributes", "overlaps", "ids"}),
+    recognises=recognises,
+    read=read,
+    write=write,
+)
+
+
+def _annotations_of(
+    labels: OutlineLabels, canvas: Canvas, *, image_id: int, first_id: int
+) -> Iterator[dict[str, Any]]:
+    frame = labels.objects
+    attributes = frame.drop(columns=["object_id", "class_name", "score", frame.geometry.name]).to_dict(
+        "records"
+    )
+    rows = zip(
+        pixel_outlines(labels, canvas),
+        frame["object_id"].tolist(),
+        frame["class_name"],
+        frame["score"].tolist(),
+        attributes or [{}] * len(frame),
+        strict=True,
+    )
+    for number, (outline, own, name, score, told) in enumerate(rows, first_id):
+        left, top, right, bottom = outline.bounds
+        pieces = [piece for part in shapely.get_parts(outline) for piece in without_holes(part)]
+        annotation: dict[str, Any] = {
+            "id": number,
+            "image_id": image_id,
+            "category_id": labels.taxonomy[name].id,
+            "segmentation": [shapely.get_coordinates(piece)[:-1].ravel().tolist() for piece in pieces],
+            "area": outline.area,
+            "bbox": [left, top, right - left, bottom - top],
+            "iscrowd": 0,
+            "object_id": own,
+        }
+        if not np.isnan(score):
+            annotation["score"] = score
+        annotation |= {key: value for key, value in told.items() if value is not None and value == value}
+        yield annotation
+
+
+def _read_image(
+    path: Path,
+    image: dict[str, Any],
+    annotations: list[dict[str, Any]],
+    names: dict[int, str],
+    taxonomy: Taxonomy,
+) -> OutlineLabels:
+    canvas = Canvas(image=image["file_name"], height=image["height"], width=image["width"])
+    own = [each.get("object_id") for each in annotations]
+    told = all(isinstance(each, int) and each > 0 for each in own) and len(set(own)) == len(own)
+    shapes: list[Shape] = []
+    for each, number in zip(annotations, own if told else range(1, len(own) + 1), strict=True):
+        attributes = {key: value for key, value in each.items() if key not in _OWN_KEYS}
+        if each.get("iscrowd"):
+            attributes["iscrowd"] = True
+        try:
+            name = names[each["category_id"]]
+            outlines = list(_outlines(each["segmentation"], canvas))
+            score = float(each.get("score", "nan"))
+        except (KeyError, TypeError, ValueError) as error:
+            raise UsageError(
+                f"{path}, annotation {each.get('id')}: {type(error).__name__} {error}.",
+                remedy="Correct the file.",
+            ) from None
+        shapes += [
+            Shape(key=number, class_name=name, outline=outline, score=score, attributes=attributes)
+            for outline in outlines
+        ]
+    return labels_of_shapes(shapes, taxonomy, canvas)
+
+
+def _outlines(segmentation: Any, canvas: Canvas) -> Iterator[shapely.Geometry]:
+    if isinstance(segmentation, dict):
+        outline = mask_outline(_decoded(segmentation, canvas), canvas)
+        if outline is not None:
+            yield outline
+        return
+    for ring in segmentation:
+        points = np.asarray(ring, np.float64).reshape(-1, 2)
+        if len(points) >= 3:
+            yield shapely.Polygon(points)
+
+
+def _decoded(rle: dict[str, Any], canvas: Canvas) -> np.ndarray:
+    try:
+        from pycocotools import mask
+    except ImportError:
+        raise UsageError(
+            "Run lengths of COCO need pycocotools, not installed here.", remedy="pip install pycocotools"
+        ) from None
+    packed = mask.frPyObjects(rle, canvas.height, canvas.width) if isinstance(rle["counts"], list) else rle
+    return np.asarray(mask.decode(packed), np.bool_)

@@ -1,0 +1,213 @@
+"""CVAT, "for images 1.1": one XML file, polygons, boxes and masks per image; ``group_id`` joins pieces.
+
+A mask's ``rle`` are run lengths within its box, row by row, the first of unset pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import shapely
+
+from geopanoptic.errors import UsageError
+from geopanoptic.labels.formats.format import Format, LabelSource, ReadOptions, WriteOptions, Written
+from geopanoptic.labels.formats.shapes import Shape, labels_of_shapes, mask_outline, shapes_of, taxonomy_for
+from geopanoptic.labels.formats.xml_files import read_xml, write_xml
+from geopanoptic.labels.objects import Canvas, Labels, OutlineLabels, as_outlines
+from geopanoptic.labels.taxonomy import LabelClass, Taxonomy
+
+_SCORE, _OBJECT = "score", "object_id"
+
+
+def recognises(path: Path) -> bool:
+    if not path.is_file() or path.suffix.lower() != ".xml":
+        return False
+    try:
+        root = read_xml(path)
+    except UsageError:
+        return False
+    return root.tag == "annotations" and root.find("image") is not None
+
+
+def read(path: Path, options: ReadOptions) -> LabelSource:
+    root = read_xml(path)
+    if root.tag != "annotations":
+        raise UsageError(
+            f"{path} begins with <{root.tag}>, where CVAT writes <annotations>.",
+            remedy="Export as 'CVAT for images 1.1'.",
+        )
+    images = root.findall("image")
+    named = [each.get("label", "object") for image in images for each in image if each.get("label")]
+    taxonomy = _taxonomy_of(root, named, options.taxonomy)
+
+    def read_one(image: ElementTree.Element) -> OutlineLabels:
+        where = f"{path}, image {image.get('name')}"
+        canvas = Canvas(
+            image=Path(image.get("name", "")).name,
+            height=_number(image, "height", where),
+            width=_number(image, "width", where),
+        )
+        return labels_of_shapes(_shapes_in(image, canvas, where), taxonomy, canvas)
+
+    return LabelSource(name=path.name, taxonomy=taxonomy, images=lambda: map(read_one, images))
+
+
+def write(labels: Iterable[Labels], target: Path, options: WriteOptions) -> Written:
+    root = ElementTree.Element("annotations")
+    ElementTree.SubElement(root, "version").text = "1.1"
+    meta = ElementTree.SubElement(root, "meta")
+    images = objects = 0
+    taxonomy: Taxonomy | None = None
+    for number, each in enumerate(labels):
+        outlines = as_outlines(each)
+        if outlines.canvas is None:
+            raise UsageError("The labels belong to no image.", remedy="Name it with --image.")
+        canvas, taxonomy = outlines.canvas, outlines.taxonomy
+        image = ElementTree.SubElement(
+            root,
+            "image",
+            {
+                "id": str(number),
+                "name": canvas.image,
+                "width": str(canvas.width),
+                "height": str(canvas.height),
+            },
+        )
+        for shape in shapes_of(outlines, canvas):
+            _add_polygon(image, shape)
+        images, objects = images + 1, objects + len(outlines.objects)
+    _describe(meta, taxonomy, images)
+    write_xml(target, root)
+    return Written(files=(target,), images=images, objects=objects)
+
+
+FORMAT = Format(
+    name="cvat",
+    title="CVAT for images 1.1",
+    form="outlines",
+    images="many",
+    keeps=frozenset({"scores", "holes", "parts", "overlaps", "ids"}),
+    recognises=recognises,
+    read=read,
+    write=write,
+)
+
+
+def _taxonomy_of(root: ElementTree.Element, named: list[str], given: Taxonomy | None) -> Taxonomy:
+    """The known classes, else those of the task in their order, with their colours."""
+    if given is not None and all(name in given for name in named):
+        return given
+    listed = [
+        (each.findtext("name", ""), each.findtext("color", ""))
+        for each in root.iterfind("meta//labels/label")
+    ]
+    if not listed or not {name for name, _ in listed} >= set(named):
+        return taxonomy_for(named, None)
+    classes = [
+        LabelClass(id=number, name=name, colour=colour if len(colour) == 7 else "")
+        for number, (name, colour) in enumerate(dict(listed).items(), 1)
+    ]
+    return Taxonomy(name="cvat", classes=tuple(classes))
+
+
+def _shapes_in(image: ElementTree.Element, canvas: Canvas, where: str) -> Iterator[Shape]:
+    for number, each in enumerate(image):
+        if each.get("label") is None:
+            continue
+        outline = _outline(each, canvas, f"{where}, {each.tag} {number + 1}")
+        if outline is None:
+            continue
+        told = {child.get("name"): child.text for child in each.iterfind("attribute")}
+        own, group = told.get(_OBJECT), each.get("group_id")
+        key: object = ("shape", number)
+        if own is not None and own.isdigit():
+            key = int(own)
+        elif group not in (None, "", "0"):
+            key = ("group", group)
+        score = told.get(_SCORE)
+        yield Shape(
+            key=key,
+            class_name=each.get("label", "object"),
+            outline=outline,
+            score=float(score) if score else float("nan"),
+        )
+
+
+def _outline(each: ElementTree.Element, canvas: Canvas, where: str) -> shapely.Geometry | None:
+    try:
+        if each.tag == "polygon":
+            points = [tuple(map(float, pair.split(","))) for pair in each.get("points", "").split(";")]
+            return shapely.Polygon(points) if len(points) >= 3 else None
+        if each.tag == "box":
+            return shapely.box(*(float(each.get(name, "")) for name in ("xtl", "ytl", "xbr", "ybr")))
+        if each.tag == "mask":
+            return mask_outline(_mask(each, canvas), canvas)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{where}: {error}.", remedy="Correct the file, or export it again.") from None
+    return None  # points and lines have no area; tags belong to the whole image
+
+
+def _mask(each: ElementTree.Element, canvas: Canvas) -> np.ndarray:
+    left, top, width, height = (int(float(each.get(name, ""))) for name in ("left", "top", "width", "height"))
+    runs = np.array([int(run) for run in each.get("rle", "").split(",")])
+    if runs.sum() != width * height:
+        raise ValueError(f"the runs cover {runs.sum()} pixels of {width} x {height}")
+    values = np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(height, width)
+    whole = np.zeros(canvas.shape, np.bool_)
+    whole[top : top + height, left : left + width] = values
+    return whole
+
+
+def _add_polygon(image: ElementTree.Element, shape: Shape) -> None:
+    points = ";".join(f"{x!r},{y!r}" for x, y in shape.ring.tolist())
+    polygon = ElementTree.SubElement(
+        image,
+        "polygon",
+        {
+            "label": shape.class_name,
+            "source": "manual",
+            "occluded": "0",
+            "points": points,
+            "z_order": "0",
+            "group_id": str(shape.key),
+        },
+    )
+    ElementTree.SubElement(polygon, "attribute", {"name": _OBJECT}).text = str(shape.key)
+    if not np.isnan(shape.score):
+        ElementTree.SubElement(polygon, "attribute", {"name": _SCORE}).text = repr(shape.score)
+
+
+def _describe(meta: ElementTree.Element, taxonomy: Taxonomy | None, images: int) -> None:
+    task = ElementTree.SubElement(meta, "task")
+    for name, value in (("name", "geopanoptic"), ("size", images), ("mode", "annotation")):
+        ElementTree.SubElement(task, name).text = str(value)
+    listed = ElementTree.SubElement(task, "labels")
+    for each in taxonomy.classes if taxonomy is not None else ():
+        label = ElementTree.SubElement(listed, "label")
+        ElementTree.SubElement(label, "name").text = each.name
+        ElementTree.SubElement(label, "color").text = "#{:02x}{:02x}{:02x}".format(*each.rgb)
+        ElementTree.SubElement(label, "type").text = "any"
+        attributes = ElementTree.SubElement(label, "attributes")
+        for attribute in (_OBJECT, _SCORE):
+            described = ElementTree.SubElement(attributes, "attribute")
+            for key, text in (
+                ("name", attribute),
+                ("mutable", "False"),
+                ("input_type", "text"),
+                ("default_value", ""),
+                ("values", ""),
+            ):
+                ElementTree.SubElement(described, key).text = text
+
+
+def _number(element: ElementTree.Element, name: str, where: str) -> int:
+    try:
+        return int(element.get(name, ""))
+    except ValueError:
+        raise UsageError(
+            f"{where}: {name} is {element.get(name)!r}, where a number is expected.",
+            remedy="Correct the file.",
+        ) from None

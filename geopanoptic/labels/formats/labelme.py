@@ -1,0 +1,159 @@
+"""labelme: one JSON file per image, ``shapes`` of polygons, rectangles, circles and masks; ``group_id`` joins pieces."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import shapely
+from PIL import Image
+
+from geopanoptic.errors import UsageError
+from geopanoptic.labels.formats.format import Format, LabelSource, ReadOptions, WriteOptions, Written
+from geopanoptic.labels.formats.json_files import read_json, write_json
+from geopanoptic.labels.formats.shapes import Shape, labels_of_shapes, mask_outline, shapes_of, taxonomy_for
+from geopanoptic.labels.objects import Canvas, Labels, OutlineLabels, as_outlines
+
+_VERSION = "5.5.0"
+"""Version of the layout, as labelme writes it."""
+
+
+def recognises(path: Path) -> bool:
+    """A JSON file with ``shapes`` and ``imagePath``, or a folder that begins with one."""
+    file = next(iter(_files_of(path)), None)
+    if file is None:
+        return False
+    try:
+        content = read_json(file)
+    except UsageError:
+        return False
+    return isinstance(content, dict) and "shapes" in content and "imagePath" in content
+
+
+def read(path: Path, options: ReadOptions) -> LabelSource:
+    files = list(_files_of(path))
+    names = [str(shape["label"]) for file in files for shape in _content(file)["shapes"]]
+    taxonomy = taxonomy_for(names, options.taxonomy)
+
+    def read_one(file: Path) -> OutlineLabels:
+        content = _content(file)
+        canvas = Canvas(
+            image=Path(str(content["imagePath"]).replace("\\", "/")).name,
+            height=int(content["imageHeight"]),
+            width=int(content["imageWidth"]),
+        )
+        shapes = list(_shapes_in(content, canvas, file))
+        return labels_of_shapes(shapes, taxonomy, canvas)
+
+    return LabelSource(name=path.name, taxonomy=taxonomy, images=lambda: map(read_one, files))
+
+
+def write(labels: Iterable[Labels], target: Path, options: WriteOptions) -> Written:
+    target.mkdir(parents=True)
+    images = objects = 0
+    for each in labels:
+        outlines = as_outlines(each)
+        canvas = _canvas_of(outlines)
+        shapes = [
+            {
+                "label": shape.class_name,
+                "points": shape.ring.tolist(),
+                "group_id": shape.key,
+                "description": "",
+                "shape_type": "polygon",
+                "flags": {},
+                **({} if np.isnan(shape.score) else {"score": shape.score}),
+            }
+            for shape in shapes_of(outlines, canvas)
+        ]
+        content: dict[str, Any] = {
+            "version": _VERSION,
+            "flags": {},
+            "shapes": shapes,
+            "imagePath": canvas.image,
+            "imageData": None,
+            "imageHeight": canvas.height,
+            "imageWidth": canvas.width,
+        }
+        write_json(target / f"{Path(canvas.image).stem}.json", content, indent=1)
+        images, objects = images + 1, objects + len(outlines.objects)
+    return Written(files=(target,), images=images, objects=objects)
+
+
+FORMAT = Format(
+    name="labelme",
+    title="labelme",
+    form="outlines",
+    images="many",
+    keeps=frozenset({"scores", "holes", "parts", "overlaps", "ids"}),
+    recognises=recognises,
+    read=read,
+    write=write,
+)
+
+
+def _files_of(path: Path) -> Iterator[Path]:
+    if path.is_file():
+        if path.suffix.lower() == ".json":
+            yield path
+    elif path.is_dir():
+        yield from (file for file in sorted(path.glob("*.json")) if file.name != "labels.json")
+
+
+def _content(file: Path) -> dict[str, Any]:
+    content = read_json(file)
+    lacking = [key for key in ("shapes", "imagePath", "imageHeight", "imageWidth") if key not in content]
+    if lacking:
+        raise UsageError(f"{file} has no {', '.join(lacking)}.", remedy="Give files that labelme wrote.")
+    return dict(content)
+
+
+def _canvas_of(labels: OutlineLabels) -> Canvas:
+    if labels.canvas is None:
+        raise UsageError("The labels belong to no image.", remedy="Name it with --image.")
+    return labels.canvas
+
+
+def _shapes_in(content: dict[str, Any], canvas: Canvas, file: Path) -> Iterator[Shape]:
+    for number, each in enumerate(content["shapes"]):
+        outline = _outline(each, canvas, f"{file}, shape {number + 1}")
+        if outline is None:
+            continue
+        group = each.get("group_id")
+        key = ("shape", number) if group is None else int(group)
+        score = each.get("score")
+        yield Shape(
+            key=key,
+            class_name=str(each["label"]),
+            outline=outline,
+            score=float("nan") if score is None else float(score),
+        )
+
+
+def _outline(each: dict[str, Any], canvas: Canvas, where: str) -> shapely.Geometry | None:
+    kind = each.get("shape_type", "polygon")
+    points = np.asarray(each["points"], np.float64).reshape(-1, 2)
+    if kind == "polygon" and len(points) >= 3:
+        return shapely.Polygon(points)
+    if kind == "rectangle" and len(points) == 2:
+        (x0, y0), (x1, y1) = points
+        return shapely.box(min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1))
+    if kind == "circle" and len(points) == 2:
+        return shapely.Point(points[0]).buffer(float(np.hypot(*(points[1] - points[0]))))
+    if kind == "mask" and len(points) == 2:
+        # The corner pixels are part of the mask.
+        (x0, y0), _ = np.round(points).astype(int)
+        with Image.open(io.BytesIO(base64.b64decode(each["mask"])), formats=["PNG"]) as picture:
+            part = np.asarray(picture) > 0
+        whole = np.zeros(canvas.shape, np.bool_)
+        whole[y0 : y0 + part.shape[0], x0 : x0 + part.shape[1]] = part
+        return mask_outline(whole, canvas)
+    if kind in ("point", "points", "line", "linestrip") or len(points) < 3:
+        return None  # no area
+    raise UsageError(
+        f"{where}: there is no way to read a {kind!r} of {len(points)} points.", remedy="Redraw it."
+    )

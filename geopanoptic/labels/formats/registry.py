@@ -1,0 +1,60 @@
+"""The formats by name, and which of them a path is. A module is imported when its format is asked for."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from importlib import import_module
+from pathlib import Path
+
+from geopanoptic.errors import UsageError
+from geopanoptic.labels.formats.format import Format
+
+MODULES = {
+    "raster": "raster:FORMAT",
+    "coco-panoptic": "coco_panoptic:FORMAT",
+    "cityscapes": "cityscapes:FORMAT",
+    "deeplab": "deeplab:FORMAT",
+    "panoptic-fpn": "panoptic_fpn:FORMAT",
+    "mapillary": "mapillary:FORMAT",
+    "coco-instances": "coco_instances:FORMAT",
+    "cvat": "cvat:FORMAT",
+    "label-studio": "label_studio:FORMAT",
+    "labelme": "labelme:FORMAT",
+    "labelimg": "labelimg:FORMAT",
+    "via": "via:FORMAT",
+    "gpkg": "vectors:GEOPACKAGE",
+    "geojson": "vectors:GEOJSON",
+}
+"""Name of a format: module and value. In this order a path is tried; the first that recognises it is taken."""
+
+
+def format_named(name: str) -> Format:
+    """The format of a name. Raises ``UsageError`` with the nearest name."""
+    if name not in MODULES:
+        near = get_close_matches(name, MODULES, n=1)
+        raise UsageError(
+            f"There is no label format {name!r}.",
+            remedy=f"Did you mean {near[0]!r}?" if near else f"Formats: {', '.join(MODULES)}.",
+        )
+    module, _, value = MODULES[name].partition(":")
+    found = getattr(import_module(f"geopanoptic.labels.formats.{module}"), value)
+    if not isinstance(found, Format):
+        raise TypeError(f"{MODULES[name]} is no format")
+    return found
+
+
+def recognise(path: Path) -> Format:
+    """The format of a file or folder, by its content.
+
+    Raises ``UsageError`` where there is nothing, or nothing that any format recognises.
+    """
+    if not path.exists():
+        raise UsageError(f"{path} does not exist.", remedy="Name a file or folder of labels.")
+    for name in MODULES:
+        found = format_named(name)
+        if found.recognises(path):
+            return found
+    raise UsageError(
+        f"{path} is none of the label formats that are known by their content.",
+        remedy=f"Say which with --from: {', '.join(MODULES)}.",
+    )

@@ -1,0 +1,142 @@
+"""Shapes as annotation tools know them: simple closed lines on an image, several of which may be one object.
+
+No tool here can draw a hole. A polygon with holes is therefore cut through them into pieces that belong together,
+and read back as their union: the same ground.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+import geopandas
+import numpy as np
+import pandas as pd
+import shapely
+from numpy.typing import NDArray
+
+from geopanoptic.labels.formats.tables import with_columns
+from geopanoptic.labels.objects import Canvas, OutlineLabels, RasterLabels, as_outlines, pixel_outlines
+from geopanoptic.labels.taxonomy import Taxonomy, taxonomy_of_names
+from geopanoptic.labels.tiles import SOURCE_ID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """A piece of an object: ``outline`` without holes in pixel coordinates. Pieces with one ``key`` are one object."""
+
+    key: object
+    class_name: str
+    outline: shapely.Geometry
+    score: float = float("nan")
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def ring(self) -> NDArray[np.float64]:
+        """Corners (n, 2) as x, y, the first not repeated at the end."""
+        return shapely.get_coordinates(self.outline)[:-1]
+
+
+def shapes_of(labels: OutlineLabels, canvas: Canvas) -> Iterator[Shape]:
+    """The pieces of all objects, object by object."""
+    frame = labels.objects
+    attributes = frame.drop(
+        columns=["object_id", "class_name", "score", SOURCE_ID, frame.geometry.name], errors="ignore"
+    ).to_dict("records")
+    for outline, key, name, score, each in zip(
+        pixel_outlines(labels, canvas),
+        frame["object_id"].tolist(),
+        frame["class_name"],
+        frame["score"].tolist(),
+        attributes or [{}] * len(frame),
+        strict=True,
+    ):
+        told = {name: value for name, value in each.items() if not _is_missing(value)}
+        for part in shapely.get_parts(outline):
+            for piece in without_holes(part):
+                yield Shape(key=key, class_name=name, outline=piece, score=score, attributes=told)
+
+
+def labels_of_shapes(shapes: Iterable[Shape], taxonomy: Taxonomy, canvas: Canvas) -> OutlineLabels:
+    """Pieces with one key as one object, in the order of their first pieces.
+
+    Keys that are whole numbers above 0 become the ids, and ``source_id`` of their objects; others get new ids.
+    """
+    by_key: dict[object, list[Shape]] = {}
+    for shape in shapes:
+        by_key.setdefault(shape.key, []).append(shape)
+    own = [key if isinstance(key, int) and 0 < key < 2**31 else None for key in by_key]
+    fresh = count(1 + max((key for key in own if key is not None), default=0))
+    rows = [
+        {
+            "object_id": next(fresh) if key is None else key,
+            "class_name": pieces[0].class_name,
+            "score": pieces[0].score,
+            **pieces[0].attributes,
+            # What had a number was exported with it, and has it in the neighbouring image too.
+            SOURCE_ID: key,
+        }
+        for key, pieces in zip(own, by_key.values(), strict=True)
+    ]
+    table = pd.DataFrame(rows) if rows else pd.DataFrame({"object_id": [], "class_name": []})
+    outlines = [_together([piece.outline for piece in pieces]) for pieces in by_key.values()]
+    frame = geopandas.GeoDataFrame(with_columns(table), geometry=outlines)
+    # Pixel coordinates: where the image lies is not a matter of the tool.
+    bare = Canvas(image=canvas.image, height=canvas.height, width=canvas.width)
+    return OutlineLabels(objects=frame, taxonomy=taxonomy, canvas=bare)
+
+
+def mask_outline(mask_hw: NDArray[np.bool_], canvas: Canvas) -> shapely.Geometry | None:
+    """The outline of the True pixels of an image, along pixel edges; None where there is none."""
+    if not mask_hw.any():
+        return None
+    found = as_outlines(
+        RasterLabels(
+            ids_hw=mask_hw.astype(np.int32),
+            objects=with_columns(pd.DataFrame({"object_id": [1], "class_name": ["x"]})),
+            taxonomy=taxonomy_of_names(["x"]),
+            canvas=Canvas(image=canvas.image, height=canvas.height, width=canvas.width),
+        )
+    )
+    return found.objects.geometry.iloc[0]
+
+
+def taxonomy_for(names: Iterable[str], given: Taxonomy | None) -> Taxonomy:
+    """The classes that are known, where they hold all names; else the names, sorted, as things."""
+    found = sorted(set(names))
+    if given is not None and all(name in given for name in found):
+        return given
+    return taxonomy_of_names(found or ["object"])
+
+
+def without_holes(polygon: shapely.Polygon) -> list[shapely.Polygon]:
+    """Polygons without holes that together cover the same ground, cut along whole pixel coordinates where possible."""
+    if not polygon.interiors:
+        return [polygon]
+    left, bottom, right, top = polygon.bounds
+    hole = polygon.interiors[0].bounds
+    # Through the hole's middle, on a pixel edge where the hole is that wide, across the shorter side.
+    across = 0 if right - left >= top - bottom else 1
+    middle = (hole[across] + hole[across + 2]) / 2
+    whole = np.round(middle)
+    cut = whole if hole[across] < whole < hole[across + 2] else middle
+    if across == 0:
+        sides = shapely.box([left, cut], bottom, [cut, right], top)
+    else:
+        sides = shapely.box(left, [bottom, cut], right, [cut, top])
+    parts = [part for part in shapely.get_parts(shapely.intersection(polygon, sides)) if part.area > 0]
+    return [piece for part in parts for piece in without_holes(part)]
+
+
+def _together(pieces: list[shapely.Geometry]) -> shapely.Geometry:
+    sound = [piece if piece.is_valid else shapely.make_valid(piece) for piece in pieces]
+    whole = sound[0] if len(sound) == 1 else shapely.union_all(sound)
+    if whole.geom_type in ("Polygon", "MultiPolygon"):
+        return whole
+    return shapely.union_all([part for part in shapely.get_parts(whole) if part.area > 0])
+
+
+def _is_missing(value: object) -> bool:
+    return value is None or (isinstance(value, float) and np.isnan(value))

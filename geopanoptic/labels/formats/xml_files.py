@@ -1,0 +1,43 @@
+"""XML of annotation tools, without what makes XML dangerous: a document type is refused, so nothing is expanded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+from geopanoptic.errors import UsageError
+
+_LIMIT_BYTES = 2**30
+
+
+def read_xml(path: Path) -> ElementTree.Element:
+    """The root of a file. Raises ``UsageError`` for damaged XML and for a document type or entities (F77)."""
+    try:
+        if path.stat().st_size > _LIMIT_BYTES:
+            raise UsageError(f"{path} is larger than 1 GiB.", remedy="Export fewer images at once.")
+        parser = ElementTree.XMLParser(target=_NoDoctype())
+        return ElementTree.fromstring(path.read_bytes(), parser)
+    except _DoctypeError:
+        raise UsageError(
+            f"{path} declares a document type, which labels do not need and which may hide anything.",
+            remedy="Export the annotations again, without <!DOCTYPE>.",
+        ) from None
+    except (OSError, ElementTree.ParseError) as error:
+        raise UsageError(
+            f"{path} cannot be read as XML: {error}.", remedy="Give the exported file."
+        ) from None
+
+
+def write_xml(path: Path, root: ElementTree.Element) -> None:
+    """Write an element and all below it, indented, UTF-8."""
+    ElementTree.indent(root)
+    ElementTree.ElementTree(root).write(path, encoding="utf-8", xml_declaration=True)
+
+
+class _DoctypeError(Exception):
+    pass
+
+
+class _NoDoctype(ElementTree.TreeBuilder):
+    def doctype(self, name: str, public: str | None, system: str | None) -> None:
+        raise _DoctypeError

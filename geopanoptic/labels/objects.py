@@ -1,0 +1,177 @@
+"""What every format is read into and written from: objects on a canvas, as outlines or as a raster.
+
+A format holds one of the two forms exactly. ``as_raster`` and ``as_outlines`` lead from one to the other:
+outlines of a raster follow its pixel edges and give the same raster again, pixel for pixel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import geopandas
+import numpy as np
+import pandas as pd
+import pyproj
+import shapely
+from affine import Affine
+from numpy.typing import NDArray
+
+from geopanoptic.errors import UsageError
+from geopanoptic.grid import Grid
+from geopanoptic.labels.taxonomy import Taxonomy
+
+COLUMNS = ("object_id", "class_name", "score")
+"""Columns of every table of objects; others are attributes, kept where a format has a place for them."""
+
+UNLABELLED = 0
+"""Value of rasters where nobody has said anything."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Canvas:
+    """The image that was labelled: its file's name, its size, and where it lies (None: nobody knows)."""
+
+    image: str
+    height: int
+    width: int
+    crs_wkt: str | None = None
+    transform: Affine | None = None
+
+    @classmethod
+    def of_grid(cls, image: str, grid: Grid) -> Canvas:
+        """The canvas of a georeferenced image."""
+        return cls(
+            image=image, height=grid.height, width=grid.width, crs_wkt=grid.crs_wkt, transform=grid.transform
+        )
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.height, self.width
+
+    @property
+    def crs(self) -> pyproj.CRS | None:
+        return None if self.crs_wkt is None else pyproj.CRS.from_wkt(self.crs_wkt)
+
+    @property
+    def placed(self) -> Affine:
+        """From pixel corners (column, row) to the coordinates of outlines: the identity without georeference."""
+        return Affine.identity() if self.transform is None else self.transform
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutlineLabels:
+    """Objects as outlines, on one image or on a map.
+
+    ``objects`` has ``COLUMNS`` and a geometry of polygons or multipolygons in map coordinates; in pixel
+    coordinates (x to the right, y down, pixel corners are integers) where ``canvas`` has no georeference.
+    ``object_id`` int64 > 0 is unique; ``class_name`` is in ``taxonomy``; ``score`` is in [0, 1] or NaN.
+    Outlines may overlap: nothing is decided here.
+    """
+
+    objects: geopandas.GeoDataFrame
+    taxonomy: Taxonomy
+    canvas: Canvas | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RasterLabels:
+    """Objects as a raster: every pixel belongs to one object or is unlabelled.
+
+    ``ids_hw`` int32 (h, w) holds an ``object_id`` or ``UNLABELLED``; ``objects`` is a table with ``COLUMNS``, one
+    row per object that occurs.
+    """
+
+    ids_hw: NDArray[np.int32]
+    objects: pd.DataFrame
+    taxonomy: Taxonomy
+    canvas: Canvas
+
+
+Labels = OutlineLabels | RasterLabels
+
+
+def as_raster(labels: Labels, canvas: Canvas | None = None) -> tuple[RasterLabels, int]:
+    """Labels drawn on ``canvas`` (default: their own), and the number of pixels that several objects claimed.
+
+    A pixel belongs to the object that its centre lies in, and of several to the smallest: what lies on top of a
+    larger thing was drawn on purpose. Ids stay. Raises ``UsageError`` for outlines of a map without a canvas.
+    """
+    if isinstance(labels, RasterLabels):
+        return labels, 0
+    canvas = canvas or labels.canvas
+    if canvas is None:
+        raise UsageError(
+            "Outlines on a map have no pixels of their own.", remedy="Name the image that they were drawn on."
+        )
+    from rasterio.enums import MergeAlg
+    from rasterio.features import rasterize
+
+    outlines_px = pixel_outlines(labels, canvas)
+    order = np.argsort(-shapely.area(outlines_px), kind="stable")
+    ids_hw = np.zeros(canvas.shape, np.int32)
+    claims = 0
+    if len(order):
+        ids = labels.objects["object_id"].to_numpy()
+        ids_hw = rasterize(
+            zip(outlines_px[order], ids[order].tolist(), strict=True), out_shape=canvas.shape, dtype="int32"
+        )
+        counted = rasterize(
+            ((outline, 1) for outline in outlines_px),
+            out_shape=canvas.shape,
+            dtype="int32",
+            merge_alg=MergeAlg.add,
+        )
+        claims = int((counted > 1).sum())
+    kept = labels.objects["object_id"].isin(np.unique(ids_hw))
+    table = (
+        pd.DataFrame(labels.objects.drop(columns=labels.objects.geometry.name))
+        .loc[kept]
+        .reset_index(drop=True)
+    )
+    return RasterLabels(ids_hw=ids_hw, objects=table, taxonomy=labels.taxonomy, canvas=canvas), claims
+
+
+def as_outlines(labels: Labels) -> OutlineLabels:
+    """Outlines along pixel edges, one multipolygon per object that has several parts."""
+    if isinstance(labels, OutlineLabels):
+        return labels
+    from geopanoptic.panoptic.coverage import trace
+
+    ids, polygons = (
+        trace(labels.ids_hw, labels.canvas.placed)
+        if labels.ids_hw.any()
+        else (np.zeros(0, np.int32), np.zeros(0, object))
+    )
+    whole, first, count = np.unique(ids, return_index=True, return_counts=True)
+    outlines = polygons[first].copy()
+    for k in np.flatnonzero(count > 1):
+        outlines[k] = shapely.multipolygons(polygons[first[k] : first[k] + count[k]])
+    geometry = pd.Series(outlines, index=whole, dtype=object).reindex(labels.objects["object_id"])
+    frame = geopandas.GeoDataFrame(labels.objects, geometry=list(geometry), crs=labels.canvas.crs)
+    return OutlineLabels(objects=frame, taxonomy=labels.taxonomy, canvas=labels.canvas)
+
+
+def pixel_outlines(labels: OutlineLabels, canvas: Canvas) -> NDArray[np.object_]:
+    """The outlines in pixel coordinates of ``canvas``: x to the right, y down, corners of pixels integers.
+
+    Raises ``UsageError`` where just one of outlines and canvas has a CRS.
+    """
+    frame = labels.objects
+    if (frame.crs is None) != (canvas.crs is None):
+        raise UsageError(
+            f"The labels have {'no' if frame.crs is None else 'a'} coordinate reference system and {canvas.image} "
+            f"has {'none' if canvas.crs is None else 'one'}.",
+            remedy="Give the image that belongs to the labels, or add the missing reference.",
+        )
+    outlines = (
+        frame.geometry if frame.crs is None or frame.crs == canvas.crs else frame.geometry.to_crs(canvas.crs)
+    )
+    inverse = ~canvas.placed
+
+    def to_pixels(xy: NDArray[np.float64]) -> NDArray[np.float64]:
+        pixels = np.column_stack(inverse @ (xy[:, 0], xy[:, 1]))
+        # Corners of pixels that went to the map and back are integers again.
+        nearest = np.round(pixels)
+        return np.where(np.abs(pixels - nearest) < 1e-6, nearest, pixels)
+
+    return np.asarray(shapely.transform(np.asarray(outlines.array), to_pixels), dtype=object)

@@ -1,0 +1,196 @@
+"""Class taxonomies: ids, names, colours, thing or stuff, parents; and mappings from one to another.
+
+A taxonomy is a YAML file::
+
+    name: worldcover
+    title: ESA WorldCover
+    source: https://...
+    classes:
+      - {id: 40, name: cropland, colour: "#f096ff", kind: thing}
+      - {id: 80, name: permanent water bodies, colour: "#0064c8", kind: stuff, parent: water}
+
+and a mapping names two of them and gives, per class of the first, the nearest class of the second that holds all
+of it (or null: there is none).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from geopanoptic.errors import UsageError
+
+Kind = Literal["thing", "stuff"]
+
+_SHIPPED = Path(__file__).parent / "taxonomies"
+_LIMIT_BYTES = 2**20
+# Okabe and Ito's palette, told apart by the colour-blind; classes without a colour take turns.
+_PALETTE = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#999999")
+
+
+class LabelClass(BaseModel):
+    """One class. ``parent`` is the name of a broader class of the same taxonomy."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: int = Field(ge=0, le=2**31 - 1)
+    name: str = Field(min_length=1, max_length=120)
+    kind: Kind = "thing"
+    colour: str = Field(default="", pattern=r"^(#[0-9a-fA-F]{6})?$")
+    parent: str | None = None
+    code: str = ""
+    """The class's own code, where that is no small number (HCAT's 3301010000)."""
+
+    @property
+    def rgb(self) -> tuple[int, int, int]:
+        """Red, green, blue from 0 to 255; one of a fixed palette where no colour is stated."""
+        colour = self.colour or _PALETTE[self.id % len(_PALETTE)]
+        return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
+
+
+class Taxonomy(BaseModel):
+    """Classes with unique ids and names; parents exist and form no circle."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, ignored_types=(cached_property,))
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
+    title: str = ""
+    source: str = ""
+    """Where the classes are defined, and their terms."""
+    classes: tuple[LabelClass, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for what in ("id", "name"):
+            values = [getattr(each, what) for each in self.classes]
+            if len(set(values)) < len(values):
+                twice = next(value for value in values if values.count(value) > 1)
+                raise ValueError(f"the class {what} {twice!r} occurs twice")
+        parents = {each.name: each.parent for each in self.classes}
+        for name in parents:
+            seen, at = {name}, parents[name]
+            while at is not None:
+                if at not in parents:
+                    raise ValueError(f"the parent {at!r} of {name!r} is no class")
+                if at in seen:
+                    raise ValueError(f"the parents of {name!r} go round in a circle")
+                seen.add(at)
+                at = parents[at]
+        return self
+
+    def __getitem__(self, name: str) -> LabelClass:
+        """The class of a name. Raises ``UsageError`` with the nearest name where there is none."""
+        found = self._by_name.get(name)
+        if found is None:
+            near = get_close_matches(name, self._by_name, n=1)
+            raise UsageError(
+                f"{name!r} is no class of the taxonomy {self.name}.",
+                remedy=f"Did you mean {near[0]!r}?" if near else f"Its classes: {', '.join(self._by_name)}.",
+            )
+        return found
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._by_name
+
+    def ancestors(self, name: str) -> Iterator[str]:
+        """The broader classes of a class, nearest first."""
+        parent = self[name].parent
+        while parent is not None:
+            yield parent
+            parent = self[parent].parent
+
+    @cached_property
+    def _by_name(self) -> dict[str, LabelClass]:
+        return {each.name: each for each in self.classes}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mapping:
+    """What the classes of one taxonomy are in another; None: nothing there holds all of the class."""
+
+    source: str
+    target: str
+    names: dict[str, str | None]
+
+    def __getitem__(self, name: str) -> str | None:
+        return self.names.get(name)
+
+
+def list_taxonomies() -> tuple[str, ...]:
+    """Names of the taxonomies that come with the package."""
+    return tuple(sorted(path.stem for path in _SHIPPED.glob("*.yaml")))
+
+
+def load_taxonomy(name_or_path: str | Path) -> Taxonomy:
+    """A taxonomy that comes with the package, by name, or a YAML file.
+
+    Raises ``UsageError`` for unknown names, files that are no taxonomy, repeated ids or names.
+    """
+    path = _SHIPPED / f"{name_or_path}.yaml" if str(name_or_path) in list_taxonomies() else Path(name_or_path)
+    if not path.is_file():
+        raise UsageError(
+            f"There is no taxonomy {str(name_or_path)!r}, and no such file.",
+            remedy=f"Name one of {', '.join(list_taxonomies())}, or a YAML file.",
+        )
+    return _validated(Taxonomy, _read_yaml(path), path)
+
+
+def taxonomy_of_names(
+    names: Sequence[str], *, kinds: Sequence[Kind] | None = None, name: str = "labels"
+) -> Taxonomy:
+    """Classes numbered from 1 in the given order, all things unless ``kinds`` says otherwise."""
+    each_kind = kinds or ["thing"] * len(names)
+    classes = [
+        LabelClass(id=n, name=each, kind=kind)
+        for n, (each, kind) in enumerate(zip(names, each_kind, strict=True), 1)
+    ]
+    return Taxonomy(name=name, classes=tuple(classes))
+
+
+def load_mapping(source: Taxonomy, target: Taxonomy) -> Mapping:
+    """From one taxonomy to another: a shipped mapping, else classes of equal name (or whose ancestor has it).
+
+    Raises ``UsageError`` where the shipped file names classes that do not exist.
+    """
+    path = _SHIPPED / "mappings" / f"{source.name}_to_{target.name}.yaml"
+    if path.is_file():
+        names: dict[str, str | None] = _read_yaml(path)["classes"]
+        for old, new in names.items():
+            source[old]
+            if new is not None:
+                target[new]
+        return Mapping(source=source.name, target=target.name, names=names)
+    found = {
+        each.name: next((name for name in (each.name, *source.ancestors(each.name)) if name in target), None)
+        for each in source.classes
+    }
+    return Mapping(source=source.name, target=target.name, names=found)
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > _LIMIT_BYTES:
+            raise UsageError(f"{path} is larger than 1 MiB.", remedy="Name a taxonomy's YAML file.")
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UsageError(f"{path} cannot be read as YAML: {error}.", remedy="Correct the file.") from None
+    if not isinstance(values, dict):
+        raise UsageError(f"{path} holds no keys.", remedy="It needs name and classes.")
+    return values
+
+
+def _validated(model: type[Taxonomy], values: dict[str, Any], path: Path) -> Taxonomy:
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "(whole)"
+        message = first["msg"].removeprefix("Value error, ")
+        raise UsageError(f"{path}: {key}: {message}.", remedy="Correct the taxonomy.") from None

@@ -1,0 +1,175 @@
+"""``labels convert``: whole journeys on generated and real labels."""
+
+import json
+
+import geopandas
+import numpy as np
+import pytest
+import rasterio
+import shapely
+
+from geopanoptic.cli.main import invoke
+from geopanoptic.errors import OutputError, UsageError
+from geopanoptic.labels.convert import convert
+from geopanoptic.labels.formats.registry import MODULES
+from geopanoptic.training.synthetic import synthesize
+
+IMAGES = [
+    "coco-panoptic",
+    "panoptic-fpn",
+    "cityscapes",
+    "deeplab",
+    "mapillary",
+    "coco-instances",
+    "cvat",
+    "label-studio",
+    "labelme",
+    "via",
+]
+FILES = {"coco-instances": ".json", "cvat": ".xml", "label-studio": ".json", "via": ".json"}
+
+
+@pytest.fixture(scope="module")
+def country(tmp_path_factory):
+    """A generated scene with its parcels: image, truth as vector file and as raster on the image's grid."""
+    folder = tmp_path_factory.mktemp("country")
+    scene = synthesize((120, 150), bands=("red", "green", "blue"), character="mosaic", seed=3)
+    scene.to_geotiff(folder / "scene.tif")
+    scene.to_gpkg(folder / "truth.gpkg")
+    convert(folder / "truth.gpkg", folder / "truth.tif", to="raster", image=folder / "scene.tif")
+    return folder
+
+
+def ids_of(path):
+    with rasterio.open(path) as file:
+        return file.read(1), file.transform
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_a_map_comes_back_from_tiles_of_every_format_pixel_for_pixel(country, tmp_path, name):
+    target = tmp_path / f"labels{FILES.get(name, '')}"
+    done = convert(country / "truth.tif", target, to=name, tile_px=64)
+    assert done.images == 6
+    back = convert(target, tmp_path / "back.tif", to="raster")
+    before, placed = ids_of(country / "truth.tif")
+    after, placed_again = ids_of(tmp_path / "back.tif")
+    assert placed == placed_again
+    if "ids" in _keeps(name) or name in ("coco-panoptic", "panoptic-fpn"):
+        np.testing.assert_array_equal(before, after)
+        assert back.objects == len(np.unique(before[before > 0]))
+    else:
+        # Without ids pieces are known by the seam; stuff of one class is one area per image.
+        things = _things(country)
+        assert (np.isin(before, things) == (after > 0))[np.isin(before, things)].all()
+
+
+def _keeps(name):
+    from geopanoptic.labels.formats.registry import format_named
+
+    return format_named(name).keeps
+
+
+def _things(country):
+    import pandas as pd
+
+    table = pd.read_csv(country / "truth.csv")
+    return table.loc[table["kind"] == "thing", "object_id"].to_numpy()
+
+
+def test_overlapping_tiles_give_the_same_map(country, tmp_path):
+    convert(country / "truth.tif", tmp_path / "coco", to="coco-panoptic", tile_px=64, overlap_px=16)
+    convert(tmp_path / "coco", tmp_path / "back.tif", to="raster")
+    np.testing.assert_array_equal(ids_of(country / "truth.tif")[0], ids_of(tmp_path / "back.tif")[0])
+
+
+def test_classes_are_converted_and_losses_told(country, tmp_path):
+    done = convert(country / "truth.gpkg", tmp_path / "a.gpkg", to="gpkg")
+    assert not done.losses
+    frame = geopandas.read_file(tmp_path / "a.gpkg", layer="objects")
+    assert {"parcel"} < set(frame["class_name"])
+    to_worldcover = convert(country / "truth.gpkg", tmp_path / "b.gpkg", to="gpkg", taxonomy="dynamic-world")
+    assert any("'parcel' have no class in dynamic-world" in loss for loss in to_worldcover.losses)
+
+
+def test_geojson_is_in_degrees(country, tmp_path):
+    done = convert(country / "truth.gpkg", tmp_path / "a.geojson", to="geojson")
+    frame = geopandas.read_file(tmp_path / "a.geojson")
+    assert frame.crs.to_epsg() == 4326
+    assert "reprojected" in done.losses[0]
+    before = geopandas.read_file(country / "truth.gpkg", layer="parcels")
+    after = frame[frame["kind"] == "thing"].to_crs(before.crs)
+    away = shapely.symmetric_difference(before.geometry.to_numpy(), after.geometry.to_numpy())
+    assert shapely.area(away).max() < 0.5  # square metres, along outlines of kilometres
+
+
+def test_nothing_is_replaced_unasked(country, tmp_path):
+    target = tmp_path / "coco"
+    convert(country / "truth.tif", target, to="coco-panoptic")
+    before = (target / "panoptic.json").read_bytes()
+    with pytest.raises(OutputError, match="exists"):
+        convert(country / "truth.tif", target, to="coco-panoptic")
+    assert (target / "panoptic.json").read_bytes() == before
+    convert(country / "truth.tif", target, to="coco-panoptic", overwrite=True)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "diary.txt").write_text("dear")
+    with pytest.raises(OutputError, match="not replaced"):
+        convert(country / "truth.tif", tmp_path / "mine", to="coco-panoptic", overwrite=True)
+    assert (tmp_path / "mine" / "diary.txt").read_text() == "dear"
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["coco", "mine"]
+
+
+def test_a_failed_conversion_leaves_nothing(country, tmp_path):
+    broken = tmp_path / "broken.json"
+    broken.write_text(json.dumps({"images": [], "annotations": [{"segments_info": []}], "categories": 3}))
+    with pytest.raises(UsageError):
+        convert(broken, tmp_path / "out.gpkg", to="gpkg", source_format="coco-panoptic")
+    assert [each.name for each in tmp_path.iterdir()] == ["broken.json"]
+
+
+def test_labels_of_a_map_need_an_image_for_formats_of_images(country, tmp_path):
+    with pytest.raises(UsageError, match="--image"):
+        convert(country / "truth.gpkg", tmp_path / "coco", to="coco-panoptic")
+
+
+def test_the_command_converts_and_refuses(country, tmp_path, capsys):
+    target = tmp_path / "labels.json"
+    arguments = ["labels", "convert", str(country / "truth.gpkg"), str(target), "--to", "via"]
+    assert invoke([*arguments, "--image", str(country / "scene.tif"), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["from"] == "gpkg"
+    assert told["objects"] > 50
+    assert invoke([*arguments[:-1], "viaa"]) == 2
+    assert "Did you mean 'via'?" in capsys.readouterr().err
+    assert invoke(["labels", "convert", "nowhere", str(target), "--to", "via"]) == 2
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize("name", ["coco-panoptic", "cvat", "label-studio"])
+def test_the_dutch_register_comes_back(shared_data, tmp_path, name):
+    data = shared_data / "ndvi-brp-netherlands"
+    image = data / "NDVI.tif"
+    convert(
+        data / "fields_cropped.zip", tmp_path / "direct.tif", to="raster", image=image, class_column="gewas"
+    )
+    target = tmp_path / f"labels{FILES.get(name, '')}"
+    convert(tmp_path / "direct.tif", target, to=name, tile_px=256)
+    convert(target, tmp_path / "back.tif", to="raster")
+    np.testing.assert_array_equal(ids_of(tmp_path / "direct.tif")[0], ids_of(tmp_path / "back.tif")[0])
+
+
+def test_every_format_is_named_in_the_help(capsys):
+    assert invoke(["labels", "convert", "--help"]) == 0
+    told = capsys.readouterr().out
+    assert all(name in told for name in MODULES)
+
+
+def test_outlines_come_back_exactly_where_polygons_are_stored(country, tmp_path):
+    convert(country / "truth.gpkg", tmp_path / "a.json", to="via", image=country / "scene.tif")
+    convert(tmp_path / "a.json", tmp_path / "back.gpkg", to="gpkg")
+    before = geopandas.read_file(country / "truth.gpkg", layer="parcels").set_index("parcel_id")
+    after = geopandas.read_file(tmp_path / "back.gpkg", layer="objects")
+    found = after[after["class_name"] == "parcel"]
+    assert len(found) == len(before)
+    nearest = shapely.STRtree(found.geometry.to_numpy()).nearest(before.geometry.representative_point())
+    away = shapely.symmetric_difference(before.geometry.to_numpy(), found.geometry.to_numpy()[nearest])
+    assert shapely.area(away).max() < 1e-3  # square metres

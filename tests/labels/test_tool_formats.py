@@ -1,0 +1,203 @@
+"""Formats of annotation tools give back every object's ground, class and id."""
+
+import json
+
+import geopandas
+import numpy as np
+import pytest
+import shapely
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from test_raster_formats import CLASSES, image
+
+from geopanoptic.errors import UsageError
+from geopanoptic.labels.formats import brush
+from geopanoptic.labels.formats.format import ReadOptions, WriteOptions
+from geopanoptic.labels.formats.registry import format_named, recognise
+from geopanoptic.labels.formats.shapes import without_holes
+from geopanoptic.labels.objects import Canvas, OutlineLabels, as_outlines, as_raster
+
+TOOLS = {"coco-instances": ".json", "cvat": ".xml", "label-studio": ".json", "labelme": "", "via": ".json"}
+
+
+def written_and_read(folder, name, images):
+    target = folder / f"labels{TOOLS.get(name, '')}"
+    written = format_named(name).write(iter(images), target, WriteOptions())
+    assert written.images == len(images)
+    if sum(len(each.objects) for each in images):
+        assert recognise(target).name == name
+    return list(format_named(name).read(target, ReadOptions(taxonomy=CLASSES)))
+
+
+@pytest.mark.parametrize("name", TOOLS)
+@settings(deadline=None, max_examples=12)
+@given(ids=arrays(np.int32, st.tuples(st.integers(2, 9), st.integers(2, 9)), elements=st.integers(0, 3)))
+def test_the_raster_of_what_comes_back_is_the_same(tmp_path_factory, name, ids):
+    ids[0, 0] = 1
+    before = image(ids, {1: "corn", 2: "meadow", 3: "water"}, scores={1: 0.5, 2: 0.25, 3: np.nan})
+    (after,) = written_and_read(tmp_path_factory.mktemp("set"), name, [as_outlines(before)])
+    again, claims = as_raster(after)
+    assert claims == 0
+    np.testing.assert_array_equal(again.ids_hw, ids)
+    told = again.objects.set_index("object_id")
+    wanted = before.objects.set_index("object_id").loc[told.index]
+    assert told["class_name"].tolist() == wanted["class_name"].tolist()
+    np.testing.assert_array_equal(told["score"], wanted["score"])
+
+
+@pytest.mark.parametrize("name", TOOLS)
+def test_outlines_between_pixels_overlaps_and_holes_survive(tmp_path, name):
+    ring = shapely.Point(50.3, 40.7).buffer(20.123).difference(shapely.Point(50.3, 40.7).buffer(8.01))
+    frame = geopandas.GeoDataFrame(
+        {"object_id": [7, 9], "class_name": ["corn", "meadow"], "score": [np.nan, np.nan]},
+        geometry=[
+            ring,
+            shapely.MultiPolygon([shapely.box(1.5, 2.25, 60, 30), shapely.box(70, 70, 80.5, 90)]),
+        ],
+    )
+    labels = OutlineLabels(objects=frame, taxonomy=CLASSES, canvas=Canvas(image="a.png", height=97, width=83))
+    (after,) = written_and_read(tmp_path, name, [labels])
+    assert after.objects["object_id"].tolist() == [7, 9]
+    for before, found in zip(frame.geometry, after.objects.geometry, strict=True):
+        assert shapely.symmetric_difference(before, found).area < 1e-6
+        assert found.is_valid
+
+
+@settings(deadline=None)
+@given(mask=arrays(np.bool_, st.tuples(st.integers(1, 40), st.integers(1, 40))))
+def test_brush_strokes_come_back(mask):
+    np.testing.assert_array_equal(brush.decode(brush.encode(mask), mask.shape), mask)
+
+
+def test_brush_strokes_as_label_studio_writes_them():
+    # What Label Studio's own converter gives for a mask of 2 x 3 pixels whose middle column is set.
+    sdk = pytest.importorskip(
+        "label_studio_sdk.converter.brush", reason="the SDK of Label Studio is not installed"
+    )
+    mask = np.zeros((5, 7), np.bool_)
+    mask[1:4, 2:6] = True
+    theirs = sdk.mask2rle(mask.astype(np.uint8) * 255)
+    np.testing.assert_array_equal(brush.decode(theirs, mask.shape), mask)
+    assert (
+        np.asarray(sdk.decode_rle(brush.encode(mask))).reshape(5, 7, 4)[..., 3].tolist()
+        == (mask * 255).tolist()
+    )
+
+
+def test_brush_strokes_that_end_early_are_refused():
+    with pytest.raises(ValueError, match="end early"):
+        brush.decode(brush.encode(np.eye(9, dtype=bool))[:-3], (9, 9))
+
+
+def test_polygons_are_cut_through_their_holes():
+    whole = (
+        shapely.box(0, 0, 20, 10).difference(shapely.box(2, 2, 5, 5)).difference(shapely.box(12, 3, 13, 8))
+    )
+    pieces = without_holes(whole)
+    assert not any(piece.interiors for piece in pieces)
+    assert shapely.union_all(pieces).equals(whole)
+    assert sum(piece.area for piece in pieces) == pytest.approx(whole.area)
+
+
+def test_labelimg_keeps_boxes_and_says_so(tmp_path):
+    ids = np.zeros((20, 30), np.int32)
+    ids[3:9, 4:17] = 1
+    target = tmp_path / "boxes"
+    written = format_named("labelimg").write(iter([image(ids, {1: "corn"})]), target, WriteOptions())
+    assert "boxes" in written.losses[0]
+    assert recognise(target).name == "labelimg"
+    (found,) = format_named("labelimg").read(target, ReadOptions())
+    assert found.objects.geometry.iloc[0].bounds == (4, 3, 17, 9)
+    assert found.canvas.shape == (20, 30)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_coco_instances_are_what_pycocotools_measures(tmp_path):
+    from pycocotools.coco import COCO
+
+    ids = np.zeros((30, 40), np.int32)
+    ids[5:20, 8:30] = 1
+    ids[10:14, 12:20] = 0
+    ids[22:28, 2:39] = 2
+    written_and_read(tmp_path, "coco-instances", [image(ids, {1: "corn", 2: "meadow"})])
+    loaded = COCO(tmp_path / "labels.json")
+    for annotation in loaded.loadAnns(loaded.getAnnIds()):
+        mask = loaded.annToMask(annotation)
+        assert mask.sum() == annotation["area"]
+        np.testing.assert_array_equal(mask == 1, ids == annotation["object_id"])
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_coco_run_lengths_are_read(tmp_path):
+    from pycocotools import mask as coco_mask
+
+    mask = np.zeros((9, 11), np.uint8, order="F")
+    mask[2:5, 3:8] = 1
+    packed = coco_mask.encode(mask)
+    plain = {"size": [9, 11], "counts": [3 * 9 + 2, *[3, 6] * 4, 3, 3 * 9 + 4]}
+    annotations = [
+        {"id": n, "image_id": 1, "category_id": 1, "segmentation": rle, "iscrowd": 0}
+        for n, rle in enumerate(({**packed, "counts": packed["counts"].decode()}, plain), 1)
+    ]
+    content = {
+        "images": [{"id": 1, "file_name": "a.png", "height": 9, "width": 11}],
+        "annotations": annotations,
+        "categories": [{"id": 1, "name": "corn"}],
+    }
+    (tmp_path / "labels.json").write_text(json.dumps(content))
+    (found,) = format_named("coco-instances").read(tmp_path / "labels.json", ReadOptions())
+    assert [geometry.bounds for geometry in found.objects.geometry] == [(3, 2, 8, 5)] * 2
+
+
+def test_cvat_masks_and_boxes_are_read(tmp_path):
+    (tmp_path / "a.xml").write_text(
+        '<?xml version="1.0"?><annotations><version>1.1</version><meta/>'
+        '<image id="0" name="dir/a.png" width="10" height="8">'
+        '<mask label="corn" rle="1,2,2,1" left="3" top="4" width="3" height="2"/>'
+        '<box label="corn" xtl="1" ytl="1" xbr="2.5" ybr="3"/><points label="corn" points="1,1"/></image></annotations>'
+    )
+    (found,) = format_named("cvat").read(tmp_path / "a.xml", ReadOptions())
+    raster, _ = as_raster(found)
+    assert np.argwhere(raster.ids_hw == 1).tolist() == [[4, 4], [4, 5], [5, 5]]
+    assert found.objects.geometry.iloc[1].bounds == (1, 1, 2.5, 3)
+
+
+@pytest.mark.parametrize("name", ["cvat", "labelimg"])
+def test_xml_with_a_document_type_is_refused(tmp_path, name):
+    bomb = tmp_path / "bomb.xml"
+    bomb.write_text('<!DOCTYPE a [<!ENTITY x "y"><!ENTITY z "&x;&x;">]><annotations>&z;</annotations>')
+    with pytest.raises(UsageError, match="document type"):
+        format_named(name).read(bomb, ReadOptions())
+
+
+def test_the_latest_annotation_of_label_studio_counts(tmp_path):
+    def result(points):
+        return {
+            "type": "polygonlabels",
+            "original_width": 200,
+            "original_height": 100,
+            "value": {"points": points, "polygonlabels": ["corn"]},
+        }
+
+    old, new = [[0, 0], [10, 0], [10, 10]], [[50, 50], [60, 50], [60, 70]]
+    tasks = [
+        {
+            "data": {"image": "/data/upload/1/0a1b2c3d-a.png"},
+            "annotations": [{"result": [result(old)]}, {"result": [result(new)]}],
+        }
+    ]
+    (tmp_path / "e.json").write_text(json.dumps(tasks))
+    source = format_named("label-studio").read(tmp_path / "e.json", ReadOptions())
+    (found,) = source
+    assert found.objects.geometry.iloc[0].bounds == (100, 50, 120, 70)
+    assert "latest" in source.notes[0]
+
+
+def test_real_via_annotations_are_read(shared_data):
+    path = shared_data / "fields-naip-midwest" / "annotations.json"
+    source = format_named("via").read(path, ReadOptions())
+    images = list(source)
+    assert len(images) == 30
+    assert sum(len(each.objects) for each in images) == 1232
+    assert all(each.objects.geometry.is_valid.all() for each in images)
