@@ -1,7 +1,10 @@
 """Scenes: from files to named bands, validity and float32 pixels of any window.
 
-``open_scene`` reads headers (``headers``, ``naming``, ``alignment``) and gives a ``Scene``; ``Scene.read``
-reads pixels (``reading``, ``resampling``); ``measure`` finds the scene's normalisation (``radiometry``).
+``open_scene`` finds files (``opening``), reads headers (``headers``), names bands and masks (``naming``), chooses
+dates (``choosing``) and lays all on one grid (``layering``, ``clouds``): a ``Scene``. ``Scene.read`` reads pixels of
+a date (``reading``, ``resampling``, ``masking``); ``measure`` finds the scene's normalisation (``radiometry``).
+Containers name their own bands, masks and dates (``containers``): Sentinel-2 products (``safe``), STAC (``stac``),
+NetCDF and Zarr cubes (``cubes``), patches of PASTIS (``pastis``).
 """
 
 from geopanoptic.scene.blocks import OnUnreadable, UnreadableBlock
@@ -12,7 +15,7 @@ from geopanoptic.scene.reading import Layer, Pixels
 from geopanoptic.scene.sampling import Sample, take_sample
 from geopanoptic.scene.scene import Scene
 from geopanoptic.scene.sources import SceneSource, SourceFile
-from geopanoptic.scene.survey import Survey, survey
+from geopanoptic.scene.survey import Survey, survey, suspicions
 
 __all__ = [
     "Layer",
@@ -30,5 +33,6 @@ __all__ = [
     "measure",
     "open_scene",
     "survey",
+    "suspicions",
     "take_sample",
 ]

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geopanoptic.grid import Window
+from geopanoptic.scene.blocks import OnUnreadable, Stored, refuse
 
 if TYPE_CHECKING:
     import xarray
@@ -49,13 +50,16 @@ class ArraySource:
         """Never: whoever holds the array in this process knows."""
         return False
 
-    def read(self, indexes: tuple[int, ...], window: Window, dtype: str) -> NDArray[Any]:
+    def read(
+        self, indexes: tuple[int, ...], window: Window, dtype: str, on_unreadable: OnUnreadable = refuse
+    ) -> Stored:
         """The numbers (C, H, W) of bands ``indexes`` (from 1); computes the chunks under the window."""
         rows, cols = window.slices()
         part = self.array[[index - 1 for index in indexes], rows, cols]
         # Computed here: the reading thread is one of several, and each has its share of the processor.
         # A copy, because pixels are scaled in place.
-        return np.array(part.compute(scheduler="synchronous").values, dtype)
+        stored = np.array(part.compute(scheduler="synchronous").values, dtype)
+        return stored, np.ones(window.shape, np.bool_)
 
     def decimated(self, index: int, shape: tuple[int, int]) -> NDArray[Any]:
         """Nearest pixels (H, W) of one band at ``shape``."""

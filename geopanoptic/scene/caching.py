@@ -14,7 +14,6 @@ import numpy as np
 from rasterio.enums import Interleaving
 from rasterio.env import get_gdal_config, set_gdal_config
 
-from geopanoptic.scene.arrays import ArraySource
 from geopanoptic.scene.datasets import GdalSource, dataset_of
 from geopanoptic.scene.reading import Layer
 from geopanoptic.scene.scene import Scene
@@ -35,7 +34,7 @@ def cache_bytes(scene: Scene, window_px: int, bands: Sequence[str] | None = None
     """
     by_file: dict[GdalSource, list[Layer]] = {}
     for layer in scene.layers_of(bands):
-        if not isinstance(layer.source, ArraySource):
+        if isinstance(layer.source, GdalSource):
             by_file.setdefault(layer.source, []).append(layer)
     total = sum(_file_bytes(source, layers, window_px) for source, layers in by_file.items())
     return max(_FLOOR_BYTES, int(total * readers * _SPARE))

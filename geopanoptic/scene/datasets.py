@@ -20,8 +20,9 @@ from geopanoptic.errors import SceneError
 from geopanoptic.scene.remote import RemoteFile, gdal_options, refusal
 from geopanoptic.scene.sources import SourceFile, shown
 
-MAX_OPEN_PER_THREAD = 48
-"""Enough for thirteen bands of three dates, well below the usual limit of open files."""
+MAX_OPEN_PER_THREAD = 28
+"""Enough for thirteen bands and a mask of two dates. With 32 threads below the usual limit of 1024 open files; a
+season's files come and go, at about a millisecond each."""
 
 GdalSource = SourceFile | RemoteFile
 

@@ -12,13 +12,15 @@ from numpy.typing import NDArray
 
 from geopanoptic.errors import SceneError
 from geopanoptic.grid import Grid
+from geopanoptic.scene.clouds import cloud_share
 from geopanoptic.scene.preview import read_preview
-from geopanoptic.scene.scene import Scene
+from geopanoptic.scene.scene import Scene, listed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _TRUE_COLOUR = ("red", "green", "blue")
+_GLANCE_PX = 64
 
 
 def facts(scene: Scene) -> dict[str, str]:
@@ -28,13 +30,13 @@ def facts(scene: Scene) -> dict[str, str]:
     step = (math.hypot(transform.a, transform.d), math.hypot(transform.b, transform.e))
     unit = grid.crs.axis_info[0].unit_name if grid.crs.axis_info else "unit"
     declared = sorted({"none" if value is None else f"{value:g}" for value in scene.nodata})
-    dates = [str(when) for when in scene.dates if when]
+    dates = [when for when in scene.dates if when]
     result = {
         "size": f"{grid.height} rows x {grid.width} columns",
         "pixel": f"{step[0]:.6g} x {step[1]:.6g} {unit}" + ("" if _is_upright(grid) else " (rotated)"),
         "CRS": _crs_name(scene),
         "bands": ", ".join(scene.bands),
-        "dates": ", ".join(dates) or "not stated",
+        "dates": listed(dates) if dates else "not stated",
         "dtype": str(scene.dtype),
         "nodata": ", ".join(declared),
         "files": str(len(scene.files)),
@@ -74,7 +76,8 @@ def quicklook(
     scene: Scene, bands: Sequence[str] | None = None, *, longest_px: int = 1024
 ) -> NDArray[np.uint8]:
     """RGB picture (H, W, 3): three bands, or one as grey; each stretched between its 2nd and 98th
-    percentile; invalid pixels white."""
+    percentile; invalid pixels white. Of several dates, the one that shows most of the ground."""
+    scene = _clearest(scene)
     names = _picture_bands(scene, bands)
     values, valid = read_preview(scene, names, longest_px=longest_px)
     picture = np.full((*valid.shape, 3), 255, np.uint8)
@@ -98,6 +101,7 @@ def plot(
         import matplotlib.pyplot as plt
 
         ax = plt.subplots(figsize=(7, 7))[1]
+    scene = _clearest(scene)
     names = _picture_bands(scene, bands)
     picture = quicklook(scene, names, longest_px=longest_px)
     grid = scene.grid
@@ -110,8 +114,20 @@ def plot(
         ax.ticklabel_format(style="plain", useOffset=False)
     else:
         ax.imshow(picture, extent=(0, grid.width, grid.height, 0), interpolation="none")
-    ax.set_title(f"{scene.name}: {', '.join(names)}")
+    when = f", {scene.dates[0]}" if scene.dates[0] else ""
+    ax.set_title(f"{scene.name}{when}: {', '.join(names)}")
     return ax
+
+
+def _clearest(scene: Scene) -> Scene:
+    if len(scene.dates) == 1:
+        return scene
+
+    def shown_share(single: Scene) -> float:
+        _, valid = read_preview(single, single.bands[:1], longest_px=_GLANCE_PX)
+        return float(valid.mean()) * (1 - (cloud_share(single) or 0.0))
+
+    return max(scene.single_dates(), key=shown_share)
 
 
 def _picture_bands(scene: Scene, bands: Sequence[str] | None) -> tuple[str, ...]:

@@ -19,9 +19,9 @@ _YEAR_AND_DAY = re.compile(r"(?<!\d)((?:19|20)\d{2})(00[1-9]|0[1-9]\d|[12]\d{2}|
 _SUFFIX = re.compile(r"\.(?:tiff?|gtiff?|cog|jp2|j2k|jpe?g|png|vrt)$", re.IGNORECASE)
 
 _ANCILLARY = frozenset({
-    "scl", "tci", "aot", "wvp", "pvi", "cld", "snw", "clp", "clm", "bqa", "qa", "qapixel", "fmask", "mask",
-    "cloud", "clouds", "cloudmask", "preview", "quicklook", "thumbnail", "thumb", "browse", "overview", "rgb",
-    "ndvi", "ndwi", "evi", "savi", "dem", "vza", "vaa", "sza", "saa", "radsat", "visual",
+    "scl", "tci", "aot", "wvp", "pvi", "cld", "snw", "clp", "clm", "cldprb", "bqa", "qa", "qa60", "qapixel",
+    "fmask", "mask", "cloud", "clouds", "cloudmask", "cloudprobability", "sceneclassification", "preview",
+    "quicklook", "thumbnail", "thumb", "browse", "overview", "rgb", "ndvi", "ndwi", "evi", "savi", "dem", "vza", "vaa", "sza", "saa", "radsat", "visual",
 })  # fmt: skip
 
 

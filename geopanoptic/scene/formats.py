@@ -7,11 +7,10 @@ overviews) are held to the same rule.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from geopanoptic.errors import SceneError
-from geopanoptic.scene.sources import shown
+from geopanoptic.scene.sources import is_file, shown
 
 VRT = "VRT"
 
@@ -26,12 +25,12 @@ _DRIVERS = (
     (b"\xff\xd8\xff", "JPEG"),
 )
 
-_CUBE = "Cubes are not read yet: export one date, for example `gdal_translate NETCDF:cube.nc:B04 B04.tif`."
+_CUBE = "It is named as an image: name it .nc, and it is opened as a cube."
 _OTHERS = (
     (b"\x89HDF\r\n\x1a\n", "an HDF5 or NetCDF-4 file", _CUBE),
     (b"CDF\x01", "a NetCDF file", _CUBE),
     (b"CDF\x02", "a NetCDF file", _CUBE),
-    (b"CDF\x05", "a NetCDF file", _CUBE),
+    (b"CDF\x05", "a NetCDF file of 64-bit data (CDF-5)", "Convert it: `nccopy -k nc4 in.nc out.nc`."),
     (b"\x0e\x03\x13\x01", "an HDF4 file", "Convert it: `gdal_translate in.hdf out.tif`."),
     (b"<VRTDataset", "a GDAL VRT", "Build a GeoTIFF (`gdal_translate in.vrt out.tif`) or allow VRT files."),
     (b"<MRF_META", "an MRF file", "Convert it: `gdal_translate in.mrf out.tif`."),
@@ -42,7 +41,10 @@ _OTHERS = (
     (b"GIF8", "a GIF", "Give the image as GeoTIFF or JPEG 2000."),
     (b"RIFF", "a WebP or other RIFF file", "Give the image as GeoTIFF or JPEG 2000."),
 )
-_READ_FORMATS = "Give a GeoTIFF (COG), a JPEG 2000, or a PNG or JPEG with a world file."
+_READ_FORMATS = (
+    "Give a GeoTIFF (COG), a JPEG 2000, a PNG or JPEG with a world file, a NetCDF or Zarr cube, a Sentinel-2 "
+    "product folder or a STAC item."
+)
 _HEAD_BYTES = 512
 _SIDE_FILE_LIMIT_BYTES = 16 * 2**20
 
@@ -110,21 +112,16 @@ def _refusal(path: Path, head: bytes) -> SceneError:
     return SceneError(f"{shown(path)} is not an image of a known format.", remedy=_READ_FORMATS)
 
 
-def _exists(side: Path) -> bool:
-    # Not Path.is_file: it raises where the longer name exceeds what the file system allows.
-    return os.path.isfile(side)  # noqa: PTH113
-
-
 def _check_side_files(path: Path) -> None:
     for suffix in (".msk", ".ovr", ".MSK", ".OVR"):
         side = path.with_name(path.name + suffix)
-        if _exists(side) and recognised_driver(_head(side)) != "GTiff":
+        if is_file(side) and recognised_driver(_head(side)) != "GTiff":
             raise SceneError(
                 f"{shown(side)} is not a TIFF, so it is no mask or overview of {shown(path)}.",
                 remedy="Remove it, or rebuild it with gdaladdo.",
             )
     side = path.with_name(path.name + ".aux.xml")
-    if _exists(side):
+    if is_file(side):
         if side.stat().st_size > _SIDE_FILE_LIMIT_BYTES:
             raise SceneError(f"{shown(side)} is too large for a side file.", remedy="Remove it.")
         text = side.read_bytes()

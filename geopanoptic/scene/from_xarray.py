@@ -28,13 +28,13 @@ def array_headers(array: Any, *, assume_crs: str | None = None) -> Iterator[File
     """
     for source in _sources(array):
         plane = source.array
-        bands = tuple(_band(plane, index, name) for index, name in enumerate(_names(plane), 1))
+        bands = tuple(_band(plane, index, name) for index, name in enumerate(band_names(plane), 1))
         check_bands(source, bands)
         when = plane.coords.get("time")
         tags = {"datetime": str(when.values)[:10]} if when is not None and when.ndim == 0 else {}
         yield FileHeader(
             source=source,
-            grid=_grid(source, assume_crs),
+            grid=grid_of(plane[0], source.name, assume_crs),
             bands=bands,
             tags=tuple(tags.items()),
             crs_assumed=plane.rio.crs is None,
@@ -43,8 +43,8 @@ def array_headers(array: Any, *, assume_crs: str | None = None) -> Iterator[File
         )
 
 
-def _names(plane: xarray.DataArray) -> list[str]:
-    """The bands' names, empty where nothing names them."""
+def band_names(plane: xarray.DataArray) -> list[str]:
+    """The names along the first dimension of an array, empty where nothing names them."""
     count = plane.shape[0]
     for name in (plane.dims[0], *_NAMES):
         values = plane.coords[name].values if name in plane.coords else plane.attrs.get(str(name), ())
@@ -75,28 +75,28 @@ def _number(value: Any, index: int) -> float:
     return float(values[index - 1] if len(values) > 1 else values[0])
 
 
-def _grid(source: ArraySource, assume_crs: str | None) -> Grid:
-    plane = source.array
+def grid_of(plane: xarray.DataArray, name: str, assume_crs: str | None) -> Grid:
+    """The grid of an array of rows and columns. Raises SceneError without CRS or coordinates."""
     if plane.rio.crs is None and assume_crs is None:
         raise SceneError(
-            f"{source.name} has no coordinate reference system.",
-            remedy="Set it: `array.rio.write_crs('EPSG:<code>')`, or state it with assume_crs.",
+            f"{name} has no coordinate reference system.",
+            remedy="Set it: `array.rio.write_crs('EPSG:<code>')`, or state it with --assume-crs (assume_crs).",
         )
     stored, by_coordinates = plane.rio.transform(), plane.rio.transform(recalc=True)
     # A stored transform is exact, but outlives a selection; coordinates follow it.
     transform = stored if stored.almost_equals(by_coordinates, abs(stored.a) * 1e-3) else by_coordinates
     if transform == Affine.identity():
         raise SceneError(
-            f"{source.name} has no coordinates along its rows and columns.",
+            f"{name} has no coordinates along its rows and columns.",
             remedy="Give it x and y coordinates, or `array.rio.write_transform(...)`.",
         )
-    check_transform(source, transform)
+    check_transform(name, transform)
     wkt = (
         plane.rio.crs.to_wkt(version="WKT2_2019")
         if plane.rio.crs is not None
         else assumed_wkt(str(assume_crs))
     )
-    return Grid(crs_wkt=wkt, transform=transform, height=plane.shape[1], width=plane.shape[2])
+    return Grid(crs_wkt=wkt, transform=transform, height=plane.shape[0], width=plane.shape[1])
 
 
 def _sources(array: Any) -> Iterator[ArraySource]:

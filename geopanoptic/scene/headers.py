@@ -18,14 +18,16 @@ from rasterio.io import DatasetReader
 from geopanoptic.errors import SceneError
 from geopanoptic.grid import Grid
 from geopanoptic.scene.arrays import ArraySource
+from geopanoptic.scene.cube_file import CubeFile
 from geopanoptic.scene.datasets import GdalSource, gdal_environment, open_dataset
 from geopanoptic.scene.formats import VRT, driver_of
+from geopanoptic.scene.patch_file import PatchFile
 from geopanoptic.scene.remote import remote_file
 from geopanoptic.scene.sources import SourceFile, resolve, shown
 from geopanoptic.scene.vrt import check_vrt
 
-Source = GdalSource | ArraySource
-"""Where numbers are: a local file, a remote one, or an array in this process."""
+Source = GdalSource | ArraySource | CubeFile | PatchFile
+"""Where numbers are: a file that GDAL reads, local or remote; an array in this process; a cube; a patch."""
 
 Colour = Literal["red", "green", "blue", "nir", "alpha", "palette", "other"]
 
@@ -168,15 +170,15 @@ def _grid(dataset: DatasetReader, source: GdalSource, assume_crs: str | None) ->
     else:
         wkt = assumed_wkt(assume_crs) if dataset.crs is None else dataset.crs.to_wkt(version="WKT2_2019")
         transform = dataset.transform if placed else Affine(1, 0, 0, 0, -1, dataset.height)
-    check_transform(source, transform)
+    check_transform(shown(source.path), transform)
     return Grid(crs_wkt=wkt, transform=transform, height=dataset.height, width=dataset.width)
 
 
-def check_transform(source: Source, transform: Affine) -> None:
-    """Raises SceneError for a transform that has no inverse."""
+def check_transform(name: str, transform: Affine) -> None:
+    """Raises SceneError, naming ``name``, for a transform that has no inverse."""
     if transform.determinant == 0 or not all(map(math.isfinite, transform[:6])):
         raise SceneError(
-            f"{shown(source.path)} has a transform that flattens the image: {tuple(transform)[:6]}.",
+            f"{name} has a transform that flattens the image: {tuple(transform)[:6]}.",
             remedy="Set it: `gdal_edit -a_ullr ulx uly lrx lry`.",
         )
 

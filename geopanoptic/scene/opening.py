@@ -3,31 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from geopanoptic.errors import SceneError
 from geopanoptic.scene.arrays import is_array
-from geopanoptic.scene.bandnames import OTHER_BANDS
+from geopanoptic.scene.assembling import Choice, assemble
+from geopanoptic.scene.bandlist import name_by_list, parse_band_list
+from geopanoptic.scene.choosing import Dates, parse_dates
+from geopanoptic.scene.clouds import stated_cloud
+from geopanoptic.scene.containers import Opening, read_containers
+from geopanoptic.scene.contents import Contents
+from geopanoptic.scene.dating import date_of_names, in_several_folders
 from geopanoptic.scene.filenames import stem_of
 from geopanoptic.scene.formats import looks_like_image
-from geopanoptic.scene.headers import read_header
-from geopanoptic.scene.layering import common_grid, lay_on
-from geopanoptic.scene.naming import (
-    NamedBand,
-    Naming,
-    name_by_evidence,
-    name_by_list,
-    parse_band_list,
+from geopanoptic.scene.headers import FileHeader, read_header
+from geopanoptic.scene.masking import CloudMask
+from geopanoptic.scene.naming import name_by_evidence
+from geopanoptic.scene.scene import DateLeftOut, Scene
+from geopanoptic.scene.sources import (
+    SceneSource,
+    as_list,
+    files_in,
+    folders_in,
+    named_files,
+    shown,
+    without_secrets,
 )
-from geopanoptic.scene.scene import Scene, listed, parse_date
-from geopanoptic.scene.sentinel2 import radiometry_of
-from geopanoptic.scene.sources import SceneSource, as_list, files_in, shown, without_secrets
 
 if TYPE_CHECKING:
     import xarray
+
+OnDamaged = Literal["fail", "skip"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,171 +52,186 @@ def open_scene(
     source: SceneSource | xarray.DataArray | xarray.Dataset,
     *,
     bands: str | Sequence[str] | None = None,
-    dates: str | date | Sequence[str | date] | None = None,
+    dates: Dates | None = None,
+    start: str | date | None = None,
+    end: str | date | None = None,
+    max_cloud: float | None = None,
+    cloud_mask: CloudMask = "auto",
+    align: bool = False,
     assume_crs: str | None = None,
     allow_vrt: bool = False,
     allow_remote: bool = False,
+    on_error: OnDamaged = "fail",
 ) -> Scene:
-    """Opens a GeoTIFF, JPEG 2000 or georeferenced PNG or JPEG, several of them, or a folder of them.
+    """Opens a GeoTIFF, JPEG 2000 or georeferenced PNG or JPEG, several of them, or a folder of them; or one or
+    several Sentinel-2 products (SAFE folders), STAC documents, NetCDF or Zarr cubes, or a patch of PASTIS.
 
     Bands and dates come from descriptions, tags and file names (``s2_l3a_20210615_nir.tif``,
-    ``T32UQD_20210615T101559_B08_10m.jp2``). Bands of other resolutions are read on the finest band's
-    grid, bilinear. Only headers are read: nothing is allocated for a file's size.
+    ``T32UQD_20210615T101559_B08_10m.jp2``), dates also from the names of folders where there are several.
+    Bands of other resolutions are read on the finest band's grid, bilinear. Only headers are read: nothing
+    is allocated for a file's size.
 
     An xarray DataArray or Dataset ((time,) band, y, x, with a CRS for rioxarray) is opened likewise: its
     band coordinate or variables name the bands, and lazy chunks are computed when they are read.
 
     Args:
-        source: one path, several paths, a folder (its own files, not its subfolders'), or an xarray object.
+        source: one path, several paths, a folder, or an xarray object. Of a folder that holds no image
+            itself, those of its subfolders are taken.
         bands: names in the order of the file's bands, as a list or comma separated; ``-`` leaves one out.
-            For several single-band files: one name per file.
-        dates: the dates to keep, as dates or ``2021-06-15`` (a list, or comma separated).
+            For several single-band files: one name per file. For a file of several dates: those of one.
+        dates: the dates to keep, as dates or ``2021-06-15`` (a list, or comma separated). Where nothing
+            states a date: those of the images in their order (in a folder by name), and within a file of
+            its bands.
+        start, end: leave out what was taken before or after.
+        max_cloud: leave out dates with more cloud, in percent, as their files state it, else as a sample of
+            their masks shows.
+        cloud_mask: what hides pixels: the mask that lies beside the images of a date (``auto``; a
+            classification counts before other kinds), only a Sentinel-2 scene classification (``scl``) or
+            only another cloud band (``band``), what the package ukis-csmask finds (``ukis``), or ``none``.
+        align: resample dates that lie on other grids, bilinear, onto that of the finest pixels; of several
+            such onto the one that most dates have, then the earliest.
         assume_crs: CRS of files that state none, for example ``EPSG:32632``.
         allow_vrt: also open GDAL VRT files whose sources lie below their own folder.
         allow_remote: also open GeoTIFFs at http, https and s3 addresses.
+        on_error: ``skip`` leaves out a date with a file that cannot be opened (see ``Scene.left_out``).
 
     Raises:
         SceneError: the files are missing, unreadable, of another format, damaged, not georeferenced, or
-            their bands cannot be named without a guess; or a remote server refuses.
+            their bands cannot be named without a guess; dates that are missing, doubled, differ in bands or
+            grid, or are none of those asked for; or a remote server refuses.
+        UsageError: options that cannot be meant, or ``ukis`` without that package.
     """
+    failed: dict[date, SceneError] = {}
+    files: Sequence[FileHeader] = ()
+    n_dates = len(parse_dates(dates) or (None,))
     if is_array(source):
         from geopanoptic.scene.from_xarray import array_headers
 
         files = list(array_headers(source, assume_crs=assume_crs))
-        name, lenient = files[0].source.name, False
+        found = _Found(name=files[0].source.name, paths=(), lenient=False)
+        contents = _named(files, bands, found, n_dates=n_dates)
+    elif held := read_containers(
+        as_list(source, allow_remote=allow_remote),  # type: ignore[arg-type]
+        Opening(words=parse_band_list(bands), assume_crs=assume_crs, allow_remote=allow_remote),
+        skip_damaged=on_error == "skip",
+    ):
+        contents, failed = held
     else:
         found = _find(source, allow_vrt=allow_vrt, allow_remote=allow_remote)  # type: ignore[arg-type]
-        files = [read_header(path, assume_crs=assume_crs, allow_vrt=allow_vrt) for path in found.paths]
-        name, lenient = found.name, found.lenient
+        files, failed = _headers(found.paths, assume_crs=assume_crs, allow_vrt=allow_vrt, on_error=on_error)
+        contents = _named(files, bands, found, n_dates=n_dates)
+    contents = _without(contents, failed)
+    if assumed := [file.source.name for file in files if file.crs_assumed]:
+        warning = f"{named_files(assumed)}: the CRS is assumed to be {assume_crs}."
+        contents = replace(contents, warnings=(*contents.warnings, warning))
+    scene = assemble(
+        contents,
+        Choice(dates=dates, start=start, end=end, max_cloud=max_cloud, cloud_mask=cloud_mask, align=align),
+    )
+    return _told_of(failed, scene) if failed else scene
+
+
+def _named(
+    files: Sequence[FileHeader], bands: str | Sequence[str] | None, found: _Found, *, n_dates: int
+) -> Contents:
     words = parse_band_list(bands)
-    naming = name_by_evidence(files, lenient=lenient) if words is None else name_by_list(files, words)
-    named, notes = _usable(naming)
-    named = _of_dates(named, dates, name)
-    _check_duplicates(named)
-    _check_dates_complete(named)
-    _check_harmonised(named)
-    grid = common_grid(named)
-    layers, more_notes, warnings = lay_on(grid, named)
-    assumed = [
-        f"{shown(f.source.name)}: the CRS is assumed to be {assume_crs}." for f in files if f.crs_assumed
-    ]
-    return Scene(
-        name=name,
-        grid=grid,
-        layers=layers,
-        notes=(*naming.notes, *notes, *more_notes),
-        warnings=(*naming.warnings, *assumed, *warnings),
+    if words is None:
+        naming = name_by_evidence(files, lenient=found.lenient)
+    else:
+        naming = name_by_list(files, words, n_dates=n_dates)
+    return Contents(
+        name=found.name,
+        bands=naming.bands,
+        masks=naming.masks,
+        cloud_percent=stated_cloud(naming.bands),
+        notes=naming.notes,
+        warnings=naming.warnings,
     )
 
 
 def _find(source: SceneSource, *, allow_vrt: bool, allow_remote: bool) -> _Found:
     paths = as_list(source, allow_remote=allow_remote)
-    folder = paths[0]
-    if len(paths) == 1 and isinstance(folder, Path) and folder.is_dir():
-        images = [
-            path
-            for path in files_in(folder)
-            if looks_like_image(path) or (allow_vrt and path.suffix.lower() == ".vrt")
-        ]
-        images = [path for path in images if not path.name.lower().endswith((".msk", ".ovr"))]
-        if not images:
-            raise SceneError(
-                f"The folder {shown(folder)} holds no image.",
-                remedy="Give a folder of GeoTIFF or JPEG 2000 files (subfolders are not searched).",
-            )
-        return _Found(name=shown(folder.resolve().name), paths=tuple(images), lenient=True)
-    for path in paths:
-        if isinstance(path, Path) and path.is_dir():
-            raise SceneError(
-                f"{shown(path)} is a folder among files.", remedy="Give one folder, or files only."
-            )
-    first = paths[0]
-    name = first.name if isinstance(first, Path) else without_secrets(first).rpartition("/")[2]
-    name = shown(stem_of(name))
-    if len(paths) > 1:
-        name += f" and {len(paths) - 1} more"
-    return _Found(name=name, paths=tuple(paths), lenient=False)
-
-
-def _usable(naming: Naming) -> tuple[list[NamedBand], list[str]]:
-    """Without the bands that no model takes: their pixels must not decide the scene's grid or validity."""
-    kept = [item for item in naming.bands if item.band not in OTHER_BANDS]
-    left_out = [item for item in naming.bands if item.band in OTHER_BANDS]
-    if not kept:
+    folders = [path for path in paths if isinstance(path, Path) and path.is_dir()]
+    if len(folders) == len(paths):
+        return _Found(name=_joint_name(folders), paths=tuple(_images_of(folders, allow_vrt)), lenient=True)
+    if folders:
         raise SceneError(
-            f"No reflectance band of the surface was found, only {', '.join(i.band for i in left_out)}.",
-            remedy="Give the visible and infrared bands.",
+            f"{shown(folders[0])} is a folder among files.", remedy="Give folders only, or files only."
         )
-    return kept, [
-        f"{shown(item.file.source.name)} band {item.header.index}: {item.band} is not used by any model, "
-        "left out."
-        for item in left_out
+    return _Found(name=_joint_name(paths), paths=tuple(paths), lenient=False)
+
+
+def _joint_name(paths: Sequence[Path | str]) -> str:
+    # The same for any order of the files: the map's bytes hold it.
+    first = min(map(_name_of, paths))
+    return shown(first) + (f" and {len(paths) - 1} more" if len(paths) > 1 else "")
+
+
+def _name_of(path: Path | str) -> str:
+    if isinstance(path, str):
+        return stem_of(without_secrets(path).rpartition("/")[2])
+    return path.resolve().name if path.is_dir() else stem_of(path.name)
+
+
+def _images_of(folders: Sequence[Path], allow_vrt: bool) -> list[Path]:
+    """The images of the folders; of one folder without any those of its subfolders, as seasons are kept."""
+    images = [path for each in folders for path in _images_in(each, allow_vrt=allow_vrt)]
+    if not images and len(folders) == 1:
+        images = [path for each in folders_in(folders[0]) for path in _images_in(each, allow_vrt=allow_vrt)]
+    if not images:
+        raise SceneError(
+            f"The folder {shown(folders[0])} holds no image.",
+            remedy="Give a folder of GeoTIFF or JPEG 2000 files, or of one such folder per date.",
+        )
+    return images
+
+
+def _images_in(folder: Path, *, allow_vrt: bool) -> list[Path]:
+    suffixes = (".tif", ".tiff", ".jp2", *((".vrt",) if allow_vrt else ()))
+    return [
+        path
+        for path in files_in(folder)
+        if not path.name.lower().endswith((".msk", ".ovr"))
+        # What calls itself an image and is none must be refused, not passed over.
+        and (path.suffix.lower() in suffixes or looks_like_image(path))
     ]
 
 
-def _of_dates(
-    named: list[NamedBand], dates: str | date | Sequence[str | date] | None, name: str
-) -> list[NamedBand]:
-    if dates is not None:
-        words = dates.split(",") if isinstance(dates, str) else [dates] if isinstance(dates, date) else dates
-        wanted = {parse_date(word) for word in words}
-        available = sorted({item.date for item in named}, key=_order)
-        if missing := sorted(wanted - set(available)):
-            raise SceneError(
-                f"{name} has no image of {listed(missing)}; it has {listed(available)}.",
-                remedy="Choose from those dates." if any(available) else "Leave --dates out.",
-            )
-        named = [item for item in named if item.date in wanted]
-    return sorted(named, key=lambda item: _order(item.date))
+def _headers(
+    paths: Sequence[Path | str], *, assume_crs: str | None, allow_vrt: bool, on_error: OnDamaged
+) -> tuple[list[FileHeader], dict[date, SceneError]]:
+    """The headers, and the dates that are left out as a whole because one of their files cannot be opened."""
+    headers: list[FileHeader] = []
+    failed: dict[date, SceneError] = {}
+    parts = [Path(path).parts for path in paths]
+    for path, names in zip(paths, parts, strict=True):
+        try:
+            headers.append(read_header(path, assume_crs=assume_crs, allow_vrt=allow_vrt))
+        except SceneError as error:
+            when = date_of_names(names, by_folder=in_several_folders(parts))
+            if on_error == "fail" or when is None:
+                raise
+            failed.setdefault(when, error)
+    if not headers:
+        raise next(iter(failed.values()))
+    return headers, failed
 
 
-def _order(when: date | None) -> date:
-    return when or date.min
+def _without(contents: Contents, failed: dict[date, SceneError]) -> Contents:
+    """Without the dates of which a file cannot be opened."""
+    kept = tuple(item for item in contents.bands if item.date not in failed)
+    if failed and not kept:
+        raise next(iter(failed.values()))
+    return replace(contents, bands=kept)
 
 
-def _check_duplicates(named: Sequence[NamedBand]) -> None:
-    seen: dict[tuple[str, date | None], NamedBand] = {}
-    for item in named:
-        first = seen.setdefault((item.band, item.date), item)
-        if first is item:
-            continue
-        places = " and ".join(f"{shown(x.file.source.name)} band {x.header.index}" for x in (first, item))
-        when = f" on {item.date}" if item.date else ""
-        undated = "" if item.date else " If they are different dates, put the date into the file names."
-        raise SceneError(
-            f"The band {item.band} comes twice{when}: {places}.",
-            remedy="Leave one out, by naming the files or by '-' in --bands." + undated,
-        )
-
-
-def _check_dates_complete(named: Sequence[NamedBand]) -> None:
-    bands_of: dict[date | None, set[str]] = {}
-    for item in named:
-        bands_of.setdefault(item.date, set()).add(item.band)
-    every = set().union(*bands_of.values())
-    if None in bands_of and len(bands_of) > 1:
-        undated = next(item for item in named if item.date is None)
-        raise SceneError(
-            f"{shown(undated.file.source.name)} states no date, but other files do "
-            f"({listed([when for when in bands_of if when])}).",
-            remedy="Put the date into its name (_20210615_), or leave it out.",
-        )
-    for when, bands in bands_of.items():
-        if missing := sorted(every - bands):
-            raise SceneError(
-                f"The date {when} has no {' and no '.join(missing)} band; other dates have it.",
-                remedy="Add its file, leave the band out, or choose other --dates.",
-            )
-
-
-def _check_harmonised(named: Sequence[NamedBand]) -> None:
-    """Dates whose numbers are 1000 higher than the others' would look brighter to a model of series."""
-    shifted = {item.date: item for item in named if radiometry_of(item.file, item.header).shifted}
-    if shifted and (others := sorted({item.date for item in named} - set(shifted), key=_order)):
-        newer = next(iter(shifted.values()))
-        raise SceneError(
-            f"{shown(newer.file.source.name)} ({newer.date}) is of a Sentinel-2 processing baseline whose "
-            f"numbers are 1000 higher, and nothing says that they are on {listed(others)}.",
-            remedy="State in the newer files what is to be added (`gdal_edit -mo BOA_ADD_OFFSET=-1000`, or 0 "
-            "where it was subtracted already), or choose other --dates.",
-        )
+def _told_of(failed: dict[date, SceneError], scene: Scene) -> Scene:
+    left_out = tuple(
+        DateLeftOut(date=when, reason=error.message.rstrip("."), damaged=True)
+        for when, error in sorted(failed.items())
+    )
+    return replace(
+        scene,
+        left_out=(*left_out, *scene.left_out),
+        warnings=(*scene.warnings, *(item.message for item in left_out)),
+    )

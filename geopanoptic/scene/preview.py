@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geopanoptic.scene.arrays import ArraySource
 from geopanoptic.scene.blocks import read_decimated
+from geopanoptic.scene.datasets import GdalSource
 from geopanoptic.scene.reading import Layer, Pixels, convert
 from geopanoptic.scene.scene import Scene
 
@@ -37,7 +37,7 @@ def _decimated(
         _thinned(height, step * abs(relation.row_scale)),
         _thinned(width, step * abs(relation.col_scale)),
     )
-    if isinstance(layer.source, ArraySource):
+    if not isinstance(layer.source, GdalSource):
         stored, valid = layer.source.decimated(layer.index, shape), np.ones(shape, np.bool_)
     else:
         stored, valid = read_decimated(

@@ -1,8 +1,8 @@
 """Reads a window of several bands as float32 with validity.
 
 A pixel is valid where **all bands that are read** are valid there: not the declared nodata value, not NaN
-or infinite (in the file or after conversion to float32), its mask band not 0, its alpha not 0. Several
-declarations in one file all count. Invalid pixels are 0.
+or infinite (in the file or after conversion to float32), its mask band not 0, its alpha not 0, not hidden by its
+date's cloud mask. Several declarations in one file all count. Invalid pixels are 0.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from geopanoptic.grid import Grid, Window
 from geopanoptic.scene.alignment import Alignment
-from geopanoptic.scene.arrays import ArraySource
 from geopanoptic.scene.blocks import FileWindow, OnUnreadable, Stored, refuse
+from geopanoptic.scene.datasets import GdalSource
 from geopanoptic.scene.headers import Source
+from geopanoptic.scene.masking import Mask
 from geopanoptic.scene.resampling import axes_of, resample
 
 Pixels = tuple[NDArray[np.float32], NDArray[np.bool_]]
@@ -52,9 +53,15 @@ class Layer:
 
 
 def read_layers(
-    grid: Grid, layers: Sequence[Layer], window: Window, on_unreadable: OnUnreadable = refuse
+    grid: Grid,
+    layers: Sequence[Layer],
+    window: Window,
+    on_unreadable: OnUnreadable = refuse,
+    *,
+    masks: Sequence[Mask] = (),
 ) -> Pixels:
-    """The layers' pixels in ``window``, which may reach outside ``grid``: invalid there.
+    """The layers' pixels in ``window``, which may reach outside ``grid``: invalid there, as where ``masks``
+    hide the ground or know nothing.
 
     Raises SceneError naming file and block where a block cannot be decoded, unless ``on_unreadable`` takes
     it: its pixels are then invalid, and with them those that bilinear resampling finds there.
@@ -78,6 +85,9 @@ def read_layers(
             for number, plane in zip(numbers, stored, strict=True):
                 values[number][part] = plane
             valid[part] &= stored_valid
+    for mask in masks:
+        known, hidden = mask.read(grid, inner, on_unreadable)
+        valid[inner.slices(window)] &= known & ~hidden
     if not valid.all():
         np.copyto(values, np.float32(0), where=~valid)
     return values, valid
@@ -111,8 +121,8 @@ def _stored_numbers(layers: Sequence[Layer], window: Window, on_unreadable: OnUn
     # What float32 holds exactly needs no copy as stored.
     exact = all(layer.dtype in _EXACT_IN_FLOAT32 for layer in layers)
     dtype = "float32" if exact else np.result_type(*(layer.dtype for layer in layers)).name
-    if isinstance(source, ArraySource):
-        return source.read(indexes, window, dtype), np.ones(window.shape, np.bool_)
+    if not isinstance(source, GdalSource):
+        return source.read(indexes, window, dtype, on_unreadable)
     return FileWindow(
         source=source,
         indexes=indexes,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from geopanoptic.grid import Grid, Window
 from geopanoptic.scene.arrays import ArraySource
 from geopanoptic.scene.blocks import OnUnreadable, refuse
 from geopanoptic.scene.headers import Source
+from geopanoptic.scene.masking import Mask
 from geopanoptic.scene.reading import Layer, Pixels, read_layers
 
 if TYPE_CHECKING:
@@ -24,17 +25,42 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+_LISTED_DATES = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DateLeftOut:
+    """A date that the files have and the scene has not; ``damaged``: because a file cannot be opened."""
+
+    date: date | None
+    reason: str
+    damaged: bool
+
+    @property
+    def message(self) -> str:
+        """For a note or a warning."""
+        return f"{self.date} is left out: {self.reason}."
+
+    def to_json(self) -> dict[str, Any]:
+        """For ``run.json``."""
+        return {"date": str(self.date), "reason": self.reason, "damaged": self.damaged}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Scene:
     """Satellite image(s) of one place on one grid, opened from headers only.
 
     Picklable, hashable and safe to share between threads: each thread opens its own datasets on the first
-    read. ``notes`` say what was done (resampling, bands left out), ``warnings`` what was assumed.
+    read. ``masks`` hide pixels of their date; ``cloud_shares`` (0..1) are those that the files state.
+    ``notes`` say what was done (resampling, bands left out), ``warnings`` what was assumed.
     """
 
     name: str
     grid: Grid
     layers: tuple[Layer, ...]
+    masks: tuple[Mask, ...] = ()
+    cloud_shares: tuple[tuple[date | None, float], ...] = ()
+    left_out: tuple[DateLeftOut, ...] = ()
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -51,7 +77,8 @@ class Scene:
     @property
     def sources(self) -> tuple[Source, ...]:
         """The files (local, remote) or arrays that the scene reads, each once."""
-        return tuple(dict.fromkeys(layer.source for layer in self.layers))
+        masks = (source for mask in self.masks for source in mask.sources)
+        return tuple(dict.fromkeys((*(layer.source for layer in self.layers), *masks)))
 
     @property
     def files(self) -> tuple[Path | str, ...]:
@@ -72,6 +99,12 @@ class Scene:
     def at(self, when: date | str) -> Scene:
         """This scene with one of its dates only. Raises SceneError where it has no such date."""
         return select_dates(self, [when])
+
+    def single_dates(self) -> tuple[Scene, ...]:
+        """One scene per date, ascending."""
+        if len(self.dates) == 1:
+            return (self,)
+        return tuple(self.at(when) for when in self.dates if when is not None)
 
     def layers_of(self, bands: Sequence[str] | None = None) -> tuple[Layer, ...]:
         """One layer per band in the given order (default: all). Raises SceneError for a band that the
@@ -100,15 +133,15 @@ class Scene:
         """Values float32 (C, H, W), scale and offset applied, 0 where invalid; validity bool (H, W).
 
         ``window`` may reach outside the scene and is invalid there. A pixel is valid where all of
-        ``bands`` (default: all of the scene) are valid. The result at a pixel does not depend on the
-        window. Raises SceneError as ``layers_of``, and for blocks that cannot be decoded;
+        ``bands`` (default: all of the scene) are valid and no cloud mask hides it. The result at a pixel
+        does not depend on the window. Raises SceneError as ``layers_of``, and for blocks that cannot be decoded;
         ``on_unreadable=found.append`` lists these instead and leaves their pixels invalid.
         """
-        return read_layers(self.grid, self.layers_of(bands), window, on_unreadable)
+        return read_layers(self.grid, self.layers_of(bands), window, on_unreadable, masks=self.masks)
 
     def fingerprint(self) -> str:
-        """SHA-256 over files (path, size, time of change or version), bands, dates and grid: the scene's identity."""
-        digest = hashlib.sha256(repr((self.grid, self.layers)).encode(errors="surrogateescape"))
+        """SHA-256 over files (path, size, time of change or version), bands, dates, masks and grid."""
+        digest = hashlib.sha256(repr((self.grid, self.layers, self.masks)).encode(errors="surrogateescape"))
         return digest.hexdigest()
 
     def changed_files(self) -> tuple[Path | str, ...]:
@@ -116,13 +149,16 @@ class Scene:
         return tuple(source.path for source in self.sources if source.has_changed())
 
     def to_xarray(self, *, chunk_px: int = 1024) -> xarray.DataArray:
-        """Lazy, dask-backed float32 DataArray (band, y, x), NaN where invalid, CRS in ``.rio.crs``."""
+        """Lazy, dask-backed float32 DataArray ((time,) band, y, x), NaN where invalid, CRS in ``.rio.crs``."""
         from geopanoptic.scene.xarrays import to_xarray
 
         return to_xarray(self, chunk_px=chunk_px)
 
     def quicklook(self, bands: Sequence[str] | None = None, *, longest_px: int = 1024) -> NDArray[np.uint8]:
-        """RGB picture (H, W, 3), decimated, stretched between the 2nd and 98th percentile, invalid white."""
+        """RGB picture (H, W, 3), decimated, stretched between the 2nd and 98th percentile, invalid white.
+
+        Of a scene of several dates, the one that shows most of the ground.
+        """
         from geopanoptic.scene.display import quicklook
 
         return quicklook(self, bands, longest_px=longest_px)
@@ -155,7 +191,12 @@ def select_dates(scene: Scene, dates: Sequence[date | str]) -> Scene:
             f"{scene.name} has no image of {listed(sorted(missing))}; it has {listed(scene.dates)}.",
             remedy="Choose from those dates.",
         )
-    return replace(scene, layers=tuple(layer for layer in scene.layers if layer.date in wanted))
+    return replace(
+        scene,
+        layers=tuple(layer for layer in scene.layers if layer.date in wanted),
+        masks=tuple(mask for mask in scene.masks if mask.date in wanted),
+        cloud_shares=tuple(item for item in scene.cloud_shares if item[0] in wanted),
+    )
 
 
 def parse_date(when: date | str) -> date:
@@ -169,5 +210,8 @@ def parse_date(when: date | str) -> date:
 
 
 def listed(dates: Sequence[date | None]) -> str:
-    """Dates for a message."""
-    return ", ".join(str(when) if when else "no stated date" for when in dates)
+    """Dates for a message, a dozen at most."""
+    words = [str(when) if when else "no stated date" for when in dates]
+    if len(words) > _LISTED_DATES:
+        words[_LISTED_DATES - 1 : -1] = [f"... ({len(words) - _LISTED_DATES} more)"]
+    return ", ".join(words)

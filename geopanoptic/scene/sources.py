@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +50,12 @@ def shown(path: str | os.PathLike[str]) -> str:
     """A path for a message: as it is where printable, else quoted with escapes."""
     text = os.fspath(path)
     return text if text.isprintable() else repr(text)
+
+
+def named_files(names: Iterable[str]) -> str:
+    """The first of several files for a message, and how many more: a season has hundreds."""
+    first, *others = names
+    return f"{shown(first)} and {len(others)} more" if others else shown(first)
 
 
 def as_list(source: SceneSource, *, allow_remote: bool = False) -> list[Path | str]:
@@ -101,15 +107,41 @@ def resolve(path: Path) -> Path:
         ) from None
 
 
+def is_file(path: Path) -> bool:
+    """Whether a plain file is there; False, unlike ``Path.is_file``, where that cannot be told (names that are
+    too long, folders that may not be entered)."""
+    return os.path.isfile(path)  # noqa: PTH113
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a folder is there; False where that cannot be told."""
+    return os.path.isdir(path)  # noqa: PTH112
+
+
 def files_in(folder: Path) -> list[Path]:
-    """The plain files of a folder (not of its subfolders), by name. Raises SceneError if unreadable."""
+    """The plain files of a folder (not of its subfolders), by name, numbers by value. Raises SceneError if unreadable."""
+    return [item for item in _items_in(folder) if item.is_file()]
+
+
+def folders_in(folder: Path) -> list[Path]:
+    """The subfolders of a folder, by name, numbers by value. Raises SceneError if unreadable."""
+    return [item for item in _items_in(folder) if item.is_dir()]
+
+
+def _items_in(folder: Path) -> list[Path]:
     try:
-        return sorted(item for item in folder.iterdir() if item.is_file() and not item.name.startswith("."))
+        return sorted((item for item in folder.iterdir() if not item.name.startswith(".")), key=_in_order)
     except OSError as error:
         raise SceneError(
             f"The folder {shown(folder)} cannot be listed: {error.strerror}.",
             remedy="Check the permissions.",
         ) from None
+
+
+def _in_order(path: Path) -> tuple[list[str | int], str]:
+    """Undated images are dated in this order, and people count 2 before 10."""
+    parts = re.split(r"([0-9]+)", path.name)
+    return [int(part) if number % 2 else part for number, part in enumerate(parts)], path.name
 
 
 def without_secrets(address: str) -> str:

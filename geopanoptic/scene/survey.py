@@ -41,15 +41,22 @@ def survey(scene: Scene, *, sample: Sample | None = None) -> Survey:
         warnings.append(f"{scene.name} has no valid pixel: everything is nodata.")
     elif share < 1 - _LARGE_SHARE:
         warnings.append(
-            f"Only {share:.0%} of {scene.name} is valid; if that surprises you, check its nodata value."
+            f"Only {share:.0%} of {scene.name} is valid; if that surprises you, check its nodata value"
+            + (" and its cloud mask." if scene.masks else ".")
         )
+    warnings += suspicions(scene, sample)
+    return Survey(valid_share=share, warnings=tuple(warnings))
+
+
+def suspicions(scene: Scene, sample: Sample) -> list[str]:
+    """What looks wrong with the valid pixels of a sample of one date: F22 and F16 of ``survey``."""
+    warnings = []
     for value, part in _undeclared(scene, sample):
         warnings.append(
             f"{part:.1%} of {scene.name} is {value:g} in every band and not declared as nodata. If that is "
             f"a border, declare it: `gdal_edit -a_nodata {value:g}`."
         )
-    warnings += _unlike_reflectance(scene, sample)
-    return Survey(valid_share=share, warnings=tuple(warnings))
+    return warnings + _unlike_reflectance(scene, sample)
 
 
 def _unlike_reflectance(scene: Scene, sample: Sample) -> list[str]:

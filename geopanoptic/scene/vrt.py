@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from xml.etree import ElementTree
 
 from geopanoptic.errors import SceneError
+from geopanoptic.scene.documents import read_xml
 from geopanoptic.scene.formats import VRT, driver_of
 from geopanoptic.scene.sources import resolve, shown
 
-_LIMIT_BYTES = 64 * 2**20
 _ALLOWED = frozenset(
     [
         "VRTDataset",
@@ -62,15 +61,7 @@ def check_vrt(path: Path) -> None:
     No expressions, warps, raw bands, options, entities or other elements than those of a plain mosaic;
     every source is an existing image below the VRT's own folder.
     """
-    if path.stat().st_size > _LIMIT_BYTES:
-        raise _refused(path, "is too large for a virtual raster")
-    text = path.read_bytes()
-    if b"<!DOCTYPE" in text or b"<!ENTITY" in text:
-        raise _refused(path, "declares XML entities")
-    try:
-        root = ElementTree.fromstring(text)
-    except ElementTree.ParseError as error:
-        raise _refused(path, f"is not well-formed XML ({error})") from None
+    root = read_xml(path)
     for element in root.iter():
         if element.tag not in _ALLOWED or element.get("subClass") is not None:
             raise _refused(path, f"uses <{element.tag}>, which can do more than show other images")

@@ -49,15 +49,17 @@ class _Pixels:
 
 
 def to_xarray(scene: Scene, *, chunk_px: int = 1024) -> xarray.DataArray:
-    """float32 DataArray (band, y, x), NaN where invalid, one dask chunk per ``chunk_px`` squared.
+    """float32 DataArray (band, y, x), NaN where invalid, one dask chunk per ``chunk_px`` squared; (time, band,
+    y, x) and as many chunks per date of a scene of several.
 
     Coordinates x and y are pixel centres; a rotated grid has only its transform (``.rio.transform()``).
-    Raises SceneError for a scene of several dates.
     """
     import dask.array
     import rioxarray  # noqa: F401  (registers .rio)
 
-    scene.layers_of()
+    if len(scene.dates) > 1:
+        dates = [to_xarray(single, chunk_px=chunk_px) for single in scene.single_dates()]
+        return xarray.concat(dates, "time", coords="minimal", compat="override", join="exact")
     pixels = _Pixels(scene=scene)
     lazy = dask.array.from_array(
         pixels,

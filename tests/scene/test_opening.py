@@ -185,7 +185,7 @@ def test_dates_that_do_not_fit_together(tmp_path: Path) -> None:
         tmp_path / "20210615_blue.tif", ramp(4, 4), transform=TEN_METRES @ Affine.translation(0.5, 0)
     )
     write_raster(tmp_path / "20210615_red.tif", ramp(4, 4), transform=TEN_METRES @ Affine.translation(0.5, 0))
-    with pytest.raises(SceneError, match=r"20210615_.*another grid.*gdalwarp"):
+    with pytest.raises(SceneError, match=r"20210615_.*another grid.*--align"):
         open_scene(tmp_path)
     assert open_scene(tmp_path, dates="2021-06-15").bands == ("blue", "red")
 
@@ -200,7 +200,7 @@ def test_duplicates_are_refused(tmp_path: Path) -> None:
 def test_other_crs_rotation_and_place_are_refused(tmp_path: Path) -> None:
     first = write_raster(tmp_path / "red.tif", ramp(4, 4))
     other_crs = write_raster(tmp_path / "green.tif", ramp(4, 4), crs="EPSG:32633")
-    with pytest.raises(SceneError, match=r"green.tif has another CRS than red.tif"):
+    with pytest.raises(SceneError, match=r"green.tif has another CRS \(.*33N\) than red.tif"):
         open_scene([first, other_crs])
     rotated = write_raster(tmp_path / "blue.tif", ramp(4, 4), transform=TEN_METRES @ Affine.rotation(10))
     with pytest.raises(SceneError, match=r"blue.tif is rotated"):

@@ -56,6 +56,11 @@ def test_austria_needs_a_list_and_takes_it(shared_data: Path) -> None:
     with rasterio.open(path) as dataset:
         np.testing.assert_array_equal(scene.read(scene.grid.window)[0], dataset.read([1, 2, 3, 4]))
     assert measure(scene).low == pytest.approx((174, 343, 211, 444))
+    both = open_scene(path, bands="red,green,blue,nir", dates="2018-04-01,2018-07-01")
+    assert both.dates == (date(2018, 4, 1), date(2018, 7, 1))
+    with rasterio.open(path) as dataset:
+        july, _ = both.at("2018-07-01").read(both.grid.window)
+        np.testing.assert_array_equal(july, dataset.read([5, 6, 7, 8]))
 
 
 def test_the_naip_series_is_misaligned(shared_data: Path) -> None:
@@ -67,6 +72,19 @@ def test_the_naip_series_is_misaligned(shared_data: Path) -> None:
     with pytest.raises(SceneError, match=r"20140720\.tif \(2014-07-20\) has another grid"):
         open_scene(files, bands=bands)
     assert open_scene(files, bands=bands, dates="2017-08-27").grid.transform.c == 485902
+    scene = open_scene(files, bands=bands, align=True)
+    assert scene.grid == open_scene(files[0], bands=bands).grid
+    moved, valid = scene.at("2017-08-27").read(scene.grid.window)
+    with rasterio.open(files[2]) as dataset:
+        stored, warped = dataset.read(1).astype(np.float32), np.zeros(scene.grid.shape, np.float32)
+        reproject(
+            stored, warped, src_transform=dataset.transform, src_crs=dataset.crs, src_nodata=0,
+            dst_transform=scene.grid.transform, dst_crs=dataset.crs, resampling=Resampling.bilinear,
+        )  # fmt: skip
+    inner = np.s_[5:-5, 5:-5]
+    both = (valid & (warped > 0))[inner]
+    assert both.mean() > 0.99
+    np.testing.assert_allclose(moved[0][inner][both], warped[inner][both], rtol=1e-4)
 
 
 def test_landsat_in_degrees(shared_data: Path) -> None:
@@ -74,6 +92,13 @@ def test_landsat_in_degrees(shared_data: Path) -> None:
     assert scene.grid.crs.is_geographic
     assert scene.grid.pixel_size_m() == pytest.approx((89.03, 89.42), abs=0.01)
     assert 0.99 < survey(scene).valid_share < 1
+    folder = shared_data / "landsat-series-geographic"
+    with pytest.raises(SceneError, match=r"blue comes twice: 1985\.tif band 1 and 2000\.tif.*--dates"):
+        open_scene(folder, bands="blue,green,red,nir")
+    series = open_scene(folder, bands="blue,green,red,nir", dates=["1985-07-01", "2000-07-01", "2020-07-01"])
+    np.testing.assert_array_equal(
+        series.at("1985-07-01").read(scene.grid.window)[0], scene.read(scene.grid.window)[0]
+    )
 
 
 def test_a_chip_with_a_side_file(shared_data: Path) -> None:
@@ -93,8 +118,6 @@ def test_thirteen_bands_by_description(shared_data: Path) -> None:
 def test_what_is_refused_and_why(shared_data: Path) -> None:
     with pytest.raises(SceneError, match="at least red, green and blue"):
         open_scene(shared_data / "ndvi-brp-netherlands/NDVI.tif")
-    with pytest.raises(SceneError, match=r"NetCDF.*not read yet.*gdal_translate"):
-        open_scene(shared_data / "s2-cube-belgium/raw_s2_ndvi_field.nc")
     photo = next((shared_data / "fields-naip-midwest/images").glob("*.png"))
     with pytest.raises(SceneError, match=r"no place on Earth.*--assume-crs"):
         open_scene(photo)

@@ -1,0 +1,106 @@
+"""Names bands by the user's list, ``--bands red,green,blue,nir,-``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from geopanoptic.errors import SceneError
+from geopanoptic.scene.bandnames import (
+    CANONICAL_BANDS,
+    REFLECTANCE_BANDS,
+    band_code,
+    common_name,
+    letter_name,
+    name_of_code,
+    nearest_name,
+    sensor_of_codes,
+)
+from geopanoptic.scene.dating import in_several_folders, stated_date
+from geopanoptic.scene.headers import FileHeader
+from geopanoptic.scene.masking import mask_of
+from geopanoptic.scene.naming import SKIP, NamedBand, Naming, mask_by_name, stated_sensor
+from geopanoptic.scene.sources import shown
+
+
+def parse_band_list(bands: str | Sequence[str] | None) -> tuple[str, ...] | None:
+    """``"red,green,-"`` or a sequence as a tuple of stripped words; None stays None."""
+    if bands is None:
+        return None
+    words = bands.split(",") if isinstance(bands, str) else list(bands)
+    return tuple(word.strip() for word in words)
+
+
+def name_by_list(files: Sequence[FileHeader], words: tuple[str, ...], *, n_dates: int = 1) -> Naming:
+    """Names from the user's list: one word per band of each file, or one per file of single bands.
+
+    A list that is ``n_dates`` times shorter than the file's bands is repeated for each date in it. Files that
+    are cloud masks by their own names take no word.
+
+    Raises SceneError where the count differs, or a word is unknown.
+    """
+    by_folder = in_several_folders(file.source.parts for file in files)
+    masks = {file: mask for file in files if (mask := mask_by_name(file, by_folder=by_folder))}
+    if len(masks) == len(files):
+        # Whatever they are called, the user says that they are bands.
+        masks = {}
+    files = [file for file in files if file not in masks]
+    singles = len(files) > 1 and all(len(file.bands) == 1 for file in files)
+    counts = {len(file.bands) for file in files}
+    if singles and len(words) == len(files):
+        pairs = [(file, file.bands[0], word) for file, word in zip(files, words, strict=True)]
+    elif counts == {len(words)} or counts == {len(words) * n_dates}:
+        pairs = [
+            (file, band, word)
+            for file in files
+            for band, word in zip(file.bands, words * (len(file.bands) // len(words)), strict=True)
+        ]
+    else:
+        raise SceneError(
+            f"The list of bands has {len(words)} names ({', '.join(words)}), but {_counts_of(files)}.",
+            remedy="Give one name per band in the order of the file; '-' leaves a band out."
+            + (
+                " If it holds several dates, say which with --dates, and give the bands of one."
+                if len(counts) == 1 and max(counts) % len(words) == 0
+                else ""
+            ),
+        )
+    named: list[NamedBand] = []
+    named_masks = list(masks.values())
+    for file, band, word in pairs:
+        when = stated_date(file, band, by_folder=by_folder)
+        if mask := mask_of(word.lower(), file, band, when):
+            named_masks.append(mask)
+        elif word != SKIP:
+            named.append(NamedBand(file=file, header=band, band=_listed_name(word, file), date=when))
+    if not named:
+        raise SceneError("Every band is left out by '-'.", remedy="Name at least red, green and blue.")
+    return Naming(bands=tuple(named), masks=tuple(named_masks))
+
+
+def _listed_name(word: str, file: FileHeader) -> str:
+    name = common_name(word.replace(" ", "").replace("_", "").replace("-", "")) or letter_name(word)
+    code = band_code(word.replace("_", ""))
+    if name is None and code is not None:
+        sensor = stated_sensor(file) or sensor_of_codes([code])
+        name = name_of_code(code, sensor) if sensor else None
+        if sensor is None:
+            raise SceneError(
+                f"{word!r} in the list of bands means different colours on different satellites.",
+                remedy=f"Use common names: {', '.join(REFLECTANCE_BANDS)}.",
+            )
+    if name is None:
+        close = nearest_name(word)
+        hint = f" Did you mean {close!r}?" if close else ""
+        raise SceneError(
+            f"{word!r} is not a band name.{hint}",
+            remedy=f"Use {', '.join(CANONICAL_BANDS)}; '-' leaves a band out.",
+        )
+    return name
+
+
+def _counts_of(files: Sequence[FileHeader]) -> str:
+    if len(files) == 1:
+        count = len(files[0].bands)
+        return f"{shown(files[0].source.name)} has {count} band{'s' if count > 1 else ''}"
+    counts = sorted({len(file.bands) for file in files})
+    return f"the {len(files)} files have {' or '.join(map(str, counts))} bands each"

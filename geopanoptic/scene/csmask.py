@@ -1,0 +1,129 @@
+"""Cloud masks computed from the images by the optional package ``ukis-csmask`` (DLR, Apache-2.0).
+
+Its networks find clouds and their shadows in blue, green, red and near infrared, better with both short-wave
+infrared bands. They look around, so a pixel's answer depends on what is given with it. Here it is computed in
+fixed cells of the scene, each with the same margin, and therefore depends on no window, tile or block. A
+process keeps the cells it needed last.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geopanoptic.errors import SceneError, UsageError
+from geopanoptic.grid import Grid, Window
+from geopanoptic.scene.blocks import OnUnreadable, refuse
+from geopanoptic.scene.headers import Source
+from geopanoptic.scene.masking import Seen
+from geopanoptic.scene.reading import Layer, read_layers
+from geopanoptic.scene.sources import shown
+
+_NEEDED = ("blue", "green", "red", "nir")
+_ALSO = ("swir16", "swir22")
+_CELL_PX, _MARGIN_PX = 1024, 128
+_KEPT_CELLS = 64
+"""Of 2 MB each."""
+_PER_REFLECTANCE = 10_000.0
+"""What 16-bit products of Sentinel-2 and its like store for a reflectance of 1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComputedMask:
+    """The mask of one date, from ``layers`` of that date. Costs tens of seconds per megapixel."""
+
+    date: date | None
+    layers: tuple[Layer, ...]
+
+    @property
+    def name(self) -> str:
+        return "ukis-csmask"
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        return tuple(dict.fromkeys(layer.source for layer in self.layers))
+
+    def read(self, grid: Grid, window: Window, on_unreadable: OnUnreadable = refuse) -> Seen:
+        """As ``Mask.read``. Blocks that cannot be decoded are reported by whoever reads the bands."""
+        known, hidden = np.zeros(window.shape, np.bool_), np.zeros(window.shape, np.bool_)
+        for cell in window.covering(_CELL_PX).scaled(_CELL_PX).blocks(_CELL_PX):
+            part, whole = cell.intersection(window), cell.intersection(grid.window)
+            if part is None or whole is None:
+                continue
+            with _turn(self.layers, grid, whole):
+                cell_known, cell_hidden = _cell(self.layers, grid, whole)
+            known[part.slices(window)] = cell_known[part.slices(whole)]
+            hidden[part.slices(window)] = cell_hidden[part.slices(whole)]
+        return known, hidden
+
+
+def computed_masks(layers: Sequence[Layer]) -> tuple[ComputedMask, ...]:
+    """One mask per date. Raises UsageError where the package is not installed, SceneError where a band that
+    it needs is missing or holds no reflectance."""
+    if importlib.util.find_spec("ukis_csmask") is None:
+        raise UsageError(
+            "--cloud-mask ukis needs the package ukis-csmask, which is not installed.",
+            remedy='Install it: `pip install "ukis-csmask[cpu]"`, or choose another --cloud-mask.',
+        )
+    available = {layer.band for layer in layers}
+    if missing := [band for band in _NEEDED if band not in available]:
+        raise SceneError(
+            f"--cloud-mask ukis needs the {' and the '.join(missing)} band.",
+            remedy="Add it, or choose another --cloud-mask.",
+        )
+    if small := next((layer for layer in layers if np.dtype(layer.dtype).itemsize < 2), None):
+        raise SceneError(
+            f"--cloud-mask ukis needs reflectances, and {shown(small.source.name)} holds {small.dtype}.",
+            remedy="Give the original product, or choose another --cloud-mask.",
+        )
+    names = (*_NEEDED, *_ALSO) if available.issuperset(_ALSO) else _NEEDED
+    return tuple(
+        ComputedMask(
+            date=when,
+            layers=tuple(layer for layer in layers if layer.date == when and layer.band in names),
+        )
+        for when in dict.fromkeys(layer.date for layer in layers)
+    )
+
+
+@functools.lru_cache(maxsize=_KEPT_CELLS)
+def _turn(layers: tuple[Layer, ...], grid: Grid, cell: Window) -> threading.Lock:
+    """Threads that want the same cell wait for the one that computes it."""
+    return threading.Lock()
+
+
+@functools.lru_cache(maxsize=_KEPT_CELLS)
+def _cell(layers: tuple[Layer, ...], grid: Grid, cell: Window) -> Seen:
+    from ukis_csmask.mask import CSmask
+
+    around = cell.grown(_MARGIN_PX)
+    # A damaged block is told of where its bands are read; here its pixels are unknown.
+    values, valid = read_layers(grid, layers, around, lambda _: None)
+    inner = cell.slices(around)
+    if not valid[inner].any():
+        return valid[inner], np.zeros(cell.shape, np.bool_)
+    for plane, layer in zip(values, layers, strict=True):
+        plane /= _reflectance_of_one(layer)
+    found = CSmask(
+        img=np.ascontiguousarray(values.transpose(1, 2, 0)),
+        band_order=[layer.band for layer in layers],
+        product_level="l2a",
+        intra_op_num_threads=1,
+        inter_op_num_threads=1,
+        providers=["CPUExecutionProvider"],
+    )
+    seen: NDArray[np.bool_] = found.valid[..., 0].astype(np.bool_)
+    return valid[inner].copy(), ~seen[inner]
+
+
+def _reflectance_of_one(layer: Layer) -> float:
+    """Numbers as stored are taken for reflectance x 10000; scaled or fractional ones for reflectance."""
+    whole = np.dtype(layer.dtype).kind in "iu" and layer.scale == 1
+    return _PER_REFLECTANCE if whole else 1.0

@@ -1,0 +1,186 @@
+"""Cloud masks: rasters beside the images that say where a date does not show the ground.
+
+What hides a pixel, by ``kind``:
+
+- ``scl``, Sentinel-2's scene classification (Sen2Cor): no data (0), saturated (1), cloud shadow (3), clouds
+  of medium and high probability (8, 9), thin cirrus (10) and snow (11), which hides a crop as a cloud does and
+  is often a cloud mistaken for snow. Dark areas (2) stay: they are water, burnt land and dark soil as often as
+  topographic shadow. So do unclassified pixels (7), which ploughed and built land often is.
+- ``cloud``: any number but 0.
+- ``probability``: at least half of ``full``, the number that means certainty.
+- ``qa_pixel`` (Landsat Collection 2), ``fmask`` (Harmonised Landsat Sentinel-2) and ``qa60`` (Sentinel-2 as
+  Earth Engine exports it): any bit of cloud, its surroundings, cirrus or shadow.
+
+A mask is read by the nearest pixel, on whatever grid it comes. Where it declares no data, or does not reach,
+a pixel counts as hidden: nobody knows what it shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geopanoptic.grid import Grid, Window
+from geopanoptic.scene.alignment import Alignment
+from geopanoptic.scene.blocks import FileWindow, OnUnreadable, refuse
+from geopanoptic.scene.datasets import GdalSource
+from geopanoptic.scene.headers import BandHeader, FileHeader, Source
+from geopanoptic.scene.resampling import axes_of
+
+MaskKind = Literal["scl", "qa_pixel", "fmask", "qa60", "cloud", "probability"]
+
+CloudMask = Literal["auto", "scl", "band", "ukis", "none"]
+"""Which masks count: those that lie beside the images, the best of several (auto); only a scene
+classification; any other band; computed by ukis-csmask; or none."""
+
+PREFERENCE: tuple[MaskKind, ...] = ("scl", "qa_pixel", "fmask", "qa60", "cloud", "probability")
+"""Which of a date's masks counts: those that know shadows first."""
+
+_SCL_NO_DATA = 0
+_SCL_HIDDEN = np.isin(np.arange(256), (_SCL_NO_DATA, 1, 3, 8, 9, 10, 11))
+_BITS: dict[MaskKind, int] = {"qa_pixel": 0b11111, "fmask": 0b1111, "qa60": 0b11 << 10}
+_FILL_BIT: dict[MaskKind, int] = {"qa_pixel": 0b1}
+_WORDS: dict[str, tuple[MaskKind, float]] = {
+    "scl": ("scl", 1), "sceneclassification": ("scl", 1), "qapixel": ("qa_pixel", 1), "fmask": ("fmask", 1), "qa60": ("qa60", 1),
+    "cloud": ("cloud", 1), "clouds": ("cloud", 1), "cloudmask": ("cloud", 1), "clm": ("cloud", 1),
+    "cld": ("probability", 100), "cldprb": ("probability", 100), "clp": ("probability", 255),
+    "cloudprobability": ("probability", 100),
+}  # fmt: skip
+
+MASK_WORDS = frozenset(_WORDS)
+"""The words that :func:`mask_of` knows."""
+
+Seen = tuple[NDArray[np.bool_], NDArray[np.bool_]]
+"""Where a mask knows something, and where it says that the ground is hidden: bool (H, W) each."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedMask:
+    """One band that is the mask of a date: where it is, how its numbers are meant.
+
+    ``full``: the number of a ``probability`` that means certainty: 1, 100 or 255.
+    """
+
+    file: FileHeader
+    header: BandHeader
+    kind: MaskKind
+    date: date | None
+    full: float = 1.0
+
+
+def mask_of(word: str, file: FileHeader, header: BandHeader, when: date | None) -> NamedMask | None:
+    """The mask that a band is by the word it is named with (``scl``, ``clm``, ...), or None.
+
+    A cloud band of fractional numbers is a probability.
+    """
+    if word not in _WORDS:
+        return None
+    kind, full = _WORDS[word]
+    if np.dtype(header.dtype).kind == "f":
+        if kind not in ("cloud", "probability"):
+            return None
+        kind, full = "probability", full if word == "cldprb" else 1.0
+    return NamedMask(file=file, header=header, kind=kind, date=when, full=float(full))
+
+
+class Mask(Protocol):
+    """What hides pixels of one date."""
+
+    @property
+    def name(self) -> str:
+        """What it is, for ``run.json``."""
+
+    @property
+    def date(self) -> date | None: ...
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """The files it is read from."""
+
+    def read(self, grid: Grid, window: Window, on_unreadable: OnUnreadable = refuse) -> Seen:
+        """What it says over ``window`` of the scene's ``grid``, within it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaskLayer:
+    """A mask that is stored: ``alignment`` relates the scene's grid to the file's ``grid``."""
+
+    kind: MaskKind
+    date: date | None
+    source: Source
+    index: int
+    dtype: str
+    nodata: float | None
+    full: float
+    grid: Grid
+    alignment: Alignment
+
+    @property
+    def name(self) -> str:
+        return self.kind
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        return (self.source,)
+
+    def read(self, grid: Grid, window: Window, on_unreadable: OnUnreadable = refuse) -> Seen:
+        """As :meth:`Mask.read`; a block that cannot be decoded knows nothing."""
+        axes = axes_of(window, self.alignment, self.grid.shape)
+        if axes is None:
+            return np.zeros(window.shape, np.bool_), np.zeros(window.shape, np.bool_)
+        rows, cols, origin = axes
+        known, hidden = self._stored(origin, on_unreadable)
+        nearest = np.ix_(rows.nearest - origin.row0, cols.nearest - origin.col0)
+        return known[nearest] & rows.inside[:, None] & cols.inside[None, :], hidden[nearest]
+
+    def _stored(self, window: Window, on_unreadable: OnUnreadable) -> Seen:
+        if not isinstance(self.source, GdalSource):
+            read = self.source.read((self.index,), window, self.dtype, on_unreadable)
+        else:
+            read = FileWindow(
+                source=self.source,
+                indexes=(self.index,),
+                window=window,
+                dtype=self.dtype,
+                alpha_index=None,
+                mask_indexes=(),
+            ).read(on_unreadable)
+        numbers, decoded = read[0][0], read[1]
+        known, hidden = meaning_of(numbers, self.kind, nodata=self.nodata, full=self.full)
+        return known & decoded, hidden
+
+
+def meaning_of(numbers_hw: NDArray[Any], kind: MaskKind, *, nodata: float | None, full: float) -> Seen:
+    """What the stored numbers of a mask say.
+
+    A declared ``nodata`` of 0 counts for a classification only: in other masks 0 is what a clear pixel is
+    called, and programs declare it out of habit.
+    """
+    known = np.ones(numbers_hw.shape, np.bool_)
+    if nodata is not None and (nodata != 0 or kind == "scl"):
+        known &= numbers_hw != nodata
+    if kind == "scl":
+        classes = np.clip(numbers_hw, 0, 255).astype(np.uint8)
+        return known & (classes != _SCL_NO_DATA), _SCL_HIDDEN[classes]
+    if kind in _BITS:
+        bits = numbers_hw.astype(np.int64)
+        return known & (bits & _FILL_BIT.get(kind, 0) == 0), bits & _BITS[kind] != 0
+    if numbers_hw.dtype.kind == "f":
+        known &= np.isfinite(numbers_hw)
+    hidden = numbers_hw >= full / 2 if kind == "probability" else numbers_hw != 0
+    return known, hidden
+
+
+def preferred(masks: Sequence[NamedMask]) -> NamedMask:
+    """Of a date's masks the one that counts: by kind, then the finest, then by name."""
+
+    def rank(mask: NamedMask) -> tuple[int, float, str]:
+        pixel = abs(mask.file.grid.transform.determinant)
+        return PREFERENCE.index(mask.kind), pixel, mask.file.source.name
+
+    return min(masks, key=rank)
