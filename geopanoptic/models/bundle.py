@@ -24,13 +24,16 @@ from geopanoptic.models.manifest import (
     ClassSpec,
     Manifest,
     Thresholds,
+    UNetSettings,
     Weights,
+    architecture_of,
 )
 from geopanoptic.models.weights import check_weights, sha256_of
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from geopanoptic.models.series import PanopticUNetSeries
     from geopanoptic.models.unet import PanopticUNet
 
 __all__ = [
@@ -87,6 +90,11 @@ class Bundle:
         return self.manifest.views
 
     @property
+    def takes_series(self) -> bool:
+        """Whether the network looks at any number of dates; otherwise it takes one image."""
+        return self.manifest.network.temporal is not None
+
+    @property
     def stride_px(self) -> int:
         """Tile origins and sizes are multiples of this many input pixels."""
         return self.manifest.stride_px
@@ -116,7 +124,7 @@ class Bundle:
         card = self.path / _CARD_FILE
         return card.read_text(encoding="utf-8") if card.is_file() else ""
 
-    def network(self) -> PanopticUNet:
+    def network(self) -> PanopticUNet | PanopticUNetSeries:
         """The network in eval mode, float32, on the CPU.
 
         Raises ``ModelError`` where the weights do not fit the architecture that ``bundle.json`` names.
@@ -124,11 +132,11 @@ class Bundle:
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
-        from geopanoptic.models.unet import PanopticUNet
+        from geopanoptic.models.building import build_network
 
         manifest = self.manifest
-        network = PanopticUNet(
-            n_bands=len(manifest.bands), n_classes=len(manifest.classes), **manifest.network.model_dump()
+        network = build_network(
+            manifest.network, n_bands=len(manifest.bands), n_classes=len(manifest.classes)
         )
         try:
             stored = load_file(self.path / WEIGHTS_FILE)
@@ -140,6 +148,15 @@ class Bundle:
         _check_tensors(self.path, stored, wanted)
         network.load_state_dict({name: stored[name].to(wanted[name].dtype) for name in wanted})
         return network.eval()
+
+    def dense_network(self) -> PanopticUNet | PanopticUNetSeries:
+        """``network()``, fit for tiles of scenes. Raises ``ModelError`` also where its outputs are not dense."""
+        if self.manifest.network.outputs != "dense":
+            raise ModelError(
+                f"Model {self.name} has the heads of PaPs, whose parcels depend on where an image is cut.",
+                remedy="Score it with geopanoptic pastis; for scenes train with network.outputs dense.",
+            )
+        return self.network()
 
 
 def list_bundles() -> tuple[str, ...]:
@@ -171,7 +188,8 @@ def save_bundle(
     """Write a bundle and return it as ``load_bundle`` reads it back.
 
     ``weights`` is a state dict of the architecture; ``half`` stores floats as float16 (the network still
-    computes in float32). ``manifest`` are the fields of ``Manifest`` but ``weights``.
+    computes in float32). ``manifest`` are the fields of ``Manifest`` but ``weights``; ``architecture`` follows
+    from ``network`` unless given.
     """
     import torch
     from safetensors.torch import save_file
@@ -185,7 +203,11 @@ def save_bundle(
     path = folder / WEIGHTS_FILE
     save_file(stored, path)
     path.chmod(0o644)  # safetensors writes files that only their owner may read
-    described = Manifest(weights=Weights(sha256=sha256_of(path), size_bytes=path.stat().st_size), **manifest)
+    network = UNetSettings.model_validate(manifest.get("network", {}))
+    described = Manifest(
+        weights=Weights(sha256=sha256_of(path), size_bytes=path.stat().st_size),
+        **{"architecture": architecture_of(network), **manifest},
+    )
     (folder / _MANIFEST_FILE).write_text(described.model_dump_json(indent=2) + "\n", encoding="utf-8")
     (folder / _CARD_FILE).write_text(card, encoding="utf-8")
     return load_bundle(folder)

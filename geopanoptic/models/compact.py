@@ -34,40 +34,68 @@ class CompactUNet(nn.Module):
         self, network: PanopticUNet, *, bands: Sequence[int] | None = None, margin_px: int = 0
     ) -> None:
         super().__init__()
-        layers: Any = fold_normalisation(network)
-        blocks = layers.decoder.blocks
-        self.n_inputs = 2 * network.n_bands if bands is None else len(bands) + 1
-        self.n_classes = layers.heads["semantic"].out_channels
-        self.scale = network.output_scale
+        fold_normalisation(network)
+        kept_px = kept_margins_px(len(network.widths) - 1, margin_px)
+        self.encoder = CompactEncoder(network, bands=bands, margin_px=margin_px, kept_px=kept_px)
+        self.decoder = CompactDecoder(network, whole=margin_px == 0)
+        self.n_inputs, self.n_outputs = self.encoder.n_inputs, self.decoder.n_outputs
+
+    def forward(self, input_bchw: Tensor) -> Tensor:
+        return self.decoder(self.encoder(input_bchw))
+
+
+class CompactEncoder(nn.Module):
+    """What ``PanopticUNet.encode`` gives of tiles with ``margin_px``, of which ``kept_px`` are left by level."""
+
+    def __init__(
+        self, layers: Any, *, bands: Sequence[int] | None, margin_px: int, kept_px: Sequence[int]
+    ) -> None:
+        super().__init__()
+        self.n_inputs = 2 * layers.n_bands if bands is None else len(bands) + 1
         self.encoder = layers.encoder
-        self.encoder.features[0][0] = _first(layers.encoder.features[0][0], network.n_bands, bands)
-        self.detail = nn.Sequential(_first(layers.detail[0], network.n_bands, bands), nn.ReLU())
-        widths = [layers.encoder.out_channels[-1], *(block.conv2[0].out_channels for block in blocks)]
+        self.encoder.features[0][0] = _first(layers.encoder.features[0][0], layers.n_bands, bands)
+        self.detail = nn.Sequential(_first(layers.detail[0], layers.n_bands, bands), nn.ReLU())
+        # By level, that is by halvings.
+        self.crops_px = [(margin_px >> level) - kept for level, kept in enumerate(kept_px)]
+        self.border_px = 1 if margin_px else 0
+
+    def forward(self, input_bchw: Tensor) -> list[Tensor]:
+        _, *maps = self.encoder(input_bchw)
+        finest = self.detail(cropped(input_bchw, self.crops_px[0] - self.border_px))
+        coarser = [cropped(values, crop_px) for values, crop_px in zip(maps, self.crops_px[1:], strict=True)]
+        return [cropped(finest, self.border_px), *coarser]
+
+
+class CompactDecoder(nn.Module):
+    """What ``PanopticUNet.decode`` gives, as probabilities in the order of ``HEADS``.
+
+    ``whole``: of maps without margins; otherwise maps have the margins of ``kept_margins_px``, the output none.
+    """
+
+    def __init__(self, layers: Any, *, whole: bool) -> None:
+        super().__init__()
+        blocks = layers.decoder.blocks
+        self.n_classes = layers.heads["semantic"].out_channels
+        self.scale = layers.output_scale
+        widths = [layers.widths[-1], *(block.conv2[0].out_channels for block in blocks)]
         joints = [*(block.conv1[0] for block in blocks), layers.finer[0][0]]
         self.joints = nn.ModuleList(map(_Joint, joints, widths))
         self.afters = nn.ModuleList(nn.Sequential(block.conv2[0], nn.ReLU()) for block in blocks)
         self.finest = nn.Sequential(layers.finer[2][0], nn.ReLU())
         self.head = _stacked([layers.heads[name] for name in HEADS])
         self.n_outputs = self.head.out_channels
-        # By level, that is by halvings: the margin that the encoder's maps have, and what is needed of it.
         self.depth = len(self.joints)
-        self.has_px = [margin_px >> level for level in range(self.depth + 1)]
-        self.needs_px = _needed_margins_px(self.depth) if margin_px else [0] * (self.depth + 1)
+        self.needs_px = [0] * (self.depth + 1) if whole else _needed_margins_px(self.depth)
 
-    def forward(self, input_bchw: Tensor) -> Tensor:
-        has_px, needs_px = self.has_px, self.needs_px
-        _, *maps = self.encoder(input_bchw)
-        values = _cropped(maps.pop(), has_px[-1] - needs_px[-1])
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        needs_px = self.needs_px
+        values = maps[self.depth]
         for level in range(self.depth - 1, 0, -1):
-            doubled_px = 2 * needs_px[level + 1]
             joint, after = self.joints[self.depth - 1 - level], self.afters[self.depth - 1 - level]
-            values = after(joint(values, _cropped(maps.pop(), has_px[level] - doubled_px)))
-            values = _cropped(values, doubled_px - needs_px[level])
-        doubled_px, border_px = 2 * needs_px[1], needs_px[0]
-        fine = self.detail(_cropped(input_bchw, has_px[0] - doubled_px - border_px))
-        values = self.joints[-1](values, _cropped(fine, border_px))
-        values = nn.functional.pixel_shuffle(_cropped(values, doubled_px - needs_px[0]), self.scale)
-        logits = self.head(_cropped(self.finest(values), self.scale * needs_px[0]))
+            values = cropped(after(joint(values, maps[level])), 2 * needs_px[level + 1] - needs_px[level])
+        values = cropped(self.joints[-1](values, maps[0]), 2 * needs_px[1] - needs_px[0])
+        values = nn.functional.pixel_shuffle(values, self.scale)
+        logits = self.head(cropped(self.finest(values), self.scale * needs_px[0]))
         semantic = logits[:, : self.n_classes].softmax(dim=1)
         return torch.cat([semantic, logits[:, self.n_classes :].sigmoid()], dim=1)
 
@@ -76,6 +104,14 @@ def compact(network: PanopticUNet, *, bands: Sequence[int] | None = None, margin
     """``CompactUNet`` of ``network``, which is changed and of no use afterwards."""
     with torch.no_grad():
         return CompactUNet(network, bands=bands, margin_px=margin_px).eval().requires_grad_(False)
+
+
+def kept_margins_px(depth: int, margin_px: int) -> list[int]:
+    """Margin that the decoder looks at by level, in pixels of that level, where tiles have ``margin_px``."""
+    if not margin_px:
+        return [0] * (depth + 1)
+    needs_px = _needed_margins_px(depth)
+    return [*(2 * needed_px for needed_px in needs_px[1:]), needs_px[-1]]
 
 
 def least_margin_px(depth: int) -> int:
@@ -110,13 +146,13 @@ class _Joint(nn.Module):
         # sum of the others; an odd one its own by the first two and the next by the last.
         taps = kernel.new_tensor([[[1, 1, 0], [0, 0, 1]], [[1, 0, 0], [0, 1, 1]]])  # odd before even
         phases = torch.einsum("atk,bul,oikl->oabitu", taps, taps, kernel[:, :n_coarse])
-        self.coarse = _convolution(phases.reshape(-1, n_coarse, 2, 2), None, padding=1)
-        self.fine = _convolution(kernel[:, n_coarse:], convolution.bias, padding=1)
+        self.coarse = convolution_of(phases.reshape(-1, n_coarse, 2, 2), None, padding=1)
+        self.fine = convolution_of(kernel[:, n_coarse:], convolution.bias, padding=1)
 
     def forward(self, coarse_bchw: Tensor, fine_bchw: Tensor) -> Tensor:
         # Odd phases of one output position stand before the even ones of the next: hence the crop by one.
         doubled = nn.functional.pixel_shuffle(self.coarse(coarse_bchw), 2)
-        return (self.fine(fine_bchw) + _cropped(doubled, 1)).relu()
+        return (self.fine(fine_bchw) + cropped(doubled, 1)).relu()
 
 
 def _first(convolution: nn.Conv2d, n_bands: int, bands: Sequence[int] | None) -> nn.Conv2d:
@@ -125,19 +161,20 @@ def _first(convolution: nn.Conv2d, n_bands: int, bands: Sequence[int] | None) ->
     of_bands, of_flags = (each[:, kept] for each in convolution.weight.split(n_bands, dim=1))
     flags = of_flags - of_bands * (BAND_MEAN / BAND_STD)
     kernel = torch.cat([of_bands / BAND_STD, flags if bands is None else flags.sum(1, keepdim=True)], dim=1)
-    return _convolution(kernel, convolution.bias, padding=1, stride=convolution.stride[0])
+    return convolution_of(kernel, convolution.bias, padding=1, stride=convolution.stride[0])
 
 
 def _stacked(heads: Sequence[nn.Conv2d]) -> nn.Conv2d:
     biases = [head.bias for head in heads if head.bias is not None]
-    return _convolution(torch.cat([head.weight for head in heads]), torch.cat(biases), padding=0)
+    return convolution_of(torch.cat([head.weight for head in heads]), torch.cat(biases), padding=0)
 
 
-def _convolution(kernel: Tensor, bias: Tensor | None, *, padding: int, stride: int = 1) -> nn.Conv2d:
+def convolution_of(kernel: Tensor, bias: Tensor | None, *, padding: int = 0, stride: int = 1) -> nn.Conv2d:
+    """A convolution with this kernel ``(out, in, size, size)`` and bias ``(out,)``."""
     n_out, n_in, size_px, _ = kernel.shape
     made = nn.Conv2d(n_in, n_out, size_px, stride, padding)
-    made.weight = nn.Parameter(kernel.contiguous())
-    made.bias = None if bias is None else nn.Parameter(bias)
+    made.weight = nn.Parameter(kernel.clone(memory_format=torch.contiguous_format))
+    made.bias = None if bias is None else nn.Parameter(bias.clone())
     return made
 
 
@@ -153,5 +190,6 @@ def _needed_margins_px(depth: int) -> list[int]:
     return margins_px
 
 
-def _cropped(values_bchw: Tensor, by_px: int) -> Tensor:
+def cropped(values_bchw: Tensor, by_px: int) -> Tensor:
+    """The same without ``by_px`` pixels along every edge."""
     return values_bchw[:, :, by_px:-by_px, by_px:-by_px] if by_px else values_bchw

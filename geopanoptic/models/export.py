@@ -3,6 +3,9 @@
 What is written takes the input of ``PanopticUNet`` (bands, zero where absent or invalid, then one flag per band)
 and gives probabilities, see ``CompactUNet``. Batch, height and width are free; height and width must be
 multiples of the bundle's stride. A file describes itself in its metadata where the format has such.
+
+A network of series becomes one file too, which is simpler to use than its two halves: it takes all dates of one
+place at once, any number of them, and their encoded days, see ``CompactSeason``.
 """
 
 from __future__ import annotations
@@ -18,7 +21,10 @@ from geopanoptic.errors import OutputError, UsageError
 from geopanoptic.models.bundle import Bundle
 
 if TYPE_CHECKING:
+    from onnx import ModelProto
+
     from geopanoptic.models.compact import CompactUNet
+    from geopanoptic.models.compact_series import CompactSeason
 
 Format = Literal["onnx", "openvino", "torch-export"]
 
@@ -31,7 +37,8 @@ def export_bundle(bundle: Bundle, to: Format, path: Path, *, overwrite: bool = F
     """Write the network to ``path``; returns the files written (OpenVINO's weights lie beside its .xml).
 
     Raises ``UsageError`` for an unknown format, another suffix than the format's and packages that are not
-    installed, ``OutputError`` where the file exists or cannot be written.
+    installed, ``OutputError`` where the file exists or cannot be written, ``ModelError`` as
+    ``Bundle.dense_network``.
     """
     if to not in get_args(Format):
         raise UsageError(f"There is no format {to!r}.", remedy=f"Choose {', '.join(get_args(Format))}.")
@@ -53,16 +60,14 @@ def export_bundle(bundle: Bundle, to: Format, path: Path, *, overwrite: bool = F
     if present and not overwrite:
         raise OutputError(f"{present[0]} exists.", remedy="Name another file, or add --overwrite.")
 
-    from geopanoptic.models.compact import compact
-
-    write: dict[str, Callable[[CompactUNet, Bundle, Path], None]] = {
+    write: dict[str, Callable[[CompactUNet | CompactSeason, Bundle, Path], None]] = {
         "onnx": _write_onnx,
         "openvino": _write_openvino,
         "torch-export": _write_torch,
     }
     try:
         with tempfile.TemporaryDirectory(prefix=".geopanoptic-", dir=path.parent) as scratch:
-            write[to](compact(bundle.network()), bundle, Path(scratch) / path.name)
+            write[to](_compact(bundle), bundle, Path(scratch) / path.name)
             # Weights before what refers to them.
             written = sorted(Path(scratch).iterdir())
             for file in written:
@@ -76,6 +81,7 @@ def export_bundle(bundle: Bundle, to: Format, path: Path, *, overwrite: bool = F
 
 def metadata(bundle: Bundle) -> dict[str, str]:
     """What a user of the file must know: bands, classes, outputs, stride, reach, scale, licence, origin."""
+    temporal = bundle.manifest.network.temporal
     return {
         "model": bundle.name,
         "weights_sha256": bundle.sha256,
@@ -88,36 +94,64 @@ def metadata(bundle: Bundle) -> dict[str, str]:
         "stride_px": str(bundle.stride_px),
         "reach_px": str(bundle.reach_px),
         "views": str(bundle.views),
+        **({} if temporal is None else {"dates": _DATES.format(temporal.harmonics)}),
     }
 
 
-def _write_onnx(network: CompactUNet, bundle: Bundle, path: Path) -> None:
+_DATES = (
+    "input_tchw holds all dates of one place, in any order, day_tchw (T, 2 * {0} + 1, 1, 1) their days d of the year: "
+    "sin(2 pi k d / 365.25) for k = 1 to {0}, the cosines likewise, then 1; only zeros where the day is unknown. "
+    "South of the equator half a year is added to d. A date without a flag changes nothing."
+)
+
+
+def _compact(bundle: Bundle) -> CompactUNet | CompactSeason:
+    from geopanoptic.models.compact import compact
+    from geopanoptic.models.compact_series import CompactSeason, compact_series
+    from geopanoptic.models.series import PanopticUNetSeries
+
+    network = bundle.dense_network()
+    if isinstance(network, PanopticUNetSeries):
+        return CompactSeason(*compact_series(network))
+    return compact(network)
+
+
+def _onnx(network: CompactUNet | CompactSeason) -> ModelProto:
+    from geopanoptic.models.compact import CompactUNet
+    from geopanoptic.models.onnx_graph import onnx_model, onnx_season
+
+    return onnx_model(network) if isinstance(network, CompactUNet) else onnx_season(network)
+
+
+def _write_onnx(network: CompactUNet | CompactSeason, bundle: Bundle, path: Path) -> None:
     from onnx import helper, save
 
-    from geopanoptic.models.onnx_graph import onnx_model
-
-    model = onnx_model(network)
+    model = _onnx(network)
     helper.set_model_props(model, metadata(bundle))
     save(model, path)
 
 
-def _write_openvino(network: CompactUNet, bundle: Bundle, path: Path) -> None:
+def _write_openvino(network: CompactUNet | CompactSeason, bundle: Bundle, path: Path) -> None:
     import openvino
 
-    from geopanoptic.models.onnx_graph import onnx_model
-
-    model = openvino.Core().read_model(onnx_model(network).SerializeToString(), b"")
+    model = openvino.Core().read_model(_onnx(network).SerializeToString(), b"")
     for key, value in metadata(bundle).items():
         model.set_rt_info(value, ["geopanoptic", key])
     openvino.save_model(model, path, compress_to_fp16=False)
 
 
-def _write_torch(network: CompactUNet, bundle: Bundle, path: Path) -> None:
+def _write_torch(network: CompactUNet | CompactSeason, bundle: Bundle, path: Path) -> None:
     import torch
+
+    from geopanoptic.models.compact import CompactUNet
 
     stride_px = bundle.stride_px
     example = torch.zeros(2, network.n_inputs, 2 * stride_px, 3 * stride_px)
     rows, cols = torch.export.Dim("rows", min=2, max=4096), torch.export.Dim("cols", min=2, max=4096)
-    shapes = {0: torch.export.Dim("batch", min=1, max=1024), 2: rows * stride_px, 3: cols * stride_px}
-    program = torch.export.export(network, (example,), dynamic_shapes=(shapes,), strict=False)
+    batch = torch.export.Dim("batch", min=1, max=1024)
+    inputs, shapes = [example], [{0: batch, 2: rows * stride_px, 3: cols * stride_px}]
+    if not isinstance(network, CompactUNet):
+        inputs.append(torch.zeros(2, network.n_days, 1, 1))
+        shapes.append({0: batch})
+    program = torch.export.export(network, tuple(inputs), dynamic_shapes=tuple(shapes), strict=False)
     torch.export.save(program, path, extra_files={"geopanoptic.json": json.dumps(metadata(bundle))})

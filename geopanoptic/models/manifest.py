@@ -10,6 +10,7 @@ FORMAT_VERSION = 1
 WEIGHTS_FILE = "model.safetensors"
 GROUPING_FILE = "grouping.json"
 
+Architecture = Literal["PanopticUNet", "PanopticUNetSeries"]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 
@@ -52,19 +53,41 @@ class Thresholds(_Strict):
     relief_boundary_weight: Probability = 0.3
 
 
+class TemporalSettings(_Strict):
+    """What ``PanopticUNetSeries`` has beyond ``PanopticUNet``.
+
+    heads
+        Groups of channels, each with weights of its own for the dates.
+    key_channels
+        Width of what a head compares with its learned query.
+    harmonics
+        Sine and cosine of this many parts of the year encode the day.
+    """
+
+    heads: Literal[4, 8] = 8
+    key_channels: int = Field(default=8, ge=1, le=64)
+    harmonics: int = Field(default=4, ge=1, le=16)
+
+
 class UNetSettings(_Strict):
-    """Constructor arguments of ``PanopticUNet`` beyond bands and classes, within sane sizes."""
+    """Constructor arguments of a network beyond bands and classes, within sane sizes."""
 
     encoder: Literal["mobilenet_v2"] = "mobilenet_v2"
     encoder_depth: int = Field(default=4, ge=3, le=5)
     decoder_channels: tuple[Annotated[int, Field(ge=4, le=512)], ...] = (96, 64, 40)
     detail_channels: int = Field(default=16, ge=1, le=256)
     head_channels: int = Field(default=24, ge=2, le=256, multiple_of=2)
+    temporal: TemporalSettings | None = None
+    """A ``PanopticUNetSeries`` has them, a ``PanopticUNet`` has none."""
+    outputs: Literal["dense", "paps"] = "dense"
+    """Dense maps for the watershed, or the heads of PaPs, which only data of patches are mapped with."""
 
     @model_validator(mode="after")
-    def _one_decoder_level_less(self) -> Self:
+    def _fitting(self) -> Self:
         if len(self.decoder_channels) != self.encoder_depth - 1:
             raise ValueError("decoder_channels needs encoder_depth - 1 entries")
+        if self.temporal is not None and self.detail_channels % self.temporal.heads:
+            raise ValueError("detail_channels must be a multiple of temporal.heads")
         return self
 
 
@@ -75,6 +98,26 @@ class Normalisation(_Strict):
     low_percentile: float = 2.0
     high_percentile: float = 98.0
     clip: tuple[float, float] = (-1.0, 2.0)
+
+
+class FixedNormalisation(_Strict):
+    """The same range for every scene: ``low`` becomes 0 and ``high`` 1, then clipped.
+
+    One value a band, in the order of the bands, of stored values times the scale that the file states.
+    """
+
+    kind: Literal["fixed"]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    clip: tuple[float, float] = (-1.0, 2.0)
+
+    @model_validator(mode="after")
+    def _ranges(self) -> Self:
+        if len(self.low) != len(self.high) or any(
+            not low < high for low, high in zip(self.low, self.high, strict=True)
+        ):
+            raise ValueError("low and high need one value a band each, the smaller in low")
+        return self
 
 
 class Weights(_Strict):
@@ -108,11 +151,13 @@ class Manifest(_Strict):
     format_version: int = FORMAT_VERSION
     name: Name
     title: str = ""
-    architecture: Literal["PanopticUNet"] = "PanopticUNet"
+    architecture: Architecture = "PanopticUNet"
     network: UNetSettings = UNetSettings()
     bands: tuple[Name, ...] = Field(min_length=1, max_length=64)
     pixel_size_m: tuple[float, float] = (5.0, 20.0)
-    normalisation: Normalisation = Normalisation()
+    normalisation: Annotated[Normalisation | FixedNormalisation, Field(discriminator="kind")] = (
+        Normalisation()
+    )
     classes: tuple[ClassSpec, ...] = Field(min_length=2, max_length=255)
     output_scale: Literal[2] = 2
     views: Literal[1, 4] = 1
@@ -131,6 +176,12 @@ class Manifest(_Strict):
     def _consistent(self) -> Self:
         if self.stride_px != 2**self.network.encoder_depth:
             raise ValueError(f"stride_px must be {2**self.network.encoder_depth} for this encoder_depth")
+        if self.architecture != architecture_of(self.network):
+            raise ValueError("network.temporal belongs to architecture PanopticUNetSeries, and to it alone")
+        if isinstance(self.normalisation, FixedNormalisation) and len(self.normalisation.low) != len(
+            self.bands
+        ):
+            raise ValueError(f"normalisation.low and .high need {len(self.bands)} values, one a band")
         if len(set(self.bands)) != len(self.bands):
             raise ValueError("bands repeat")
         if len({each.id for each in self.classes}) != len(self.classes):
@@ -141,3 +192,8 @@ class Manifest(_Strict):
         if not 0 < low <= high:
             raise ValueError("pixel_size_m must be a range, smaller size first")
         return self
+
+
+def architecture_of(network: UNetSettings) -> Architecture:
+    """The class that ``build_network`` makes of these settings."""
+    return "PanopticUNet" if network.temporal is None else "PanopticUNetSeries"

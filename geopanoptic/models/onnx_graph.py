@@ -1,4 +1,4 @@
-"""``CompactUNet`` as an ONNX model, which OpenVINO and ONNX Runtime both read.
+"""Compact networks as ONNX models, which OpenVINO and ONNX Runtime both read.
 
 The layers are read off by ``torch.fx`` and written with ``onnx.helper``: a tenth of a second. torch's own
 exporters take 20 s or are deprecated, which would ask for a cache of exported files; here there is none.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,33 +17,72 @@ import torch
 from torch import Tensor, fx, nn
 
 from geopanoptic.models.compact import CompactUNet
+from geopanoptic.models.compact_series import SUMS, CompactReader, CompactSeason, CompactSeasonDecoder
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto, TensorProto
 
 OPSET = 17
-INPUT, OUTPUT = "input_bchw", "probabilities_bchw"
+INPUT, DAY, OUTPUT = "input_bchw", "day_bchw", "probabilities_bchw"
+
+Shape = tuple[int | str, ...]
 
 
 def onnx_model(network: CompactUNet) -> ModelProto:
     """The network with dynamic batch, height and width; input ``input_bchw``, output ``probabilities_bchw``."""
+    return _model(network, {INPUT: _tile(network.n_inputs)}, {OUTPUT: _tile(network.n_outputs, "out")})
+
+
+def onnx_season(season: CompactSeason) -> ModelProto:
+    """All dates of one place: inputs ``input_tchw`` and ``day_tchw``, output ``probabilities_bchw`` with B = 1."""
+    inputs: dict[str, Shape] = {
+        "input_tchw": ("T", season.n_inputs, "H", "W"),
+        "day_tchw": ("T", season.n_days, 1, 1),
+    }
+    return _model(season, inputs, {OUTPUT: (1, *_tile(season.n_outputs, "out")[1:])})
+
+
+def onnx_reader(reader: CompactReader) -> ModelProto:
+    """What is done for every date: inputs ``input_bchw`` and ``day_bchw``, outputs by name of ``sums_of``."""
+    outputs = {
+        name: _tile(n_channels, name)
+        for name, n_channels in zip(sums_of(reader), reader.n_outputs, strict=True)
+    }
+    return _model(reader, {INPUT: _tile(reader.n_inputs), DAY: ("B", reader.n_days, 1, 1)}, outputs)
+
+
+def onnx_season_decoder(decoder: CompactSeasonDecoder) -> ModelProto:
+    """What is done once: inputs the sums over dates by name of ``sums_of``, output ``probabilities_bchw``."""
+    inputs = {
+        name: _tile(n_channels, name)
+        for name, n_channels in zip(sums_of(decoder), decoder.n_inputs, strict=True)
+    }
+    return _model(decoder, inputs, {OUTPUT: _tile(decoder.n_outputs, "out")}, totals=[fx.PH] * len(inputs))
+
+
+def sums_of(network: CompactReader | CompactSeasonDecoder) -> tuple[str, ...]:
+    """Names of the sums over dates: ``values_0``, ``squares_0``, ``weights_0``, ``values_1`` ..."""
+    return tuple(f"{kind}_{level}" for level in range(network.n_levels) for kind in SUMS)
+
+
+def _tile(n_channels: int, name: str = "") -> Shape:
+    return ("B", n_channels, f"{name}_H".lstrip("_"), f"{name}_W".lstrip("_"))
+
+
+def _model(
+    network: nn.Module, inputs: Mapping[str, Shape], outputs: Mapping[str, Shape], **concrete: Any
+) -> ModelProto:
     from onnx import TensorProto, checker, helper
 
-    traced = fx.symbolic_trace(network)
-    writer = _Writer()
+    traced = fx.symbolic_trace(network, concrete_args=concrete or None)
+    writer = _Writer(inputs=iter(inputs), outputs=tuple(outputs))
     for node in traced.graph.nodes:
         writer.add(node, traced)
-    graph = helper.make_graph(
-        writer.nodes,
-        "CompactUNet",
-        [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["B", network.n_inputs, "H", "W"])],
-        [
-            helper.make_tensor_value_info(
-                OUTPUT, TensorProto.FLOAT, ["B", network.n_outputs, "out_H", "out_W"]
-            )
-        ],
-        writer.constants,
+    starts, ends = (
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in each.items()]
+        for each in (inputs, outputs)
     )
+    graph = helper.make_graph(writer.nodes, type(network).__name__, starts, ends, writer.constants)
     model = helper.make_model(
         graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="geopanoptic", ir_version=8
     )
@@ -55,6 +94,8 @@ def onnx_model(network: CompactUNet) -> ModelProto:
 class _Writer:
     """Nodes and constants written so far, and the ONNX name of every traced value."""
 
+    inputs: Iterator[str]
+    outputs: tuple[str, ...]
     nodes: list[NodeProto] = field(default_factory=list)
     constants: list[TensorProto] = field(default_factory=list)
     names: dict[fx.Node, str] = field(default_factory=dict)
@@ -62,11 +103,12 @@ class _Writer:
     def add(self, node: fx.Node, traced: fx.GraphModule) -> None:
         match node.op:
             case "placeholder":
-                self.names[node] = INPUT
+                self.names[node] = next(self.inputs)
             case "call_module":
                 self._add_layer(node, traced.get_submodule(str(node.target)))
             case "output":
-                self._node("Identity", [self.names[node.args[0]]], OUTPUT)  # type: ignore[index]
+                for name, value in zip(self.outputs, node.all_input_nodes, strict=True):
+                    self._node("Identity", [self.names[value]], name)
             case _:
                 self._add_function(node)
 
@@ -90,6 +132,11 @@ class _Writer:
             case nn.ReLU6():
                 bounds = [self._constant(f"{node.name}.{bound}", torch.tensor(bound)) for bound in (0.0, 6.0)]
                 self._write(node, "Clip", *bounds)
+            case nn.Upsample(mode="bilinear", scale_factor=float(factor)):
+                scales = self._constant(f"{node.name}.scales", torch.tensor([1.0, 1.0, factor, factor]))
+                self._write(
+                    node, "Resize", "", scales, mode="linear", coordinate_transformation_mode="half_pixel"
+                )
             case nn.ReLU():
                 self._write(node, "Relu")
             case _:
@@ -117,6 +164,24 @@ class _Writer:
         self.constants.append(numpy_helper.from_array(np.ascontiguousarray(values.numpy()), name))
         return name
 
+    def _operation(self, node: fx.Node, kind: str) -> None:
+        """Two values or a value and a number, in their order; a value may be both."""
+        inputs = [
+            self.names[each]
+            if isinstance(each, fx.Node)
+            else self._constant(f"{node.name}.number", torch.tensor(float(each)))  # type: ignore[arg-type]
+            for each in node.args
+        ]
+        self._node(kind, inputs, node.name)
+        self.names[node] = node.name
+
+    def _sum(self, node: fx.Node) -> None:
+        axes = self._constant(f"{node.name}.axes", torch.tensor([node.args[1]], dtype=torch.int64))
+        self._write(node, "ReduceSum", axes, keepdims=int(node.kwargs["keepdim"]))  # type: ignore[arg-type]
+
+    def _clamp(self, node: fx.Node) -> None:
+        self._write(node, "Clip", self._constant(f"{node.name}.least", torch.tensor(node.kwargs["min"])))
+
     def _slice(self, node: fx.Node) -> None:
         limits = [
             (axis, each.start or 0, math.inf if each.stop is None else each.stop)
@@ -133,12 +198,24 @@ class _Writer:
 
 
 _FUNCTIONS: dict[Any, Callable[[_Writer, fx.Node], None]] = {
-    operator.add: lambda writer, node: writer._write(node, "Add"),
+    operator.add: lambda writer, node: writer._operation(node, "Add"),
+    operator.sub: lambda writer, node: writer._operation(node, "Sub"),
+    operator.mul: lambda writer, node: writer._operation(node, "Mul"),
+    operator.truediv: lambda writer, node: writer._operation(node, "Div"),
     operator.getitem: _Writer._slice,
     torch.cat: lambda writer, node: writer._write(node, "Concat", axis=node.kwargs.get("dim", 1)),
     nn.functional.pixel_shuffle: lambda writer, node: writer._write(
         node, "DepthToSpace", blocksize=node.args[1], mode="CRD"
     ),
+    nn.functional.avg_pool2d: lambda writer, node: writer._write(
+        node, "AveragePool", kernel_shape=[node.args[1]] * 2, strides=[node.args[1]] * 2
+    ),
+    "amax": lambda writer, node: writer._write(node, "ReduceMax", axes=[node.args[1]], keepdims=1),
+    "sum": _Writer._sum,
+    "clamp": _Writer._clamp,
+    "exp": lambda writer, node: writer._write(node, "Exp"),
+    "sqrt": lambda writer, node: writer._write(node, "Sqrt"),
+    "tanh": lambda writer, node: writer._write(node, "Tanh"),
     "relu": lambda writer, node: writer._write(node, "Relu"),
     "sigmoid": lambda writer, node: writer._write(node, "Sigmoid"),
     "softmax": lambda writer, node: writer._write(node, "Softmax", axis=node.kwargs["dim"]),

@@ -10,7 +10,9 @@ from __future__ import annotations
 import copy
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+from geopanoptic.models.series import PanopticUNetSeries
 
 _CLAMPING = (nn.ReLU, nn.ReLU6, nn.Hardtanh)
 
@@ -19,10 +21,13 @@ def measure_reach_px(network: nn.Module, *, n_channels: int, stride_px: int, out
     """Largest distance, in input pixels along an axis, from an input pixel to an output it can change.
 
     A line of poisoned pixels stands in for one pixel, at every phase within the stride; kernels, strides
-    and paddings are the same along both axes, so the line runs along one only. Raises ``ValueError``
-    where the network looks farther than 480 px or so.
+    and paddings are the same along both axes, so the line runs along one only. A network of series looks
+    at every date alike, so it is given one. Raises ``ValueError`` where the network looks farther than 480 px
+    or so.
     """
     probe = _without_clamping(copy.deepcopy(network).eval())
+    if isinstance(probe, PanopticUNetSeries):
+        probe = _OneDate(probe)
     size_px = 1024
     middle = size_px // 2
     reach = 0
@@ -39,6 +44,15 @@ def measure_reach_px(network: nn.Module, *, n_channels: int, stride_px: int, out
     if reach >= middle - stride_px:
         raise ValueError(f"the network reaches {reach} px or more: it looks at the whole tile")
     return reach
+
+
+class _OneDate(nn.Module):
+    def __init__(self, network: PanopticUNetSeries) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, input_bchw: Tensor) -> dict[str, Tensor]:
+        return self.network(input_bchw[:, None], input_bchw.new_ones(len(input_bchw), 1))
 
 
 def _without_clamping(network: nn.Module) -> nn.Module:

@@ -13,7 +13,7 @@ With untrained attention and one date it is the ``PanopticUNet`` it is made of, 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -22,9 +22,9 @@ from geopanoptic.models.unet import PanopticUNet
 
 DAYS_PER_YEAR = 365.25
 
-_SCORE_LIMIT = 6.0  # keeps the exponential of a score within what sums of float32 bear, without a running maximum
-_LEAST_WEIGHT = 1e-6
-_SPREAD_FLOOR = 0.1
+SCORE_LIMIT = 6.0  # sums of float32 bear exponentials up to this without a running maximum
+LEAST_WEIGHT = 1e-6
+SPREAD_FLOOR = 0.1
 
 
 class PanopticUNetSeries(nn.Module):
@@ -32,7 +32,8 @@ class PanopticUNetSeries(nn.Module):
 
     Input ``(B, T, 2 * n_bands, H, W)`` float32, every date as ``PanopticUNet`` takes it, and ``day_bt``
     ``(B, T)`` float32: day of the year, 1 to 366, of the northern hemisphere's seasons; NaN where unknown.
-    A date counts where any of its flags is 1, so dates without a flag change nothing and may fill a batch up.
+    A date counts where any of its flags is 1, so dates without a flag change nothing and may fill a batch up;
+    in training mode they would take part in batch normalisation.
 
     Output: as ``PanopticUNet``.
     """
@@ -49,18 +50,15 @@ class PanopticUNetSeries(nn.Module):
         self.keys = nn.Conv2d(deepest + n_day, heads * key_channels, 1)
         self.queries = nn.Parameter(torch.zeros(heads, key_channels))
         self.values = nn.Sequential(
-            nn.Conv2d(deepest + n_day, deepest, 1), nn.ReLU(inplace=True), nn.Conv2d(deepest, deepest, 1)
+            nn.Conv2d(deepest + n_day, deepest, 1),
+            nn.ReLU(inplace=True),
+            _filled(nn.Conv2d(deepest, deepest, 1), torch.zeros(deepest, deepest)),
         )
-        self.seasons = nn.Linear(n_day, 2 * sum(widths))
-        self.summaries = nn.ModuleList(nn.Conv2d(2 * width, width, 1) for width in widths)
-        with torch.no_grad():
-            for layer in (self.values[2], self.seasons):
-                nn.init.zeros_(layer.weight)  # type: ignore[arg-type]
-                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
-            for summary, width in zip(self.summaries, widths, strict=True):
-                summary.weight.zero_()  # type: ignore[operator]
-                summary.weight[:, :width, 0, 0] = torch.eye(width)  # type: ignore[index]
-                summary.bias.zero_()  # type: ignore[operator, union-attr]
+        self.seasons = _filled(nn.Linear(n_day, 2 * sum(widths)), torch.zeros(2 * sum(widths), n_day))
+        # The mean as it is, nothing of the spread.
+        self.summaries = nn.ModuleList(
+            _filled(nn.Conv2d(2 * width, width, 1), torch.eye(width, 2 * width)) for width in widths
+        )
 
     def forward(self, input_btchw: Tensor, day_bt: Tensor) -> dict[str, Tensor]:
         n_batch, n_dates = day_bt.shape
@@ -73,22 +71,25 @@ class PanopticUNetSeries(nn.Module):
         Per level n ``(B, 2 * widths[n] + heads, H / 2**n, W / 2**n)``: weighted maps, weighted squares, weights.
         """
         maps = self.unet.encode(input_bchw)
-        season = self._season(day_b)
+        season = encoded_days(day_b, self.harmonics)
         factors, shifts = self.seasons(season)[..., None, None].chunk(2, dim=1)
         widths = self.unet.widths
         maps = [
             values * (1 + factor) + shift
-            for values, factor, shift in zip(maps, factors.split(widths, 1), shifts.split(widths, 1), strict=True)
+            for values, factor, shift in zip(
+                maps, factors.split(widths, 1), shifts.split(widths, 1), strict=True
+            )
         ]
         dated = torch.cat([maps[-1], season[..., None, None].expand(-1, -1, *maps[-1].shape[2:])], dim=1)
         keys = self.keys(dated).unflatten(1, self.queries.shape)
         scores = torch.einsum("bgkhw,gk->bghw", keys, self.queries) * self.queries.shape[1] ** -0.5
-        scores = _SCORE_LIMIT * torch.tanh(scores / _SCORE_LIMIT)
+        scores = SCORE_LIMIT * torch.tanh(scores / SCORE_LIMIT)
         maps[-1] = maps[-1] + self.values(dated)
         seen = input_bchw[:, self.n_bands :].amax(1, keepdim=True)
         coarsest = len(maps) - 1
         return [
-            self._share(values, scores, seen, level, 2 ** (coarsest - level)) for level, values in enumerate(maps)
+            self._share(values, scores, seen, level, 2 ** (coarsest - level))
+            for level, values in enumerate(maps)
         ]
 
     def decode(self, totals: Sequence[Tensor]) -> dict[str, Tensor]:
@@ -96,20 +97,12 @@ class PanopticUNetSeries(nn.Module):
         maps = []
         for total, width, summary in zip(totals, self.unet.widths, self.summaries, strict=True):
             values, squares, weights = total.split((width, width, self.heads), dim=1)
-            weights = self._of_channels(weights.clamp_min(_LEAST_WEIGHT), width)
+            weights = self._of_channels(weights.clamp_min(LEAST_WEIGHT), width)
             mean = values / weights
             variance = (squares / weights - mean.square()).clamp_min(0)
-            spread = (variance + _SPREAD_FLOOR**2).sqrt() - _SPREAD_FLOOR
+            spread = (variance + SPREAD_FLOOR**2).sqrt() - SPREAD_FLOOR
             maps.append(summary(torch.cat([mean, spread], dim=1)))
         return self.unet.decode(maps)
-
-    def _season(self, day_b: Tensor) -> Tensor:
-        """(B, 2 * harmonics + 1): sine and cosine of the year and its parts, and whether the day is known."""
-        known = ~day_b.isnan()
-        angle = day_b.nan_to_num(0.0) * (2 * torch.pi / DAYS_PER_YEAR)
-        turns = angle[:, None] * torch.arange(1, self.harmonics + 1, device=day_b.device, dtype=angle.dtype)
-        waves = torch.cat([turns.sin(), turns.cos()], dim=1) * known[:, None]
-        return torch.cat([waves, known[:, None].to(waves.dtype)], dim=1)
 
     def _share(self, values: Tensor, scores: Tensor, seen: Tensor, level: int, factor: int) -> Tensor:
         """Weighted values, squares and weights of one level, ``factor`` times finer than the scores."""
@@ -128,3 +121,23 @@ class PanopticUNetSeries(nn.Module):
     @property
     def n_parameters(self) -> int:
         return sum(parameter.numel() for parameter in self.parameters())
+
+
+Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
+
+
+def _filled(layer: Layer, weight: Tensor) -> Layer:
+    """The layer with this weight (out, in) and no bias to begin with."""
+    with torch.no_grad():
+        layer.weight.copy_(weight.reshape(layer.weight.shape))
+        nn.init.zeros_(layer.bias)  # type: ignore[arg-type]  # both have one unless told otherwise
+    return layer
+
+
+def encoded_days(day_b: Tensor, harmonics: int) -> Tensor:
+    """(B, 2 * harmonics + 1): sine and cosine of the year and its parts, and whether the day is known."""
+    known = ~day_b.isnan()
+    angle = day_b.nan_to_num(0.0) * (2 * torch.pi / DAYS_PER_YEAR)
+    turns = angle[:, None] * torch.arange(1, harmonics + 1, device=day_b.device, dtype=angle.dtype)
+    waves = torch.cat([turns.sin(), turns.cos()], dim=1) * known[:, None]
+    return torch.cat([waves, known[:, None].to(waves.dtype)], dim=1)

@@ -8,10 +8,12 @@ neighbourhood of the input only (see ``geopanoptic.models.reach``), which is wha
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from geopanoptic.models.paps import paps_heads
 from geopanoptic.models.torchvision_ops import ensure_torchvision_imports
 
 HEADS = ("semantic", "centre", "boundary", "distance")
@@ -32,7 +34,8 @@ class PanopticUNet(nn.Module):
 
     ``encoder_depth`` sets the number of halvings and with it the reach; ``decoder_channels`` runs from
     coarse to half the input resolution, ``encoder_depth - 1`` entries. ``detail_channels`` is the width
-    of a full-resolution path around encoder and decoder, which keeps narrow parcels visible.
+    of a full-resolution path around encoder and decoder, which keeps narrow parcels visible. With ``outputs``
+    ``paps`` the output is that of ``geopanoptic.models.paps.paps_heads`` instead.
     """
 
     output_scale = 2
@@ -47,6 +50,7 @@ class PanopticUNet(nn.Module):
         decoder_channels: Sequence[int] = (96, 64, 40),
         detail_channels: int = 16,
         head_channels: int = 24,
+        outputs: Literal["dense", "paps"] = "dense",
     ) -> None:
         super().__init__()
         ensure_torchvision_imports()
@@ -73,6 +77,9 @@ class PanopticUNet(nn.Module):
             nn.PixelShuffle(scale),
             _convolution(head_channels // 2, head_channels),
         )
+        if outputs == "paps":
+            self.heads = paps_heads(head_channels, n_classes)
+            return
         widths = {name: n_classes if name == "semantic" else 1 for name in HEADS}
         self.heads = nn.ModuleDict({name: nn.Conv2d(head_channels, n, 1) for name, n in widths.items()})
         for name, logit in _PRIOR_LOGITS.items():

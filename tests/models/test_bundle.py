@@ -16,6 +16,8 @@ from safetensors.torch import load_file
 
 from geopanoptic.errors import ModelError
 from geopanoptic.models.bundle import Bundle, list_bundles, load_bundle, save_bundle
+from geopanoptic.models.manifest import FixedNormalisation
+from geopanoptic.models.series import PanopticUNetSeries
 from geopanoptic.models.weights import sha256_of
 
 
@@ -47,6 +49,28 @@ def test_weights_come_back_as_they_were_saved(tiny_bundle: Bundle) -> None:
     assert not network.training
     for name, tensor in network.state_dict().items():
         assert torch.equal(tensor, stored[name])
+
+
+def test_a_bundle_of_series_says_so(tiny_series_bundle: Bundle, tiny_bundle: Bundle) -> None:
+    assert tiny_series_bundle.takes_series
+    assert not tiny_bundle.takes_series
+    written = json.loads((tiny_series_bundle.path / "bundle.json").read_text())
+    assert written["architecture"] == "PanopticUNetSeries"
+    assert written["network"]["temporal"] == {"heads": 4, "key_channels": 2, "harmonics": 2}
+    network = tiny_series_bundle.network()
+    assert isinstance(network, PanopticUNetSeries)
+    assert not network.training
+    stored = load_file(tiny_series_bundle.path / "model.safetensors")
+    assert all(torch.equal(tensor, stored[name]) for name, tensor in network.state_dict().items())
+
+
+def test_a_normalisation_may_be_fixed(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    rest = tiny_bundle.manifest.model_dump(exclude={"weights", "normalisation"})
+    fixed = {"kind": "fixed", "low": [0.0, 0.0, 10.0, -1.0], "high": [0.2, 0.3, 4000.0, 1.0]}
+    weights = tiny_bundle.network().state_dict()
+    saved = save_bundle(tmp_path, weights=weights, card="", normalisation=fixed, **rest)
+    assert isinstance(saved.manifest.normalisation, FixedNormalisation)
+    assert saved.manifest.normalisation.high[2] == 4000.0
 
 
 def test_half_precision_halves_the_file(tiny_bundle: Bundle, tmp_path: Path) -> None:
@@ -149,6 +173,11 @@ def test_cut_short(folder: Path) -> None:
         ({"stride_px": 16}, "stride_px"),
         ({"bands": ["red", "red"]}, "bands repeat"),
         ({"format": "other"}, "format"),
+        ({"architecture": "PanopticUNetSeries"}, "temporal belongs to"),
+        ({"network": {"temporal": {"heads": 3}}}, "network.temporal.heads"),
+        ({"normalisation": {"kind": "fixed", "low": [0], "high": [1]}}, "need 4 values"),
+        ({"normalisation": {"kind": "fixed", "low": [0] * 4, "high": [1, 1, 1, 0]}}, "the smaller in low"),
+        ({"normalisation": {"kind": "by-feel"}}, "normalisation"),
     ],
     ids=str,
 )

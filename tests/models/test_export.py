@@ -49,6 +49,44 @@ def test_openvino(tiny_bundle: Bundle, tmp_path: Path) -> None:
     np.testing.assert_allclose(found, expected(tiny_bundle), rtol=0, atol=5e-6)
 
 
+def series_example(bundle: Bundle, n_dates: int) -> tuple[list[tuple[np.ndarray, float]], list[np.ndarray]]:
+    """Dates as a runtime takes them, and as an exported file does."""
+    n_bands, temporal = len(bundle.bands), bundle.manifest.network.temporal
+    assert temporal is not None
+    rng = np.random.default_rng(4)
+    image = rng.random((n_dates, 2 * n_bands, 48, 80), np.float32)
+    image[:, n_bands:] = rng.random((n_dates, 1, 48, 80)) > 0.3
+    days = [float("nan"), *rng.uniform(1, 366, n_dates - 1)]
+    turns = np.outer(days, np.arange(1, temporal.harmonics + 1)) * 2 * np.pi / 365.25
+    encoded = np.nan_to_num(np.concatenate([np.sin(turns), np.cos(turns), turns[:, :1] * 0 + 1], axis=1))
+    dates = [(image[number : number + 1], day) for number, day in enumerate(days)]
+    return dates, [image, encoded.astype(np.float32)[..., None, None]]
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning:copyreg", "ignore::FutureWarning:torch")
+def test_a_network_of_series_takes_all_dates_at_once(tiny_series_bundle: Bundle, tmp_path: Path) -> None:
+    onnxruntime, openvino = pytest.importorskip("onnxruntime"), pytest.importorskip("openvino")
+    pytest.importorskip("onnx")
+    (onnx_path,) = export_bundle(tiny_series_bundle, "onnx", tmp_path / "tiny.onnx")
+    export_bundle(tiny_series_bundle, "openvino", tmp_path / "tiny.xml")
+    (torch_path,) = export_bundle(tiny_series_bundle, "torch-export", tmp_path / "tiny.pt2")
+    session = onnxruntime.InferenceSession(onnx_path)
+    compiled = openvino.Core().compile_model(
+        tmp_path / "tiny.xml", "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
+    )
+    program = torch.export.load(torch_path).module()
+    assert "sin(2 pi k d / 365.25) for k = 1 to 2" in session.get_modelmeta().custom_metadata_map["dates"]
+    network = load_runtime(tiny_series_bundle, "cpu", 1, "torch")
+    for n_dates in (1, 3):
+        dates, inputs = series_example(tiny_series_bundle, n_dates)
+        wanted = np.concatenate(list(network.over(dates).values()), axis=1)
+        with torch.inference_mode():
+            by_torch = program(*map(torch.from_numpy, inputs)).numpy()
+        by_onnx = session.run(None, dict(zip(("input_tchw", "day_tchw"), inputs, strict=True)))[0]
+        for found in (by_torch, by_onnx, compiled(inputs)[0]):
+            np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5)
+
+
 @pytest.mark.filterwarnings("ignore::FutureWarning:copyreg", "ignore::FutureWarning:torch")
 def test_torch_export(tiny_bundle: Bundle, tmp_path: Path) -> None:
     (path,) = export_bundle(tiny_bundle, "torch-export", tmp_path / "tiny.pt2")

@@ -8,22 +8,29 @@ import importlib.util
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 
 from geopanoptic.errors import ModelError, ResourceError, UsageError
 from geopanoptic.models.bundle import Bundle
 from geopanoptic.models.compact import CompactUNet, compact, least_margin_px
-from geopanoptic.models.runtimes.runtime import Probabilities, Runtime
-from geopanoptic.models.runtimes.torch_runtime import torch_probabilities
+from geopanoptic.models.compact_series import CompactReader, CompactSeasonDecoder, compact_series
+from geopanoptic.models.runtimes.runtime import ImageRuntime, Probabilities, Runtime
+from geopanoptic.models.runtimes.series_runtime import Halves, SeriesRuntime
+from geopanoptic.models.runtimes.torch_runtime import torch_halves, torch_probabilities
+from geopanoptic.models.series import PanopticUNetSeries
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 RuntimeName = Literal["auto", "torch", "openvino", "onnxruntime"]
 Precision = Literal["f32", "bf16"]
 
 RUNTIMES: tuple[RuntimeName, ...] = ("openvino", "onnxruntime", "torch")
-"""Fastest on a CPU first (tests/benchmarks/runtimes.py)."""
+"""Fastest on a CPU first (tests/benchmarks/runtimes.py).
+
+Of series (tests/benchmarks/series.py) too, up to a dozen dates; beyond, ONNX Runtime was up to a fifth faster on
+a CPU without AVX-512: its encoder is faster, its decoder slower.
+"""
 
 _PACKAGES = {"openvino": ("openvino", "onnx"), "onnxruntime": ("onnxruntime", "onnx"), "torch": ("torch",)}
 _EXTRAS = {"openvino": "cpu", "onnxruntime": "onnx"}
@@ -54,7 +61,7 @@ def load_runtime(
 
     Raises ``ResourceError`` where the device does not exist or cannot compute in ``precision``, ``UsageError``
     for a runtime that is unknown, not installed, or not for that device, and for wrong bands and margins,
-    ``ModelError`` for damaged weights.
+    ``ModelError`` for damaged weights and as ``Bundle.dense_network``.
     """
     target = _resolved(device)
     name = _chosen(runtime, target)
@@ -63,21 +70,27 @@ def load_runtime(
     n_bands = len(bundle.bands)
     numbers = None if bands is None else _numbers(bundle, bands)
     _check_margin(bundle, margin_px)
-    network = compact(bundle.network(), bands=numbers, margin_px=margin_px)
-    if not all(values.isfinite().all() for values in network.parameters()):
-        raise ModelError(f"The weights of {bundle.path} hold NaN.", remedy="Fetch the bundle again.")
     n_workers = threads or _usable_cores()
-    return Runtime(
-        name=name,
-        version=importlib.metadata.version(name),
-        device=str(target),
-        precision=precision,
-        bundle=bundle,
-        channels=tuple(range(2 * n_bands)) if numbers is None else (*numbers, n_bands + numbers[0]),
-        margin_px=margin_px,
-        probabilities=_probabilities(name, network, target, n_workers, precision),
-        workers=_workers(n_workers) if target.type == "cpu" else None,
-    )
+    common: dict[str, Any] = {
+        "name": name,
+        "version": importlib.metadata.version(name),
+        "device": str(target),
+        "precision": precision,
+        "bundle": bundle,
+        "channels": tuple(range(2 * n_bands)) if numbers is None else (*numbers, n_bands + numbers[0]),
+        "margin_px": margin_px,
+        "workers": _workers(n_workers) if target.type == "cpu" else None,
+    }
+    trained = bundle.dense_network()
+    if not all(values.isfinite().all() for values in trained.state_dict().values()):
+        raise ModelError(f"The weights of {bundle.path} hold NaN.", remedy="Fetch the bundle again.")
+    if isinstance(trained, PanopticUNetSeries):
+        harmonics = trained.harmonics
+        reader, decoder = compact_series(trained, bands=numbers, margin_px=margin_px)
+        halves = _halves(name, reader, decoder, target, n_workers, precision)
+        return SeriesRuntime(halves=halves, harmonics=harmonics, **common)
+    network = compact(trained, bands=numbers, margin_px=margin_px)
+    return ImageRuntime(probabilities=_probabilities(name, network, target, n_workers, precision), **common)
 
 
 def installed_runtimes() -> tuple[RuntimeName, ...]:
@@ -102,6 +115,30 @@ def _probabilities(
             )
         return onnx_probabilities(network)
     return torch_probabilities(network, device, autocast=precision == "bf16")
+
+
+def _halves(
+    name: str,
+    reader: CompactReader,
+    decoder: CompactSeasonDecoder,
+    device: torch.device,
+    threads: int,
+    precision: Precision,
+) -> Halves:
+    if name != "torch" and precision == "bf16":
+        raise UsageError(
+            f"{name} computes networks of series in float32 only.",
+            remedy="Choose --precision f32, or --runtime torch.",
+        )
+    if name == "openvino":
+        from geopanoptic.models.runtimes.openvino_runtime import openvino_halves
+
+        return openvino_halves(reader, decoder, threads=threads)
+    if name == "onnxruntime":
+        from geopanoptic.models.runtimes.onnx_runtime import onnx_halves
+
+        return onnx_halves(reader, decoder)
+    return torch_halves(reader, decoder, device, autocast=precision == "bf16")
 
 
 def _chosen(runtime: str, device: torch.device) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -11,25 +12,54 @@ from numpy.typing import NDArray
 
 from geopanoptic.errors import ResourceError
 from geopanoptic.models.compact import CompactUNet
-from geopanoptic.models.onnx_graph import onnx_model
+from geopanoptic.models.compact_series import CompactReader, CompactSeasonDecoder
+from geopanoptic.models.onnx_graph import onnx_model, onnx_reader, onnx_season_decoder
 
 if TYPE_CHECKING:
-    from openvino import CompiledModel
+    from onnx import ModelProto
+    from openvino import CompiledModel, Core
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Compiled:
+    """A compiled network; every calling thread has an inference request of its own."""
+
+    network: CompiledModel
+    of_thread: threading.local = field(default_factory=threading.local)
+
+    def __call__(self, *inputs: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        """The outputs, which are valid until the thread's next call."""
+        request = getattr(self.of_thread, "request", None)
+        if request is None:
+            request = self.of_thread.request = self.network.create_infer_request()
+        request.infer(inputs, share_inputs=True)
+        return [request.get_output_tensor(number).data for number in range(len(self.network.outputs))]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenVinoProbabilities:
-    """A compiled network; every calling thread has an inference request of its own."""
+    """A network of single images."""
 
-    compiled: CompiledModel
-    of_thread: threading.local = field(default_factory=threading.local)
+    network: _Compiled
 
     def __call__(self, input_bchw: NDArray[np.float32]) -> NDArray[np.float32]:
-        request = getattr(self.of_thread, "request", None)
-        if request is None:
-            request = self.of_thread.request = self.compiled.create_infer_request()
-        request.infer([input_bchw], share_inputs=True)
-        return request.get_output_tensor(0).data
+        return self.network(input_bchw)[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenVinoHalves:
+    """Both halves of a network of series."""
+
+    reader: _Compiled
+    decoder: _Compiled
+
+    def read(
+        self, input_bchw: NDArray[np.float32], day_bchw: NDArray[np.float32]
+    ) -> list[NDArray[np.float32]]:
+        return self.reader(input_bchw, day_bchw)
+
+    def decode(self, totals: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        return self.decoder(*totals)[0]
 
 
 def openvino_probabilities(network: CompactUNet, *, threads: int, bf16: bool) -> OpenVinoProbabilities:
@@ -44,11 +74,26 @@ def openvino_probabilities(network: CompactUNet, *, threads: int, bf16: bool) ->
         raise ResourceError(
             "This CPU does not compute in bfloat16.", remedy="Run with --precision f32, which every CPU has."
         )
-    model = core.read_model(onnx_model(network).SerializeToString(), b"")
+    return OpenVinoProbabilities(network=_compiled(core, onnx_model(network), threads=threads, bf16=bf16))
+
+
+def openvino_halves(reader: CompactReader, decoder: CompactSeasonDecoder, *, threads: int) -> OpenVinoHalves:
+    """Both halves for ``threads`` tiles at once, in float32: OpenVINO knows one precision for a whole graph."""
+    import openvino
+
+    core = openvino.Core()
+    return OpenVinoHalves(
+        reader=_compiled(core, onnx_reader(reader), threads=threads),
+        decoder=_compiled(core, onnx_season_decoder(decoder), threads=threads),
+    )
+
+
+def _compiled(core: Core, model: ModelProto, *, threads: int, bf16: bool = False) -> _Compiled:
     settings = {
         "INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32",
         "INFERENCE_NUM_THREADS": threads,
         "NUM_STREAMS": threads,
         "ENABLE_CPU_PINNING": False,
     }
-    return OpenVinoProbabilities(compiled=core.compile_model(model, "CPU", settings))
+    read = core.read_model(model.SerializeToString(), b"")
+    return _Compiled(network=core.compile_model(read, "CPU", settings))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -13,57 +14,130 @@ from torch import Tensor, nn
 
 from geopanoptic.errors import ResourceError
 from geopanoptic.models.compact import CompactUNet
+from geopanoptic.models.compact_series import CompactReader, CompactSeasonDecoder
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 @dataclass(slots=True, kw_only=True)
-class TorchProbabilities:
-    """``network`` on ``device``; remembers how many tiles its memory took at once."""
+class _OnDevice:
+    """Networks on ``device``; remembers how many tiles its memory took at once."""
 
-    network: nn.Module
     device: torch.device
     autocast: bool
     at_once: int | None = None
+
+    def in_parts(self, compute: Callable[[slice], None], n_tiles: int, shape: tuple[int, ...]) -> None:
+        """Call ``compute`` for all tiles in parts that fit; ``ResourceError`` where not even one does."""
+        try:
+            with _settings(self.device):
+                fitted = halving(compute, n_tiles, self.at_once or n_tiles)
+        except torch.OutOfMemoryError:
+            raise ResourceError(
+                f"{self.device} has too little memory for a tile of {shape}.",
+                remedy="Use smaller tiles with --tile, or --device cpu.",
+            ) from None
+        if fitted < n_tiles:
+            self.at_once = fitted
+
+    def to_device(self, values_bchw: NDArray[np.float32]) -> Tensor:
+        return torch.from_numpy(values_bchw).to(self.device, memory_format=torch.channels_last)
+
+    def maybe_in_bfloat16(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast)
+
+
+@dataclass(slots=True, kw_only=True)
+class TorchProbabilities(_OnDevice):
+    """A network of single images."""
+
+    network: nn.Module
 
     def __call__(self, input_bchw: NDArray[np.float32]) -> NDArray[np.float32]:
         """Raises ``ResourceError`` where not even one tile fits the device's memory."""
         results: list[NDArray[np.float32]] = []
 
         def compute(part: slice) -> None:
-            results.append(self._compute(input_bchw[part]))
+            with self.maybe_in_bfloat16():
+                outputs = self.network(self.to_device(input_bchw[part]))
+            results.append(outputs.float().cpu().numpy())
 
-        try:
-            fitted = halving(compute, len(input_bchw), self.at_once or len(input_bchw))
-        except torch.OutOfMemoryError:
-            raise ResourceError(
-                f"{self.device} has too little memory for a tile of {input_bchw.shape[1:]}.",
-                remedy="Use smaller tiles with --tile, or --device cpu.",
-            ) from None
-        if fitted < len(input_bchw):
-            self.at_once = fitted
+        self.in_parts(compute, len(input_bchw), input_bchw.shape[1:])
         return results[0] if len(results) == 1 else np.concatenate(results)
 
-    def _compute(self, input_bchw: NDArray[np.float32]) -> NDArray[np.float32]:
-        with ExitStack() as settings:
-            settings.enter_context(torch.inference_mode())
-            if self.autocast:
-                settings.enter_context(torch.autocast(self.device.type, torch.bfloat16))
-            if self.device.type == "cuda":
-                # torch would round to TF32, and cuDNN choose kernels by their timing: not the same bits twice.
-                settings.enter_context(
-                    torch.backends.cudnn.flags(
-                        enabled=True, benchmark=False, deterministic=True, allow_tf32=False
-                    )
-                )
-            tiles = torch.from_numpy(input_bchw).to(self.device, memory_format=torch.channels_last)
-            return self.network(tiles).float().cpu().numpy()
+
+@dataclass(slots=True, kw_only=True)
+class TorchHalves(_OnDevice):
+    """Both halves of a network of series. Sums stay on the device."""
+
+    reader: CompactReader
+    decoder: CompactSeasonDecoder
+
+    def read(self, input_bchw: NDArray[np.float32], day_bchw: NDArray[np.float32]) -> list[Tensor]:
+        """Raises ``ResourceError`` where not even one tile fits the device's memory."""
+        results: list[list[Tensor]] = []
+
+        def compute(part: slice) -> None:
+            tiles = self.to_device(input_bchw[part])
+            with self.maybe_in_bfloat16():
+                maps = self.reader.encoder(tiles)
+            results.append(
+                self.reader.shares_of([values.float() for values in maps], tiles, self.to_device(day_bchw))
+            )
+
+        self.in_parts(compute, len(input_bchw), input_bchw.shape[1:])
+        return results[0] if len(results) == 1 else [torch.cat(parts) for parts in zip(*results, strict=True)]
+
+    def decode(self, totals: Sequence[Tensor]) -> NDArray[np.float32]:
+        """Raises ``ResourceError`` where not even one tile fits the device's memory."""
+        results: list[NDArray[np.float32]] = []
+
+        def compute(part: slice) -> None:
+            maps = self.decoder.maps_of([total[part] for total in totals])
+            with self.maybe_in_bfloat16():
+                outputs = self.decoder.decoder(maps)
+            results.append(outputs.float().cpu().numpy())
+
+        self.in_parts(compute, len(totals[0]), tuple(totals[0].shape[1:]))
+        return results[0] if len(results) == 1 else np.concatenate(results)
 
 
 def torch_probabilities(network: CompactUNet, device: torch.device, *, autocast: bool) -> TorchProbabilities:
     """The network moved to ``device``."""
+    return TorchProbabilities(network=_moved(network, device, autocast), device=device, autocast=autocast)
+
+
+def torch_halves(
+    reader: CompactReader, decoder: CompactSeasonDecoder, device: torch.device, *, autocast: bool
+) -> TorchHalves:
+    """Both halves moved to ``device``."""
+    return TorchHalves(
+        reader=_moved(reader, device, autocast),
+        decoder=_moved(decoder, device, autocast),
+        device=device,
+        autocast=autocast,
+    )
+
+
+def _moved(network: Network, device: torch.device, autocast: bool) -> Network:
     moved = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks the overload
     if device.type == "cpu" and not autocast and torch.backends.mkldnn.is_available():
-        _call_onednn(moved)
-    return TorchProbabilities(network=moved, device=device, autocast=autocast)
+        _round_alike(moved)
+    return moved
+
+
+@contextmanager
+def _settings(device: torch.device) -> Iterator[None]:
+    with ExitStack() as settings:
+        settings.enter_context(torch.inference_mode())
+        if device.type == "cuda":
+            # torch would round to TF32, and cuDNN choose kernels by their timing: not the same bits twice.
+            settings.enter_context(
+                torch.backends.cudnn.flags(
+                    enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+                )
+            )
+        yield
 
 
 class _OneDnnConvolution(nn.Module):
@@ -82,12 +156,29 @@ class _OneDnnConvolution(nn.Module):
         return torch.ops.aten.mkldnn_convolution(values_bchw, self.weight, self.bias, *self.settings)
 
 
-def _call_onednn(network: nn.Module) -> None:
+class _ChannelsLastUpsample(nn.Module):
+    """An interpolation that is always done in channels last, of four channels or more.
+
+    Otherwise the loop along a row rounds differently at its end: then a pixel would depend on where its tile
+    begins.
+    """
+
+    def __init__(self, upsample: nn.Upsample) -> None:
+        super().__init__()
+        self.upsample = upsample
+
+    def forward(self, values_bchw: Tensor) -> Tensor:
+        return self.upsample(values_bchw.contiguous(memory_format=torch.channels_last))
+
+
+def _round_alike(network: nn.Module) -> None:
     for name, layer in network.named_children():
         if isinstance(layer, nn.Conv2d):
             setattr(network, name, _OneDnnConvolution(layer))
+        elif isinstance(layer, nn.Upsample):
+            setattr(network, name, _ChannelsLastUpsample(layer))
         else:
-            _call_onednn(layer)
+            _round_alike(layer)
 
 
 def halving(compute: Callable[[slice], None], n_tiles: int, at_once: int) -> int:

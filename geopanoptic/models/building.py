@@ -1,0 +1,17 @@
+"""Which network a bundle's or a configuration's settings describe."""
+
+from __future__ import annotations
+
+from geopanoptic.models.manifest import UNetSettings
+from geopanoptic.models.series import PanopticUNetSeries
+from geopanoptic.models.unet import PanopticUNet
+
+
+def build_network(
+    settings: UNetSettings, *, n_bands: int, n_classes: int
+) -> PanopticUNet | PanopticUNetSeries:
+    """The network of these settings, untrained: with ``temporal`` a ``PanopticUNetSeries``."""
+    unet = {"n_bands": n_bands, "n_classes": n_classes, **settings.model_dump(exclude={"temporal"})}
+    if settings.temporal is None:
+        return PanopticUNet(**unet)
+    return PanopticUNetSeries(**settings.temporal.model_dump(), **unet)

@@ -1,0 +1,103 @@
+"""A network of series at work: sums over dates for every tile, and at the end their probabilities.
+
+However many dates there are, a batch holds the sums, one date's share of them and the date itself. A date that
+shows nothing of a tile, or nothing that the decoder looks at, is not computed: its share would be zero.
+Sums begin as zero plus the first share, so that they never are minus zero and no bit tells whether that was done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from geopanoptic.errors import ModelError
+from geopanoptic.models.compact import kept_margins_px
+from geopanoptic.models.runtimes.runtime import DatedTiles, Floats, Runtime
+from geopanoptic.models.series import encoded_days
+
+Sums = Sequence[Any]
+"""Arrays of numpy or, on a device, of torch: what ``CompactReader`` gives and ``CompactSeasonDecoder`` takes."""
+
+
+class Halves(Protocol):
+    """Both halves of a network of series; on the CPU called from several threads at once, one tile each."""
+
+    def read(self, input_bchw: Floats, day_bchw: Floats) -> Sums:
+        """As ``CompactReader``. What is returned may change with the thread's next call."""
+
+    def decode(self, totals: Sums) -> Floats:
+        """As ``CompactSeasonDecoder``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeriesRuntime(Runtime):
+    """A network of series."""
+
+    halves: Halves
+    harmonics: int
+
+    def over(self, dates: Iterable[DatedTiles]) -> dict[str, Floats]:
+        shape: tuple[int, ...] | None = None
+        totals: dict[tuple[int, int], Sums] = {}
+        for input_bchw, day in dates:
+            if shape is None:
+                shape = input_bchw.shape
+                self.check_shape(shape)
+            elif shape != input_bchw.shape:
+                raise ModelError(
+                    f"Tiles of {input_bchw.shape} after tiles of {shape}.",
+                    remedy="Give the same tiles on every date.",
+                )
+            self._add(totals, input_bchw, day)
+        if shape is None:
+            raise ModelError(
+                f"Model {self.bundle.name} was given no date.", remedy="Give it one date or more."
+            )
+        outputs = self.empty_outputs(shape)
+        self.side_by_side(lambda part: self._decode(totals, outputs, part), shape[0])
+        return self.by_name(outputs)
+
+    def _add(self, totals: dict[tuple[int, int], Sums], input_bchw: Floats, day: float) -> None:
+        day_bchw = encoded_days(torch.tensor([day], dtype=torch.float32), self.harmonics)[..., None, None]
+        encoded = day_bchw.numpy()
+
+        def add(part: slice) -> None:
+            begun = (part.start, 0) in totals
+            if begun and not self._shows_anything(input_bchw[part]):
+                return
+            tiles = input_bchw[part, self.channels]
+            self.refuse_nan(tiles)
+            for view, axes in enumerate(self.mirrors):
+                shares = self.halves.read(np.ascontiguousarray(np.flip(tiles, axes)), encoded)
+                if begun:
+                    for total, share in zip(totals[part.start, view], shares, strict=True):
+                        total += share
+                else:
+                    totals[part.start, view] = [share + 0.0 for share in shares]
+
+        self.side_by_side(add, len(input_bchw))
+
+    def _shows_anything(self, tiles_bchw: Floats) -> bool:
+        """Whether a flag is set where the decoder looks."""
+        stride_px = self.bundle.stride_px
+        kept = kept_margins_px(stride_px.bit_length() - 1, self.margin_px)[-1]
+        crop = self.margin_px - kept * stride_px
+        rows, cols = (slice(crop, length - crop) for length in tiles_bchw.shape[2:])
+        flags = [channel for channel in self.channels if channel >= len(self.bundle.bands)]
+        return any(tiles_bchw[:, flag, rows, cols].any() for flag in flags)
+
+    def _decode(self, totals: dict[tuple[int, int], Sums], outputs: Floats, part: slice) -> None:
+        mean = outputs[part]
+        for view, axes in enumerate(self.mirrors):
+            seen = np.flip(self.halves.decode(totals.pop((part.start, view))), axes)
+            if view:
+                mean += seen
+            else:
+                mean[:] = seen
+        if len(self.mirrors) > 1:
+            mean /= len(self.mirrors)
+        self.refuse_nan(mean)
