@@ -68,7 +68,11 @@ A run from a CONFIG that was interrupted goes on with the same command.
     help="sparse: only some fields are drawn. full: all fields within the labels' bounding box are.",
 )
 @click.option("--bands", metavar="LIST", help="The bands in the files' order, as for `run`.")
-@click.option("--dates", metavar="DATE", help="The date to learn from, where the scene has several.")
+@click.option(
+    "--dates",
+    metavar="DATE",
+    help="The dates to learn from, where the scene has several; a model of single images needs one.",
+)
 @click.option("--assume-crs", metavar="EPSG:N", help="CRS of a scene that states none.")
 @click.option(
     "--out",

@@ -6,6 +6,9 @@ scored at the output resolution, segments summed over all images of a folder, wi
 against a prediction (``all``) or ignored (``known``), by the COCO protocol or the PASTIS one. Every method has
 one set of parameters for all folders; the classical ones, and with --tune the bundles' thresholds, are searched
 on these very images for the greatest mean PQ ``known``.
+
+Folders of seasons (``python -m geopanoptic.training.samples.season_pool``) are scored for each bundle of series
+with 1, 3, 6, 12 and 24 of their dates, see ``seasons``; a bundle of single images sees one.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -32,10 +36,14 @@ from geopanoptic.evaluation.samples import (
     read_images,
     rules_of,
 )
+from geopanoptic.evaluation.season_samples import is_season, read_seasons
+from geopanoptic.evaluation.seasons import NUMBERS_OF_DATES, figures_by_dates
 from geopanoptic.evaluation.tuning import best
 
 PARCEL = 1
 GROUND = ("all", "known")
+SEASON_MARGIN_STRIDES = 2
+"""No data around a season that the network sees; its whole reach would cost ten times the sample itself."""
 
 Folders = Mapping[str, Sequence[LabelledImage]]
 Mapper = Callable[[LabelledImage], Prediction]
@@ -97,13 +105,50 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _evaluate(asked: argparse.Namespace) -> dict[str, object]:
-    folders = {
-        folder.name: read_images(folder) for folder in sorted(asked.pool.glob("val-*")) if folder.is_dir()
-    }
-    if not folders:
+    chosen = [folder for folder in sorted(asked.pool.glob("val-*")) if folder.is_dir()]
+    if not chosen:
         raise UsageError(
             f"{asked.pool} has no folder val-*.", remedy="Write it: python -m geopanoptic.training.samples."
         )
+    of_seasons = [folder for folder in chosen if any(map(is_season, islice(folder.glob("[!.]*.npz"), 1)))]
+    folders = {folder.name: read_images(folder) for folder in chosen if folder not in of_seasons}
+    seasons = _evaluate_seasons(asked, of_seasons) if of_seasons else {}
+    if not folders:
+        return {"protocol": asked.protocol, "seasons": seasons}
+    return _evaluate_images(asked, folders) | ({"seasons": seasons} if seasons else {})
+
+
+def _evaluate_seasons(asked: argparse.Namespace, chosen: Sequence[Path]) -> dict[str, object]:
+    """Rows by bundle, folder and number of dates."""
+    from geopanoptic.models.bundle import load_bundle
+    from geopanoptic.models.runtimes import load_runtime
+
+    folders = {folder.name: read_seasons(folder) for folder in chosen}
+    figures: dict[str, object] = {}
+    for asked_model in asked.model if asked.model is not None else [None]:
+        bundle = load_bundle(asked_model)
+        print(bundle.name, bundle.sha256[:12])
+        rows: dict[str, dict[int, object]] = {name: {} for name in folders}
+        with tempfile.TemporaryDirectory(prefix="geopanoptic-") as scratch:
+            runtime, rules = load_runtime(bundle, device="cpu"), rules_of(bundle)
+            maps = BundleMapper(
+                bundle, runtime, Path(scratch), margin_px=SEASON_MARGIN_STRIDES * bundle.stride_px
+            )
+            for folder, seasons in folders.items():
+                for found in figures_by_dates(
+                    seasons,
+                    lambda season, maps=maps, rules=rules: maps(season, rules),  # type: ignore[misc]
+                    kinds=[each.name for each in bundle.classes if each.kind == "thing"],
+                    numbers=NUMBERS_OF_DATES if bundle.takes_series else (1,),
+                    protocol=asked.protocol,
+                ):
+                    rows[folder][found.n_dates] = found.to_row()
+                    print(f"  {folder:<14} {len(seasons):>3} seasons  {found.in_words()}", flush=True)
+        figures[bundle.name] = rows
+    return figures
+
+
+def _evaluate_images(asked: argparse.Namespace, folders: Folders) -> dict[str, object]:
     figures: dict[str, object] = {"protocol": asked.protocol, "methods": {}, "folders": {}}
     told = {"methods": figures["methods"], "folders": figures["folders"]}
     of_models: dict[str, list[Qualities]] = {name: [] for name in folders}

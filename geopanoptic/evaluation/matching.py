@@ -7,7 +7,7 @@ union leaves out predicted pixels whose truth is void. They differ in which unma
     those that lie by more than half on void or on crowds of their class (Kirillov et al., CVPR 2019);
 ``pastis``
     those whose IoU with one void object is above one half, and those that lie on void altogether (Garnot and
-    Landrieu, ICCV 2021).
+    Landrieu, ICCV 2021). The former are dropped before anything is matched: they find nothing either.
 """
 
 from __future__ import annotations
@@ -117,6 +117,8 @@ def match(
     overlap = overlap_of(table, predicted, true, outside=outside)
     # In integers: an IoU of exactly one half is no match, whatever a division rounds to.
     hit = 2 * overlap.shared_px > overlap.union_px
+    if protocol == "pastis":
+        hit &= ~_covers_void(table, predicted, true, overlap)[overlap.predicted]
     p, t = overlap.predicted[hit], overlap.true[hit]
     matched_p, matched_t = np.zeros(len(predicted) + 1, bool), np.zeros(len(true) + 1, bool)
     matched_p[p], matched_t[t] = True, True
@@ -148,16 +150,22 @@ def excused(
     p, t = table.predicted, table.true
     size_px = overlap.predicted_px + overlap.void_px
     if protocol == "pastis":
-        on_object = t > 0
-        on_object[on_object] = true.void[t[on_object]]
-        pv, shared = p[on_object], table.shared_px[on_object]
-        covers = 2 * shared > size_px[pv] + overlap.true_px[t[on_object]] - shared
-        found = overlap.predicted_px == 0
-        found[pv[covers]] = True
-        return found
+        return _covers_void(table, predicted, true, overlap) | (overlap.predicted_px == 0)
     on_crowd = (p > 0) & (t > UNKNOWN)
     on_crowd[on_crowd] = (true.crowd & ~void_labels(true, outside)[:-1])[t[on_crowd]] & (
         predicted.category[p[on_crowd]] == true.category[t[on_crowd]]
     )
     crowd_px = np.bincount(p[on_crowd], table.shared_px[on_crowd], minlength=len(size_px)).astype(np.int64)
     return 2 * (overlap.void_px + crowd_px) > size_px
+
+
+def _covers_void(table: Contingency, predicted: Segments, true: Segments, overlap: Overlap) -> Bool:
+    """Predicted segments whose IoU with one void object is above one half, (n_predicted + 1,)."""
+    on_object = table.true > 0
+    on_object[on_object] = true.void[table.true[on_object]]
+    p, shared_px = table.predicted[on_object], table.shared_px[on_object]
+    size_px = overlap.predicted_px + overlap.void_px
+    covers = 2 * shared_px > size_px[p] + overlap.true_px[table.true[on_object]] - shared_px
+    found = np.zeros(len(predicted) + 1, np.bool_)
+    found[p[covers]] = True
+    return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -101,6 +101,7 @@ def add_image(
     true_class: Mapping[int, int],
     *,
     void: NDArray[np.bool_] | None = None,
+    void_segments: Collection[int] = (),
     outside: Outside = "count",
     protocol: Protocol = "coco",
     min_area_px: float = 0,
@@ -108,9 +109,10 @@ def add_image(
     """Add one image's segments to ``total`` (class id -> counts).
 
     ``predicted`` and ``true`` (h, w) hold segment ids, 0 for none; the mappings give each id's class (> 0).
-    ``void`` (h, w) is True where the truth is unknown; true segments there are left out. The other options
-    are those of :func:`~geopanoptic.evaluation.matching.match`. Raises ValueError where the shapes differ or
-    an id is negative, KeyError for an id without a class.
+    ``void`` (h, w) is True where the truth is unknown; true segments there are left out. ``void_segments`` are
+    the ids of true objects of unknown class, which need no class. The other options are those of
+    :func:`~geopanoptic.evaluation.matching.match`. Raises ValueError where the shapes differ or an id is
+    negative, KeyError for an id without a class.
     """
     if true.size and true.min() < 0:
         raise ValueError("segment ids must not be negative")
@@ -118,7 +120,10 @@ def add_image(
     n, m = int(predicted.max(initial=0)), int(known.max(initial=0))
     table = contingency(predicted, known, n_predicted=n, n_true=m)
     ours = Segments.of(_classes(table.predicted, predicted_class, n))
-    theirs = Segments.of(_classes(table.true, true_class, m))
+    unknown = np.isin(np.arange(1, m + 1), list(void_segments))
+    theirs = Segments.of(
+        _classes(table.true, {**true_class, **dict.fromkeys(void_segments, 0)}, m), void=unknown
+    )
     matches = match(table, ours, theirs, outside=outside, protocol=protocol, min_area_px=min_area_px)
     for category, counts in quality_by_category(matches, ours, theirs).items():
         sums = total.setdefault(category, PanopticQuality())

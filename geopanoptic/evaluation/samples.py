@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,16 +15,25 @@ from geopanoptic.grid import Window
 from geopanoptic.models.bundle import Bundle
 from geopanoptic.panoptic.choice import RepairRules
 from geopanoptic.panoptic.quantisation import Quantiser
-from geopanoptic.pipeline.dense import InferBlock
+from geopanoptic.pipeline.dense import InferBlock, Network
 from geopanoptic.pipeline.execution import Threads
 from geopanoptic.pipeline.layout import Layout, round_up
 from geopanoptic.pipeline.progress import Silent
+from geopanoptic.pipeline.reading import ArrayDate
 from geopanoptic.pipeline.rules import GroupingRules, rules_of_bundle
 from geopanoptic.pipeline.segmentation import segment
 from geopanoptic.pipeline.store import RunStore
-from geopanoptic.scene.blocks import OnUnreadable, refuse
 
-Network = Callable[[NDArray[np.float32]], dict[str, NDArray[np.float32]]]
+
+class Shown(Protocol):
+    """What a network is shown of a sample."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def valid(self) -> NDArray[np.bool_]: ...
+    @property
+    def dates(self) -> Sequence[ArrayDate]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,22 +51,32 @@ class LabelledImage:
         """Where the truth is unknown or the image has no data, at label resolution."""
         return (self.instances < 0) | ~self.valid.repeat(2, 0).repeat(2, 1)
 
+    @property
+    def dates(self) -> tuple[ArrayDate, ...]:
+        """The image as one date, whose day is unknown."""
+        flags = self.available[:, None, None] & self.valid
+        return (
+            ArrayDate(
+                input_chw=np.concatenate([self.image * flags, flags.astype(np.float32)]), valid_hw=self.valid
+            ),
+        )
+
 
 def read_images(folder: Path) -> list[LabelledImage]:
     """All samples of a folder, sorted by name."""
-    images = []
-    for path in sorted(folder.glob("*.npz")):
-        with np.load(path, allow_pickle=False) as stored:
-            images.append(
-                LabelledImage(
-                    name=f"{folder.name}/{path.stem}",
-                    image=stored["image"].astype(np.float32),
-                    available=stored["available"],
-                    valid=stored["valid"],
-                    instances=stored["instances"],
-                )
-            )
-    return images
+    return [read_image(path) for path in sorted(folder.glob("[!.]*.npz"))]
+
+
+def read_image(path: Path) -> LabelledImage:
+    """One sample; its name is that of its folder and its own."""
+    with np.load(path, allow_pickle=False) as stored:
+        return LabelledImage(
+            name=f"{path.parent.name}/{path.stem}",
+            image=stored["image"].astype(np.float32),
+            available=stored["available"],
+            valid=stored["valid"],
+            instances=stored["instances"],
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,38 +86,38 @@ class Prediction:
     labels: NDArray[np.int32]
     n_things: int
     score: NDArray[np.float64]
+    class_index: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    """Of every region its place among the thing or the stuff classes; empty where the method knows no classes."""
+    class_score: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
 
 
 class BundleMapper:
     """Maps samples with a bundle; the network runs once per sample, the grouping for every set of rules."""
 
-    def __init__(self, bundle: Bundle, network: Network, folder: Path) -> None:
+    def __init__(
+        self, bundle: Bundle, network: Network, folder: Path, *, margin_px: int | None = None
+    ) -> None:
+        """``margin_px``: no data around a sample that the network sees; None: as far as it reaches."""
         self._bundle, self._network, self._folder = bundle, network, folder
+        self._margin_px = bundle.reach_px if margin_px is None else margin_px
         self._stores: dict[str, RunStore] = {}
 
-    def __call__(self, image: LabelledImage, rules: GroupingRules) -> Prediction:
+    def __call__(self, image: Shown, rules: GroupingRules) -> Prediction:
         store = self._stores.get(image.name) or self._infer(image)
         self._stores[image.name] = store
         final = segment(store, rules, executor=Threads(workers=1), progress=Silent())
         labels = store.read("label", Window(0, 0, *store.shape)).astype(np.int32)
-        return Prediction(labels=labels, n_things=final.n_things, score=final.score)
+        return Prediction(
+            labels=labels,
+            n_things=final.n_things,
+            score=final.score,
+            class_index=final.class_index,
+            class_score=final.class_score,
+        )
 
-    def _infer(self, image: LabelledImage) -> RunStore:
+    def _infer(self, image: Shown) -> RunStore:
         bundle = self._bundle
         height, width = image.valid.shape
-        flags = image.available[:, None, None] & image.valid
-        whole = np.concatenate([image.image * flags, flags.astype(np.float32)])
-
-        def read(
-            window: Window, on_unreadable: OnUnreadable = refuse
-        ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-            inside = window.intersection(Window(0, 0, height, width))
-            values, valid = np.zeros((len(whole), *window.shape), np.float32), np.zeros(window.shape, bool)
-            if inside is not None:
-                values[(slice(None), *inside.slices(window))] = whole[(slice(None), *inside.slices())]
-                valid[inside.slices(window)] = image.valid[inside.slices()]
-            return values, valid
-
         size = round_up(max(height, width), bundle.stride_px)
         store = RunStore(
             folder=Path(tempfile.mkdtemp(dir=self._folder)),
@@ -106,7 +126,7 @@ class BundleMapper:
         )
         layout = Layout(
             tile_px=size,
-            halo_px=round_up(bundle.reach_px, bundle.stride_px),
+            halo_px=round_up(self._margin_px, bundle.stride_px),
             stride_px=bundle.stride_px,
             block_px=size,
             batch=1,
@@ -122,7 +142,7 @@ class BundleMapper:
             store=store,
             layout=layout,
             scale=bundle.output_scale,
-            read=read,
+            dates=image.dates,
             network=lambda: self._network,
             quantise=quantiser,
         )

@@ -141,9 +141,11 @@ def _polygons(frame: geopandas.GeoDataFrame, name: str) -> tuple[geopandas.GeoDa
             f"{name} has no polygons, but {kinds}.", remedy="Give a file with one polygon per parcel."
         )
     kept = frame[solid].reset_index(drop=True)
+    broken = int(np.count_nonzero(~shapely.is_valid(kept.geometry.to_numpy())))
     kept = kept.set_geometry(shapely.make_valid(kept.geometry.to_numpy()), crs=frame.crs)
     left_out = int((~solid).sum())
-    return kept, (f"{name}: {left_out} rows without a polygon are left out.",) if left_out else ()
+    notes = [f"{name}: {left_out} rows without a polygon are left out."] if left_out else []
+    return kept, (*notes, *([f"{name}: {broken} invalid polygons are repaired."] if broken else ()))
 
 
 def read_vector(path: Path, *, layer: str | None = None) -> VectorSource:

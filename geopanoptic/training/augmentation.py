@@ -21,11 +21,15 @@ _VALUE_RANGE = (-1.0, 2.0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """One crop. ``image_chw`` (C, h, w) float32 normalised bands, ``seen_chw`` bool availability;
-    every entry of ``labels`` (h * s, w * s), s the network's output scale."""
+    """One crop of one date or several.
 
-    image_chw: NDArray[np.float32]
-    seen_chw: NDArray[np.bool_]
+    ``image_tchw`` (T, C, h, w) float32 normalised bands, ``seen_tchw`` bool availability, ``day_t`` (T,) float32
+    days of the year, NaN where unknown; every entry of ``labels`` (h * s, w * s), s the network's output scale.
+    """
+
+    image_tchw: NDArray[np.float32]
+    seen_tchw: NDArray[np.bool_]
+    day_t: NDArray[np.float32]
     labels: dict[str, NDArray]
 
 
@@ -55,14 +59,14 @@ def zoomed(patch: Patch, factor: float) -> Patch:
 
 
 def augment(sample: Sample, settings: AugmentationSettings, rng: np.random.Generator) -> Sample:
-    """One random variant: turned, recoloured, with bands or areas missing, blurred, noisy."""
+    """One random variant, all dates alike: turned, recoloured, with bands or areas missing, blurred, noisy."""
     sample = _turned(sample, rng)
-    image = _recoloured(sample.image_chw.copy(), settings, rng)
+    image = _recoloured(sample.image_tchw.copy(), settings, rng)
     if rng.random() < settings.blur_chance:
-        image = ndimage.gaussian_filter(image, (0, *[rng.uniform(0.3, 0.7)] * 2))
+        image = ndimage.gaussian_filter(image, (0, 0, *[rng.uniform(0.3, 0.7)] * 2))
     image += rng.normal(0, rng.uniform(0, settings.noise), image.shape).astype(np.float32)
-    seen = sample.seen_chw & _kept_bands(len(image), settings, rng)[:, None, None]
-    sample = replace(sample, image_chw=np.clip(image, *_VALUE_RANGE), seen_chw=seen)
+    seen = sample.seen_tchw & _kept_bands(image.shape[1], settings, rng)[:, None, None]
+    sample = replace(sample, image_tchw=np.clip(image, *_VALUE_RANGE), seen_tchw=seen)
     return _with_nodata(sample, rng) if rng.random() < settings.nodata_chance else sample
 
 
@@ -73,9 +77,10 @@ def _turned(sample: Sample, rng: np.random.Generator) -> Sample:
         turned = np.rot90(array, quarter_turns, axes=(-2, -1))
         return np.ascontiguousarray(turned[..., ::-1] if mirrored else turned)
 
-    return Sample(
-        image_chw=turn(sample.image_chw),
-        seen_chw=turn(sample.seen_chw),
+    return replace(
+        sample,
+        image_tchw=turn(sample.image_tchw),
+        seen_tchw=turn(sample.seen_tchw),
         labels={name: turn(values) for name, values in sample.labels.items()},
     )
 
@@ -83,7 +88,7 @@ def _turned(sample: Sample, rng: np.random.Generator) -> Sample:
 def _recoloured(
     image: NDArray[np.float32], settings: AugmentationSettings, rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    n_bands = len(image)
+    n_bands = image.shape[1]
     single = 0.15 / 0.22 * settings.gain
     common_gain, common_shift = (
         np.exp(rng.uniform(-settings.gain, settings.gain)),
@@ -96,9 +101,9 @@ def _recoloured(
     if n_bands < 3:
         return image
     if chance < settings.grey_chance:
-        image[VISIBLE] = image[VISIBLE].mean(axis=0)
+        image[:, VISIBLE] = image[:, VISIBLE].mean(axis=1, keepdims=True)
     elif chance < settings.grey_chance + settings.permute_chance:
-        image[VISIBLE] = image[VISIBLE][rng.permutation(3)]
+        image[:, VISIBLE] = image[:, VISIBLE][:, rng.permutation(3)]
     return image
 
 
@@ -114,7 +119,7 @@ def _kept_bands(n_bands: int, settings: AugmentationSettings, rng: np.random.Gen
 
 def _with_nodata(sample: Sample, rng: np.random.Generator) -> Sample:
     """A skewed edge of no data, as orbits and mosaics leave it; unlabelled there."""
-    height, width = sample.image_chw.shape[1:]
+    height, width = sample.image_tchw.shape[2:]
     angle = rng.uniform(0, 2 * np.pi)
     cut_px = rng.uniform(0.2, 0.5) * height
 
@@ -126,6 +131,12 @@ def _with_nodata(sample: Sample, rng: np.random.Generator) -> Sample:
 
     labels = dict(sample.labels)
     blind = hidden(OUTPUT_SCALE)
-    for name, nothing in (("class", IGNORED), ("boundary", IGNORED), ("weight", 0), ("shape_weight", 0)):
+    for name, nothing in (
+        ("class", IGNORED),
+        ("boundary", IGNORED),
+        ("weight", 0),
+        ("shape_weight", 0),
+        ("instance", -1),
+    ):
         labels[name] = np.where(blind, nothing, labels[name]).astype(labels[name].dtype)
-    return replace(sample, seen_chw=sample.seen_chw & ~hidden(1), labels=labels)
+    return replace(sample, seen_tchw=sample.seen_tchw & ~hidden(1), labels=labels)

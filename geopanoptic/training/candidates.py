@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from geopanoptic.evaluation.samples import read_image
+from geopanoptic.evaluation.season_samples import LabelledSeason, is_season, read_season
 from geopanoptic.grid import Window
 from geopanoptic.models.bundle import Bundle
 from geopanoptic.models.runtimes import Runtime
@@ -16,7 +19,7 @@ from geopanoptic.panoptic.centres import find_centres
 from geopanoptic.panoptic.merging import MergeTree, merge_tree
 from geopanoptic.panoptic.pieces import Evidence, describe_block
 from geopanoptic.panoptic.quantisation import Quantiser
-from geopanoptic.panoptic.regions import join_blocks
+from geopanoptic.panoptic.regions import RegionGraph, join_blocks
 from geopanoptic.panoptic.scoring import measure_nodes
 from geopanoptic.panoptic.watershed import watershed
 from geopanoptic.pipeline.rules import GroupingRules
@@ -58,26 +61,27 @@ class Candidates:
 
 def sample_files(folder: Path, limit: int) -> list[Path]:
     """At most ``limit`` samples of a folder, evenly spread over their names."""
-    files = sorted(folder.glob("*.npz"))
+    files = sorted(folder.glob("[!.]*.npz"))
     chosen = np.unique(np.linspace(0, len(files) - 1, min(limit, len(files))).astype(int))
     return [files[number] for number in chosen]
 
 
-def map_sample(path: Path, bundle: Bundle, network: Runtime) -> DenseImage:
+def map_sample(path: Path, bundle: Bundle, network: Runtime, *, n_dates: int | None = None) -> DenseImage:
     """Run the network over one sample, in the format of ``geopanoptic.training.samples``.
 
-    The sample is extended by a few strides of no data, not by the network's whole reach.
+    ``n_dates`` is the number of dates that it sees of a series; None: all. The sample is extended by a few
+    strides of no data, not by the network's whole reach.
     """
-    with np.load(path, allow_pickle=False) as stored:
-        valid, available = stored["valid"], stored["available"]
-        image, instances = stored["image"].astype(np.float32), stored["instances"]
-    flags = available[:, None, None] & valid
-    stride, scale = bundle.stride_px, bundle.output_scale
+    sample = read_season(path) if is_season(path) else read_image(path)
+    if n_dates is not None and isinstance(sample, LabelledSeason):
+        sample = sample.some(n_dates)
+    stride, scale, valid = bundle.stride_px, bundle.output_scale, sample.valid
     margin = _MARGIN_STRIDES * stride
-    extra = [(margin, margin + -length % stride) for length in valid.shape]
-    whole = np.pad(np.concatenate([image * flags, flags.astype(np.float32)]), [(0, 0), *extra])
+    height, width = valid.shape
+    around = Window(-margin, -margin, height + margin + -height % stride, width + margin + -width % stride)
     core = tuple(slice(scale * margin, scale * (margin + length)) for length in valid.shape)
-    outputs = {name: values[0][(slice(None), *core)] for name, values in network(whole[None]).items()}
+    probabilities = network.over((date(around)[0][None], date.day) for date in sample.dates)
+    outputs = {name: values[0][(slice(None), *core)] for name, values in probabilities.items()}
     fine_valid = valid.repeat(scale, axis=0).repeat(scale, axis=1)
     quantise = Quantiser(
         thing_channels=tuple(i for i, each in enumerate(bundle.classes) if each.kind == "thing"),
@@ -89,31 +93,14 @@ def map_sample(path: Path, bundle: Bundle, network: Runtime) -> DenseImage:
         image=max(path.stem.split("_"), key=len),
         layers=quantise(outputs, fine_valid),
         valid=fine_valid,
-        truth=np.where(fine_valid, instances, -1).astype(np.int32),
+        truth=np.where(fine_valid, sample.instances, -1).astype(np.int32),
     )
 
 
 def find_candidates(dense: DenseImage, rules: GroupingRules) -> Candidates:
     """Group an image as the pipeline does, in one block, and compare every node with the truth."""
-    layers: dict[str, NDArray] = dense.layers
-    shape = dense.valid.shape
-    window = Window(0, 0, *shape)
-    domain = layers["field"] >= rules.field_u8
-    seeds = find_centres(
-        layers["heat"], domain, window, window, shape[1], rules.centre_radius_px, rules.centre_u16
-    )
-    evidence = {name: layers[name] for name in ("field", "boundary", "relief", "heat", "thing")}
-    piece, block = describe_block(
-        watershed(layers["relief"], domain, seeds),
-        dense.valid,
-        Evidence(**evidence, stuff=np.where(dense.valid, layers["stuff"], 0).astype(np.uint8)),
-        window=window,
-        scene_width=shape[1],
-        n_things=rules.n_thing_classes,
-        n_stuff=rules.n_stuff_classes,
-    )
-    graph, of_piece = join_blocks([block])
-    tree, region = merge_tree(graph), of_piece[0][piece]
+    graph, region = region_graph(dense.layers, dense.valid, rules)
+    tree = merge_tree(graph)
     measures = measure_nodes(tree)
     iou, unknown = _agreement(tree, region, measures.area_px, dense.truth)
     return Candidates(
@@ -126,6 +113,32 @@ def find_candidates(dense: DenseImage, rules: GroupingRules) -> Candidates:
         iou=iou,
         unknown=unknown,
     )
+
+
+def region_graph(
+    layers: Mapping[str, NDArray], valid: NDArray[np.bool_], rules: GroupingRules
+) -> tuple[RegionGraph, NDArray[np.int32]]:
+    """The regions of one image, in one block, and each pixel's region (h, w), -1 without data."""
+    shape = valid.shape
+    window = Window(0, 0, *shape)
+    domain = layers["field"] >= rules.field_u8
+    seeds = find_centres(
+        layers["heat"], domain, window, window, shape[1], rules.centre_radius_px, rules.centre_u16
+    )
+    evidence = {
+        name: layers[name] for name in ("field", "boundary", "relief", "heat", "thing", "thing_score")
+    }
+    piece, block = describe_block(
+        watershed(layers["relief"], domain, seeds),
+        valid,
+        Evidence(**evidence, stuff=np.where(valid, layers["stuff"], 0).astype(np.uint8)),
+        window=window,
+        scene_width=shape[1],
+        n_things=rules.n_thing_classes,
+        n_stuff=rules.n_stuff_classes,
+    )
+    graph, of_piece = join_blocks([block])
+    return graph, of_piece[0][piece]
 
 
 def _agreement(

@@ -9,19 +9,21 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from geopanoptic.errors import UsageError
-from geopanoptic.models.manifest import ClassSpec, Name, Thresholds, UNetSettings
+from geopanoptic.models.manifest import ClassSpec, Name, TemporalSettings, Thresholds, UNetSettings
 from geopanoptic.training.datasets.settings import (
     CocoData,
     DataSettings,
     GeneratedData,
     PastisData,
     PoolData,
+    SeasonPoolData,
     StrictModel,
     VectorData,
 )
+from geopanoptic.training.pastis.classes import PASTIS_CLASSES
 from geopanoptic.training.synthetic import BANDS
 
 Weight = Annotated[float, Field(ge=0)]
@@ -72,14 +74,44 @@ class AugmentationSettings(StrictModel):
         return self
 
 
-_FIELDS_CLASSES = (
-    ("parcel", "thing", "#e6c229"),
-    ("water", "stuff", "#3b7dd8"),
-    ("woodland", "stuff", "#1f6b3a"),
-    ("built-up", "stuff", "#b04a5a"),
-    ("other vegetation", "stuff", "#9fce8f"),
-    ("bare", "stuff", "#c8b49a"),
+class SeasonSettings(StrictModel):
+    """Which dates of a series are shown, and what befalls each of them alone. Only for networks of series."""
+
+    dates: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(1, 2, 3, 4, 5, 6), min_length=1)
+    """How many dates a sample may show, each with the same chance; one that has fewer shows all."""
+    gain: Weight = 0.06
+    """Largest relative change of contrast of a band on one date."""
+    shift: Weight = 0.03
+    """Standard deviation of a change of its brightness, in units of the normalised range."""
+    hidden_chance: Probability = 0.08
+    """Chance that a date is hidden as a whole; one date always stays."""
+    cloud_chance: Probability = 0.2
+    """Chance that clouds cover a part of a date."""
+    unmasked_share: Probability = 0.3
+    """Share of those clouds that no mask knows of: they are seen as bright ground."""
+    later_days: Weight = 6.0
+    """Standard deviation of a shift of the whole season, in days."""
+    jitter_days: Weight = 2.0
+    """Standard deviation of the error of single days."""
+    dateless_chance: Probability = 0.15
+    """Chance that no day of a series is known."""
+
+
+FIELDS_CLASSES = tuple(
+    ClassSpec(id=number, name=name, kind="thing" if name == "parcel" else "stuff", colour=colour)
+    for number, (name, colour) in enumerate(
+        {
+            "parcel": "#e6c229",
+            "water": "#3b7dd8",
+            "woodland": "#1f6b3a",
+            "built-up": "#b04a5a",
+            "other vegetation": "#9fce8f",
+            "bare": "#c8b49a",
+        }.items(),
+        1,
+    )
 )
+"""Classes of the bundled networks of single images."""
 
 
 class TrainingConfig(StrictModel):
@@ -90,10 +122,7 @@ class TrainingConfig(StrictModel):
     start: str = Field(default="random", alias="from")
     """``random``, ``imagenet``, ``default``, the name or folder of a bundle, or a checkpoint's file."""
     bands: tuple[Name, ...] = BANDS
-    classes: tuple[ClassSpec, ...] = tuple(
-        ClassSpec(id=number, name=name, kind=kind, colour=colour)  # type: ignore[arg-type]
-        for number, (name, kind, colour) in enumerate(_FIELDS_CLASSES, 1)
-    )
+    classes: tuple[ClassSpec, ...] = FIELDS_CLASSES
     network: UNetSettings = UNetSettings()
     thresholds: Thresholds | None = None
     """How the bundle of a run from a configuration groups; None: as the bundle it started from, or the default."""
@@ -119,6 +148,7 @@ class TrainingConfig(StrictModel):
     """Keep the batch norms' statistics: right for fine-tuning on few images."""
     losses: LossSettings = LossSettings()
     augmentation: AugmentationSettings = AugmentationSettings()
+    season: SeasonSettings = SeasonSettings()
     device: Literal["auto", "cpu", "cuda"] = "auto"
     mixed_precision: bool = True
     """bfloat16 on a CUDA device that has it."""
@@ -131,6 +161,12 @@ class TrainingConfig(StrictModel):
     picture_steps: int = Field(default=400, ge=0)
     """Steps between pictures of inputs, targets and outputs; 0: none."""
     tensorboard: bool = False
+
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _named_classes(cls, given: Any) -> Any:
+        """``classes: pastis`` stands for the 18 crops and the background of PASTIS."""
+        return PASTIS_CLASSES if given == "pastis" else given
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:
@@ -228,6 +264,15 @@ def _apply(values: dict[str, Any], change: str) -> None:
 
 
 def _known_keys() -> list[str]:
-    models = (TrainingConfig, LossSettings, AugmentationSettings, UNetSettings, ClassSpec, Thresholds)
-    kinds = (GeneratedData, PoolData, VectorData, CocoData, PastisData)
+    models = (
+        TrainingConfig,
+        LossSettings,
+        AugmentationSettings,
+        SeasonSettings,
+        UNetSettings,
+        TemporalSettings,
+        ClassSpec,
+        Thresholds,
+    )
+    kinds = (GeneratedData, PoolData, SeasonPoolData, VectorData, CocoData, PastisData)
     return sorted({field.alias or name for m in (*models, *kinds) for name, field in m.model_fields.items()})

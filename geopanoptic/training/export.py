@@ -14,10 +14,10 @@ from typing import Any
 import yaml
 
 from geopanoptic.errors import GeopanopticError, UsageError
+from geopanoptic.models.building import build_network
 from geopanoptic.models.bundle import Bundle, save_bundle
 from geopanoptic.models.manifest import UNetSettings
 from geopanoptic.models.reach import measure_reach_px
-from geopanoptic.models.unet import PanopticUNet
 from geopanoptic.training.start import averaged_weights
 
 
@@ -35,9 +35,7 @@ def export_bundle(
     ``described`` are the fields of the manifest but weights, network, stride and reach. The reach is measured
     unless given. Raises ``ModelError`` for a checkpoint that cannot be read or holds another network.
     """
-    built = PanopticUNet(
-        n_bands=len(described["bands"]), n_classes=len(described["classes"]), **network.model_dump()
-    )
+    built = build_network(network, n_bands=len(described["bands"]), n_classes=len(described["classes"]))
     weights = averaged_weights(checkpoint)
     try:
         built.load_state_dict(weights)

@@ -16,29 +16,32 @@ import numpy as np
 import torch
 
 from geopanoptic.training.augmentation import Sample, augment, zoomed
-from geopanoptic.training.config import AugmentationSettings
+from geopanoptic.training.batch import Batch
+from geopanoptic.training.config import AugmentationSettings, SeasonSettings
 from geopanoptic.training.datasets import Dataset
 from geopanoptic.training.losses import TargetBatch
 from geopanoptic.training.patch import OUTPUT_SCALE, Patch
+from geopanoptic.training.season import some_dates, weathered
+from geopanoptic.training.series_patch import SeriesPatch
 from geopanoptic.training.targets import IGNORED, dense_targets
 
 CONTEXT_PX = 24
 """Ground around a crop that targets are derived with: a parcel that the crop cuts keeps its true centre."""
 
 _AHEAD = 3
-_LABEL_PADDING = {"class": IGNORED, "boundary": IGNORED}
-
-Batch = tuple[torch.Tensor, TargetBatch]
+_LABEL_PADDING = {"class": IGNORED, "boundary": IGNORED, "instance": -1}
 
 
-def with_targets(patch: Patch) -> Sample:
+def with_targets(patch: Patch | SeriesPatch) -> Sample:
     """A patch with its dense targets."""
+    series = SeriesPatch.of(patch) if isinstance(patch, Patch) else patch
     valid_hw = patch.valid_hw
     instances_hw = np.where(valid_hw, patch.instances_hw, -1)
     targets = dense_targets(patch.instances_hw, valid_hw)
     return Sample(
-        image_chw=patch.image_chw.astype(np.float32),
-        seen_chw=patch.seen_chw,
+        image_tchw=series.image_tchw.astype(np.float32),
+        seen_tchw=series.seen_tchw,
+        day_t=series.day_t,
         labels={
             "class": np.where(valid_hw, patch.classes_hw, IGNORED).astype(np.uint8),
             "field": (instances_hw > 0).astype(np.uint8),
@@ -47,13 +50,14 @@ def with_targets(patch: Patch) -> Sample:
             "distance": targets.distance_hw,
             "weight": targets.weight_hw,
             "shape_weight": targets.shape_weight_hw,
+            "instance": instances_hw,
         },
     )
 
 
 def cropped(sample: Sample, size_px: int, rng: np.random.Generator | None = None) -> Sample:
     """A window of ``size_px`` squared, at random or in the middle; padded with nothing where too small."""
-    height, width = sample.image_chw.shape[1:]
+    height, width = sample.image_tchw.shape[2:]
     row, col = (
         (int(rng.integers(spare + 1)) if rng else spare // 2)
         for spare in (max(height - size_px, 0), max(width - size_px, 0))
@@ -65,20 +69,28 @@ def cropped(sample: Sample, size_px: int, rng: np.random.Generator | None = None
         return np.pad(cut, [(0, 0)] * (cut.ndim - 2) + missing, constant_values=nothing)
 
     return Sample(
-        image_chw=window(sample.image_chw, 1),
-        seen_chw=window(sample.seen_chw, 1),
+        image_tchw=window(sample.image_tchw, 1),
+        seen_tchw=window(sample.seen_tchw, 1),
+        day_t=sample.day_t,
         labels={k: window(v, OUTPUT_SCALE, _LABEL_PADDING.get(k, 0)) for k, v in sample.labels.items()},
     )
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
-    """Network input (B, 2C, h, w) and targets of equally large samples."""
-    inputs = [np.concatenate([s.image_chw * s.seen_chw, s.seen_chw.astype(np.float32)]) for s in samples]
+    """The batch of equally large samples."""
+    n_dates = max(len(sample.day_t) for sample in samples)
+    n_bands, *shape = samples[0].image_tchw.shape[1:]
+    input_btchw = np.zeros((len(samples), n_dates, 2 * n_bands, *shape), np.float32)
+    day_bt = np.full((len(samples), n_dates), np.nan, np.float32)
+    for place, sample in enumerate(samples):
+        input_btchw[place, : len(sample.day_t), :n_bands] = sample.image_tchw * sample.seen_tchw
+        input_btchw[place, : len(sample.day_t), n_bands:] = sample.seen_tchw
+        day_bt[place, : len(sample.day_t)] = sample.day_t
 
     def labels(name: str, divisor: float = 1.0) -> torch.Tensor:
         return torch.from_numpy(np.stack([s.labels[name] for s in samples]).astype(np.float32)) / divisor
 
-    return torch.from_numpy(np.stack(inputs)), TargetBatch(
+    targets = TargetBatch(
         class_bhw=labels("class").long(),
         field_bhw=labels("field"),
         centre_bhw=labels("centre", 255),
@@ -86,7 +98,9 @@ def collate(samples: Sequence[Sample]) -> Batch:
         distance_bhw=labels("distance", 255),
         weight_bhw=labels("weight"),
         shape_weight_bhw=labels("shape_weight"),
+        instance_bhw=torch.from_numpy(np.stack([s.labels["instance"] for s in samples]).astype(np.int64)),
     )
+    return Batch(input_btchw=torch.from_numpy(input_btchw), day_bt=torch.from_numpy(day_bt), targets=targets)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +114,8 @@ class Feed:
     seed: int
     part: slice
     """The samples of every batch that this process takes."""
+    season: SeasonSettings | None = None
+    """How series are shown; None: one date of them, without its day."""
 
     def batch_number(self, number: int) -> Batch:
         """Augmented training batch ``number``."""
@@ -122,7 +138,8 @@ class Feed:
     def fixed_batches(self, crops: int) -> list[Batch]:
         """``crops`` crops as they are, always the same ones, in batches: for validation."""
         rngs = [np.random.default_rng([self.seed, 2**31, number]) for number in range(crops)]
-        patches = [self.source.draw(self.crop_px + 2 * CONTEXT_PX, rng, sample=0) for rng in rngs]
+        size_px = self.crop_px + 2 * CONTEXT_PX
+        patches = [self._dates(self.source.draw(size_px, rng, sample=0), rng) for rng in rngs]
         samples = [cropped(with_targets(patch), self.crop_px) for patch in patches]
         return [collate(samples[start : start + self.batch]) for start in range(0, crops, self.batch)]
 
@@ -130,10 +147,17 @@ class Feed:
         rng = np.random.default_rng([self.seed, number, place])
         factor = _zoom(self.augmentation, rng)
         size_px = math.ceil((self.crop_px + 2 * CONTEXT_PX) / factor)
-        patch = self.source.draw(size_px, rng, sample=number * self.batch + place)
+        series = self._dates(self.source.draw(size_px, rng, sample=number * self.batch + place), rng)
+        if self.season is not None:
+            series = weathered(series, self.season, rng)
         if factor != 1.0:
-            patch = zoomed(patch, factor)
-        return augment(cropped(with_targets(patch), self.crop_px, rng), self.augmentation, rng)
+            series = series.restacked(zoomed(series.stacked(), factor))
+        return augment(cropped(with_targets(series), self.crop_px, rng), self.augmentation, rng)
+
+    def _dates(self, patch: Patch | SeriesPatch, rng: np.random.Generator) -> SeriesPatch:
+        if isinstance(patch, Patch):
+            return SeriesPatch.of(patch)
+        return some_dates(patch, (1,) if self.season is None else self.season.dates, rng)
 
 
 def _zoom(settings: AugmentationSettings, rng: np.random.Generator) -> float:

@@ -1,9 +1,10 @@
 """Fit the learned grouping of a bundle on labelled samples: ``grouping.json``.
 
 ``python -m geopanoptic.training.grouping --pool POOL --model BUNDLE --out BUNDLE`` reads the pool that
-``python -m geopanoptic.training.samples`` writes. Every folder of training samples with parcels counts the
-same, however many it holds. Of each, a quarter of the images only calibrates the score. The ``val-``
-folders choose the price of a parcel and show the figures before and after; they fit nothing else.
+``python -m geopanoptic.training.samples`` or ``geopanoptic.training.samples.season_pool`` writes. Every folder of
+training samples with parcels counts the same, however many it holds. Of each, a quarter of the images only
+calibrates the score. The ``val-`` folders choose the price of a parcel and show the figures before and after;
+they fit nothing else.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +32,7 @@ from geopanoptic.pipeline.rules import GroupingRules, learned_rules, rules_of_bu
 from geopanoptic.training.candidates import Candidates, DenseImage, find_candidates, map_sample, sample_files
 from geopanoptic.training.reliability import calibration_error, draw_reliability
 
-TRAINING_FOLDERS = ("generated", "collage", "naip", "ndvi", "austria", "boerde")
+TRAINING_FOLDERS = ("generated", "collage", "naip", "ndvi", "season", "austria", "boerde")
 """Folders whose parcels somebody drew or generated, or that several dates agree on: a model's own parcels of
 one date teach nothing about itself."""
 
@@ -38,6 +40,8 @@ OVERSEGMENTATION: dict[str, Any] = {"centre": 0.1, "centre_radius_px": 2, "field
 """Many seeds and much ground, so that hardly a true parcel lies across two regions."""
 PRICES = (0.26, 0.29, 0.32, 0.35, 0.38)
 """Around half the PQ of large and small fields; below, PQ of coarse scenes hardly gains and fine ones lose."""
+NUMBERS_OF_DATES = (1, 2, 4, 8)
+"""Of series every sample in turn is seen on so many dates: one grouping serves them all."""
 MIN_AREA_PX = 40
 """Smallest parcel that is fitted and scored, output pixels."""
 
@@ -231,10 +235,18 @@ def main() -> int:
 def _fit_bundle(
     bundle: Bundle, folders: Sequence[Path], samples: int, out: Path, picture: Path | None
 ) -> None:
+    """Fit on at most ``samples`` of every folder, the ``val-`` ones held out, and write the bundle to ``out``.
+
+    ``picture``: where to draw how far the score can be taken at its word.
+    """
     network = load_runtime(bundle, device="cpu")
     dense: dict[str, list[DenseImage]] = {}
     for folder in folders:
-        dense[folder.name] = [map_sample(path, bundle, network) for path in sample_files(folder, samples)]
+        shown = (1,) if not bundle.takes_series else NUMBERS_OF_DATES
+        dense[folder.name] = [
+            map_sample(path, bundle, network, n_dates=count)
+            for path, count in zip(sample_files(folder, samples), cycle(shown), strict=False)
+        ]
         print(f"{folder.name:<16} {len(dense[folder.name]):>4} samples", flush=True)
 
     before = rules_of_bundle(replace(bundle, grouping=None), min_area_px=MIN_AREA_PX)

@@ -22,8 +22,8 @@ from geopanoptic.grid import Window
 from geopanoptic.models.bundle import Bundle
 from geopanoptic.pipeline.run import run
 from geopanoptic.training.config import TrainingConfig
+from geopanoptic.training.datasets.labelled_scene import LabelledScene
 from geopanoptic.training.datasets.settings import VectorData
-from geopanoptic.training.datasets.vectors import LabelledScene
 from geopanoptic.training.patch import OUTPUT_SCALE
 
 _MARGIN_PX = 40  # scene pixels around a held-out field that are mapped with it

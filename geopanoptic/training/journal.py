@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from geopanoptic.errors import UsageError
+from geopanoptic.training.batch import Batch
 from geopanoptic.training.checkpoint import Progress
-from geopanoptic.training.feed import Batch
 from geopanoptic.training.patch import OUTPUT_SCALE
 
 _PICTURED = 4
@@ -58,7 +58,7 @@ class Journal:
     def picture(
         self, progress: Progress, batch: Batch, logits: dict[str, torch.Tensor], things: Sequence[int]
     ) -> Path:
-        """Rows of input, true and predicted field with boundary, true and predicted heat, of a few crops.
+        """Rows of input (the date that shows most), true and predicted field with boundary, true and predicted heat, of a few crops.
 
         ``things`` are the channels of ``semantic`` that are fields. Unlabelled ground is grey.
         """
@@ -79,11 +79,17 @@ class Journal:
 
 def _panels(batch: Batch, logits: dict[str, torch.Tensor], things: list[int]) -> NDArray[np.uint8]:
     """uint8 (rows, cols, RGB): one row per crop, five panels each."""
-    input_bchw, targets = batch
-    count = min(_PICTURED, len(input_bchw))
-    n_bands = input_bchw.shape[1] // 2
+    targets, count = batch.targets, min(_PICTURED, len(batch))
+    n_bands = batch.input_btchw.shape[2] // 2
     shown = _RED_GREEN_BLUE if n_bands >= 3 else [0, 0, 0]
-    image = input_bchw[:count, shown].float().cpu().numpy().transpose(0, 2, 3, 1)
+    clearest_b = batch.input_btchw[:, :, n_bands:].sum(dim=(2, 3, 4)).argmax(dim=1)
+    image = (
+        batch.input_btchw[torch.arange(count), clearest_b[:count]][:, shown]
+        .float()
+        .cpu()
+        .numpy()
+        .transpose(0, 2, 3, 1)
+    )
     image = np.clip(image, 0, 1).repeat(OUTPUT_SCALE, 1).repeat(OUTPUT_SCALE, 2)
 
     def plane(values: torch.Tensor) -> NDArray[np.float32]:

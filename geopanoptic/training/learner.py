@@ -11,10 +11,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from geopanoptic.training.batch import Batch
 from geopanoptic.training.checkpoint import Progress, State, load_checkpoint
 from geopanoptic.training.config import TrainingConfig
-from geopanoptic.training.feed import Batch
+from geopanoptic.training.forward import logits_of
 from geopanoptic.training.losses import TargetBatch, panoptic_loss
+from geopanoptic.training.paps_losses import paps_loss
 from geopanoptic.training.parallel import Ranks, average_buffers, twins
 from geopanoptic.training.start import build_network
 
@@ -66,15 +68,7 @@ class Learner:
 
     def step(self, batch: Batch, number: int) -> dict[str, float]:
         """One update; the loss terms, or nothing where the loss is not finite and the batch is left out."""
-        input_bchw, targets = batch
-        parts = list(
-            self._workers.map(
-                self._gradients,
-                self._twins,
-                input_bchw.chunk(len(self._twins)),
-                targets.chunk(len(self._twins)),
-            )
-        )
+        parts = list(self._workers.map(self._gradients, self._twins, batch.chunk(len(self._twins))))
         names = list(parts[0][0])
         values = torch.stack([torch.stack(list(terms.values())) for terms, _ in parts]).mean(0)
         gradients = [torch.stack(column).mean(0) for column in zip(*(part[1] for part in parts), strict=True)]
@@ -94,36 +88,34 @@ class Learner:
     def loss(self, batches: Sequence[Batch]) -> float:
         """The averaged network's mean loss over batches."""
         losses = self._workers.map(self._loss, batches)
-        sizes = [len(input_bchw) for input_bchw, _ in batches]
+        sizes = [len(batch) for batch in batches]
         return sum(loss * size for loss, size in zip(losses, sizes, strict=True)) / sum(sizes)
 
     @torch.no_grad()
     def outputs(self, batch: Batch) -> dict[str, Tensor]:
         """The averaged network's logits."""
         with self._autocast():
-            logits: dict[str, Tensor] = self.state.average(batch[0].to(self._ranks.device))
-        return logits
+            return logits_of(self.state.average, batch.to(self._ranks.device))
 
     def close(self) -> None:
         self._workers.shutdown(wait=False)
 
-    def _gradients(
-        self, network: nn.Module, input_bchw: Tensor, targets: TargetBatch
-    ) -> tuple[dict[str, Tensor], tuple[Tensor, ...]]:
-        device = self._ranks.device
-        tiles = input_bchw.to(device, memory_format=torch.channels_last, non_blocking=True)
+    def _gradients(self, network: nn.Module, batch: Batch) -> tuple[dict[str, Tensor], tuple[Tensor, ...]]:
+        batch = batch.to(self._ranks.device)
         with self._autocast():
-            logits = network(tiles)
-        terms = self._terms(logits, targets.to(device))
+            logits = logits_of(network, batch)
+        terms = self._terms(logits, batch.targets)
         gradients = torch.autograd.grad(sum(terms.values()), list(network.parameters()))  # type: ignore[arg-type]
         return {name: term.detach() for name, term in terms.items()}, gradients
 
     def _loss(self, batch: Batch) -> float:
         with torch.no_grad():
-            terms = self._terms(self.outputs(batch), batch[1].to(self._ranks.device))
+            terms = self._terms(self.outputs(batch), batch.targets.to(self._ranks.device))
         return float(sum(term.item() for term in terms.values()))
 
     def _terms(self, logits: dict[str, Tensor], targets: TargetBatch) -> dict[str, Tensor]:
+        if self._config.network.outputs == "paps":
+            return paps_loss(logits, targets)
         return panoptic_loss(
             logits, targets, thing_classes=self._config.thing_channels, settings=self._config.losses
         )
@@ -141,8 +133,9 @@ class Learner:
 
 def _optimiser(network: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
     """AdamW; the encoder's parameters have a rate of their own."""
-    encoder = [p for name, p in network.named_parameters() if name.startswith("encoder.")]
-    rest = [p for name, p in network.named_parameters() if not name.startswith("encoder.")]
+    of_encoder = ("encoder.", "unet.encoder.")
+    encoder = [p for name, p in network.named_parameters() if name.startswith(of_encoder)]
+    rest = [p for name, p in network.named_parameters() if not name.startswith(of_encoder)]
     groups = [
         {"params": encoder, "peak": config.encoder_rate},
         {"params": rest, "peak": config.decoder_rate},

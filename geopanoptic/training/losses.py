@@ -22,7 +22,8 @@ class TargetBatch:
 
     class_bhw int64 (index of the class, ``IGNORED`` where unknown), field_bhw float (1 thing, 0 not; only
     where weight_bhw > 0), centre_bhw and distance_bhw float in [0, 1], boundary_bhw float (``IGNORED``
-    where unknown), weight_bhw and shape_weight_bhw float as in ``DenseTargets``.
+    where unknown), weight_bhw and shape_weight_bhw float as in ``DenseTargets``, instance_bhw int64
+    (> 0 parcel, 0 none, -1 unlabelled).
     """
 
     class_bhw: Tensor
@@ -32,6 +33,7 @@ class TargetBatch:
     distance_bhw: Tensor
     weight_bhw: Tensor
     shape_weight_bhw: Tensor
+    instance_bhw: Tensor
 
     def chunk(self, n_parts: int) -> list[TargetBatch]:
         """The batch cut into ``n_parts`` along its first axis, as ``Tensor.chunk`` cuts it."""

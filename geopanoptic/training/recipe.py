@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -12,7 +13,8 @@ from geopanoptic.models.manifest import TrainingData
 from geopanoptic.pipeline.progress import Progress
 from geopanoptic.training.card import write_card
 from geopanoptic.training.config import TrainingConfig
-from geopanoptic.training.datasets.settings import DataSettings, GeneratedData, PoolData
+from geopanoptic.training.datasets.pastis import normalisation_of
+from geopanoptic.training.datasets.settings import DataSettings, GeneratedData, PoolData, SeasonPoolData
 from geopanoptic.training.held_out import HeldOutFigures, held_out_scenes, score_held_out
 
 
@@ -25,16 +27,18 @@ def train_bundle(config: TrainingConfig, out: Path, *, tell: Progress | None = N
     """
     from geopanoptic.training.trainer import train
 
+    normalisation = normalisation_of(config.data, config.bands)
     checkpoint = train(config, out, tell=tell)
     if int(os.environ.get("RANK", 0)):
         return None
     settings = config.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     (out / "settings.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
-    bundle = _export(config, checkpoint, out / "bundle")
+    described = {} if normalisation is None else {"normalisation": normalisation.model_dump()}
+    bundle = _export(config, checkpoint, out / "bundle", described)
     held_out = held_out_scenes(config)
     if held_out:
         figures = score_held_out(bundle, held_out, threads=config.threads)
-        bundle = _export(config, checkpoint, out / "bundle", figures, reach_px=bundle.reach_px)
+        bundle = _export(config, checkpoint, out / "bundle", described, figures, reach_px=bundle.reach_px)
     return bundle
 
 
@@ -42,6 +46,7 @@ def _export(
     config: TrainingConfig,
     checkpoint: Path,
     folder: Path,
+    described: dict[str, Any],
     figures: HeldOutFigures | None = None,
     reach_px: int | None = None,
 ) -> Bundle:
@@ -74,6 +79,7 @@ def _export(
                 for each in config.data
             ],
             "metrics": figures.to_metrics() if figures is not None else {},
+            **described,
         },
         card=write_card(
             config,
@@ -93,7 +99,7 @@ def _export(
 def _described(settings: DataSettings) -> str:
     if isinstance(settings, GeneratedData):
         return f"generated scenes of geopanoptic, seed {settings.seed}"
-    if isinstance(settings, PoolData):
+    if isinstance(settings, PoolData | SeasonPoolData):
         return f"samples of {settings.folder.name}"
     where = {"vectors": "labels", "coco": "annotations", "pastis": "folder"}[settings.kind]
     return f"{settings.kind}: {Path(getattr(settings, where)).name}"

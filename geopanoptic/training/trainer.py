@@ -12,6 +12,7 @@ import torch
 from geopanoptic.errors import UsageError
 from geopanoptic.pipeline.progress import Progress as Teller
 from geopanoptic.pipeline.progress import Silent
+from geopanoptic.training.batch import Batch
 from geopanoptic.training.checkpoint import (
     Progress,
     best_loss,
@@ -20,7 +21,7 @@ from geopanoptic.training.checkpoint import (
 )
 from geopanoptic.training.config import TrainingConfig
 from geopanoptic.training.datasets.mixture import Mixture
-from geopanoptic.training.feed import Batch, Feed
+from geopanoptic.training.feed import Feed
 from geopanoptic.training.journal import Journal
 from geopanoptic.training.learner import Learner
 from geopanoptic.training.parallel import Ranks
@@ -70,6 +71,7 @@ class _Run:
                 batch=config.batch,
                 seed=config.seed,
                 part=part,
+                season=config.season if config.network.temporal is not None else None,
             )
 
         self._feed = feed(Mixture.open(config.data, bands=bands, classes=classes), ranks.share(config.batch))
@@ -135,7 +137,8 @@ class _Run:
             if terms and self._journal is not None:
                 self._journal.row(self._progress, terms, rate=self._learner.rate, held_out=held_out)
             self._say(terms, held_out)
-        if config.picture_steps and step % config.picture_steps == 0 and self._journal is not None:
+        drawn = config.network.outputs == "dense"
+        if drawn and config.picture_steps and step % config.picture_steps == 0 and self._journal is not None:
             self._journal.picture(self._progress, batch, self._learner.outputs(batch), config.thing_channels)
 
     def _time_to_look(self) -> bool:

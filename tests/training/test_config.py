@@ -21,7 +21,7 @@ def path(tmp_path: Path) -> Path:
     return file
 
 
-@pytest.mark.parametrize("name", ["quick.yaml", "default-bundle.yaml"])
+@pytest.mark.parametrize("name", ["quick.yaml", "default-bundle.yaml", "series-bundle.yaml"])
 def test_the_configurations_of_the_repository_are_valid(name: str) -> None:
     config = next(read_config(file) for file in CONFIGS if file.name == name)
     assert config.data

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tiny_training import write_pool
 
 from geopanoptic.training.augmentation import augment, zoomed
-from geopanoptic.training.config import AugmentationSettings
+from geopanoptic.training.config import FIELDS_CLASSES, AugmentationSettings
 from geopanoptic.training.datasets.pool import Pool
 from geopanoptic.training.feed import Feed, collate, cropped, with_targets
 from geopanoptic.training.patch import Patch, labels_of
@@ -27,7 +27,7 @@ DEFAULT = AugmentationSettings()
 
 @pytest.fixture
 def pool(tmp_path: Path) -> Pool:
-    return Pool.open(write_pool(tmp_path / "pool"), bands=BANDS)
+    return Pool.open(write_pool(tmp_path / "pool"), bands=BANDS, classes=FIELDS_CLASSES)
 
 
 def feed_of(pool: Pool, part: slice = slice(None), seed: int = 5) -> Feed:
@@ -52,37 +52,39 @@ def test_a_batch_is_the_same_from_any_thread_and_in_parts(pool: Pool) -> None:
         next(batches)
         later = next(batches)
     halves = [feed_of(pool, part).batch_number(7) for part in (slice(0, 2), slice(2, 4))]
-    assert torch.equal(later[0], whole[0])
-    assert torch.equal(torch.cat([half[0] for half in halves]), whole[0])
-    for entry in fields(whole[1]):
-        assert torch.equal(getattr(later[1], entry.name), getattr(whole[1], entry.name))
-    assert not torch.equal(feed_of(pool).batch_number(8)[0], whole[0])
-    assert not torch.equal(feed_of(pool, seed=6).batch_number(7)[0], whole[0])
+    assert torch.equal(later.input_btchw, whole.input_btchw)
+    assert torch.equal(torch.cat([half.input_btchw for half in halves]), whole.input_btchw)
+    for entry in fields(whole.targets):
+        assert torch.equal(getattr(later.targets, entry.name), getattr(whole.targets, entry.name))
+    assert not torch.equal(feed_of(pool).batch_number(8).input_btchw, whole.input_btchw)
+    assert not torch.equal(feed_of(pool, seed=6).batch_number(7).input_btchw, whole.input_btchw)
 
 
 def test_input_is_zero_where_a_band_or_pixel_is_missing(pool: Pool) -> None:
     rng = np.random.default_rng(4)
     sample = with_targets(pool.draw(48, rng, sample=0))
     for _ in range(30):
-        tiles, targets = collate([augment(cropped(sample, 48, rng), DEFAULT, rng)])
-        bands, flags = tiles.split(N_BANDS, dim=1)
+        batch = collate([augment(cropped(sample, 48, rng), DEFAULT, rng)])
+        bands, flags = batch.input_btchw[:, 0].split(N_BANDS, dim=1)
         assert set(flags.unique().tolist()) <= {0.0, 1.0}
         assert not bands[flags == 0].any()
         assert bands.min() >= -1
         assert bands.max() <= 2
         blind = (flags.sum(dim=1) == 0).repeat_interleave(2, 1).repeat_interleave(2, 2)
-        assert not targets.weight_bhw[blind].any()
+        assert not batch.targets.weight_bhw[blind].any()
 
 
 def test_augmentation_turns_image_and_labels_together() -> None:
     sample = with_targets(quartered())
     field = sample.labels["field"][::2, ::2] > 0
-    marked = replace(sample, image_chw=np.where(field, np.float32(1.5), np.float32(-0.5))[None].repeat(10, 0))
+    marked = replace(
+        sample, image_tchw=np.where(field, np.float32(1.5), np.float32(-0.5))[None, None].repeat(10, 1)
+    )
     rng = np.random.default_rng(1)
     for _ in range(20):
         turned = augment(marked, DEFAULT, rng)
         field = turned.labels["field"][::2, ::2] > 0
-        assert turned.image_chw[6][field].mean() > turned.image_chw[6][~field].mean()
+        assert turned.image_tchw[0, 6][field].mean() > turned.image_tchw[0, 6][~field].mean()
 
 
 @settings(max_examples=30)
@@ -119,7 +121,7 @@ def test_a_parcel_cut_by_the_crop_keeps_its_true_centre() -> None:
 
 def test_crops_larger_than_a_sample_are_filled_with_nothing(pool: Pool) -> None:
     crop = cropped(with_targets(pool.draw(48, np.random.default_rng(0), sample=0)), 64)
-    assert crop.image_chw.shape == (N_BANDS, 64, 64)
-    assert not crop.seen_chw[:, 48:].any()
+    assert crop.image_tchw.shape == (1, N_BANDS, 64, 64)
+    assert not crop.seen_tchw[:, :, 48:].any()
     assert (crop.labels["class"][96:] == IGNORED).all()
     assert not crop.labels["weight"][96:].any()

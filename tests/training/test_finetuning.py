@@ -182,3 +182,20 @@ def test_the_starting_weights_stay_where_training_only_harms(
     assert tuned.before is not None
     assert tuned.after is not None
     np.testing.assert_array_equal(tuned.before.best_iou, tuned.after.best_iou)
+
+
+def test_a_model_of_series_learns_from_all_dates(
+    labelled: Labelled, tiny_series_bundle: Bundle, tmp_path: Path
+) -> None:
+    dates = tuple(str(tmp_path / f"S2_{day}.tif") for day in ("20210401", "20210701"))
+    for path in dates:
+        shutil.copy(labelled.scene, path)
+    pair = LabelledPair(scene=dates, labels=labelled.pair(tmp_path, 20).labels)
+    quick = [*QUICK, "steps=2", "validation_steps=2"]
+    tuned = fine_tune(
+        [pair], tmp_path / "tuned", base=str(tiny_series_bundle.path), device="cpu", changes=quick
+    )
+    assert tuned.bundle.takes_series
+    assert tuned.after is not None
+    with pytest.raises(SceneError, match="2 dates"):
+        fine_tune([pair], tmp_path / "other", device="cpu", changes=quick)

@@ -50,6 +50,7 @@ def fields(seed: int) -> DenseImage:
         "relief": (boundary * 65535).astype(np.uint16),
         "heat": (heat * 65535).astype(np.uint16),
         "thing": np.zeros(shape, np.uint8),
+        "thing_score": np.full(shape, 255, np.uint8),
         "stuff": np.zeros(shape, np.uint8),
     }
     return DenseImage(image=f"scene-{seed}", layers=layers, valid=np.ones(shape, bool), truth=truth)

@@ -10,9 +10,10 @@ import pytest
 import torch
 from tiny_training import write_pool
 
-from geopanoptic.training.config import LossSettings
+from geopanoptic.training.batch import Batch
+from geopanoptic.training.config import FIELDS_CLASSES, LossSettings
 from geopanoptic.training.datasets.pool import Pool
-from geopanoptic.training.feed import Batch, collate, cropped, with_targets
+from geopanoptic.training.feed import collate, cropped, with_targets
 from geopanoptic.training.losses import TargetBatch, panoptic_loss
 from geopanoptic.training.synthetic import BANDS
 from geopanoptic.training.targets import IGNORED
@@ -25,7 +26,7 @@ VARIANTS = [
 
 @pytest.fixture
 def batch(tmp_path: Path) -> Batch:
-    pool = Pool.open(write_pool(tmp_path / "pool"), bands=BANDS)
+    pool = Pool.open(write_pool(tmp_path / "pool"), bands=BANDS, classes=FIELDS_CLASSES)
     rng = np.random.default_rng(0)
     return collate([cropped(with_targets(pool.draw(48, rng, sample=0)), 32) for _ in range(2)])
 
@@ -49,20 +50,20 @@ def random_logits(targets: TargetBatch) -> dict[str, torch.Tensor]:
 
 
 def test_truth_has_almost_no_loss(batch: Batch) -> None:
-    terms = panoptic_loss(ideal_logits(batch[1]), batch[1])
+    terms = panoptic_loss(ideal_logits(batch.targets), batch.targets)
     assert set(terms) == {"field", "classes", "centre", "boundary", "distance"}
     assert all(0 <= term.item() < 0.01 for term in terms.values())
 
 
 def test_lovasz_and_focal_terms_vanish_at_the_truth(batch: Batch) -> None:
     settings = VARIANTS[1].model_copy(update={"centre_kind": "squared"})
-    terms = panoptic_loss(ideal_logits(batch[1]), batch[1], settings=settings)
+    terms = panoptic_loss(ideal_logits(batch.targets), batch.targets, settings=settings)
     assert all(0 <= term.item() < 0.01 for term in terms.values())
 
 
 @pytest.mark.parametrize("settings", VARIANTS)
 def test_unlabelled_pixels_get_no_gradient_and_change_no_term(batch: Batch, settings: LossSettings) -> None:
-    targets = batch[1]
+    targets = batch.targets
     hidden = torch.zeros_like(targets.weight_bhw, dtype=torch.bool)
     hidden[:, 10:30, 5:40] = True
     targets = replace(
@@ -88,7 +89,7 @@ def test_unlabelled_pixels_get_no_gradient_and_change_no_term(batch: Batch, sett
 
 @pytest.mark.parametrize("settings", VARIANTS)
 def test_a_batch_without_labels_has_finite_loss(batch: Batch, settings: LossSettings) -> None:
-    targets = batch[1]
+    targets = batch.targets
     blank = TargetBatch(**{entry.name: getattr(targets, entry.name) * 0 for entry in fields(targets)})
     blank = replace(blank, class_bhw=blank.class_bhw + IGNORED, boundary_bhw=blank.boundary_bhw + IGNORED)
     logits = random_logits(targets)
@@ -99,17 +100,17 @@ def test_a_batch_without_labels_has_finite_loss(batch: Batch, settings: LossSett
 
 
 def test_weights_scale_terms_and_zero_leaves_them_out(batch: Batch) -> None:
-    logits = random_logits(batch[1])
-    once = panoptic_loss(logits, batch[1])
+    logits = random_logits(batch.targets)
+    once = panoptic_loss(logits, batch.targets)
     settings = LossSettings(field=3, classes=0, centre=0, distance=0)
-    changed = panoptic_loss(logits, batch[1], settings=settings)
+    changed = panoptic_loss(logits, batch.targets, settings=settings)
     assert set(changed) == {"field", "boundary"}
     torch.testing.assert_close(changed["field"], 3 * once["field"])
 
 
 def test_the_lovasz_term_is_the_jaccard_loss_at_hard_predictions(batch: Batch) -> None:
     # For margins of exactly 0 or 2 the extension takes its set function's values (Berman et al., eq. 8).
-    targets = batch[1]
+    targets = batch.targets
     logits = ideal_logits(targets)
     wrong = torch.zeros_like(targets.field_bhw, dtype=torch.bool)
     wrong[:, :, ::7] = True

@@ -8,14 +8,22 @@ from typing import Protocol
 import numpy as np
 
 from geopanoptic.models.manifest import ClassSpec
-from geopanoptic.training.datasets.settings import CocoData, DataSettings, GeneratedData, PastisData, PoolData
+from geopanoptic.training.datasets.settings import (
+    CocoData,
+    DataSettings,
+    GeneratedData,
+    PastisData,
+    PoolData,
+    SeasonPoolData,
+)
 from geopanoptic.training.patch import Patch
+from geopanoptic.training.series_patch import SeriesPatch
 
 
 class Dataset(Protocol):
     """An endless source of patches."""
 
-    def draw(self, size_px: int, rng: np.random.Generator, *, sample: int) -> Patch:
+    def draw(self, size_px: int, rng: np.random.Generator, *, sample: int) -> Patch | SeriesPatch:
         """A patch of at most ``size_px`` squared image pixels.
 
         It depends on ``rng`` and on ``sample``, the number of the sample in its run, and on nothing else,
@@ -31,7 +39,11 @@ def open_dataset(settings: DataSettings, *, bands: Sequence[str], classes: Seque
     if isinstance(settings, PoolData):
         from geopanoptic.training.datasets.pool import Pool
 
-        return Pool.open(settings.folder, bands=bands)
+        return Pool.open(settings.folder, bands=bands, classes=classes)
+    if isinstance(settings, SeasonPoolData):
+        from geopanoptic.training.datasets.season_pool import SeasonPool
+
+        return SeasonPool.open(settings.folder, bands=bands, classes=classes)
     if isinstance(settings, GeneratedData):
         from geopanoptic.training.datasets.generated import Generated
 
@@ -44,6 +56,6 @@ def open_dataset(settings: DataSettings, *, bands: Sequence[str], classes: Seque
         from geopanoptic.training.datasets.coco import CocoPanoptic
 
         return CocoPanoptic.open(settings, bands=bands, classes=classes)
-    from geopanoptic.training.datasets.vectors import LabelledScene
+    from geopanoptic.training.datasets.labelled_scene import LabelledScene
 
     return LabelledScene.open(settings, bands=bands, classes=classes)

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from geopanoptic.models.manifest import ClassSpec
 from geopanoptic.training.targets import IGNORED
 
+COVERS = ("parcel", "water", "woodland", "built-up", "other vegetation", "bare")
+"""Classes of generated scenes and of the samples of pools, by number."""
+
 
 def in_channels(
     image_chw: NDArray[np.floating], valid_hw: NDArray[np.bool_], have: Sequence[str], want: Sequence[str]
@@ -30,6 +33,15 @@ def class_lookup(names: Mapping[int, str], classes: Sequence[ClassSpec]) -> NDAr
     table = np.full(256, IGNORED, np.uint8)
     for number, name in names.items():
         table[number] = channel_of.get(name, IGNORED)
+    return table
+
+
+def cover_lookup(classes: Sequence[ClassSpec]) -> NDArray[np.uint8]:
+    """``class_lookup`` of ``COVERS``; the only thing class is that of parcels, whatever it is called."""
+    table = class_lookup(dict(enumerate(COVERS)), classes)
+    things = thing_channels(classes)
+    if len(things) == 1:
+        table[0] = things[0]
     return table
 
 

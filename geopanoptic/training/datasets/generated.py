@@ -12,14 +12,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from geopanoptic.models.manifest import ClassSpec
-from geopanoptic.training.datasets.channels import class_lookup, in_channels
+from geopanoptic.training.datasets.channels import cover_lookup, in_channels
 from geopanoptic.training.datasets.settings import GeneratedData
 from geopanoptic.training.datasets.stretch import stretched
 from geopanoptic.training.patch import Patch
 from geopanoptic.training.synthetic import BANDS, generate_scene
 
 _IN_HAND = 8
-_COVER_NAMES = dict(enumerate(("parcel", "water", "woodland", "built-up", "other vegetation", "bare")))
 
 
 class Generated:
@@ -29,7 +28,7 @@ class Generated:
         self, settings: GeneratedData, *, bands: Sequence[str], classes: Sequence[ClassSpec]
     ) -> None:
         self._settings, self._bands = settings, tuple(bands)
-        self._channel_of_cover = class_lookup(_COVER_NAMES, classes)
+        self._channel_of_cover = cover_lookup(classes)
         # A thread that asks for a scene under construction would build it a second time, to the same end.
         self._scene = functools.lru_cache(maxsize=2 * _IN_HAND)(self._build)
 

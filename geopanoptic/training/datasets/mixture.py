@@ -12,6 +12,7 @@ from geopanoptic.models.manifest import ClassSpec
 from geopanoptic.training.datasets import Dataset, open_dataset
 from geopanoptic.training.datasets.settings import DataSettings
 from geopanoptic.training.patch import Patch
+from geopanoptic.training.series_patch import SeriesPatch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +33,6 @@ class Mixture:
             shares=tuple(each.share / total for each in settings),
         )
 
-    def draw(self, size_px: int, rng: np.random.Generator, *, sample: int) -> Patch:
+    def draw(self, size_px: int, rng: np.random.Generator, *, sample: int) -> Patch | SeriesPatch:
         chosen = rng.choice(len(self.sources), p=self.shares)
         return self.sources[chosen].draw(size_px, rng, sample=sample)

@@ -4,41 +4,48 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from geopanoptic.errors import UsageError
-from geopanoptic.training.datasets.channels import in_channels
+from geopanoptic.models.manifest import ClassSpec
+from geopanoptic.training.datasets.channels import cover_lookup, in_channels
 from geopanoptic.training.patch import Patch, labels_of
 from geopanoptic.training.synthetic import BANDS
 
 _CACHED_SAMPLES = 2000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Pool:
     """Samples drawn with equal chance. The folder is listed once: what is added later is not seen."""
 
     paths: tuple[Path, ...]
     bands: tuple[str, ...]
+    channel_of: NDArray[np.uint8]
 
     @classmethod
-    def open(cls, folder: Path, *, bands: Sequence[str]) -> Self:
-        """Raises ``UsageError`` where ``folder`` holds no sample."""
+    def open(cls, folder: Path, *, bands: Sequence[str], classes: Sequence[ClassSpec]) -> Self:
+        """Channels follow the class names; where there are several thing classes, those of parcels are unknown.
+
+        Raises ``UsageError`` where ``folder`` holds no sample.
+        """
         paths = tuple(sorted(folder.glob("[!.]*.npz")))
         if not paths:
             raise UsageError(
                 f"{folder} holds no samples (.npz).",
                 remedy="Write them with python -m geopanoptic.training.samples, or leave the folder out.",
             )
-        return cls(paths=paths, bands=tuple(bands))
+        return cls(paths=paths, bands=tuple(bands), channel_of=cover_lookup(classes))
 
     def draw(self, size_px: int, rng: np.random.Generator, *, sample: int) -> Patch:
         path = self.paths[rng.integers(len(self.paths))]
-        return _read(path, self.bands).random_window(size_px, rng)
+        patch = _read(path, self.bands).random_window(size_px, rng)
+        return replace(patch, classes_hw=self.channel_of[patch.classes_hw])
 
 
 @functools.lru_cache(maxsize=_CACHED_SAMPLES)

@@ -7,6 +7,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from geopanoptic.training.pastis.folds import Part
+
 Share = Annotated[float, Field(gt=0)]
 
 
@@ -32,6 +34,14 @@ class PoolData(StrictModel):
     """A folder of ``.npz`` samples as ``training.samples`` writes them."""
 
     kind: Literal["pool"]
+    share: Share = 1.0
+    folder: Path
+
+
+class SeasonPoolData(StrictModel):
+    """A folder of ``.npz`` series as ``training.samples.season_crops`` writes them."""
+
+    kind: Literal["season_pool"]
     share: Share = 1.0
     folder: Path
 
@@ -80,14 +90,23 @@ class CocoData(StrictModel):
 
 
 class PastisData(StrictModel):
-    """A folder of the PASTIS data set; one clear date is picked for every crop."""
+    """A folder of the PASTIS data set: whole seasons of the patches of some folds.
+
+    All patches are normalised by the mean and deviation of the experiment's training folds, and the bundle
+    carries these ranges.
+    """
 
     kind: Literal["pastis"]
     share: Share = 1.0
     folder: Path
-    folds: tuple[int, ...] = (1, 2, 3)
+    fold: int = Field(default=1, ge=1, le=5)
+    """Number of the official experiment: 1 trains on folds 1, 2, 3, is chosen by 4 and tested on 5, and so on."""
+    part: Part = "training"
+    radar: tuple[Literal["S1A", "S1D"], ...] = ()
+    """Sentinel-1 orbits of PASTIS-R, ascending and descending: dates with the bands vv, vh, vv_vh alone."""
 
 
 DataSettings = Annotated[
-    GeneratedData | PoolData | VectorData | CocoData | PastisData, Field(discriminator="kind")
+    GeneratedData | PoolData | SeasonPoolData | VectorData | CocoData | PastisData,
+    Field(discriminator="kind"),
 ]

@@ -1,7 +1,4 @@
-"""A scene and polygons of its parcels, complete or only some of them.
-
-The image is normalised by the scene's percentiles exactly as ``geopanoptic run`` does. Nothing is rasterised
-or read but the windows that are drawn, so a scene may be of any size.
+"""Polygons of a scene's parcels, complete or only some of them.
 
 Sparse labels: ground outside the polygons is unknown and takes part in no loss term, except thin gaps between
 labelled fields, which hold no field. Full labels: every parcel inside the polygons' bounding box is drawn,
@@ -10,9 +7,7 @@ what lies between them there is known to be none.
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
@@ -24,12 +19,8 @@ from scipy import ndimage
 
 from geopanoptic.errors import UsageError
 from geopanoptic.grid import Grid, Window
-from geopanoptic.models.manifest import ClassSpec
-from geopanoptic.scene import Normalisation, Scene, measure, open_scene
-from geopanoptic.training.datasets.channels import thing_channels
-from geopanoptic.training.datasets.settings import VectorData
 from geopanoptic.training.folds import balanced_folds
-from geopanoptic.training.patch import OUTPUT_SCALE, Patch, labels_of
+from geopanoptic.training.patch import OUTPUT_SCALE
 
 if TYPE_CHECKING:
     import geopandas
@@ -37,10 +28,7 @@ if TYPE_CHECKING:
 GAP_PX = 3
 """Gaps of up to twice as many label pixels between labelled fields count as known ground without a field."""
 
-_TILE_PX = 256
-_CACHED_TILES = 256
 _BLOCKS_PX = (64.0, 32.0, 16.0)
-_EDGE_PX = 8  # the field that a patch is drawn for lies at least so far inside
 LEAST_AREA_PX = 8
 """Fields of fewer label pixels teach nothing and are left out."""
 
@@ -159,104 +147,6 @@ class Fields:
             nearest = ndimage.distance_transform_edt(~labelled, return_distances=False, return_indices=True)
             left_out = left_out[tuple(nearest)]
         return np.where(known & ~left_out, instances, -1).astype(np.int32)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class LabelledScene:
-    """Patches around labelled fields of a scene, each field with the same chance."""
-
-    scene: Scene
-    fields: Fields
-    bands: tuple[str, ...]
-    """The network's."""
-    present: tuple[str, ...]
-    """Those of them that the scene has."""
-    normalisation: Normalisation
-    thing: int
-
-    @classmethod
-    def open(cls, settings: VectorData, *, bands: Sequence[str], classes: Sequence[ClassSpec]) -> Self:
-        """Open the scene, read the labels and choose the part of ``settings``.
-
-        Raises ``SceneError`` where the scene cannot be read or shares no band with the network, ``UsageError``
-        for the labels (see ``read_fields``) and where the part holds no field.
-        """
-        source = settings.scene if isinstance(settings.scene, str) else list(settings.scene)
-        scene = open_scene(source, bands=settings.bands, dates=settings.dates, assume_crs=settings.assume_crs)
-        frame = read_fields(settings.labels, scene.grid)
-        chosen = large_enough(frame, scene.grid)
-        if settings.fold is not None:
-            held_out = folds_of(frame, scene.grid, folds=settings.folds, block_m=settings.block_m)
-            chosen &= (held_out == settings.fold) == (settings.part == "held-out")
-        if not chosen.any():
-            fold = "" if settings.fold is None else f" in its {settings.part} part (fold {settings.fold})"
-            raise UsageError(
-                f"{settings.labels} has no field of at least {LEAST_AREA_PX} output pixels{fold}.",
-                remedy="Give more fields, smaller blocks (block_m) or fewer folds.",
-            )
-        present = tuple(band for band in bands if band in scene.bands)
-        scene.layers_of(present or bands)
-        return cls(
-            scene=scene,
-            fields=Fields.of(frame, scene.grid, known=settings.known, chosen=chosen),
-            bands=tuple(bands),
-            present=present,
-            normalisation=measure(scene, present),
-            thing=thing_channels(classes)[0],
-        )
-
-    def draw(self, size_px: int, rng: np.random.Generator, *, sample: int) -> Patch:
-        field = self.fields.outlines[rng.choice(np.flatnonzero(self.fields.chosen))]
-        middle = shapely.point_on_surface(field)
-        col, row = (value / OUTPUT_SCALE for value in (middle.x, middle.y))
-        reach = max(size_px // 2 - _EDGE_PX, 0)
-        spans = []
-        for centre, length in zip((row, col), self.scene.grid.shape, strict=True):
-            start = round(centre - size_px / 2) + int(rng.integers(-reach, reach + 1))
-            start = min(max(start, 0), max(length - size_px, 0))
-            spans.append((start, min(start + size_px, length)))
-        (top, bottom), (left, right) = spans
-        return self.read(Window(top, left, bottom, right))
-
-    def read(self, window: Window) -> Patch:
-        """Image and labels of a window of the scene's pixels, which lies inside the scene."""
-        image, valid = self._pixels(window)
-        seen = np.zeros((len(self.bands), *window.shape), np.bool_)
-        full = np.zeros(seen.shape, np.float32)
-        for plane, band in zip(image, self.present, strict=True):
-            channel = self.bands.index(band)
-            full[channel], seen[channel] = plane, valid
-        fine = window.scaled(OUTPUT_SCALE)
-        instances = self.fields.rasterise(fine.grown(GAP_PX))[GAP_PX:-GAP_PX, GAP_PX:-GAP_PX]
-        return Patch(
-            image_chw=full,
-            seen_chw=seen,
-            instances_hw=instances,
-            classes_hw=labels_of(instances, thing=self.thing),
-        )
-
-    def _pixels(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        image = np.zeros((len(self.present), *window.shape), np.float32)
-        valid = np.zeros(window.shape, np.bool_)
-        cover = window.covering(_TILE_PX)
-        for row in range(cover.row0, cover.row1):
-            for col in range(cover.col0, cover.col1):
-                tile = Window(row, col, row + 1, col + 1).scaled(_TILE_PX)
-                part = tile.intersection(window)
-                if part is not None:
-                    values, usable = _tile(self.scene, self.normalisation, self.present, tile)
-                    image[(slice(None), *part.slices(window))] = values[(slice(None), *part.slices(tile))]
-                    valid[part.slices(window)] = usable[part.slices(tile)]
-        return image, valid
-
-
-@functools.lru_cache(maxsize=_CACHED_TILES)
-def _tile(
-    scene: Scene, normalisation: Normalisation, bands: tuple[str, ...], tile: Window
-) -> tuple[NDArray[np.float16], NDArray[np.bool_]]:
-    """Normalised pixels of one tile of a fixed lattice: crops overlap, and decoding is slow."""
-    values, valid = scene.read(tile, bands)
-    return normalisation.apply(values, valid).astype(np.float16), valid
 
 
 def large_enough(frame: geopandas.GeoDataFrame, grid: Grid) -> NDArray[np.bool_]:

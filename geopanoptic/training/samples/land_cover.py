@@ -52,11 +52,15 @@ VIRGINIA: Outlines = {
 
 def danube(data: Path) -> Iterator[crops.Sample]:
     """Crops of both dates of the Austrian scene: red, green, blue and near infrared."""
-    with rasterio.open(data / "s2-two-dates-austria" / "inference-img.tif") as source:
-        bands = source.read().astype(np.float32)
-    dates = [
-        dict(zip(("red", "green", "blue", "nir"), bands[first : first + 4], strict=True)) for first in (0, 4)
-    ]
+    dates = _danube_dates(data)
+    cover = danube_cover(data)
+    for bands_of_date in dates:
+        yield from _crops(bands_of_date, cover)
+
+
+def danube_cover(data: Path) -> NDArray[np.uint8]:
+    """Class index (h, w) of water, woods and towns on the Austrian scene, ``UNLABELLED`` elsewhere."""
+    dates = _danube_dates(data)
     water = np.logical_and(*[_index(each["green"], each["nir"]) > 0.05 for each in dates])
     green = np.logical_and(*[_index(each["nir"], each["red"]) > 0.5 for each in dates])
     shore = ndimage.distance_transform_edt(~water) < 45
@@ -68,8 +72,15 @@ def danube(data: Path) -> Iterator[crops.Sample]:
     cover[woods & (shore | (outlined == WOODLAND))] = WOODLAND
     cover[outlined == BUILT_UP] = BUILT_UP
     cover[ndimage.binary_erosion(water)] = WATER
-    for bands_of_date in dates:
-        yield from _crops(bands_of_date, cover)
+    return cover
+
+
+def _danube_dates(data: Path) -> list[dict[str, NDArray[np.float32]]]:
+    with rasterio.open(data / "s2-two-dates-austria" / "inference-img.tif") as source:
+        bands = source.read().astype(np.float32)
+    return [
+        dict(zip(("red", "green", "blue", "nir"), bands[first : first + 4], strict=True)) for first in (0, 4)
+    ]
 
 
 def virginia(folder: Path) -> Iterator[crops.Sample]:

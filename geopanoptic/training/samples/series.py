@@ -53,10 +53,16 @@ class Date:
 
 def austria(data: Path) -> list[Date]:
     """The two dates of the Austrian scene (MIT)."""
+    values_tchw = austria_values(data)
+    valid = np.ones(values_tchw.shape[2:], bool)
+    return [_date(values, valid) for values in values_tchw]
+
+
+def austria_values(data: Path) -> NDArray[np.float32]:
+    """The stored numbers (2, 4, h, w): blue, green, red, nir of two unknown dates."""
     with rasterio.open(data / "s2-two-dates-austria" / "inference-img.tif") as source:
-        bands = source.read().astype(np.float32)
-    valid = np.ones(bands.shape[1:], bool)
-    return [_date(bands[[first + 2, first + 1, first, first + 3]], valid) for first in (0, 4)]
+        stored = source.read().astype(np.float32)
+    return np.stack([stored[[first + 2, first + 1, first, first + 3]] for first in (0, 4)])
 
 
 def virginia(folder: Path) -> list[Date]:
@@ -75,19 +81,23 @@ def boerde(data: Path) -> tuple[list[Date], NDArray[np.bool_]]:
     from rasterio.features import rasterize
 
     folder = data / "s2-series-boerde"
-    dates = []
-    for blue in sorted((folder / "images").glob("*_blue.tif")):
-        bands = []
-        for name in ("blue", "green", "red", "nir"):
-            with rasterio.open(blue.with_name(blue.name.replace("_blue", f"_{name}"))) as source:
-                bands.append(source.read(1).astype(np.float32))
-                transform, crs = source.transform, source.crs
-        stack = np.stack(bands)
-        dates.append(_date(stack, np.all(stack > -10000, axis=0)))
+    dates = [_date(values, np.all(values > -10000, axis=0)) for _, values in boerde_values(data)]
+    with rasterio.open(sorted((folder / "images").glob("*_nir.tif"))[-1]) as source:
+        transform, crs = source.transform, source.crs
     fields = [geopandas.read_file(path).to_crs(crs) for path in sorted((folder / "fields").glob("*.shp"))]
     near = [outline.buffer(_VALIDATION_MARGIN_M) for frame in fields for outline in frame.geometry]
     shape = dates[0].valid_hw.shape
     return dates, rasterize(near, out_shape=shape, transform=transform, dtype="uint8").astype(bool)
+
+
+def boerde_values(data: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    """Per date its day as YYYYMMDD and the stored numbers (4, h, w): blue, green, red, nir, -10000 missing."""
+    for blue in sorted((data / "s2-series-boerde" / "images").glob("*_blue.tif")):
+        bands = []
+        for name in ("blue", "green", "red", "nir"):
+            with rasterio.open(blue.with_name(blue.name.replace("_blue", f"_{name}"))) as source:
+                bands.append(source.read(1).astype(np.float32))
+        yield blue.stem.split("_")[2], np.stack(bands)
 
 
 def samples(

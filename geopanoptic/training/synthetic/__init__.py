@@ -11,9 +11,19 @@ from geopanoptic.training.synthetic.characters import CHARACTERS
 from geopanoptic.training.synthetic.landscape import procedural_landscape
 from geopanoptic.training.synthetic.painting import paint
 from geopanoptic.training.synthetic.scene import SyntheticScene, synthesize
+from geopanoptic.training.synthetic.series import SyntheticSeries, synthesize_series
 from geopanoptic.training.synthetic.spectra import BANDS
 
-__all__ = ["BANDS", "CHARACTERS", "GeneratedScene", "SyntheticScene", "generate_scene", "synthesize"]
+__all__ = [
+    "BANDS",
+    "CHARACTERS",
+    "GeneratedScene",
+    "SyntheticScene",
+    "SyntheticSeries",
+    "generate_scene",
+    "synthesize",
+    "synthesize_series",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,7 @@ from geopanoptic.training.synthetic.noise import smooth_noise
 from geopanoptic.training.synthetic.partition import border_chance
 from geopanoptic.training.synthetic.spectra import BANDS, mixtures
 
-_LEAF = np.array([-0.6, -0.3, -1.0, -0.4, 0.5, 0.8, 0.8, 0.8, -0.4, -0.8], np.float32)
+LEAF = np.array([-0.6, -0.3, -1.0, -0.4, 0.5, 0.8, 0.8, 0.8, -0.4, -0.8], np.float32)
 """Change of log reflectance with vigour: red and short infrared fall while near infrared rises."""
 _INVISIBLE = 0.07  # difference of log reflectance, root mean square, below which a border needs a furrow
 _COLOURED = slice(0, 7, 2)  # blue, red, rededge2 and nir tell crops apart
@@ -45,13 +45,34 @@ def ground(landscape: Landscape, rng: np.random.Generator, *, month: int) -> Ref
 
 
 def _parcels(landscape: Landscape, rng: np.random.Generator, month: int) -> Reflectance:
+    instances = landscape.instances
+    shape = instances.shape
+    n = int(instances.max()) + 1
+    log_mean, leafy = _crops(landscape, rng, month, n)
+    vigour = unevenness(landscape, rng)
+    soil, strength = soil_under(landscape, rng)
+    brightness = (strength * (1 - leafy)).astype(np.float32)[instances] * soil
+    strength_of_furrow = furrow_strength(rng)
+    furrow = furrows(instances, log_mean, strength=strength_of_furrow, often=rng.uniform(0, 0.25))
+    fine = np.empty((len(BANDS), *shape), np.float32)
+    for band, leaf in enumerate(LEAF):
+        np.exp(
+            log_mean[:, band].astype(np.float32)[instances] + leaf * (vigour + furrow) + brightness,
+            out=fine[band],
+        )
+    return fine
+
+
+def unevenness(
+    landscape: Landscape, rng: np.random.Generator, orchard: NDArray[np.bool_] | None = None
+) -> NDArray[np.float32]:
+    """Vigour (h, w) within parcels, along the line from soil to leaf: patches, gradients, rows, headlands.
+
+    ``orchard`` (n + 1,) says which parcels have crowns of trees or vines; by the landscape's character if None.
+    """
     instances, pixel_m = landscape.instances, landscape.pixel_m
     shape = instances.shape
     n = int(instances.max()) + 1
-    log_mean, leafiness = _crops(landscape, rng, month, n)
-    bare = 1 - leafiness
-
-    # Along the line from soil to leaf: vigour varies in patches and gradients, less in a dense crop.
     vigour = np.zeros(shape, np.float32)
     uneven = np.abs(rng.normal(0, rng.uniform(0.03, 0.12), n)).astype(np.float32)
     vigour += uneven[instances] * smooth_noise(shape, rng.uniform(30, 90) / pixel_m, rng)
@@ -65,24 +86,44 @@ def _parcels(landscape: Landscape, rng: np.random.Generator, month: int) -> Refl
         vigour += headland[instances] * (inside_m < depth_m)
     if rng.random() < 0.7:
         vigour += _rows(instances, across_m, n, rng)
-    orchard = rng.random(n) < landscape.character.orchards
+    if orchard is None:
+        orchard = rng.random(n) < landscape.character.orchards
     if orchard.any():
         crowns = smooth_noise(shape, 9 / pixel_m, rng)
         vigour += (orchard * rng.uniform(0.03, 0.14, n)).astype(np.float32)[instances] * crowns
+    return vigour
 
-    # Soil runs on below the borders and shows where leaves are few.
+
+def soil_under(landscape: Landscape, rng: np.random.Generator) -> tuple[NDArray[np.float32], float]:
+    """Brightness (h, w) of the soil, which runs on below borders, and how strongly it shows where it is bare."""
+    shape, pixel_m = landscape.instances.shape, landscape.pixel_m
     soil = smooth_noise(shape, rng.uniform(120, 500) / pixel_m, rng)
     soil += 0.5 * smooth_noise(shape, rng.uniform(30, 80) / pixel_m, rng)
-    brightness = (rng.uniform(0.02, 0.16) * bare).astype(np.float32)[instances] * soil
+    return soil, float(rng.uniform(0.02, 0.16))
 
-    furrow = _furrows(instances, log_mean, rng)
-    fine = np.empty((len(BANDS), *shape), np.float32)
-    for band, leaf in enumerate(_LEAF):
-        np.exp(
-            log_mean[:, band].astype(np.float32)[instances] + leaf * (vigour + furrow) + brightness,
-            out=fine[band],
-        )
-    return fine
+
+def leafiness(log_mean: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How leafy ground of a log reflectance (..., 10) is, 0..1, by its vegetation index."""
+    red, nir = np.exp(log_mean[..., BANDS.index("red")]), np.exp(log_mean[..., BANDS.index("nir")])
+    return np.asarray(np.clip(((nir - red) / (nir + red) - 0.15) / 0.6, 0, 1))
+
+
+def choices(
+    instances: NDArray[np.int32], share: NDArray[np.float64], rng: np.random.Generator
+) -> NDArray[np.intp]:
+    """What every parcel (and 0) grows, (n + 1,) of 0..k - 1: as often as ``share`` (k,), neighbours often alike."""
+    # The field of preference has one pixel for about a dozen of the landscape's.
+    step = 12
+    coarse = tuple(length // step + 1 for length in instances.shape)
+    n = int(instances.max()) + 1
+    centre = np.zeros((n, 2), np.intp)
+    for number, window in enumerate(ndimage.find_objects(instances), 1):
+        centre[number] = [(side.start + side.stop) // 2 // step for side in window]
+    local = rng.uniform(0, 1.2)
+    score = np.log(share + 1e-9) + rng.gumbel(size=(n, len(share)))
+    for kind in range(len(share)):
+        score[:, kind] += local * smooth_noise(coarse, 8, rng)[tuple(centre.T)]
+    return np.asarray(score.argmax(1))
 
 
 def _crops(
@@ -92,40 +133,41 @@ def _crops(
 
     A region grows a few crops in a few stages; neighbours grow the same more often than chance has it.
     """
-    instances, character = landscape.instances, landscape.character
+    character = landscape.character
     crops = mixtures()["crop"].draw(rng, int(rng.integers(3, 9)), month=month, spread=0.7)
     meadows = mixtures()["grass"].draw(rng, 2, month=month, spread=0.6)
     prototype = np.log(np.concatenate([crops, meadows]))
     share = rng.dirichlet(np.full(len(crops), 1.2))
     grassland = np.clip(character.grassland * rng.gamma(3, 1 / 3), 0.01, 0.97)
     share = np.concatenate([(1 - grassland) * share, grassland * rng.dirichlet([1, 1])])
-    # The field of preference has one pixel for about a dozen of the landscape's.
-    step = 12
-    coarse = tuple(length // step + 1 for length in instances.shape)
-    centre = np.zeros((n, 2), np.intp)
-    for number, window in enumerate(ndimage.find_objects(instances), 1):
-        centre[number] = [(side.start + side.stop) // 2 // step for side in window]
-    local = rng.uniform(0, 1.2)
-    score = np.log(share + 1e-9) + rng.gumbel(size=(n, len(share)))
-    for kind in range(len(share)):
-        score[:, kind] += local * smooth_noise(coarse, 8, rng)[tuple(centre.T)]
-    log_mean = prototype[score.argmax(1)]
+    log_mean = prototype[choices(landscape.instances, share, rng)]
 
     vigour = rng.normal(0, rng.uniform(0.04, 0.16), (n, 1))
     light = rng.normal(0, rng.uniform(0.01, 0.06), (n, 1))
     tint = rng.normal(0, 0.015, (n, len(BANDS)))
-    log_mean = np.clip(log_mean + vigour * _LEAF + light + tint, np.log(1e-3), 0)
-    red, nir = np.exp(log_mean[:, 2]), np.exp(log_mean[:, 6])
-    return log_mean, np.clip(((nir - red) / (nir + red) - 0.15) / 0.6, 0, 1)
+    log_mean = np.clip(log_mean + vigour * LEAF + light + tint, np.log(1e-3), 0)
+    return log_mean, leafiness(log_mean)
 
 
-def _furrows(
-    instances: NDArray[np.int32], log_mean: NDArray[np.float64], rng: np.random.Generator
+def furrow_strength(rng: np.random.Generator) -> float:
+    """Vigour of a furrow, more often a dark line than a green one."""
+    return float(rng.uniform(0.2, 0.5) * rng.choice([-1, 1], p=[0.6, 0.4]))
+
+
+def furrows(
+    instances: NDArray[np.int32],
+    log_mean: NDArray[np.float64],
+    *,
+    strength: float,
+    often: float,
+    where_alike: float = 1.0,
 ) -> NDArray[np.float32]:
-    """Vigour of the line between parcels that touch: where they look alike there always is one, else seldom."""
+    """Vigour (h, w) of the line between parcels that touch.
+
+    A share ``often`` of borders has one, and of those between parcels that look alike (by ``log_mean``
+    (n + 1, 10)) a share ``where_alike``: the same borders in every call.
+    """
     furrow = np.zeros(instances.shape, np.float32)
-    strength = rng.uniform(0.2, 0.5) * rng.choice([-1, 1], p=[0.6, 0.4])
-    often = rng.uniform(0, 0.25)
     for axis in (0, 1):
         here, there = (
             instances[:-1] if axis == 0 else instances[:, :-1],
@@ -137,7 +179,7 @@ def _furrows(
         alike = np.sqrt(np.mean(difference**2, axis=1)) < _INVISIBLE
         # The same number all along a border, without a table of borders.
         chance = np.modf(np.abs(np.sin(a.astype(np.float64) * 12.9898 + b * 78.233)) * 43758.5453)[0]
-        furrow[place] = np.where(alike | (chance < often), strength, 0)
+        furrow[place] = np.where(chance < np.where(alike, where_alike, often), strength, 0)
     return furrow
 
 

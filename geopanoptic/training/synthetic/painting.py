@@ -14,7 +14,7 @@ from geopanoptic.training.synthetic.spectra import BANDS
 COARSE_BANDS = tuple(BANDS.index(name) for name in BANDS if name not in ("blue", "green", "red", "nir"))
 """Bands that Sentinel-2 records at 20 m."""
 
-_VEIL = np.array([1, 0.75, 0.55, 0.45, 0.38, 0.33, 0.3, 0.28, 0.1, 0.06], np.float32)
+VEIL = np.array([1, 0.75, 0.55, 0.45, 0.38, 0.33, 0.3, 0.28, 0.1, 0.06], np.float32)
 """Haze by band: strongest at short wavelengths."""
 _SEASON = np.array([1, 1, 2, 4, 6, 6, 6, 5, 4, 3, 1, 1]) / 40
 """How often scenes of a month are used for mapping fields."""
@@ -29,16 +29,21 @@ def paint(
     their shadows. The point spread has a standard deviation of 0.4 to 0.75 image pixels, twice that in the
     bands that are coarser.
     """
-    fine = ground(landscape, rng, month=random_month(rng) if month is None else month)
+    image = sensed(ground(landscape, rng, month=random_month(rng) if month is None else month), rng)
+    if weather:
+        _add_weather(image, rng, 2 * landscape.pixel_m)
+    return np.clip(image, 0.0005, 1.2)
+
+
+def sensed(fine: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Ground (10, h, w) as a sensor of half its resolution records it: blurred, (10, h / 2, w / 2), with noise."""
     blur_px = rng.uniform(0.65, 1.4)
     image = np.stack(
         [_seen(each, blur_px * (1.8 if band in COARSE_BANDS else 1)) for band, each in enumerate(fine)]
     )
     image *= 1 + np.float32(rng.uniform(0.002, 0.012)) * rng.standard_normal(image.shape, np.float32)
     image += np.float32(0.001) * rng.standard_normal(image.shape, np.float32)
-    if weather:
-        _add_weather(image, rng, 2 * landscape.pixel_m)
-    return np.clip(image, 0.0005, 1.2)
+    return image
 
 
 def random_month(rng: np.random.Generator) -> int:
@@ -56,7 +61,7 @@ def _add_weather(image: NDArray[np.float32], rng: np.random.Generator, pixel_m: 
     shape = image.shape[1:]
     if rng.random() < 0.25:
         veil = rng.uniform(0.0, 0.06) * (1 + 0.5 * np.tanh(smooth_noise(shape, 1200 / pixel_m, rng)))
-        image += _VEIL[:, None, None] * veil.astype(np.float32)
+        image += VEIL[:, None, None] * veil.astype(np.float32)
     if rng.random() < 0.08:
         cloud = smooth_noise(shape, rng.uniform(800, 2500) / pixel_m, rng)
         cloud += 0.3 * smooth_noise(shape, 200 / pixel_m, rng)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -28,7 +28,7 @@ COVER_NAMES = ("parcel", "water", "woodland", "built-up", "other vegetation", "b
 _PIXEL_RANGE_M = (1.0, 30.0)
 _CRS = "EPSG:32632"
 _ORIGIN = (500_000.0, 5_800_000.0)
-_FULL_SCALE = 10_000
+FULL_SCALE = 10_000
 _WHITE = {"blue": 0.3558, "green": 0.3558, "red": 0.3558}  # as in Sentinel-2's true-colour product
 _WHITE_INFRARED = 0.7
 
@@ -63,7 +63,7 @@ class SyntheticScene:
         """One polygon per parcel along label pixels: ``parcel_id`` as in ``instances``, ``area_m2``."""
         import geopandas
 
-        outlines = _polygons(self.instances, self.instances > 0, self.grid.scaled(2).transform)
+        outlines = polygons(self.instances, self.instances > 0, self.grid.scaled(2).transform)
         number, geometry = (
             zip(*sorted(outlines, key=lambda each: each[0]), strict=True) if outlines else ((), ())
         )
@@ -77,7 +77,7 @@ class SyntheticScene:
         """One polygon per connected area of the ground between parcels: ``class_name``, ``area_m2``."""
         import geopandas
 
-        outlines = _polygons(self.cover.astype(np.int32), self.cover > 0, self.grid.scaled(2).transform)
+        outlines = polygons(self.cover.astype(np.int32), self.cover > 0, self.grid.scaled(2).transform)
         frame = geopandas.GeoDataFrame(
             {"class_name": [COVER_NAMES[value] for value, _ in outlines]},
             geometry=[outline for _, outline in outlines],
@@ -176,7 +176,14 @@ def synthesize(
     UsageError
         For an argument outside its range, an unknown name, or a file without parcels.
     """
-    _check(shape, pixel_size_m, bands, month, seed, bits)
+    refuse(
+        "synthesize",
+        {
+            **faults(shape, pixel_size_m, bands, seed),
+            f"month {month}, expected 1 to 12": month is not None and month not in range(1, 13),
+            f"bits {bits}, expected 8 or 16": bits not in (8, 16),
+        },
+    )
     if character is not None and outlines is not None:
         raise UsageError(
             f"character '{character}' and outlines {outlines} are both given, expected one of them.",
@@ -194,7 +201,7 @@ def synthesize(
     return SyntheticScene(
         image=_in_bits(reflectance, bands, bits),
         bands=tuple(bands),
-        grid=_grid(shape, pixel_size_m),
+        grid=utm_grid(shape, pixel_size_m),
         instances=landscape.instances,
         cover=landscape.cover,
         month=month,
@@ -205,12 +212,12 @@ def _in_bits(
     reflectance: NDArray[np.float32], bands: Sequence[str], bits: int
 ) -> NDArray[np.uint16] | NDArray[np.uint8]:
     if bits == 16:
-        return np.clip(np.round(reflectance * _FULL_SCALE), 1, 65_535).astype(np.uint16)
+        return np.clip(np.round(reflectance * FULL_SCALE), 1, 65_535).astype(np.uint16)
     white = np.array([_WHITE.get(name, _WHITE_INFRARED) for name in bands], np.float32)
     return np.clip(np.round(reflectance / white[:, None, None] * 255), 1, 255).astype(np.uint8)
 
 
-def _grid(shape: tuple[int, int], pixel_size_m: float) -> Grid:
+def utm_grid(shape: tuple[int, int], pixel_size_m: float) -> Grid:
     import pyproj
 
     return Grid(
@@ -221,7 +228,7 @@ def _grid(shape: tuple[int, int], pixel_size_m: float) -> Grid:
     )
 
 
-def _polygons(
+def polygons(
     labels: NDArray[np.int32], where: NDArray[np.bool_], transform: Affine
 ) -> list[tuple[int, object]]:
     from rasterio.features import shapes
@@ -231,20 +238,20 @@ def _polygons(
     return [(int(value), shape(outline)) for outline, value in found]
 
 
-def _check(
-    shape: tuple[int, int], pixel_size_m: float, bands: Sequence[str], month: int | None, seed: int, bits: int
-) -> None:
-    """Raise UsageError for the first argument that cannot be meant."""
+def refuse(function: str, wrong: Mapping[str, bool]) -> None:
+    """Raise UsageError for the first of the descriptions of arguments that is true."""
+    for what, is_wrong in wrong.items():
+        if is_wrong:
+            raise UsageError(f"{function}: {what}.", remedy="Change this argument.")
+
+
+def faults(shape: tuple[int, int], pixel_size_m: float, bands: Sequence[str], seed: int) -> dict[str, bool]:
+    """What may be wrong with the arguments that all synthetic scenes have, and whether it is."""
     low, high = _PIXEL_RANGE_M
     unknown = [name for name in bands if name not in BANDS]
-    wrong = {
+    return {
         f"shape {shape}, expected two positive numbers": len(shape) != 2 or min(shape) < 1,
         f"pixel_size_m {pixel_size_m}, expected {low:g} to {high:g}": not low <= pixel_size_m <= high,
         f"bands {unknown}, expected names out of {', '.join(BANDS)}": bool(unknown) or not len(bands),
-        f"month {month}, expected 1 to 12": month is not None and month not in range(1, 13),
         f"seed {seed}, expected 0 or more": seed < 0,
-        f"bits {bits}, expected 8 or 16": bits not in (8, 16),
     }
-    for what, is_wrong in wrong.items():
-        if is_wrong:
-            raise UsageError(f"synthesize: {what}.", remedy="Change this argument.")

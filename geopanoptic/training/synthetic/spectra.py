@@ -81,27 +81,19 @@ def fit(points: Path, *, seed: int = 0) -> dict[str, object]:
     import pandas as pd
     from scipy.cluster.vq import kmeans2
 
+    from geopanoptic.training.synthetic.season_points import digital_months, first_month, is_clear
+
     frame = pd.read_parquet(points)
     covers: dict[str, object] = {}
     for cover, code in WORLDCOVER.items():
         rows = frame[frame["WORLDCOVER-LABEL-10m"] == code]
-        # Step 0 is the month of start_date, which some give by the last days of the month before.
-        first = (pd.to_datetime(rows["start_date"]) + pd.Timedelta(days=7)).dt.month.to_numpy()
         summer_shift = np.where(rows["lat"].to_numpy() < 0, 6, 0)
-        calendar = np.concatenate([(first - 1 + step + summer_shift) % 12 for step in range(12)])
+        first = first_month(rows) + summer_shift
+        calendar = np.concatenate([(first + step) % 12 for step in range(12)])
         temperate = np.tile(rows["lat"].abs().to_numpy() > _TEMPERATE_DEG, 12)
-        months = []
-        for month in range(12):
-            columns = [
-                next(c for c in rows if c.startswith(f"OPTICAL-{band}-ts{month}-")) for band in SENTINEL2
-            ]
-            months.append(rows[columns].to_numpy(np.float64))
-        digital = np.concatenate(months)
-        blue, green, nir, swir = (digital[:, i] for i in (0, 1, 6, 8))
-        # Missing values are 65535; clouds and snow are bright in blue, snow also dark in the short infrared.
-        clear = (
-            (digital < 12000).all(1) & (digital > 1).all(1) & (blue < 1600) & ~((green > 1500) & (swir < 900))
-        )
+        digital = digital_months(rows).swapaxes(0, 1).reshape(-1, len(BANDS))
+        blue, green, nir = (digital[:, i] for i in (0, 1, 6))
+        clear = is_clear(digital)
         if cover == "water":
             clear &= (nir < green) & (blue < 800)
         if cover == "woodland":  # dense canopy is dark; what is bright here is open or burnt land

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import geopandas
@@ -16,16 +17,19 @@ from tiny_training import write_patchwork
 
 from geopanoptic.errors import SceneError, UsageError
 from geopanoptic.grid import Window
-from geopanoptic.pipeline.inference import tile_reader
+from geopanoptic.models.manifest import ClassSpec
+from geopanoptic.pipeline.reading import scene_dates
 from geopanoptic.pipeline.run import plan
 from geopanoptic.scene import measure
 from geopanoptic.training.config import TrainingConfig
+from geopanoptic.training.datasets.labelled_scene import LabelledScene
 from geopanoptic.training.datasets.settings import VectorData
-from geopanoptic.training.datasets.vectors import Fields, LabelledScene, folds_of, read_fields
+from geopanoptic.training.datasets.vectors import Fields, folds_of, read_fields
 from geopanoptic.training.folds import balanced_folds
 from geopanoptic.training.synthetic import BANDS
 
 CLASSES = TrainingConfig.model_fields["classes"].default
+MORE_KINDS = (ClassSpec(id=9, name="orchard", kind="thing", colour="#aa5500"),)
 
 
 @pytest.fixture(scope="module")
@@ -91,9 +95,12 @@ def test_images_are_what_a_run_gives_the_network(labelled: VectorData) -> None:
     window = Window(40, 60, 104, 124)
     patch = dataset.read(window)
     planned = plan(labelled.scene, model="fields-s")
-    expected, valid = tile_reader(planned, measure(planned.scene, planned.bands))(window)
-    np.testing.assert_allclose(patch.image_chw, expected[: len(BANDS)], atol=2e-3)  # stored in half precision
-    np.testing.assert_array_equal(patch.seen_chw, expected[len(BANDS) :] > 0)
+    (date,) = scene_dates(planned, measure(planned.scene, planned.bands))
+    expected, valid = date(window)
+    np.testing.assert_allclose(
+        patch.image_tchw[0], expected[: len(BANDS)], atol=2e-3
+    )  # stored in half precision
+    np.testing.assert_array_equal(patch.seen_tchw[0], expected[len(BANDS) :] > 0)
     assert valid.all()
 
 
@@ -105,6 +112,20 @@ def test_labels_lie_where_they_were_drawn(labelled: VectorData) -> None:
     whole = dataset.fields.rasterise(grid.window)
     # Pixel centres next to an outline may change sides on the way through degrees.
     assert ((whole > 0) != (expected > 0)).mean() < 1e-3
+
+
+def test_every_date_is_shown_with_its_day(labelled: VectorData, tmp_path: Path) -> None:
+    dates = tuple(str(tmp_path / f"S2_{day}.tif") for day in ("20210701", "20210401"))
+    for path in dates:
+        shutil.copy(str(labelled.scene), path)
+    single = opened(labelled).draw(64, np.random.default_rng(0), sample=0)
+    patch = opened(labelled, scene=dates).draw(64, np.random.default_rng(0), sample=0)
+    assert patch.day_t.tolist() == [91, 182]
+    assert np.isnan(single.day_t).all()
+    for image in patch.image_tchw:
+        np.testing.assert_array_equal(image, single.image_tchw[0])
+    kinds = LabelledScene.open(labelled, bands=BANDS, classes=[*CLASSES, *MORE_KINDS])
+    assert (kinds.draw(64, np.random.default_rng(0), sample=0).classes_hw == 255).all()
 
 
 def test_every_patch_shows_a_labelled_field_and_repeats(labelled: VectorData) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import shapely
 
+from geopanoptic.training.config import FIELDS_CLASSES
 from geopanoptic.training.datasets.pool import Pool
 from geopanoptic.training.samples import crops, dutch_index, land_cover
 from geopanoptic.training.samples.aerials import naip, naip_split
@@ -182,7 +183,9 @@ def test_the_patch_says_only_what_its_map_knows(small_data, monkeypatch):
 def test_a_stored_sample_is_what_the_trainer_reads(tmp_path, small_crops):
     sample = next(generated(np.random.default_rng(0)))
     sample.save(tmp_path / "0.npz")
-    stored = Pool.open(tmp_path, bands=BANDS).draw(24, np.random.default_rng(1), sample=0)
+    stored = Pool.open(tmp_path, bands=BANDS, classes=FIELDS_CLASSES).draw(
+        24, np.random.default_rng(1), sample=0
+    )
     np.testing.assert_allclose(stored.image_chw, sample.image, atol=2e-3)
     np.testing.assert_array_equal(stored.instances_hw, sample.instances)
     np.testing.assert_array_equal(stored.classes_hw, sample.stuff)

@@ -1,0 +1,148 @@
+"""The official protocol: train on three folds, choose by the fourth, score the fifth, five times in turn."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from geopanoptic.errors import UsageError
+from geopanoptic.models.bundle import Bundle, load_bundle
+from geopanoptic.models.manifest import FixedNormalisation
+from geopanoptic.models.runtimes import load_runtime
+from geopanoptic.pipeline.progress import Progress, Silent
+from geopanoptic.products.writing import writing
+from geopanoptic.training.config import TrainingConfig
+from geopanoptic.training.datasets.pastis import sensors_of
+from geopanoptic.training.datasets.settings import DataSettings, PastisData
+from geopanoptic.training.pastis.folder import PastisFolder, PastisLabels
+from geopanoptic.training.pastis.folds import FOLDS
+from geopanoptic.training.pastis.grouping import with_fitted_grouping
+from geopanoptic.training.pastis.mapping import BundleMapper, Device, ParcelMap, mapper_of
+from geopanoptic.training.pastis.scoring import FoldScore, score_fold
+from geopanoptic.training.pastis.season import Ranges, SeasonReader
+from geopanoptic.training.pastis.table import FoldTable
+
+TABLE, SCORES = "table.md", "scores.json"
+
+
+def run_experiments(
+    configs: Sequence[TrainingConfig], out: Path, *, train: bool = True, tell: Progress | None = None
+) -> FoldTable:
+    """Train and score one experiment per configuration; write ``out/table.md`` and ``out/scores.json``.
+
+    Experiment k lies in ``out/fold<k>`` and its bundle in ``bundle`` there. What is trained already is not
+    trained again; without ``train`` the bundles that lie there are scored. Where a configuration states no
+    thresholds, its grouping is learned, see ``grouping``. Table and scores are written anew after every fold.
+
+    Raises ``UsageError`` for configurations without one PASTIS experiment each, else as ``train_bundle``.
+    """
+    from geopanoptic.training.recipe import train_bundle
+
+    tell = tell or Silent()
+    experiments = [experiment_of(config) for config in configs]
+    folds = [each.fold for each in experiments]
+    if len(set(folds)) < len(folds):
+        raise UsageError(
+            f"The configurations are of the folds {', '.join(map(str, folds))}.",
+            remedy="Give one configuration per fold.",
+        )
+    scores: list[FoldScore] = []
+    name = configs[0].name.removesuffix(f"-fold{folds[0]}")
+    for config, experiment in zip(configs, experiments, strict=True):
+        folder = out / f"fold{experiment.fold}"
+        bundle = train_bundle(config, folder, tell=tell) if train else load_bundle(folder / "bundle")
+        if bundle is None:  # one of several processes, not the first
+            continue
+        if train and config.thresholds is None and bundle.manifest.network.outputs == "dense":
+            bundle = _grouped(bundle, experiment, config, tell)
+        scores.append(
+            score_bundle(bundle, experiment, device=config.device, threads=config.threads, tell=tell)
+        )
+        _write(FoldTable(name=name, folds=tuple(scores)), out)
+    return FoldTable(name=name, folds=tuple(scores))
+
+
+def experiment_of(config: TrainingConfig) -> PastisData:
+    """The PASTIS data that a configuration trains on; ``UsageError`` unless there is exactly that."""
+    if len(config.data) == 1 and isinstance(config.data[0], PastisData):
+        return config.data[0]
+    raise UsageError(
+        f"{config.name} trains on {', '.join(each.kind for each in config.data)}; one data set of kind pastis was "
+        "expected.",
+        remedy="Take configs/pastis-fold1.yaml as an example.",
+    )
+
+
+def on_folder(config: TrainingConfig, folder: Path) -> TrainingConfig:
+    """The same experiment with the data set in another folder."""
+
+    def moved(sources: tuple[DataSettings, ...]) -> tuple[DataSettings, ...]:
+        return tuple(
+            each.model_copy(update={"folder": folder}) if isinstance(each, PastisData) else each
+            for each in sources
+        )
+
+    return config.model_copy(update={"data": moved(config.data), "validation": moved(config.validation)})
+
+
+def score_bundle(
+    bundle: Bundle,
+    experiment: PastisData,
+    *,
+    device: Device = "auto",
+    threads: int | None = None,
+    tell: Progress | None = None,
+) -> FoldScore:
+    """Map and score every patch of the experiment's test fold, each once.
+
+    A bundle with ranges of its own is shown the patches in these, another one as scenes of their own.
+    """
+    reader = _reader(bundle, experiment)
+    patches = reader.folder.in_folds(FOLDS[experiment.fold]["test"])
+    mapper = mapper_of(bundle, device=device, threads=threads)
+
+    def mapped() -> Iterator[tuple[ParcelMap, PastisLabels]]:
+        with (tell or Silent()).stage(f"fold {experiment.fold}", total=len(patches), unit="patches") as stage:
+            for patch in patches:
+                yield mapper(reader(patch)), reader.folder.labels(patch)
+                stage.advance(1)
+
+    return score_fold(experiment.fold, mapped())
+
+
+def _reader(bundle: Bundle, experiment: PastisData) -> SeasonReader:
+    return SeasonReader(
+        folder=PastisFolder.open(experiment.folder),
+        bands=bundle.bands,
+        sensors=sensors_of(experiment),
+        ranges=_ranges(bundle),
+    )
+
+
+def _grouped(bundle: Bundle, experiment: PastisData, config: TrainingConfig, tell: Progress) -> Bundle:
+    """The bundle with a grouping that the folds but the test fold have taught."""
+    reader, folds = _reader(bundle, experiment), FOLDS[experiment.fold]
+    return with_fitted_grouping(
+        bundle,
+        BundleMapper(bundle, load_runtime(bundle, device=config.device, threads=config.threads)),
+        reader,
+        training=reader.folder.in_folds(folds["training"]),
+        validation=reader.folder.in_folds(folds["validation"]),
+        tell=tell,
+    )
+
+
+def _ranges(bundle: Bundle) -> Ranges | None:
+    stated = bundle.manifest.normalisation
+    if not isinstance(stated, FixedNormalisation):
+        return None
+    return dict(zip(bundle.bands, zip(stated.low, stated.high, strict=True), strict=True))
+
+
+def _write(table: FoldTable, out: Path) -> None:
+    for name, text in ((TABLE, str(table)), (SCORES, json.dumps(table.to_dict(), indent=2))):
+        with writing(out / name):
+            unfinished = out / f".{name}"
+            unfinished.write_text(text + "\n", encoding="utf-8")
+            unfinished.rename(out / name)

@@ -1,0 +1,108 @@
+"""From written data to a scored and usable model: the whole way of the official protocol, made small."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import geopandas
+import numpy as np
+import pytest
+import yaml
+from small_pastis import season_of, write_small
+from tiny_training import TINY_NETWORK
+
+from geopanoptic.cli.main import invoke
+from geopanoptic.models.bundle import load_bundle
+from geopanoptic.training.config import read_config
+
+CONFIGS = Path(__file__).resolve().parents[3] / "configs"
+TINY = {
+    "from": "random",
+    "network": {**TINY_NETWORK, "decoder_channels": [8, 8], "detail_channels": 8, "temporal": {"heads": 4}},
+    "crop_px": 64,
+    "batch": 2,
+    "steps": 6,  # two epochs of the six training patches
+    "validation_crops": 2,
+    "device": "cpu",
+    "picture_steps": 0,
+    "season": {"dates": [3]},
+}
+
+
+@pytest.mark.slow
+def test_write_read_train_score_and_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_small(tmp_path / "PASTIS", patches=10)
+    stored = folder.series(folder.patches[0], "S2")
+    np.testing.assert_array_equal(stored, season_of(0).images["S2"].values_tchw)
+
+    config = tmp_path / "fold1.yaml"
+    config.write_text(yaml.safe_dump({**yaml.safe_load((CONFIGS / "pastis-fold1.yaml").read_text()), **TINY}))
+    out = tmp_path / "out"
+    command = ["pastis", str(config), "--data", str(folder.path), "--out", str(out), "--quiet"]
+    assert invoke(command) == 0
+    printed = capsys.readouterr().out
+    assert (out / "table.md").read_text() == printed
+    assert "| **pastis** | mean of 1 | 2 | coco |" in printed
+    (scored,) = json.loads((out / "scores.json").read_text())["folds"]
+    # Two patches lie in every fold, and both are counted.
+    assert (scored["fold"], scored["patches"]) == (1, 2)
+    assert {*scored["protocols"]} == {"pastis", "coco"}
+
+    bundle = load_bundle(out / "fold1" / "bundle")
+    assert bundle.takes_series
+    assert bundle.manifest.normalisation.kind == "fixed"
+
+    # Nothing is left to train: the same table again.
+    assert invoke([*command, "--score-only"]) == 0
+    assert capsys.readouterr().out == printed
+
+    patch = folder.image_path(folder.patches[4], "S2")
+    parcels = tmp_path / "parcels.gpkg"
+    assert invoke(["run", str(patch), "--model", str(bundle.path), "--out", str(parcels), "--quiet"]) == 0
+    mapped = geopandas.read_file(parcels, layer="landcover")
+    left, _, _, top = mapped.total_bounds
+    assert mapped.crs.to_epsg() == 32631
+    assert (left, top) == pytest.approx(season_of(4).corner_xy, abs=0.01)
+
+
+def test_one_configuration_per_fold_is_needed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = str(CONFIGS / "pastis-fold2.yaml")
+    assert invoke(["pastis", config, config, "--out", str(tmp_path)]) == 2
+    assert "of the folds 2, 2" in capsys.readouterr().err
+    assert invoke(["pastis", str(CONFIGS / "quick.yaml"), "--out", str(tmp_path)]) == 2
+    assert "one data set of kind pastis" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_heads_of_paps_are_trained_and_scored_the_same_way(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_small(tmp_path / "PASTIS")
+    config = tmp_path / "paps.yaml"
+    config.write_text(
+        yaml.safe_dump({**yaml.safe_load((CONFIGS / "pastis-fold1.yaml").read_text()), **TINY, "steps": 2})
+    )
+    out = tmp_path / "out"
+    assert (
+        invoke(
+            ["pastis", str(config), "--data", str(folder.path), "--out", str(out), "--quiet"]
+            + ["--set", "network.outputs=paps", "--set", "name=paps-fold1"]
+        )
+        == 0
+    )
+    assert "| **paps** | mean of 1 | 1 | pastis |" in capsys.readouterr().out
+    patch = folder.image_path(folder.patches[0], "S2")
+    refused = ["run", str(patch), "--model", str(out / "fold1" / "bundle"), "--out", str(tmp_path / "a.gpkg")]
+    assert invoke(refused) == 4
+    assert "heads of PaPs" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("fold", [1, 2, 3, 4, 5])
+def test_the_configurations_are_of_their_folds(fold: int) -> None:
+    config = read_config(CONFIGS / f"pastis-fold{fold}.yaml")
+    parts = {each.part: each.fold for each in (*config.data, *config.validation)}  # type: ignore[union-attr]
+    assert parts == {"training": fold, "validation": fold}
+    assert config.name == f"pastis-fold{fold}"
+    assert len(config.thing_channels) == 18
+    assert config.network.temporal is not None
