@@ -12,6 +12,7 @@ import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
@@ -33,7 +34,13 @@ GEOMETRY_COLUMN = "geom"
 
 Table: TypeAlias = geopandas.GeoDataFrame | Iterable[geopandas.GeoDataFrame]
 
-_ARROW_TYPE = {"int32": pyarrow.int32(), "float64": pyarrow.float64(), "str": pyarrow.string()}
+_ARROW_TYPE = {
+    "bool": pyarrow.bool_(),
+    "int32": pyarrow.int32(),
+    "int64": pyarrow.int64(),
+    "float64": pyarrow.float64(),
+    "str": pyarrow.string(),
+}
 _STYLE_TABLE = """
 CREATE TABLE "layer_styles" (
   "id" INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,
@@ -71,27 +78,31 @@ def write_geopackage(
 
     Raises OutputError where the disk refuses, or where a polygon is invalid (a bug, never written).
     """
-    with writing(path), _fixed_clock(timestamp):
-        items = _as_text(metadata)
-        _append_layer(path, PARCELS, parcels, items)
-        _append_layer(path, LANDCOVER, landcover, items)
-        _add_styles(path, classes, timestamp)
+    with writing(path), fixed_clock(timestamp):
+        append_layer(path, PARCELS, parcels, metadata)
+        append_layer(path, LANDCOVER, landcover, metadata)
+        add_styles(path, _map_styles(classes), timestamp)
 
 
-def verify_geopackage(path: Path, *, parcels: int, landcover: int) -> None:
-    """Reopens a GeoPackage and raises OutputError unless it is whole and holds these many features."""
+def verify_geopackage(path: Path, /, **features: int) -> None:
+    """Reopens a GeoPackage and raises OutputError unless it is whole and holds these many ``features`` by
+    layer (``parcels=12, landcover=3``)."""
     with writing(path), closing(sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True)) as base:
         state = base.execute("PRAGMA integrity_check").fetchone()[0]
     if state != "ok":
         raise _damaged(path, f"SQLite says {state}")
-    for layer, expected in ((PARCELS, parcels), (LANDCOVER, landcover)):
+    for layer, expected in features.items():
         with writing(path):
-            found = pyogrio.read_info(path, layer=layer.name, force_feature_count=True)["features"]
+            found = pyogrio.read_info(path, layer=layer, force_feature_count=True)["features"]
         if found != expected:
-            raise _damaged(path, f"{found} of {expected} features in layer {layer.name}")
+            raise _damaged(path, f"{found} of {expected} features in layer {layer}")
 
 
-def _append_layer(path: Path, layer: Layer, table: Table, metadata: dict[str, str]) -> None:
+def append_layer(path: Path, layer: Layer, table: Table, metadata: Mapping[str, Any]) -> None:
+    """Adds one layer of valid polygons, ``layer.geometry`` all of them, to the file at ``path`` or a new one.
+
+    Call it within :func:`fixed_clock`. ``metadata`` becomes the layer's, everything but text as JSON.
+    """
     parts = _valid_parts(layer, [table] if isinstance(table, geopandas.GeoDataFrame) else table)
     first = next(parts)
     stream = _Stream(layer, chain([first], parts))
@@ -102,11 +113,11 @@ def _append_layer(path: Path, layer: Layer, table: Table, metadata: dict[str, st
             layer=layer.name,
             driver="GPKG",
             geometry_name="geometry",
-            geometry_type="Polygon",
+            geometry_type=layer.geometry,
             crs=first.crs.to_wkt(),
             append=path.exists(),
             # As metadata of the data set, GDAL 3.12 would write an .aux.xml beside it whenever it is listed.
-            layer_metadata=metadata,
+            layer_metadata=_as_text(metadata),
             layer_options={
                 "GEOMETRY_NAME": GEOMETRY_COLUMN,
                 "DESCRIPTION": layer.description,
@@ -149,7 +160,10 @@ class _Stream:
     def _batches(self) -> Iterator[pyarrow.RecordBatch]:
         try:
             for part in self._parts:
-                columns = [pyarrow.array(part[field.name].to_numpy(), field.type) for field in self._fields]
+                columns = [
+                    pyarrow.array(part[field.name].to_numpy(), field.type, from_pandas=True)
+                    for field in self._fields
+                ]
                 wkb = shapely.to_wkb(part.geometry.to_numpy(), byte_order=1)
                 yield pyarrow.record_batch(
                     [*columns, pyarrow.array(wkb, pyarrow.binary())], schema=self._schema
@@ -159,21 +173,34 @@ class _Stream:
             raise
 
 
-def _add_styles(path: Path, classes: Sequence[MapClass], timestamp: datetime) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerStyle:
+    """How one layer looks: as a QGIS style and as an OGC style."""
+
+    layer: str
+    qml: str
+    sld: str
+
+
+def _map_styles(classes: Sequence[MapClass]) -> list[LayerStyle]:
     things, stuff = of_kind(classes, "thing"), of_kind(classes, "stuff")
     fill_opacity = style.PARCEL_FILL_ALPHA / 255
-    styles = [
-        (
-            PARCELS.name,
-            style.parcels_qml(things),
-            style.sld(PARCELS.name, things, fill_opacity=fill_opacity, outline=True),
+    return [
+        LayerStyle(
+            layer=PARCELS.name,
+            qml=style.parcels_qml(things),
+            sld=style.sld(PARCELS.name, things, fill_opacity=fill_opacity, outline=True),
         ),
-        (
-            LANDCOVER.name,
-            style.landcover_qml(stuff),
-            style.sld(LANDCOVER.name, stuff, fill_opacity=1.0, outline=False),
+        LayerStyle(
+            layer=LANDCOVER.name,
+            qml=style.landcover_qml(stuff),
+            sld=style.sld(LANDCOVER.name, stuff, fill_opacity=1.0, outline=False),
         ),
     ]
+
+
+def add_styles(path: Path, styles: Sequence[LayerStyle], timestamp: datetime) -> None:
+    """Adds the table from which QGIS takes a layer's default style."""
     now = _sqlite_time(timestamp)
     with closing(sqlite3.connect(path)) as base, base:
         base.execute(_STYLE_TABLE)
@@ -181,7 +208,7 @@ def _add_styles(path: Path, classes: Sequence[MapClass], timestamp: datetime) ->
             "INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, f_geometry_column,"
             " styleName, styleQML, styleSLD, useAsDefault, description, owner, update_time)"
             " VALUES ('', '', ?, ?, 'geopanoptic', ?, ?, 1, 'Colours of the model''s classes', '', ?)",
-            [(name, GEOMETRY_COLUMN, qml, sld, now) for name, qml, sld in styles],
+            [(each.layer, GEOMETRY_COLUMN, each.qml, each.sld, now) for each in styles],
         )
         base.execute(
             "INSERT INTO gpkg_contents (table_name, data_type, identifier, description, last_change)"
@@ -191,7 +218,8 @@ def _add_styles(path: Path, classes: Sequence[MapClass], timestamp: datetime) ->
 
 
 @contextmanager
-def _fixed_clock(timestamp: datetime) -> Iterator[None]:
+def fixed_clock(timestamp: datetime) -> Iterator[None]:
+    """Within it, GDAL writes ``timestamp`` wherever it would write the time, and nothing in other threads."""
     pinned = {"OGR_CURRENT_DATE": _sqlite_time(timestamp), "OGR_GPKG_ALLOW_THREADED_RTREE": "NO"}
     before = {key: pyogrio.get_gdal_config_option(key) for key in pinned}
     pyogrio.set_gdal_config_options(pinned)

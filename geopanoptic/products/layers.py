@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import geopandas
 import numpy as np
@@ -16,11 +17,12 @@ from geopanoptic.products.measures import centres_inside, measure
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
-    """Name, one-sentence description and columns (name to numpy dtype, in order) of a vector layer."""
+    """Name, one-sentence description, columns (name to numpy dtype, in order) and geometry of a vector layer."""
 
     name: str
     description: str
     columns: dict[str, str]
+    geometry: Literal["Polygon", "MultiPolygon"] = "Polygon"
 
 
 PARCELS = Layer(
@@ -30,6 +32,7 @@ PARCELS = Layer(
         "parcel_id": "int32",
         "class_id": "int32",
         "class_name": "str",
+        "class_score": "float64",
         "score": "float64",
         "area_m2": "float64",
         "perimeter_m": "float64",
@@ -39,7 +42,8 @@ PARCELS = Layer(
 )
 """``score``, 0 to 1, is the probability that the parcel overlaps a true one with an IoU above one half, where
 the model has a learned grouping (its card shows how reliable that is); else how distinct field and boundary
-are, which orders parcels but is no probability. ``area_m2`` and ``perimeter_m`` are measured on the
+are, which orders parcels but is no probability. ``class_score``, 0 to 1, is the class's mean probability over
+the parcel, given that it is one; 1 where the model knows a single class. ``area_m2`` and ``perimeter_m`` are measured on the
 ellipsoid, on the geometry as written. ``centre_x``/``centre_y`` lie inside, in the layer's CRS."""
 
 LANDCOVER = Layer(
@@ -54,6 +58,7 @@ def parcel_layer(
     *,
     parcel_id: ArrayLike,
     class_id: ArrayLike,
+    class_score: ArrayLike,
     score: ArrayLike,
     classes: Sequence[MapClass],
     crs: pyproj.CRS,
@@ -72,6 +77,7 @@ def parcel_layer(
         parcel_id=parcel_id,
         class_id=class_id,
         class_name=_names(class_id, classes),
+        class_score=class_score,
         score=score,
         area_m2=measures.area_m2,
         perimeter_m=measures.perimeter_m,

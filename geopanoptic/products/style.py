@@ -13,6 +13,9 @@ from geopanoptic.products.classes import MapClass, rgb
 PARCEL_FILL_ALPHA = 90
 """Opacity of a parcel's fill, 0 to 255: the image below stays readable."""
 
+CLASS_ATTRIBUTE = "class_name"
+"""Column whose values are the names of the classes."""
+
 _OUTLINE = "35,35,35,255"
 _QGIS_DOCTYPE = "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n"
 _SLD = "http://www.opengis.net/sld"
@@ -21,12 +24,12 @@ _OGC = "http://www.opengis.net/ogc"
 
 def parcels_qml(classes: Sequence[MapClass]) -> str:
     """QGIS style of the parcels: fill in the class colour, half transparent, under a thin dark outline."""
-    return _categorised_qml(classes, fill_alpha=PARCEL_FILL_ALPHA, outline=True)
+    return categorised_qml(classes, fill_alpha=PARCEL_FILL_ALPHA, outline=True)
 
 
 def landcover_qml(classes: Sequence[MapClass]) -> str:
     """QGIS style of the land cover: flat class colours without outline."""
-    return _categorised_qml(classes, fill_alpha=255, outline=False)
+    return categorised_qml(classes, fill_alpha=255, outline=False)
 
 
 def class_raster_qml(classes: Sequence[MapClass]) -> str:
@@ -48,7 +51,14 @@ def class_raster_qml(classes: Sequence[MapClass]) -> str:
     return _qgis_document(root)
 
 
-def sld(layer: str, classes: Sequence[MapClass], *, fill_opacity: float, outline: bool) -> str:
+def sld(
+    layer: str,
+    classes: Sequence[MapClass],
+    *,
+    fill_opacity: float,
+    outline: bool,
+    attribute: str = CLASS_ATTRIBUTE,
+) -> str:
     """OGC Styled Layer Descriptor 1.0 with one rule per class name, for servers that do not read QML."""
     root = ElementTree.Element(
         "StyledLayerDescriptor", {"xmlns": _SLD, "xmlns:ogc": _OGC, "version": "1.0.0"}
@@ -60,7 +70,7 @@ def sld(layer: str, classes: Sequence[MapClass], *, fill_opacity: float, outline
         rule = ElementTree.SubElement(style, "Rule")
         ElementTree.SubElement(rule, "Name").text = each.name
         equal = ElementTree.SubElement(ElementTree.SubElement(rule, "ogc:Filter"), "ogc:PropertyIsEqualTo")
-        ElementTree.SubElement(equal, "ogc:PropertyName").text = "class_name"
+        ElementTree.SubElement(equal, "ogc:PropertyName").text = attribute
         ElementTree.SubElement(equal, "ogc:Literal").text = each.name
         symbol = ElementTree.SubElement(rule, "PolygonSymbolizer")
         fill = ElementTree.SubElement(symbol, "Fill")
@@ -73,12 +83,15 @@ def sld(layer: str, classes: Sequence[MapClass], *, fill_opacity: float, outline
     return ElementTree.tostring(root, encoding="unicode")
 
 
-def _categorised_qml(classes: Sequence[MapClass], *, fill_alpha: int, outline: bool) -> str:
+def categorised_qml(
+    classes: Sequence[MapClass], *, fill_alpha: int, outline: bool, attribute: str = CLASS_ATTRIBUTE
+) -> str:
+    """QGIS style with one fill per class whose name ``attribute`` holds; ``fill_alpha`` 0 to 255."""
     root = ElementTree.Element("qgis", version="3.34.0", styleCategories="Symbology")
     renderer = ElementTree.SubElement(
         root,
         "renderer-v2",
-        {"type": "categorizedSymbol", "attr": "class_name", "enableorderby": "0", "forceraster": "0"},
+        {"type": "categorizedSymbol", "attr": attribute, "enableorderby": "0", "forceraster": "0"},
     )
     categories = ElementTree.SubElement(renderer, "categories")
     symbols = ElementTree.SubElement(renderer, "symbols")

@@ -68,6 +68,7 @@ def small_map(place: str = "utm", parcels: int = 12, landcover: int = 4) -> Smal
             fields,
             parcel_id=np.arange(1, parcels + 1),
             class_id=np.ones(parcels, dtype=int),
+            class_score=np.linspace(1, 0.3, parcels),
             score=np.linspace(0.2, 0.9, parcels),
             classes=CLASSES,
             crs=crs,

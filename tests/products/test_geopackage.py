@@ -66,7 +66,7 @@ def test_empty_layers_keep_schema_and_crs(tmp_path: Path, parcels: int, landcove
     info = pyogrio.read_info(path, layer="parcels")
     assert info["crs"] == "EPSG:32632"
     assert list(info["fields"]) == list(PARCELS.columns)
-    assert list(info["dtypes"]) == ["int32", "int32", "object", *["float64"] * 5]
+    assert list(info["dtypes"]) == ["int32", "int32", "object", *["float64"] * 6]
     assert info["geometry_type"] == "Polygon"
 
 

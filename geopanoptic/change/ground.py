@@ -1,0 +1,114 @@
+"""The ground that changed: gained, lost, or transferred from one parcel to another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from geopanoptic.change.overlaps import Overlaps, areas_only, wider_than
+
+GroundKind = Literal["transferred", "gained", "lost"]
+GROUND_KINDS: tuple[GroundKind, ...] = get_args(GroundKind)
+
+NONE = -1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangedGround:
+    """``polygons`` (g,) single Polygons of the plane, wider than the tolerance somewhere; ``earlier`` and
+    ``later`` (g,) the rows of the parcels before and after, -1 for none; ``kind`` (g,)."""
+
+    polygons: NDArray[np.object_]
+    earlier: NDArray[np.int64]
+    later: NDArray[np.int64]
+    kind: NDArray[np.object_]
+
+    def without(self, earlier: NDArray[np.bool_], later: NDArray[np.bool_]) -> ChangedGround:
+        """Without what the earlier parcels (n,) lost and the later ones (m,) gained, where flagged."""
+        # Row -1 reads the appended False: no parcel, no flag.
+        kept = ~(np.append(earlier, False)[self.earlier] | np.append(later, False)[self.later])
+        return ChangedGround(
+            polygons=self.polygons[kept],
+            earlier=self.earlier[kept],
+            later=self.later[kept],
+            kind=self.kind[kept],
+        )
+
+
+def changed_ground(
+    earlier: NDArray[np.object_],
+    later: NDArray[np.object_],
+    overlaps: Overlaps,
+    *,
+    carries: NDArray[np.bool_],
+    tolerance_m: float,
+) -> ChangedGround:
+    """Every piece of ground whose parcel is not the same before and after.
+
+    Transferred: shared by two parcels of which the later does not carry the earlier one's id (``carries``,
+    (p,)). Lost: of an earlier parcel and of no later one; gained: the other way round. Pieces that are nowhere wider
+    than ``tolerance_m`` are the slivers of two drawings of one boundary, and are left out.
+    """
+    passed = np.flatnonzero(~carries & shapely.is_geometry(overlaps.pieces))
+    rows, cols, area = overlaps.earlier, overlaps.later, overlaps.area
+    lost = _remainders(earlier, later, rows, cols, area, tolerance_m)
+    by_later = np.lexsort((rows, cols))
+    gained = _remainders(later, earlier, cols[by_later], rows[by_later], area[by_later], tolerance_m)
+    parts = [
+        (overlaps.pieces[passed], overlaps.earlier[passed], overlaps.later[passed], "transferred"),
+        (gained[1], np.full(len(gained[0]), NONE), gained[0], "gained"),
+        (lost[1], lost[0], np.full(len(lost[0]), NONE), "lost"),
+    ]
+    return _single_wide(parts, tolerance_m)
+
+
+def _remainders(
+    whole: NDArray[np.object_],
+    other: NDArray[np.object_],
+    row: NDArray[np.int64],
+    partner: NDArray[np.int64],
+    shared: NDArray[np.float64],
+    tolerance_m: float,
+) -> tuple[NDArray[np.int64], NDArray[np.object_]]:
+    """Rows and polygons of what remains of ``whole`` without its partners in ``other``; ``row`` ascends.
+
+    All parcels lose their first partner at once, then their second, so that no loop runs over parcels.
+    """
+    total = shapely.area(whole)
+    covered = np.bincount(row, shared, minlength=len(whole))
+    # What is covered but for less than a disc of the tolerance has no wide part left; more than covered means
+    # that the other map overlaps itself, and then only cutting tells.
+    disc = np.pi * tolerance_m**2 / 4
+    open_rows = np.flatnonzero((total - covered > disc) | (covered > total * (1 + 1e-6)))
+    rest = whole.copy()
+    first = np.searchsorted(row, open_rows)
+    count = np.searchsorted(row, open_rows, side="right") - first
+    for turn in range(int(count.max(initial=0))):
+        more = count > turn
+        at = open_rows[more]
+        rest[at] = areas_only(shapely.difference(rest[at], other[partner[first[more] + turn]]))
+    left = open_rows[shapely.area(rest[open_rows]) > 0]
+    return left, rest[left]
+
+
+def _single_wide(
+    groups: list[tuple[NDArray[np.object_], NDArray[np.int64], NDArray[np.int64], str]], tolerance_m: float
+) -> ChangedGround:
+    polygons, earlier, later, kind = [], [], [], []
+    for geometries, before, after, name in groups:
+        single, of = shapely.get_parts(geometries, return_index=True)
+        wide = wider_than(single, tolerance_m)
+        polygons.append(single[wide])
+        earlier.append(before[of[wide]])
+        later.append(after[of[wide]])
+        kind.append(np.full(int(wide.sum()), name, dtype=object))
+    return ChangedGround(
+        polygons=np.concatenate(polygons),
+        earlier=np.concatenate(earlier).astype(np.int64),
+        later=np.concatenate(later).astype(np.int64),
+        kind=np.concatenate(kind),
+    )

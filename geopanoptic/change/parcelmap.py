@@ -1,0 +1,141 @@
+"""A parcel map to compare: valid polygons with ids and, where there are any, classes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import geopandas
+import numpy as np
+import pandas as pd
+import pyogrio
+import pyproj
+import shapely
+from numpy.typing import NDArray
+
+from geopanoptic.errors import UsageError
+from geopanoptic.evaluation.evaluate import open_map
+from geopanoptic.evaluation.vector_source import CLASS_COLUMN, VectorSource
+
+ID_COLUMN = "parcel_id"
+"""Where our own layers keep the id of a parcel."""
+
+NEXT_ID = "next_id"
+"""Item of a layer's metadata: the first number that no parcel of its line of maps ever had."""
+
+_AREAL = (3, 6)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParcelMap:
+    """``polygons`` (n,) valid Polygons and MultiPolygons in ``crs``; ``ids`` (n,) int64, or text as objects,
+    each once; ``class_names`` (n,) objects, None where unknown; ``next_id`` where the map states one;
+    ``table`` the rows as they were read."""
+
+    name: str
+    polygons: NDArray[np.object_]
+    ids: NDArray[Any]
+    class_names: NDArray[np.object_]
+    crs: pyproj.CRS
+    next_id: int | None
+    table: geopandas.GeoDataFrame
+    notes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.polygons)
+
+
+def read_parcels(
+    source: Any, *, id_column: str | None = None, class_column: str | None = None, layer: str | None = None
+) -> ParcelMap:
+    """Parcels of a vector file, a GeoDataFrame, or what ``geopanoptic.run`` returns.
+
+    Ids come from ``id_column``, by default ``parcel_id``, and are row numbers from 1 where there is none;
+    classes from ``class_column``, by default ``class_name``. Parcels without an area are left out, with a note.
+    Raises UsageError where the source cannot be read, lacks a CRS, polygons or the column, or where
+    an id is missing or occurs twice.
+    """
+    found = open_map(source, layer=layer)
+    if not isinstance(found, VectorSource):
+        raise UsageError(
+            f"{found.name} is a raster, where polygons are expected.",
+            remedy="Give the vector file: a GeoPackage, GeoJSON, zipped shapefile or GeoParquet.",
+        )
+    polygons, solid, notes = _solid(found)
+    table = found.things[solid].reset_index(drop=True)
+    ids, more = _ids(table, id_column, found.name)
+    return ParcelMap(
+        name=found.name,
+        polygons=polygons,
+        ids=ids,
+        class_names=_classes(table, class_column, found.name),
+        crs=pyproj.CRS.from_user_input(found.things.crs),
+        next_id=_stated_next_id(source, layer),
+        table=table,
+        notes=(*found.notes, *notes, *more),
+    )
+
+
+def _solid(found: VectorSource) -> tuple[NDArray[np.object_], NDArray[np.bool_], tuple[str, ...]]:
+    """Polygons without the lines and points that repairing a polygon may leave beside it."""
+    polygons = np.asarray(found.things.geometry.to_numpy(), dtype=object)
+    mixed = ~np.isin(shapely.get_type_id(polygons), _AREAL)
+    for row in np.flatnonzero(mixed):
+        parts = shapely.get_parts(polygons[row])
+        polygons[row] = shapely.union_all(parts[np.isin(shapely.get_type_id(parts), _AREAL)])
+    solid = shapely.area(polygons) > 0
+    flat = int(np.count_nonzero(~solid))
+    notes = (f"{found.name}: {flat} parcels without an area are left out.",) if flat else ()
+    return polygons[solid], solid, notes
+
+
+def _ids(
+    table: geopandas.GeoDataFrame, column: str | None, name: str
+) -> tuple[NDArray[Any], tuple[str, ...]]:
+    if column is None and ID_COLUMN not in table.columns:
+        note = f"{name} has no column {ID_COLUMN}: its parcels are numbered by their rows, from 1."
+        return np.arange(1, len(table) + 1, dtype=np.int64), (note,)
+    values = _column(table, column or ID_COLUMN, name, "--id-column")
+    missing, twice = values.isna(), values.duplicated(keep=False)
+    if missing.any() or twice.any():
+        what = (
+            f"{int(missing.sum())} parcels without an id"
+            if missing.any()
+            else f"id {values[twice].iloc[0]} {int((values == values[twice].iloc[0]).sum())} times"
+        )
+        raise UsageError(
+            f"Column {values.name} of {name} has {what}, where each parcel needs its own.",
+            remedy="Name another column with --id-column, or dissolve the parts of a parcel to one row.",
+        )
+    numbers = pd.to_numeric(values, errors="coerce") if values.dtype.kind in "iuf" else None
+    if numbers is not None and (numbers == np.floor(numbers)).all() and (numbers >= 0).all():
+        return numbers.to_numpy(np.int64), ()
+    return values.astype(str).to_numpy(object), ()
+
+
+def _classes(table: geopandas.GeoDataFrame, column: str | None, name: str) -> NDArray[np.object_]:
+    if column is None and CLASS_COLUMN not in table.columns:
+        return np.full(len(table), None, dtype=object)
+    values = _column(table, column or CLASS_COLUMN, name, "--class-column")
+    names = values.astype(str).to_numpy(object)
+    names[values.isna().to_numpy()] = None
+    return np.asarray(names)
+
+
+def _column(table: geopandas.GeoDataFrame, column: str, name: str, option: str) -> pd.Series:
+    if column not in table.columns:
+        there = [str(each) for each in table.columns if each != table.geometry.name]
+        raise UsageError(
+            f"{name} has no column {column!r}; its columns are {', '.join(there) or 'none'}.",
+            remedy=f"Name one of them with {option}, as EARLIER,LATER where they differ.",
+        )
+    return table[column]
+
+
+def _stated_next_id(source: Any, layer: str | None) -> int | None:
+    if not isinstance(source, str | Path) or Path(source).suffix.lower() != ".gpkg":
+        return None
+    layer = layer or str(pyogrio.list_layers(source)[0, 0])
+    stated = (pyogrio.read_info(source, layer=layer)["layer_metadata"] or {}).get(NEXT_ID, "")
+    return int(stated) if stated.isdecimal() else None

@@ -1,0 +1,130 @@
+"""``geopanoptic stats``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from geopanoptic.cli.sections import SectionedCommand, exit_code_lines
+
+PARTS_SKIPPED = 6
+"""Exit code of a table that lacks pixels which could not be read (``--on-error skip``)."""
+
+SECTIONS = {
+    "Output": ("out", "wide", "overwrite"),
+    "Figures": ("indices", "only_indices", "extremes"),
+    "Parcels": ("id_column", "layer"),
+    "Scene": (
+        *("bands", "dates", "start", "end", "max_cloud", "cloud_mask", "align"),
+        *("assume_crs", "allow_remote", "on_error"),
+    ),
+    "Messages": ("as_json", "quiet"),
+}
+
+EPILOG = f"""\b
+Examples:
+  geopanoptic stats parcels.gpkg scenes/2021/ --out stats.parquet --index ndvi,ndwi
+  geopanoptic stats parcels.gpkg scenes/2021/ --out ndvi.csv --index ndvi --only-indices --wide
+  geopanoptic stats official.zip scene.tif --id-column field_id --out stats.parquet --extremes
+
+\b
+Indices, taken pixel by pixel:
+  ndvi   (nir - red) / (nir + red)              ndre   (nir - rededge1) / (nir + rededge1)
+  gndvi  (nir - green) / (nir + green)          ndmi   (nir - swir16) / (nir + swir16)
+  ndwi   (green - nir) / (green + nir)          nbr    (nir - swir22) / (nir + swir22)
+  mndwi  (green - swir16) / (green + swir16)    bsi    (swir16 + red - nir - blue) / (their sum)
+  evi    2.5 (nir - red) / (nir + 6 red - 7.5 blue + 1)
+  evi2   2.5 (nir - red) / (nir + 2.4 red + 1)
+  savi   1.5 (nir - red) / (nir + red + 0.5)
+
+\b
+Columns:
+  parcel_id, date, band          one row per parcel, date and band or index
+  mean, median, std              each pixel weighs with the share of it that the parcel covers
+  valid_share                    share of the parcel's area that is neither clouded nor without data
+
+{exit_code_lines()}
+"""
+
+
+@click.command(cls=SectionedCommand, sections=SECTIONS, epilog=EPILOG)
+@click.argument("parcels", type=click.Path(path_type=Path))
+@click.argument("scene", nargs=-1, required=True)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="FILE",
+    help="Table to write: stats.parquet or stats.csv.",
+)
+@click.option("--wide", is_flag=True, help="One row per parcel, with columns like ndvi_mean_20210615.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing table, once the new one is complete.")
+@click.option(
+    "--index",
+    "indices",
+    default="",
+    metavar="LIST",
+    help="Indices to add: ndvi,evi, or all that the bands permit.",
+)
+@click.option("--only-indices", is_flag=True, help="Leave out the bands themselves.")
+@click.option("--extremes", is_flag=True, help="Also least and greatest value of each parcel.")
+@click.option(
+    "--id-column",
+    metavar="NAME",
+    help="Column of the parcels' ids.  [default: parcel_id, else the rows are numbered]",
+)
+@click.option("--layer", metavar="NAME", help="Layer of PARCELS.  [default: the first]")
+@click.option(
+    "--bands", metavar="LIST", help="The bands in the file's order, where the files do not name them."
+)
+@click.option("--dates", metavar="LIST", help="Dates to keep, such as 2021-06-15,2021-08-15.")
+@click.option("--from", "start", metavar="DATE", help="First date to keep.")
+@click.option("--to", "end", metavar="DATE", help="Last date to keep.")
+@click.option("--max-cloud", type=float, metavar="PERCENT", help="Leave out dates with more cloud than this.")
+@click.option(
+    "--cloud-mask",
+    metavar="KIND",
+    help="What hides clouded pixels: auto, scl, band, ukis or none.  [default: auto]",
+)
+@click.option("--align", is_flag=True, help="Resample dates that lie on other grids to the first one's.")
+@click.option("--assume-crs", metavar="EPSG:N", help="CRS of a scene that states none.")
+@click.option("--allow-remote", is_flag=True, help="Read scenes at http, https and s3 addresses too.")
+@click.option(
+    "--on-error",
+    type=click.Choice(["fail", "skip"]),
+    default="fail",
+    show_default=True,
+    help="skip takes what cannot be read as pixels without data, says so and exits with 6.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the report or the error as JSON.")
+@click.option("--quiet", is_flag=True, help="Print only warnings and errors.")
+def stats(
+    parcels: Path, scene: tuple[str, ...], out: Path, as_json: bool, quiet: bool, **options: Any
+) -> None:
+    """Tabulate what PARCELS show in SCENE: per date, band and index.
+
+    PARCELS is a vector file in any format and CRS. SCENE is one image, several, or a folder of them, of one
+    date or many; `geopanoptic inspect SCENE` shows what was found.
+    """
+    from geopanoptic.pipeline.progress import progress_for
+    from geopanoptic.statistics.stats import stats as tabulate
+
+    # What is not asked for is left to open_scene.
+    asked = {name: value for name, value in options.items() if value not in (None, False)}
+    source: Any = list(scene) if len(scene) > 1 else scene[0]
+    progress = progress_for(sys.stderr, quiet=quiet or as_json)
+    found = tabulate(parcels, source, out, progress=progress, **asked)
+    if as_json:
+        click.echo(json.dumps(found.report, indent=2, allow_nan=False))
+    elif not quiet:
+        report = found.report
+        click.echo(
+            f"{report['rows']:,} rows: {report['parcels']:,} parcels, {len(report['dates'])} dates, "
+            f"{', '.join(report['bands'])} in {out}"
+        )
+    damaged = any(each["damaged"] for each in found.report["left_out_dates"])
+    click.get_current_context().exit(PARTS_SKIPPED if damaged or found.report["skipped_blocks"] else 0)

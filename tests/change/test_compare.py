@@ -1,0 +1,305 @@
+"""``geopanoptic.compare``: kinds, ids and changed ground of maps whose story is known."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import geopandas
+import numpy as np
+import pandas as pd
+import pyogrio
+import pytest
+import shapely
+from shapely import affinity, box
+
+from geopanoptic.change.compare import compare
+from geopanoptic.errors import OutputError, UsageError
+
+EAST, NORTH = 650_000, 5_770_000
+
+
+def field(x0: float, x1: float, y0: float = 0, y1: float = 100) -> shapely.Polygon:
+    return box(EAST + x0, NORTH + y0, EAST + x1, NORTH + y1)
+
+
+def table(*polygons, crs="EPSG:32632", **columns) -> geopandas.GeoDataFrame:
+    return geopandas.GeoDataFrame(columns, geometry=list(polygons), crs=crs)
+
+
+def kinds(found) -> list[str]:
+    return found.parcels["kind"].tolist()
+
+
+def ids(found) -> list:
+    return found.parcels["parcel_id"].tolist()
+
+
+ROW = [field(x, x + 100) for x in range(0, 600, 100)]
+
+
+def test_the_same_map_is_the_same():
+    found = compare(table(*ROW), table(*ROW))
+    assert kinds(found) == ["same"] * 6
+    assert ids(found) == [1, 2, 3, 4, 5, 6]
+    assert len(found.changes) == 0
+    assert (found.parcels["iou"] == 1).all()
+
+
+@pytest.mark.parametrize("shift_m", [(4, 0), (-6, 5), (9.9, 0)])
+def test_a_shift_below_the_tolerance_changes_nothing(shift_m):
+    shifted = [affinity.translate(each, *shift_m) for each in ROW]
+    found = compare(table(*ROW), table(*shifted), tolerance_m=10)
+    assert kinds(found) == ["same"] * 6
+    assert len(found.changes) == 0
+    assert set(kinds(compare(table(*ROW), table(*shifted), tolerance_m=1))) == {"moved"}
+
+
+def test_a_moved_boundary_passes_its_ground_on():
+    found = compare(table(field(0, 100), field(100, 200)), table(field(0, 130), field(130, 200)))
+    assert kinds(found) == ["moved", "moved"]
+    assert ids(found) == [1, 2]
+    (change,) = found.changes.to_dict("records")
+    assert (change["kind"], change["from_id"], change["to_id"]) == ("transferred", 2, 1)
+    assert change["area_m2"] == pytest.approx(3000, rel=2e-3)
+    assert change["geometry"].normalize().equals(field(100, 130).normalize())
+
+
+def test_split_and_merge():
+    earlier = table(field(0, 200), field(200, 260), field(260, 400))
+    later = table(field(0, 120), field(120, 200), field(200, 400))
+    found = compare(earlier, later)
+    assert kinds(found) == ["split", "split", "merged"]
+    # The piece that is most of a parcel goes on as it; so does the parcel that is most of a merged one.
+    assert ids(found) == [1, 4, 3]
+    assert found.parcels["earlier_ids"].tolist() == ["1", "1", "3,2"]
+    assert found.report["earlier"] == {
+        **dict.fromkeys(found.report["earlier"], 0), "split": 1, "merged": 2,
+    }  # fmt: skip
+    passed = {(row.from_id, row.to_id): row.area_m2 for row in found.changes.itertuples()}
+    assert passed == {(1, 4): pytest.approx(8000, rel=2e-3), (2, 3): pytest.approx(6000, rel=2e-3)}
+
+
+def test_halves_get_one_id_each_and_only_one_is_old():
+    found = compare(table(field(0, 200)), table(field(0, 100), field(100, 200)))
+    assert ids(found) == [1, 2]
+    assert found.links["carries_id"].tolist() == [True, False]
+
+
+def test_many_to_many_is_rearranged_and_paired_for_the_best():
+    earlier = table(field(0, 100), field(100, 140))
+    later = table(field(0, 124), field(124, 140))
+    found = compare(earlier, later)
+    assert kinds(found) == ["rearranged", "rearranged"]
+    assert ids(found) == [1, 3]
+
+
+def test_new_gone_and_outside():
+    earlier = table(field(0, 100), field(300, 400), field(500, 600, 300, 400))
+    later = table(field(0, 100), field(150, 250), field(0, 100, 300, 400), field(900, 1000))
+    found = compare(earlier, later)
+    assert kinds(found) == ["same", "new", "new", "outside"]
+    assert ids(found) == [1, 4, 5, 6]
+    assert found.report["earlier"]["gone"] == 2
+    assert sorted(found.changes["kind"]) == ["gained", "gained", "lost", "lost"]
+    assert found.links["from_id"].isna().sum() == 3
+    assert found.links["to_id"].isna().sum() == 2
+
+
+def test_a_strip_narrower_than_the_tolerance_is_still_a_parcel():
+    strips = [field(x, x + 6) for x in range(0, 60, 6)]
+    found = compare(table(*strips), table(*strips), tolerance_m=10)
+    assert kinds(found) == ["same"] * 10
+
+
+def test_ids_stay_over_the_years_and_none_is_given_twice(tmp_path):
+    first, second = tmp_path / "2021.gpkg", tmp_path / "2022.gpkg"
+    years = [table(*ROW), table(*ROW[:4], field(420, 600, 500, 600)), table(*ROW, field(420, 600, 500, 600))]
+    assert ids(compare(years[0], years[1], first)) == [1, 2, 3, 4, 7]
+    # 5 and 6 were gone: what lies there now is new.
+    assert ids(compare(first, years[2], second)) == [1, 2, 3, 4, 8, 9, 7]
+    without = table(*ROW[:4])
+    third = compare(second, without, tmp_path / "2023.gpkg")
+    assert third.report["next_id"] == 10
+    assert ids(compare(third.out, years[0]))[4:] == [10, 11]
+
+
+def test_text_ids_go_on_and_new_ones_are_marked():
+    earlier = table(field(0, 100), field(100, 200), ref=["DE-07", "new-4"])
+    found = compare(earlier, table(field(100, 200), field(300, 400), ref=["x", "y"]), id_column="ref")
+    assert ids(found) == ["new-4", "new-5"]
+    assert found.parcels["later_id"].tolist() == ["x", "y"]
+
+
+def test_classes_before_and_after():
+    earlier = table(field(0, 200), field(200, 300), crop=["wheat", None])
+    later = table(field(0, 120), field(120, 200), field(200, 300), kind=["wheat", "maize", "maize"])
+    found = compare(earlier, later, class_column="crop,kind")
+    assert found.parcels["class_before"].fillna("").tolist() == ["wheat", "wheat", ""]
+    assert found.parcels["class_changed"].tolist() == [False, True, None]
+    areas = {(each["before"], each["after"]): each["area_m2"] for each in found.report["classes"]}
+    assert areas == {("wheat", "wheat"): 12_000, ("wheat", "maize"): 8_000}
+
+
+@pytest.mark.parametrize("crs", ["EPSG:4326", "EPSG:3857", "EPSG:25832", "EPSG:3035"])
+def test_another_crs_is_reprojected_with_a_note(crs):
+    elsewhere = table(*ROW).to_crs(crs)
+    for earlier, later in ((table(*ROW), elsewhere), (elsewhere, table(*ROW))):
+        found = compare(earlier, later, tolerance_m=1)
+        assert kinds(found) == ["same"] * 6
+        assert found.parcels.crs == earlier.crs
+        assert any("reprojected" in note for note in found.report["notes"])
+        assert found.parcels["area_m2"].to_numpy() == pytest.approx(10_000, rel=2e-3)
+
+
+def test_degrees_measure_metres():
+    degrees = [
+        table(*polygons).to_crs(4326) for polygons in (ROW, [field(0, 130), field(130, 200), *ROW[2:]])
+    ]
+    found = compare(*degrees)
+    assert kinds(found) == ["moved", "moved", "same", "same", "same", "same"]
+    assert found.changes["area_m2"].tolist() == [pytest.approx(3000, rel=2e-3)]
+
+
+def test_an_invalid_polygon_is_repaired_with_a_note():
+    bow = shapely.Polygon([(0, 0), (100, 100), (100, 0), (0, 100)])
+    found = compare(table(affinity.translate(bow, EAST, NORTH), ROW[1]), table(ROW[0], ROW[1]))
+    assert any("1 invalid polygons are repaired" in note for note in found.report["notes"])
+    assert kinds(found) == ["moved", "same"]
+    assert found.parcels.geometry.is_valid.all()
+
+
+def test_parcels_of_several_parts_and_with_holes():
+    ring = field(0, 300, 0, 300).difference(field(100, 200, 100, 200))
+    parts = shapely.union(field(400, 500), field(550, 650))
+    earlier = table(ring, field(100, 200, 100, 200), parts)
+    found = compare(earlier, earlier)
+    assert kinds(found) == ["same"] * 3
+    filled = table(field(0, 300, 0, 300), parts)
+    assert kinds(compare(earlier, filled)) == ["merged", "same"]
+
+
+def test_maps_that_overlap_themselves():
+    twice = table(field(0, 100), field(0, 100), field(100, 200))
+    found = compare(twice, table(field(0, 100), field(100, 200)))
+    assert kinds(found) == ["merged", "same"]
+    assert len(set(ids(found))) == 2
+
+
+def test_an_empty_map_leaves_everything_gone_or_new(tmp_path):
+    nothing = table()
+    nobody = compare(nothing, nothing, tmp_path / "none.gpkg")
+    assert [len(each) for each in (nobody.parcels, nobody.changes, nobody.links)] == [0, 0, 0]
+    assert geopandas.read_file(nobody.out, layer="changes").crs == nothing.crs
+    assert compare(table(*ROW), nothing).report["earlier"]["gone"] == 6
+    assert kinds(compare(nothing, table(*ROW))) == ["new"] * 6
+
+
+def test_what_is_written_reads_back_and_is_the_same_every_time(tmp_path):
+    earlier = table(*ROW, class_name=["a", "b"] * 3)
+    later = table(field(0, 130), field(130, 250), *ROW[2:5], class_name=["a"] * 5)
+    found = compare(earlier, later, tmp_path / "a.gpkg")
+    compare(earlier, later, tmp_path / "b.gpkg")
+    assert (tmp_path / "a.gpkg").read_bytes() == (tmp_path / "b.gpkg").read_bytes()
+    assert [name for name, _ in pyogrio.list_layers(found.out)] == [
+        "parcels",
+        "changes",
+        "links",
+        "layer_styles",
+    ]
+    parcels = geopandas.read_file(found.out, layer="parcels")
+    assert parcels["kind"].tolist() == kinds(found)
+    assert parcels["parcel_id"].tolist() == ids(found)
+    assert set(parcels.geom_type) == {"MultiPolygon"}
+    changes = geopandas.read_file(found.out, layer="changes")
+    assert changes.geometry.is_valid.all()
+    assert changes["area_m2"].tolist() == found.changes["area_m2"].tolist()
+    links = geopandas.read_file(found.out, layer="links")
+    assert links["iou"].notna().tolist() == found.links["iou"].notna().tolist()
+    styles = pyogrio.read_dataframe(found.out, layer="layer_styles", read_geometry=False)
+    assert styles["f_table_name"].tolist() == ["parcels", "changes"]
+    assert all('attr="kind"' in qml for qml in styles["styleQML"])
+    report = json.loads((tmp_path / "a.run.json").read_text())
+    assert report["later"] == found.report["later"]
+    assert sorted(each.name for each in tmp_path.iterdir()) == [
+        "a.gpkg", "a.run.json", "b.gpkg", "b.run.json",
+    ]  # fmt: skip
+
+
+def test_an_existing_output_stays(tmp_path):
+    out = tmp_path / "changes.gpkg"
+    out.write_text("mine")
+    with pytest.raises(OutputError, match="exists"):
+        compare(table(*ROW), table(*ROW), out)
+    with pytest.raises(UsageError, match="do not overlap"):
+        compare(table(*ROW), table(field(9000, 9100)), out, overwrite=True)
+    assert out.read_text() == "mine"
+    assert list(tmp_path.iterdir()) == [out]
+
+
+@pytest.mark.parametrize(
+    ("earlier", "options", "told"),
+    [
+        (table(*ROW, parcel_id=[1, 1, 2, 3, 4, 5]), {}, "id 1 2 times"),
+        (table(*ROW, parcel_id=[1, None, 2, 3, 4, 5]), {}, "without an id"),
+        (table(*ROW), {"id_column": "ref"}, "no column 'ref'"),
+        (table(*ROW), {"tolerance_m": -1}, "--tolerance is -1"),
+        (table(*ROW), {"tolerance_m": float("nan")}, "--tolerance is nan"),
+        (table(*ROW, crs=None), {}, "no coordinate reference system"),
+        (table(*ROW).centroid.to_frame("geometry"), {}, "no polygons"),
+        (Path("nowhere.gpkg"), {}, "does not exist"),
+        (table(field(80_000, 80_100)), {}, "79.4 km apart"),
+    ],
+)
+def test_mistakes(earlier, options, told):
+    with pytest.raises(UsageError, match=told):
+        compare(earlier, table(*ROW), **options)
+
+
+def test_a_suffix_that_cannot_be_written(tmp_path):
+    with pytest.raises(UsageError, match="unknown suffix"):
+        compare(table(*ROW), table(*ROW), tmp_path / "changes.shp")
+
+
+def test_the_order_of_rows_decides_nothing_but_new_numbers():
+    rng = np.random.default_rng(2)
+    earlier = table(*ROW, parcel_id=[7, 3, 9, 1, 4, 8])
+    later = table(field(0, 130), field(130, 250), field(250, 300), *ROW[3:5])
+    found = compare(earlier, later)
+    order = rng.permutation(len(later))
+    shuffled = compare(earlier.iloc[rng.permutation(6)], later.iloc[order])
+    carried = found.parcels["iou"].notna()
+    assert pd.Series(kinds(shuffled)).tolist() == [kinds(found)[each] for each in order]
+    again = [ids(found)[each] for each in order]
+    assert [a == b for a, b in zip(ids(shuffled), again, strict=True)] == [
+        bool(carried[each]) or a == b for each, a, b in zip(order, ids(shuffled), again, strict=True)
+    ]
+
+
+@pytest.mark.realdata
+def test_a_year_of_official_parcels(shared_data):
+    """Dutch parcels against themselves with a known change: one cut in two, one taken out."""
+    folder = shared_data / "ndvi-brp-netherlands"
+    official = geopandas.read_file(f"zip://{next(folder.rglob('fields_cropped.zip'))}").iloc[:600]
+    official = official[official.geometry.area > 5000].reset_index(drop=True)[["geometry"]]
+    tree = shapely.STRtree(official.geometry.to_numpy())
+    cut = int(official.geometry.area.idxmax())
+    xmin, ymin, xmax, ymax = official.geometry[cut].bounds
+    half = box(xmin, ymin, (xmin + xmax) / 2, ymax)
+    pieces = [official.geometry[cut].intersection(half), official.geometry[cut].difference(half)]
+    rest = [each for each in range(len(official)) if each != cut]
+    inner = box(*official.total_bounds).buffer(-1000)
+    alone = [
+        each
+        for each in rest
+        if len(tree.query(official.geometry[each], predicate="dwithin", distance=20)) == 1
+    ]
+    out = next(each for each in alone if inner.contains(official.geometry[each]))
+    later = [official.geometry[each] for each in rest if each != out] + pieces
+    found = compare(official, geopandas.GeoDataFrame(geometry=later, crs=official.crs).to_crs(4326))
+    assert found.report["earlier"] == {
+        **dict.fromkeys(found.report["earlier"], 0), "same": len(official) - 2, "split": 1, "gone": 1,
+    }  # fmt: skip
+    assert found.parcels["kind"].tolist()[-2:] == ["split", "split"]
+    lost = found.changes[found.changes["kind"] == "lost"]
+    assert lost["from_id"].tolist() == [out + 1]
