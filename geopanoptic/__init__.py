@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from geopanoptic.change.compare import Comparison, compare
     from geopanoptic.evaluation.evaluate import evaluate
     from geopanoptic.evaluation.evaluation import Evaluation
     from geopanoptic.models.bundle import Bundle, list_bundles, load_bundle
@@ -19,18 +20,28 @@ if TYPE_CHECKING:
     from geopanoptic.pipeline.run import plan, run
     from geopanoptic.pipeline.sharding import run_shard
     from geopanoptic.scene import Scene, open_scene
+    from geopanoptic.statistics.stats import Statistics, stats
     from geopanoptic.training.finetuning import LabelledPair, fine_tune
-    from geopanoptic.training.synthetic import SyntheticScene, synthesize
+    from geopanoptic.training.synthetic import (
+        SyntheticScene,
+        SyntheticSeries,
+        synthesize,
+        synthesize_series,
+    )
 
 __version__ = "0.1.0"
 __all__ = [
     "Bundle",
+    "Comparison",
     "Evaluation",
     "LabelledPair",
     "Plan",
     "Result",
     "Scene",
+    "Statistics",
     "SyntheticScene",
+    "SyntheticSeries",
+    "compare",
     "evaluate",
     "fine_tune",
     "list_bundles",
@@ -39,7 +50,9 @@ __all__ = [
     "plan",
     "run",
     "run_shard",
+    "stats",
     "synthesize",
+    "synthesize_series",
 ]
 
 # Imported on first use: `import geopanoptic` and `geopanoptic --help` need neither torch nor GDAL.
@@ -58,7 +71,13 @@ _HOME = {
     "run_shard": "geopanoptic.pipeline.sharding",
     "Scene": "geopanoptic.scene",
     "SyntheticScene": "geopanoptic.training.synthetic",
+    "SyntheticSeries": "geopanoptic.training.synthetic",
     "synthesize": "geopanoptic.training.synthetic",
+    "synthesize_series": "geopanoptic.training.synthetic",
+    "compare": "geopanoptic.change.compare",
+    "Comparison": "geopanoptic.change.compare",
+    "stats": "geopanoptic.statistics.stats",
+    "Statistics": "geopanoptic.statistics.stats",
     "open_scene": "geopanoptic.scene",
 }
 

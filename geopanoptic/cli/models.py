@@ -31,6 +31,10 @@ def list_models(as_json: bool) -> None:
         click.echo(" (default)" if bundle.name == DEFAULT_BUNDLE else "")
         click.echo(f"  things  {things}\n  stuff   {stuff}\n  bands   {', '.join(bundle.bands)}")
         click.echo(f"  pixels  {low_m:g} to {high_m:g} m, output {bundle.output_scale} times finer")
+        if (temporal := bundle.manifest.network.temporal) is not None:
+            click.echo(
+                f"  dates   any number, weighed by {temporal.heads} heads; days as {temporal.harmonics} harmonics"
+            )
         if bundle.views > 1:
             click.echo(f"  views   mean of {bundle.views} mirrored ones, {bundle.views} times slower")
 
@@ -65,6 +69,7 @@ def export_model(name: str, to: str, path: Path, overwrite: bool) -> None:
 
     Input: the model's bands as --json of "models show" lists them, zero where absent or invalid, then one
     availability flag per band. Output: probabilities of the classes, then centre, boundary and distance.
+    A network of series takes all dates of a place at once and their encoded days; the file's metadata say how.
     """
     from geopanoptic.models.bundle import load_bundle
     from geopanoptic.models.export import export_bundle

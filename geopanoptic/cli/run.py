@@ -13,15 +13,16 @@ from typing import Any, NoReturn
 
 import click
 
+from geopanoptic.cli.scene_options import SCENE_OPTIONS, scene_options
 from geopanoptic.cli.sections import SectionedCommand, exit_code_lines
 from geopanoptic.errors import InterruptedRunError, TerminatedRunError
 
 PARTS_SKIPPED = 6
-"""Exit code of a map that lacks blocks which failed (``--on-error skip``)."""
+"""Exit code of a map that lacks blocks or dates which failed (``--on-error skip``)."""
 
 SECTIONS = {
     "Output": ("out", "rasters", "overwrite"),
-    "Scene": ("bands", "dates", "assume_crs", "aoi", "allow_remote"),
+    "Scene": (*SCENE_OPTIONS, "aoi"),
     "Map": ("model", "min_area_m2", "simplify_m"),
     "Work": (
         *("device", "runtime", "precision", "scheduler", "workers", "threads"),
@@ -35,9 +36,11 @@ EPILOG = f"""\b
 Examples:
   geopanoptic run scene.tif --out parcels.gpkg
   geopanoptic run s2_*_20210615_*.tif --out june.gpkg --rasters june/
-  geopanoptic run S2_series/ --dates 2021-06-15 --out june.gpkg
+  geopanoptic run scenes/2021/ --out parcels.gpkg                every date of the folder
+  geopanoptic run scenes/2021/ --from 2021-04-01 --max-cloud 60 --out parcels.gpkg
+  geopanoptic run scenes/2021/ --dates 2021-06-15 --out june.gpkg
   geopanoptic run planet.tif --bands blue,green,red,nir --out parcels.gpkg
-  geopanoptic run two_dates.tif --bands red,green,blue,nir,-,-,-,- --out a.gpkg
+  geopanoptic run two_dates.tif --bands red,green,blue,nir --dates 2021-04-15,2021-07-15 --out a.gpkg
   geopanoptic run scene.tif --dry-run
   geopanoptic run scene.tif --out parcels.gpkg --resume   after a run that was stopped
 
@@ -69,14 +72,7 @@ is until the new one is complete and verified, whatever ends the run.
     metavar="MODEL",
     help="Name of a bundled model, or the folder of another.  [default: see `geopanoptic models list`]",
 )
-@click.option(
-    "--bands",
-    metavar="LIST",
-    help="The bands in the file's order, or one per file: red,green,blue,nir,-,- where '-' leaves a band "
-    "out. Needed only where the files do not name them.",
-)
-@click.option("--dates", metavar="DATE", help="Date to map, such as 2021-06-15, where the scene has several.")
-@click.option("--assume-crs", metavar="EPSG:N", help="CRS of a scene that states none.")
+@scene_options
 @click.option(
     "--aoi",
     type=click.Path(path_type=Path),
@@ -142,10 +138,8 @@ is until the new one is complete and verified, whatever ends the run.
     type=click.Choice(["fail", "skip"]),
     default="fail",
     show_default=True,
-    help="skip leaves out a block that cannot be read or computed, lists it in run.json and exits with 6.",
-)
-@click.option(
-    "--allow-remote", is_flag=True, help="Read scenes at http, https and s3 addresses too, not only files."
+    help="skip leaves out a block that cannot be read or computed, and a date that cannot be opened, lists "
+    "them in run.json and exits with 6.",
 )
 @click.option(
     "--memory",
@@ -219,8 +213,9 @@ def run(
 ) -> None:
     """Map SCENE: agricultural parcels and land cover.
 
-    SCENE is one GeoTIFF, COG or JPEG 2000, several files (one per band), or a folder of them. Band names and
-    dates are read from descriptions, tags and file names; `geopanoptic inspect SCENE` shows what was found.
+    SCENE is one GeoTIFF, COG or JPEG 2000, several files (one per band, per date, or both), or a folder of
+    them, or of a folder per date. Band names and dates are read from descriptions, tags, file and folder names;
+    `geopanoptic inspect SCENE` shows what was found.
 
     The default model needs red, green and blue, and uses near infrared, red edge and short-wave infrared
     where the scene has them.
@@ -279,7 +274,8 @@ def run(
             f"{result.report['parcels']:,} parcels and {result.report['landcover_areas']:,} land-cover areas in {out} "
             f"({result.report['seconds_total']:.0f} s)"
         )
-    _leave_with(skipped=bool(result.report.get("skipped_blocks")))
+    damaged = any(lost["damaged"] for lost in result.report.get("dates_left_out", ()))
+    _leave_with(skipped=damaged or bool(result.report.get("skipped_blocks")))
 
 
 def _leave_with(*, skipped: bool) -> NoReturn:

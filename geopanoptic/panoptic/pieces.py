@@ -36,6 +36,8 @@ class Evidence:
     """Heat of centres, 65535 = 1."""
     thing: NDArray[np.uint8]
     """Most probable thing class, an index into the bundle's thing classes."""
+    thing_score: NDArray[np.uint8]
+    """Its share of the probability of any thing, 255 = 1."""
     stuff: NDArray[np.uint8]
     """Most probable stuff class, an index into the bundle's stuff classes."""
 
@@ -55,8 +57,9 @@ class BlockRegions:
     """Highest heat."""
     relief_min: NDArray[np.uint16]
     """Lowest relief."""
-    thing_counts: NDArray[np.integer]
-    """(n, thing classes) pixels whose best thing class is that."""
+    thing_sums: NDArray[np.integer]
+    """(n, thing classes) each class's share of the probability of any thing, summed over pixels in units of
+    1 / (255 * max(classes - 1, 1)): what the best class leaves is divided equally among the others."""
     stuff_counts: NDArray[np.integer]
     """(n, stuff classes) pixels whose best stuff class is that."""
     contacts: Contacts
@@ -90,7 +93,7 @@ def describe_block(
         )
     numbered, n = cc3d.connected_components(value, connectivity=4, return_N=True, out_dtype=np.uint32)
     piece: NDArray[np.int32] = np.ascontiguousarray(numbered).view(np.int32)
-    label, first_px, sums, heat_max, relief_min, thing_counts, stuff_counts = _sums(
+    label, first_px, sums, heat_max, relief_min, thing_sums, stuff_counts = _sums(
         piece,
         value,
         evidence.field,
@@ -98,6 +101,7 @@ def describe_block(
         evidence.relief,
         evidence.heat,
         evidence.thing,
+        evidence.thing_score,
         evidence.stuff,
         (n, n_things, n_stuff),
         (window.row0, window.col0, scene_width),
@@ -118,7 +122,7 @@ def describe_block(
         sums=compact(sums),
         heat_max=heat_max,
         relief_min=relief_min,
-        thing_counts=compact(thing_counts),
+        thing_sums=compact(thing_sums),
         stuff_counts=compact(stuff_counts),
         contacts=contacts_of(sides_within(piece, evidence.boundary, evidence.relief, evidence.heat)),
         top=face((0, slice(None))),
@@ -145,7 +149,7 @@ def _values(labels, valid, thing, stuff):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True)
 def _sums(  # type: ignore[no-untyped-def]
-    piece, value, field, boundary, relief, heat, thing, stuff, counts, origin
+    piece, value, field, boundary, relief, heat, thing, thing_score, stuff, counts, origin
 ):
     n, n_things, n_stuff = counts
     row0, col0, scene_width = origin
@@ -155,7 +159,7 @@ def _sums(  # type: ignore[no-untyped-def]
     sums = np.zeros((n, N_SUMS), np.int64)
     heat_max = np.zeros(n, np.uint16)
     relief_min = np.full(n, 65535, np.uint16)
-    thing_counts = np.zeros((n, n_things), np.int64)
+    thing_sums = np.zeros((n, n_things), np.int64)
     stuff_counts = np.zeros((n, n_stuff), np.int64)
     for row in range(height):
         for col in range(width):
@@ -174,6 +178,9 @@ def _sums(  # type: ignore[no-untyped-def]
             of_piece[RELIEF] += relief[row, col] >> 8
             heat_max[k] = max(heat_max[k], heat[row, col])
             relief_min[k] = min(relief_min[k], relief[row, col])
-            thing_counts[k, thing[row, col]] += 1
+            score = np.int64(thing_score[row, col])
+            for number in range(n_things):
+                is_best = number == thing[row, col]
+                thing_sums[k, number] += score * max(n_things - 1, 1) if is_best else 255 - score
             stuff_counts[k, stuff[row, col]] += 1
-    return label, first_px, sums, heat_max, relief_min, thing_counts, stuff_counts
+    return label, first_px, sums, heat_max, relief_min, thing_sums, stuff_counts

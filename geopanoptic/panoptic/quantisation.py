@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 NODATA_CLASS = 255
 """``stuff`` where a pixel has no data."""
 
-LAYERS = ("heat", "relief", "boundary", "field", "thing", "stuff", "stuff_score")
-BYTES_PER_PX = 9
+LAYERS = ("heat", "relief", "boundary", "field", "thing", "thing_score", "stuff", "stuff_score")
+BYTES_PER_PX = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,9 +33,10 @@ class Quantiser:
         """Quantise one tile.
 
         ``outputs``: probabilities ``semantic`` (C, h, w), ``centre``, ``boundary``, ``distance`` (1, h, w) or
-        (h, w). ``valid`` (h, w). Returns ``LAYERS``: heat and relief uint16 (65535 = 1), boundary, field and
-        stuff_score uint8 (255 = 1), thing and stuff uint8 indices into the thing and stuff classes;
-        invalid pixels are 0, and ``stuff`` is ``NODATA_CLASS`` there.
+        (h, w). ``valid`` (h, w). Returns ``LAYERS``: heat and relief uint16 (65535 = 1), boundary and field
+        uint8 (255 = 1), thing and stuff uint8 indices into the thing and stuff classes, and thing_score and
+        stuff_score uint8, their shares of all things' and all stuff's probability (255 = 1); invalid pixels
+        are 0, and ``stuff`` is ``NODATA_CLASS`` there.
         """
         shape = valid.shape
         layers = _quantise(
@@ -59,6 +60,7 @@ def _quantise(semantic, centre, boundary, distance, valid, things, stuffs, weigh
     edge = np.zeros((height, width), np.uint8)
     field = np.zeros((height, width), np.uint8)
     thing = np.zeros((height, width), np.uint8)
+    thing_score = np.zeros((height, width), np.uint8)
     stuff = np.full((height, width), NODATA_CLASS, np.uint8)
     stuff_score = np.zeros((height, width), np.uint8)
     one, half = np.float32(1), np.float32(0.5)
@@ -72,6 +74,8 @@ def _quantise(semantic, centre, boundary, distance, valid, things, stuffs, weigh
                 total += p
                 if p > best:
                     best, best_thing = p, k
+            if total > np.float32(0):
+                thing_score[row, col] = np.uint8(min(best / total, one) * np.float32(255) + half)
             rest, best, best_stuff = np.float32(0), np.float32(-1), 0
             for k in range(len(stuffs)):
                 p = semantic[stuffs[k], row, col]
@@ -89,4 +93,4 @@ def _quantise(semantic, centre, boundary, distance, valid, things, stuffs, weigh
             stuff[row, col] = best_stuff
             if rest > np.float32(0):
                 stuff_score[row, col] = np.uint8(min(best / rest, one) * np.float32(255) + half)
-    return heat, relief, edge, field, thing, stuff, stuff_score
+    return heat, relief, edge, field, thing, thing_score, stuff, stuff_score

@@ -33,7 +33,7 @@ class RegionGraph:
     sums: NDArray[np.integer]
     heat_max: Int64
     relief_min: Int64
-    thing_counts: NDArray[np.integer]
+    thing_sums: NDArray[np.integer]
     stuff_counts: NDArray[np.integer]
     contacts: Contacts
 
@@ -95,7 +95,7 @@ def join_blocks(blocks: Sequence[BlockRegions]) -> tuple[RegionGraph, list[NDArr
         sums=compact(sums),
         heat_max=heat_max,
         relief_min=relief_min,
-        thing_counts=compact(sum_by(region, _stacked(blocks, "thing_counts"), n_regions)),
+        thing_sums=compact(sum_by(region, _stacked(blocks, "thing_sums"), n_regions)),
         stuff_counts=compact(sum_by(region, _stacked(blocks, "stuff_counts"), n_regions)),
         contacts=gather_contacts(*(np.concatenate(column) for column in zip(*columns, strict=True))),
     )

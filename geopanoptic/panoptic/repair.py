@@ -34,6 +34,8 @@ class PanopticRegions:
     area_px: Int64
     score: NDArray[np.float64]
     """Things: how sure the parcel is, 0 to 1, see ``choice``. Stuff: NaN."""
+    class_score: NDArray[np.float64]
+    """Things: the mean share of the parcel's class in the probability of any thing, 0 to 1. Stuff: NaN."""
 
     @property
     def n_regions(self) -> int:
@@ -56,7 +58,9 @@ def repair(graph: RegionGraph, rules: ChoiceRules) -> PanopticRegions:
     is_thing[group[united]] = parcels.is_thing[nodes][inverse]
     score[group[united]] = parcels.score[nodes][inverse]
 
-    thing_class = sum_by(group, graph.thing_counts, n).argmax(axis=1)
+    thing_sums = sum_by(group, graph.thing_sums, n)
+    thing_class = thing_sums.argmax(axis=1)
+    class_score = thing_sums.max(axis=1) / np.maximum(thing_sums.sum(axis=1), 1)
     stuff_class = sum_by(group, graph.stuff_counts, n).argmax(axis=1)
     area_px = sum_by(group, graph.area_px, n)
     # A region that has joined a group is nobody's neighbour: large enough, and without contact.
@@ -83,4 +87,5 @@ def repair(graph: RegionGraph, rules: ChoiceRules) -> PanopticRegions:
         class_index=np.where(thing, thing_class[like], stuff_class[order]),
         area_px=total_px[order],
         score=np.where(thing, score[like], np.nan),
+        class_score=np.where(thing, class_score[like], np.nan),
     )

@@ -1,18 +1,23 @@
 """Stage A: read tiles with halo, run the network, keep the core, quantise, store blocks.
 
-A block is one task. The network takes one batch at a time in a process, so that it has all cores or the GPU
-to itself; a second task of the same process reads, quantises and stores in the meantime. The network is
-then the only thing a run waits for, and at most two batches are in memory.
+A block is one task. The network takes one batch of tiles at a time in a process, so that it has all cores or
+the GPU to itself, and sees it date by date; it keeps sums over the dates, so neither the number of dates nor
+the size of a scene is felt in memory. While it looks at one date the next one is read; a second task of the
+same process reads its first date, quantises and stores in the meantime. The network is then the only thing a
+run waits for.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
-from itertools import groupby
-from threading import BoundedSemaphore, Lock
+from itertools import groupby, islice
+from queue import SimpleQueue
+from threading import Lock
 from typing import Protocol
 
 import numpy as np
@@ -22,23 +27,23 @@ from geopanoptic.grid import Window
 from geopanoptic.panoptic.quantisation import LAYERS, NODATA_CLASS, Quantiser
 from geopanoptic.pipeline.execution.executor import NETWORK_TASKS
 from geopanoptic.pipeline.layout import Layout
+from geopanoptic.pipeline.reading import DateReader
 from geopanoptic.pipeline.store import RunStore
 from geopanoptic.scene.blocks import OnUnreadable, UnreadableBlock, refuse
 
 Outputs = dict[str, NDArray[np.float32]]
-Network = Callable[[NDArray[np.float32]], Outputs]
-"""From tiles (B, 2K, h, w) to probabilities (B, C, H, W) by name, over the tile or the middle of it."""
+DatedTiles = tuple[NDArray[np.float32], float]
+"""Tiles (B, 2K, h, w) of one date, and its day of the year, see ``season_day``."""
 
 
-class TileReader(Protocol):
-    """Gives the network's input (2K, h, w) float32 and validity (h, w) over any window of input pixels.
+class Network(Protocol):
+    """What is asked of a runtime."""
 
-    ``on_unreadable`` as in ``Scene.read``.
-    """
+    def over(self, dates: Iterable[DatedTiles]) -> Outputs:
+        """Probabilities (B, C, H, W) by name of the same tiles on all dates, over the tile or the middle of it.
 
-    def __call__(
-        self, window: Window, on_unreadable: OnUnreadable = refuse
-    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]: ...
+        Dates are taken one at a time; one on which a tile has no flag changes nothing for it.
+        """
 
 
 class Mask(Protocol):
@@ -49,29 +54,31 @@ class Mask(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DenseCount:
-    """What became of a block: pixels given to the network (with halo), pixels kept, seconds in the network."""
+    """What became of a block: pixels given to the network (with halo, on every date), pixels kept, seconds in
+    the network."""
 
     network_px: int
     core_px: int
     network_s: float
     unreadable: tuple[UnreadableBlock, ...] = ()
-    """Blocks of the scene's files that could not be decoded and are nodata now."""
+    """Blocks of the scene's files that could not be decoded and are nodata now, on their date."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InferBlock:
     """Task: fill the store with the layers of one block (output pixels).
 
-    ``network`` gives the network in the process that computes; it is asked for in every task, so it should
-    remember. ``scale`` is the number of output pixels per input pixel along an axis. ``skip_unreadable``:
-    what cannot be decoded of the scene becomes nodata; the result then carries no hash, so that a run that
-    continues this one tries again and says so again.
+    ``dates`` are read in their order, which is the order of the network's sums; an output pixel is valid where
+    it is valid on any of them. ``network`` gives the network in the process that computes; it is asked for in
+    every task, so it should remember. ``scale`` is the number of output pixels per input pixel along an axis.
+    ``skip_unreadable``: what cannot be decoded of the scene becomes nodata; the result then carries no hash, so
+    that a run that continues this one tries again and says so again.
     """
 
     store: RunStore
     layout: Layout
     scale: int
-    read: TileReader
+    dates: Sequence[DateReader]
     network: Callable[[], Network]
     quantise: Quantiser
     wanted: Mask | None = None
@@ -79,28 +86,26 @@ class InferBlock:
 
     def __call__(self, block: Window) -> DenseCount:
         # A cluster may start as many tasks in a process as it has threads; all but two wait, without pixels.
-        with _entrance():
-            return self._infer(block)
+        with _a_reader() as reader:
+            return self._infer(block, reader)
 
-    def _infer(self, block: Window) -> DenseCount:
+    def _infer(self, block: Window, reader: ThreadPoolExecutor) -> DenseCount:
         layers = _empty_layers(block)
         network_px, network_s = 0, 0.0
         unreadable: list[UnreadableBlock] = []
         on_unreadable = unreadable.append if self.skip_unreadable else refuse
-        cores = self.layout.cores(block.covering(self.scale))
-        for tiles in _batches((self._load(core, on_unreadable) for core in cores), self.layout.batch):
-            inputs = [tile.input_chw for tile in tiles if tile.input_chw is not None]
-            if not inputs:
+        for tiles in _batches(self._tiles(block), self.layout.batch):
+            sight = _Ahead(reader, self._look(tiles, on_unreadable))
+            if sight.is_empty:
                 continue
-            input_bchw = np.stack(inputs)
             with _network_turn():
                 network = self.network()
-                started = time.perf_counter()
-                outputs = network(input_bchw)
-                network_s += time.perf_counter() - started
-            network_px += sum(array[0].size for array in inputs)
+                started, waited_s = time.perf_counter(), sight.waited_s
+                outputs = network.over(sight)
+                network_s += time.perf_counter() - started - (sight.waited_s - waited_s)
+            network_px += sight.given_px
             for number, tile in enumerate(tiles):
-                self._keep_core(outputs, number, tile, block, layers)
+                self._keep_core({name: array[number] for name, array in outputs.items()}, tile, block, layers)
         _write(unsealed(self.store) if unreadable else self.store, block, layers)
         return DenseCount(
             network_px=network_px,
@@ -109,30 +114,47 @@ class InferBlock:
             unreadable=tuple(unreadable),
         )
 
-    def _load(self, core: Window, on_unreadable: OnUnreadable) -> _Tile:
+    def _tiles(self, block: Window) -> Iterator[_Tile]:
+        """The tiles of which anything is wanted."""
+        for core in self.layout.cores(block.covering(self.scale)):
+            wanted = None if self.wanted is None else self.wanted(core.scaled(self.scale))
+            if wanted is None or wanted.any():
+                yield _Tile(core=core, wanted=wanted, valid=np.zeros(core.shape, np.bool_))
+
+    def _look(self, tiles: Sequence[_Tile], on_unreadable: OnUnreadable) -> Iterator[DatedTiles]:
+        """The tiles on each date that shows anything of them; gathers their validity on the way."""
+        for date in self.dates:
+            input_bchw = self._shown(tiles, date, on_unreadable)
+            if input_bchw is not None:
+                yield input_bchw, date.day
+
+    def _shown(
+        self, tiles: Sequence[_Tile], date: DateReader, on_unreadable: OnUnreadable
+    ) -> NDArray[np.float32] | None:
         halo = self.layout.halo_px
-        input_chw, valid = self.read(core.grown(halo), on_unreadable)
-        kept = valid[halo : valid.shape[0] - halo, halo : valid.shape[1] - halo]
-        kept = kept.repeat(self.scale, axis=0).repeat(self.scale, axis=1)
-        if self.wanted is not None and kept.any():
-            kept &= self.wanted(core.scaled(self.scale))
-        return _Tile(core=core, input_chw=input_chw if kept.any() else None, valid=kept)
+        read = [date(tile.core.grown(halo), on_unreadable) for tile in tiles]
+        for tile, (_, valid) in zip(tiles, read, strict=True):
+            core = np.s_[halo : valid.shape[0] - halo, halo : valid.shape[1] - halo]
+            np.logical_or(tile.valid, valid[core], out=tile.valid)
+        if not any(valid.any() for _, valid in read):
+            return None
+        return np.stack([input_chw for input_chw, _ in read])
 
     def _keep_core(
-        self,
-        outputs: Outputs,
-        number: int,
-        tile: _Tile,
-        block: Window,
-        layers: dict[str, NDArray[np.generic]],
+        self, outputs: Outputs, tile: _Tile, block: Window, layers: dict[str, NDArray[np.generic]]
     ) -> None:
-        core = {name: _middle(array[number], tile.valid.shape) for name, array in outputs.items()}
-        quantised = self.quantise(core, tile.valid)
+        valid = tile.valid.repeat(self.scale, axis=0).repeat(self.scale, axis=1)
+        if tile.wanted is not None:
+            valid &= tile.wanted
         window = tile.core.scaled(self.scale)
         inside = window.intersection(block)
-        if inside is not None:
-            for name in LAYERS:
-                layers[name][inside.slices(block)] = quantised[name][inside.slices(window)]
+        if inside is None or not valid.any():
+            return
+        quantised = self.quantise(
+            {name: _middle(array, window.shape) for name, array in outputs.items()}, valid
+        )
+        for name in LAYERS:
+            layers[name][inside.slices(block)] = quantised[name][inside.slices(window)]
 
 
 def write_nodata(store: RunStore, block: Window) -> None:
@@ -145,19 +167,57 @@ def unsealed(store: RunStore) -> RunStore:
     return replace(store, sealed=frozenset())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Tile:
     core: Window
-    input_chw: NDArray[np.float32] | None
-    """None where the core has no valid pixel: the network need not look."""
+    wanted: NDArray[np.bool_] | None
+    """The core's output pixels that are asked for; None: all."""
     valid: NDArray[np.bool_]
-    """Validity of the core's output pixels."""
+    """The core's input pixels that were valid on any date so far."""
+
+
+class _Ahead(Iterator[DatedTiles]):
+    """``dates``, of which the next one is made on ``reader`` while the caller works on one."""
+
+    def __init__(self, reader: ThreadPoolExecutor, dates: Iterator[DatedTiles]) -> None:
+        self._reader, self._dates = reader, dates
+        self._next = reader.submit(next, dates, None)
+        self.waited_s = 0.0
+        self.given_px = 0
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no date at all; waits for the first."""
+        return self._next.result() is None
+
+    def __next__(self) -> DatedTiles:
+        started = time.perf_counter()
+        dated = self._next.result()
+        self.waited_s += time.perf_counter() - started
+        if dated is None:
+            raise StopIteration
+        self._next = self._reader.submit(next, self._dates, None)
+        self.given_px += dated[0][:, 0].size
+        return dated
+
+
+@contextmanager
+def _a_reader() -> Iterator[ThreadPoolExecutor]:
+    """Lets in the tasks of this process that may hold pixels, and gives each a thread to read in."""
+    reader = _readers().get()
+    try:
+        yield reader
+    finally:
+        _readers().put(reader)
 
 
 @cache
-def _entrance() -> BoundedSemaphore:
-    """Lets in the tasks of this process that may hold pixels."""
-    return BoundedSemaphore(NETWORK_TASKS)
+def _readers() -> SimpleQueue[ThreadPoolExecutor]:
+    # Kept from task to task: a thread has its files open, and their decoded blocks cached.
+    readers: SimpleQueue[ThreadPoolExecutor] = SimpleQueue()
+    for number in range(NETWORK_TASKS):
+        readers.put(ThreadPoolExecutor(1, f"geopanoptic-reader-{number}"))
+    return readers
 
 
 @cache
@@ -174,15 +234,9 @@ def _middle(array_chw: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[n
 
 
 def _batches(tiles: Iterator[_Tile], batch: int) -> Iterator[list[_Tile]]:
-    """Runs of tiles of one shape, all with or all without input, at most ``batch`` long."""
-    for _, run in groupby(tiles, key=lambda tile: (tile.core.shape, tile.input_chw is None)):
-        chunk: list[_Tile] = []
-        for tile in run:
-            chunk.append(tile)
-            if len(chunk) == batch:
-                yield chunk
-                chunk = []
-        if chunk:
+    """Runs of tiles of one shape, at most ``batch`` long."""
+    for _, run in groupby(tiles, key=lambda tile: tile.core.shape):
+        while chunk := list(islice(run, batch)):
             yield chunk
 
 

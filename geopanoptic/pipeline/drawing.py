@@ -28,7 +28,8 @@ PART_POLYGONS = 4096
 class DrawnLayers:
     """The layers of a traced map: labels 1..n_things are parcels, the others land cover.
 
-    ``class_id`` int32 (labels + 1,) is indexed by label, ``score`` float64 (labels,) by label - 1.
+    ``class_id`` int32 (labels + 1,) is indexed by label, ``score`` and ``class_score`` float64 (labels,) by
+    label - 1.
     """
 
     outlines: Outlines
@@ -36,6 +37,7 @@ class DrawnLayers:
     classes: Sequence[MapClass]
     class_id: NDArray[np.int32]
     score: NDArray[np.float64]
+    class_score: NDArray[np.float64]
     n_things: int
     workers: int
 
@@ -68,6 +70,7 @@ class DrawnLayers:
             self.outlines.polygons(part, self.grid.transform),
             parcel_id=labels,
             class_id=self.class_id[labels],
+            class_score=self.class_score[labels - 1],
             score=self.score[labels - 1],
             classes=self.classes,
             crs=self.grid.crs,

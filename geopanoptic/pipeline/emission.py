@@ -68,6 +68,7 @@ def trace_layers(
         classes=planned.bundle.classes,
         class_id=_class_ids(planned, final),
         score=final.score,
+        class_score=final.class_score,
         n_things=final.n_things,
         workers=planned.workers,
     )

@@ -1,4 +1,4 @@
-"""Steps 3 and 4 for a planned run: normalise, read, infer, quantise into the run store."""
+"""Step 4 for a planned run: the network over its blocks, quantised into the run store."""
 
 from __future__ import annotations
 
@@ -8,9 +8,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
 from geopanoptic.errors import ModelError
 from geopanoptic.grid import Window
 from geopanoptic.models.bundle import Bundle, load_bundle
@@ -18,33 +15,17 @@ from geopanoptic.panoptic.quantisation import Quantiser
 from geopanoptic.pipeline.aoi import read_aoi
 from geopanoptic.pipeline.dense import InferBlock
 from geopanoptic.pipeline.execution import Executor
-from geopanoptic.pipeline.execution.executor import NETWORK_TASKS
 from geopanoptic.pipeline.parameters import Parameters
 from geopanoptic.pipeline.plan import Plan
+from geopanoptic.pipeline.reading import scene_dates
 from geopanoptic.pipeline.record import Record
 from geopanoptic.pipeline.skipping import OnFailure
 from geopanoptic.pipeline.store import RunStore
-from geopanoptic.scene import Normalisation, Scene, cache_bytes, configure_gdal, measure, survey, take_sample
-from geopanoptic.scene.blocks import OnUnreadable, UnreadableBlock, refuse
+from geopanoptic.scene import Normalisation
+from geopanoptic.scene.blocks import UnreadableBlock
 
 if TYPE_CHECKING:
     from geopanoptic.models.runtimes import Runtime
-
-
-def normalise(planned: Plan, asked: Parameters, record: Record) -> Normalisation:
-    """Measure the scene's normalisation on a fixed sample, and warn of what looks odd there."""
-    configure_gdal(_block_cache_bytes(planned))
-    skipped: list[UnreadableBlock] = []  # recorded when their own block is computed
-    with record.stage("normalise"):
-        sample = take_sample(
-            planned.scene,
-            planned.bands,
-            on_unreadable=skipped.append if asked.on_error == "skip" else refuse,
-        )
-        normalisation = measure(planned.scene, planned.bands, sample=sample)
-    for warning in survey(planned.scene, sample=sample).warnings:
-        record.warn(warning)
-    return normalisation
 
 
 def infer(
@@ -65,7 +46,7 @@ def infer(
         store=store,
         layout=planned.layout,
         scale=planned.bundle.output_scale,
-        read=tile_reader(planned, normalisation),
+        dates=scene_dates(planned, normalisation),
         network=bundle_network(planned, asked),
         quantise=quantiser(planned.bundle),
         wanted=read_aoi(asked.aoi, planned.grid) if asked.aoi is not None else None,
@@ -162,47 +143,3 @@ def quantiser(bundle: Bundle) -> Quantiser:
 def channels_of(bundle: Bundle, kind: str) -> tuple[int, ...]:
     """Semantic channels of one kind of class, in the bundle's order."""
     return tuple(channel for channel, each in enumerate(bundle.classes) if each.kind == kind)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SceneTiles:
-    """Reads network input: normalised bands, zero where invalid or absent, then availability flags."""
-
-    scene: Scene
-    bands: tuple[str, ...]
-    """The model's bands that the scene has."""
-    model_bands: tuple[str, ...]
-    normalisation: Normalisation
-    cache_bytes: int
-    """GDAL's block cache in the process that reads."""
-
-    def __call__(
-        self, window: Window, on_unreadable: OnUnreadable = refuse
-    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Input (2K, h, w) and validity (h, w) over a window of scene pixels."""
-        configure_gdal(self.cache_bytes)
-        values, valid = self.scene.read(window, self.bands, on_unreadable=on_unreadable)
-        n_bands = len(self.model_bands)
-        channels = [self.model_bands.index(band) for band in self.bands]
-        network_input = np.zeros((2 * n_bands, *window.shape), np.float32)
-        network_input[channels] = self.normalisation.apply(values, valid)
-        network_input[[n_bands + channel for channel in channels]] = valid
-        return network_input, valid
-
-
-def tile_reader(planned: Plan, normalisation: Normalisation) -> SceneTiles:
-    """The reader of a planned run."""
-    return SceneTiles(
-        scene=planned.scene,
-        bands=planned.bands,
-        model_bands=planned.bundle.bands,
-        normalisation=normalisation,
-        cache_bytes=_block_cache_bytes(planned),
-    )
-
-
-def _block_cache_bytes(planned: Plan) -> int:
-    """What the file blocks under the blocks being read need, at most a quarter of the memory budget."""
-    span_px = planned.layout.block_px + 2 * planned.layout.halo_px
-    needed = cache_bytes(planned.scene, span_px, planned.bands, readers=NETWORK_TASKS)
-    return min(needed, planned.budget_bytes // 4)

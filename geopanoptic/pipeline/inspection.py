@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -13,28 +13,67 @@ from pyproj.exceptions import ProjError
 
 from geopanoptic.errors import GeopanopticError
 from geopanoptic.grid import Grid
-from geopanoptic.models.bundle import Bundle, load_bundle
-from geopanoptic.pipeline.plan import REQUIRED_BANDS, Plan, make_plan
-from geopanoptic.scene import Scene, SceneSource, Survey, open_scene, survey
+from geopanoptic.models.bundle import Bundle
+from geopanoptic.pipeline.plan import REQUIRED_BANDS, Plan, bundle_for, make_plan
+from geopanoptic.scene import Scene, SceneSource, Survey, open_scene, survey, suspicions, take_sample
+from geopanoptic.scene.clouds import cloud_share
+from geopanoptic.scene.sampling import sample_windows
+from geopanoptic.scene.scene import listed
 
-_SURVEYED_DATES = 24
+_SURVEYED_PX = 50_000_000
+"""Of all dates together: 24 of a large scene, every date of a small one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DateFacts:
+    """One date of a scene. ``survey`` is None where the scene has too many dates to sample each, or nothing
+    could be sampled; ``cloud_share`` (0..1) where neither files nor masks tell."""
+
+    date: date | None
+    bands: tuple[str, ...]
+    n_files: int
+    survey: Survey | None
+    cloud_share: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready values."""
+        return {
+            "date": None if self.date is None else str(self.date),
+            "bands": list(self.bands),
+            "files": self.n_files,
+            "valid_share": self.survey.valid_share if self.survey else None,
+            "cloud_share": self.cloud_share,
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inspection:
-    """``surveys`` has one entry per surveyed date. ``plan`` is None where a run would be refused:
+    """``dates`` has one entry per date. ``plan`` is None where a run would be refused:
     ``refusal`` then says why and what to do. ``bundle`` is None where the model cannot be loaded."""
 
     scene: Scene
-    surveys: tuple[tuple[date | None, Survey], ...]
+    dates: tuple[DateFacts, ...]
     bundle: Bundle | None
     plan: Plan | None
     refusal: GeopanopticError | None
 
     @property
+    def surveyed(self) -> tuple[tuple[date | None, Survey], ...]:
+        """The dates that were sampled."""
+        return tuple((each.date, each.survey) for each in self.dates if each.survey is not None)
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """Of the scene, of its pixels and of the plan, each once."""
-        found = [*self.scene.warnings, *(text for _, each in self.surveys for text in each.warnings)]
+        dates_of: dict[str, list[date | None]] = {}
+        for when, each in self.surveyed:
+            for text in each.warnings:
+                dates_of.setdefault(text, []).append(when)
+        series = len(self.scene.dates) > 1
+        found = [
+            *self.scene.warnings,
+            *(f"{listed(dates)}: {text}" if series else text for text, dates in dates_of.items()),
+        ]
         return tuple(dict.fromkeys([*found, *(self.plan.warnings if self.plan else ())]))
 
     def to_dict(self) -> dict[str, Any]:
@@ -56,7 +95,9 @@ class Inspection:
             "dates": [str(when) for when in scene.dates if when],
             "dtype": str(scene.dtype),
             "nodata": [None if value is None else repr_number(value) for value in scene.nodata],
-            "valid_share": {str(when or "undated"): each.valid_share for when, each in self.surveys},
+            "valid_share": {str(when or "undated"): each.valid_share for when, each in self.surveyed},
+            "series": [each.to_dict() for each in self.dates],
+            "dates_left_out": [each.to_json() for each in scene.left_out],
             "notes": list(scene.notes),
             "warnings": list(self.warnings),
             "model": self._model_dict(),
@@ -77,30 +118,43 @@ class Inspection:
         }
 
 
-def inspect_scene(
-    source: SceneSource,
-    *,
-    bands: str | Sequence[str] | None = None,
-    dates: str | Sequence[str | date] | None = None,
-    assume_crs: str | None = None,
-    model: str | Path | None = None,
-) -> Inspection:
-    """Opens a scene, surveys a sample of each date (at most 24) and tries a plan with a model.
+def inspect_scene(source: SceneSource, *, model: str | Path | None = None, **options: Any) -> Inspection:
+    """Opens a scene with the options of ``open_scene``, surveys a sample of each date (of a large scene the
+    first 24) and tries a plan with a model.
 
     Raises SceneError where the scene itself cannot be opened or read; that the model cannot take it is a
     finding, not an error.
     """
-    scene = open_scene(source, bands=bands, dates=dates, assume_crs=assume_crs)
-    surveys = tuple(
-        (when, survey(scene if when is None else scene.at(when))) for when in scene.dates[:_SURVEYED_DATES]
-    )
+    scene = open_scene(source, **options)
+    sample_px = sum(window.size_px for window in sample_windows(scene.grid))
+    most = max(1, _SURVEYED_PX // sample_px)
+    singles = scene.single_dates()
+    look = survey if len(singles) == 1 else _survey_of_series
+    dates = tuple(_facts(single, look if number < most else None) for number, single in enumerate(singles))
     bundle, planned, refusal = None, None, None
     try:
-        bundle = load_bundle(model)
+        bundle = bundle_for(scene, model)
         planned = make_plan(scene, bundle)
     except GeopanopticError as error:
         refusal = error
-    return Inspection(scene=scene, surveys=surveys, bundle=bundle, plan=planned, refusal=refusal)
+    return Inspection(scene=scene, dates=dates, bundle=bundle, plan=planned, refusal=refusal)
+
+
+def _facts(single: Scene, look: Callable[[Scene], Survey] | None) -> DateFacts:
+    when = single.dates[0]
+    return DateFacts(
+        date=when,
+        bands=single.bands,
+        n_files=len(single.files),
+        survey=look(single) if look else None,
+        cloud_share=cloud_share(single) if look else dict(single.cloud_shares).get(when),
+    )
+
+
+def _survey_of_series(single: Scene) -> Survey:
+    """That a date of several shows little or nothing is no cause for a warning."""
+    sample = take_sample(single)
+    return Survey(valid_share=sample.valid_share, warnings=tuple(suspicions(single, sample)))
 
 
 def table_of(inspection: Inspection) -> list[tuple[str, str]]:
@@ -117,15 +171,17 @@ def table_of(inspection: Inspection) -> list[tuple[str, str]]:
         ("CRS", " ".join(filter(None, (grid.crs.name, _authority(grid.crs))))),
         ("place", "{:.5f} to {:.5f} E, {:.5f} to {:.5f} N".format(*_swapped(place)) if place else "unknown"),
         ("bands", ", ".join(scene.bands)),
-        ("dates", ", ".join(str(when) for when in scene.dates if when) or "not stated"),
+        ("dates", _dates_text(scene)),
         ("dtype", str(scene.dtype)),
         ("nodata", ", ".join(_nodata_texts(scene))),
-        ("valid", _valid_text(inspection)),
     ]
+    rows += _date_rows(inspection.dates)
+    rows += [("left out", f"{each.date}  {each.reason}") for each in scene.left_out]
     rows += [("note", note) for note in scene.notes]
     rows += [("warning", warning) for warning in inspection.warnings]
     if inspection.bundle is not None:
-        absent = [band for band in inspection.bundle.bands if band not in scene.bands]
+        known = (*scene.bands, *REQUIRED_BANDS)
+        absent = [band for band in inspection.bundle.bands if band not in known]
         rows.append(
             (
                 "model",
@@ -197,8 +253,27 @@ def _nodata_texts(scene: Scene) -> list[str]:
     ]
 
 
-def _valid_text(inspection: Inspection) -> str:
-    shares = [f"{each.valid_share:.1%}" for _, each in inspection.surveys]
-    if len(shares) == 1:
-        return f"{shares[0]} of the pixels (from a sample)"
-    return ", ".join(f"{when}: {share}" for (when, _), share in zip(inspection.surveys, shares, strict=True))
+def _dates_text(scene: Scene) -> str:
+    if len(scene.dates) > 1:
+        return f"{len(scene.dates)}, from {scene.dates[0]} to {scene.dates[-1]}"
+    return str(scene.dates[0] or "not stated")
+
+
+def _date_rows(dates: tuple[DateFacts, ...]) -> list[tuple[str, str]]:
+    """One date: its shares. Several: a table of a line each."""
+    if len(dates) == 1:
+        share = dates[0].survey.valid_share if dates[0].survey else 0.0
+        rows = [("valid", f"{share:.1%} of the pixels (from a sample)")]
+        return rows + [("cloud", f"{each.cloud_share:.1%}") for each in dates if each.cloud_share is not None]
+    return [
+        (
+            "date",
+            f"{each.date}  valid {_share_text(each.survey.valid_share if each.survey else None)}"
+            f"  cloud {_share_text(each.cloud_share)}  {', '.join(each.bands)}",
+        )
+        for each in dates
+    ]
+
+
+def _share_text(share: float | None) -> str:
+    return "unknown" if share is None else f"{share:>7.1%}"

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Literal
+
+from geopanoptic.scene.masking import CloudMask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +20,17 @@ class Parameters:
     bands: str | Sequence[str] | None = None
     """Names of the scene's bands in file order, ``-`` for one to ignore."""
     dates: str | Sequence[str] | None = None
-    """The date to map, where the scene has several."""
+    """The dates to use, of those that the scene states; where it states none, the dates it has, in order."""
+    start: str | date | None = None
+    """Leave out dates before this one."""
+    end: str | date | None = None
+    """Leave out dates after this one."""
+    max_cloud: float | None = None
+    """Leave out dates with more cloud, in percent."""
+    cloud_mask: CloudMask = "auto"
+    """What hides pixels of a date: ``auto``, ``scl``, ``band``, ``ukis`` or ``none``."""
+    align: bool = False
+    """Whether dates on other grids are resampled onto one."""
     allow_remote: bool = False
     """Whether a scene may be read from http, https and s3 addresses."""
     assume_crs: str | None = None
@@ -48,4 +61,5 @@ class Parameters:
     workers: int | None = None
     """Processes (or Slurm jobs) side by side; with ``threads``, another name for ``threads``."""
     on_error: Literal["fail", "skip"] = "fail"
-    """What becomes of a block that cannot be read or computed: ``skip`` makes it nodata, and says so."""
+    """What becomes of a block that cannot be read or computed: ``skip`` makes it nodata, and says so. A date
+    whose file cannot be opened is then left out of the series."""

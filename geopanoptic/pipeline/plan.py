@@ -4,29 +4,22 @@ from __future__ import annotations
 
 import math
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from geopanoptic.errors import ResourceError, SceneError, UsageError
 from geopanoptic.grid import Grid, Window
-from geopanoptic.models.bundle import Bundle
+from geopanoptic.models.bundle import Bundle, list_bundles, load_bundle
 from geopanoptic.panoptic.quantisation import BYTES_PER_PX
 from geopanoptic.pipeline.execution.crew import Crew
 from geopanoptic.pipeline.layout import Layout, round_up
+from geopanoptic.pipeline.memory import default_budget_bytes, needed_bytes, parse_size, size_text, sums_bytes
 from geopanoptic.scene import Scene
 
 REQUIRED_BANDS = ("blue", "green", "red")
-
-# Measured peaks with the bundled network in float32 (geopanoptic bench --size 10980 --areas 1 --run-options
-# "--tile 848"), the same for OpenVINO and torch within a sixth: bytes per input pixel of a tile with halo and of
-# its core, the next block's tiles being read meanwhile, and per output pixel of a block for every worker of the
-# stages after the network.
-HALO_BYTES_PER_PX = 520
-CORE_BYTES_PER_PX = 1500
-BLOCK_BYTES_PER_PX = 110
-PROCESS_BYTES = 1200 << 20
+SERIES_BUNDLE = "fields-series"
+"""What maps a scene of several dates where no model is asked for."""
 
 DEFAULT_MIN_AREA_PX = 10
 """Default minimum area of a region, in input pixels."""
@@ -57,6 +50,9 @@ class Plan:
     memory_bytes: int
     disk_bytes: int
     budget_bytes: int
+    sums_bytes: int
+    """What is kept of a season while it is read, a part of ``memory_bytes``."""
+    notes: tuple[str, ...]
     warnings: tuple[str, ...]
 
     @property
@@ -69,6 +65,7 @@ class Plan:
         """The plan as JSON-ready values (sizes in pixels and bytes)."""
         return {
             "scene": self.scene.name,
+            "dates": [str(when) for when in self.scene.dates if when],
             "bands": list(self.bands),
             "missing_bands": list(self.missing_bands),
             "model": self.bundle.name,
@@ -84,6 +81,7 @@ class Plan:
             "simplify_m": self.simplify_m,
             "memory_bytes": self.memory_bytes,
             "memory_budget_bytes": self.budget_bytes,
+            "series_memory_bytes": self.sums_bytes,
             "disk_bytes": self.disk_bytes,
             "warnings": list(self.warnings),
         }
@@ -92,8 +90,10 @@ class Plan:
         """The plan as a few lines of text."""
         height, width = self.scene.grid.shape
         pixel = max(self.scene.grid.pixel_size_m())
+        series = f", {size_text(self.sums_bytes)} of it for the season" if self.sums_bytes else ""
         rows = [
             ("scene", f"{self.scene.name}: {width:,} x {height:,} px of {pixel:.3g} m"),
+            *([("dates", _dates_text(self.scene))] if any(self.scene.dates) else []),
             ("bands", ", ".join(self.bands) + _without(self.missing_bands)),
             ("model", self.bundle.name),
             (
@@ -105,10 +105,23 @@ class Plan:
                 f"{self.n_tiles:,} of at most {self.layout.tile_px} px with a halo of {self.layout.halo_px} px, "
                 f"{self.layout.batch} at a time, in blocks of {self.layout.block_px} px",
             ),
-            ("memory", f"about {_size(self.memory_bytes)} (budget {_size(self.budget_bytes)})"),
-            ("disk", f"about {_size(self.disk_bytes)} while running"),
+            (
+                "memory",
+                f"about {size_text(self.memory_bytes)}{series} (budget {size_text(self.budget_bytes)})",
+            ),
+            ("disk", f"about {size_text(self.disk_bytes)} while running"),
         ]
         return "\n".join(f"{name:<8}{text}" for name, text in rows)
+
+
+def bundle_for(scene: Scene, model: str | Path | None = None) -> Bundle:
+    """The bundle of a name or folder; by default the one for series where the scene is one and it is bundled.
+
+    Raises ModelError as ``load_bundle``.
+    """
+    if model is None and len(scene.dates) > 1 and SERIES_BUNDLE in list_bundles():
+        return load_bundle(SERIES_BUNDLE)
+    return load_bundle(model)
 
 
 def make_plan(
@@ -130,7 +143,8 @@ def make_plan(
     ResourceError where not even the smallest tile fits the budget.
     """
     bands = _matching_bands(scene, bundle)
-    _one_date(scene)
+    if not bundle.takes_series:
+        _one_date(scene, bundle)
     for name, value in (("--tile", tile_px), ("--block", block_px), ("--batch", batch)):
         if value is not None and value < 1:
             raise UsageError(
@@ -164,9 +178,11 @@ def make_plan(
         workers=crew.threads,
         min_area_px=min_area_px,
         simplify_m=max(pixel_row_m, pixel_col_m) if simplify_m is None else simplify_m,
-        memory_bytes=_memory_bytes(layout, bundle, crew.threads) * sharing,
+        memory_bytes=needed_bytes(layout, bundle, crew.threads) * sharing,
         disk_bytes=output_px * STORE_BYTES_PER_PX + (64 << 20),
         budget_bytes=budget,
+        sums_bytes=sums_bytes(layout, bundle) * sharing,
+        notes=_notes(scene, bundle),
         warnings=_pixel_size_warnings(scene, bundle),
     )
 
@@ -179,33 +195,9 @@ def check_disk(plan: Plan, folder: Path, *, stored_bytes: int = 0) -> None:
     needed = plan.disk_bytes - stored_bytes
     if free < needed:
         raise ResourceError(
-            f"The run needs about {_size(needed)} beside the output and {folder} has {_size(free)} free.",
+            f"The run needs about {size_text(needed)} beside the output and {folder} has {size_text(free)} free.",
             remedy="Free some space, or name another folder with --work.",
         )
-
-
-def parse_size(text: str | int) -> int:
-    """``4GB``, ``512 MiB`` or a number of bytes as bytes; decimal and binary prefixes both mean 1024."""
-    match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([kmgt]?)i?b?\s*", str(text), re.IGNORECASE)
-    if match is None or float(match[1]) <= 0:
-        raise UsageError(f"{text!r} is not a size.", remedy="Write a size such as 4GB or 800MB.")
-    return int(float(match[1]) * 1024 ** " kmgt".index(match[2].lower() or " "))
-
-
-DEFAULT_BUDGET_BYTES = 6 << 30
-
-
-def default_budget_bytes() -> int:
-    """6 GB, or half of what the machine or this process's control group can still give if that is less."""
-    import psutil
-
-    available = psutil.virtual_memory().available
-    for name in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        try:
-            available = min(available, int(Path(name).read_text()))
-        except (OSError, ValueError):  # no such control group, or "max"
-            continue
-    return min(available // 2, DEFAULT_BUDGET_BYTES)
 
 
 def _matching_bands(scene: Scene, bundle: Bundle) -> tuple[str, ...]:
@@ -221,13 +213,25 @@ def _matching_bands(scene: Scene, bundle: Bundle) -> tuple[str, ...]:
     return bands
 
 
-def _one_date(scene: Scene) -> None:
-    dates = sorted({str(date) for date in scene.dates if date is not None})
+def _one_date(scene: Scene, bundle: Bundle) -> None:
+    dates = [str(when) for when in scene.dates if when is not None]
     if len(dates) > 1:
         raise SceneError(
-            f"{scene.name} has {len(dates)} dates ({', '.join(dates)}) and the model takes one.",
-            remedy=f"Choose one with --dates {dates[len(dates) // 2]}.",
+            f"{scene.name} has {len(dates)} dates ({', '.join(dates)}) and model {bundle.name} takes one.",
+            remedy=f"Choose one with --dates {dates[len(dates) // 2]}, or a model that takes them all, such as "
+            f"--model {SERIES_BUNDLE}.",
         )
+
+
+def _notes(scene: Scene, bundle: Bundle) -> tuple[str, ...]:
+    if len(scene.dates) < 2:
+        return ()
+    return (f"All {_dates_text(scene)} are used: model {bundle.name} takes a season.",)
+
+
+def _dates_text(scene: Scene) -> str:
+    first, *others = (str(when) for when in scene.dates)
+    return f"{len(scene.dates)} dates from {first} to {others[-1]}" if others else first
 
 
 def _fit_layout(
@@ -262,13 +266,13 @@ def _fit_layout(
 
     for size in (*range(min(2048, largest), 64, -64), 64, 32):
         fitted = layout(size)
-        if _memory_bytes(fitted, bundle, crew.threads) <= budget:
+        if needed_bytes(fitted, bundle, crew.threads) <= budget:
             return fitted
         if tile_px is not None:
             return fitted
     raise ResourceError(
-        f"A memory budget of {_size(budget)} is too small: the smallest layout needs about "
-        f"{_size(_memory_bytes(layout(32), bundle, crew.threads))}.",
+        f"A memory budget of {size_text(budget)} is too small: the smallest layout needs about "
+        f"{size_text(needed_bytes(layout(32), bundle, crew.threads))}.",
         remedy="Give more with --memory.",
     )
 
@@ -276,16 +280,6 @@ def _fit_layout(
 def _side_for(n_tiles: int) -> int:
     """Side of the smallest square of at least ``n_tiles`` tiles."""
     return math.isqrt(max(n_tiles - 1, 0)) + 1
-
-
-def _memory_bytes(layout: Layout, bundle: Bundle, workers: int) -> int:
-    """Peak of one process with so many threads."""
-    tile = (
-        layout.tile_px + 2 * layout.halo_px
-    ) ** 2 * HALO_BYTES_PER_PX + layout.tile_px**2 * CORE_BYTES_PER_PX
-    network = tile * min(layout.batch, workers)
-    grouping = (layout.block_px * bundle.output_scale) ** 2 * BLOCK_BYTES_PER_PX * workers
-    return PROCESS_BYTES + max(network, grouping)
 
 
 def _pixel_size_warnings(scene: Scene, bundle: Bundle) -> tuple[str, ...]:
@@ -301,7 +295,3 @@ def _pixel_size_warnings(scene: Scene, bundle: Bundle) -> tuple[str, ...]:
 
 def _without(missing: tuple[str, ...]) -> str:
     return f" (without {', '.join(missing)})" if missing else ""
-
-
-def _size(count: int) -> str:
-    return f"{count / 2**30:.1f} GB" if count >= 2**30 else f"{count / 2**20:.0f} MB"

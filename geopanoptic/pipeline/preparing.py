@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 import xarray
 
 from geopanoptic.errors import SceneError, UsageError
-from geopanoptic.models.bundle import load_bundle
 from geopanoptic.pipeline.execution import Executor
 from geopanoptic.pipeline.execution.crew import Crew, crew_for
-from geopanoptic.pipeline.inference import DescribeRuntime, bundle_network, normalise
+from geopanoptic.pipeline.inference import DescribeRuntime, bundle_network
+from geopanoptic.pipeline.normalising import FirstLook, look_at
 from geopanoptic.pipeline.parameters import Parameters
-from geopanoptic.pipeline.plan import Plan, check_disk, make_plan
+from geopanoptic.pipeline.plan import Plan, bundle_for, check_disk, make_plan
 from geopanoptic.pipeline.record import Record
 from geopanoptic.pipeline.resuming.beginning import Beginning, begin
 from geopanoptic.pipeline.resuming.identity import identity_of
 from geopanoptic.pipeline.resuming.manifest import read_manifest
 from geopanoptic.pipeline.resuming.workfolder import stored_bytes
-from geopanoptic.scene import Normalisation, Scene, open_scene
+from geopanoptic.scene import Scene, open_scene
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -43,13 +43,19 @@ def plan_run(source: SceneLike, asked: Parameters, crew: Crew) -> Plan:
             source,
             bands=asked.bands,
             dates=asked.dates,
+            start=asked.start,
+            end=asked.end,
+            max_cloud=asked.max_cloud,
+            cloud_mask=asked.cloud_mask,
+            align=asked.align,
             assume_crs=asked.assume_crs,
             allow_remote=asked.allow_remote,
+            on_error=asked.on_error,
         )
     )
     return make_plan(
         scene,
-        load_bundle(asked.model),
+        bundle_for(scene, asked.model),
         min_area_m2=asked.min_area_m2,
         simplify_m=asked.simplify_m,
         tile_px=asked.tile_px,
@@ -87,7 +93,7 @@ def begin_run(
         identity,
         shape=planned.grid.shape,
         block_px=planned.layout.block_px * scale,
-        measure=lambda: _measured(planned, asked, record),
+        look=lambda: _first_look(planned, asked, record),
         may_continue=may_continue,
         shards=shards,
     )
@@ -115,23 +121,22 @@ def begin_finish(
         identity,
         shape=planned.grid.shape,
         block_px=stored.block_px,
-        measure=lambda: _measured(planned, asked, record),
+        look=lambda: _first_look(planned, asked, record),
         may_continue=True,
     )
     return _adopted(beginning, planned, asked, crew, record), beginning
 
 
-def _measured(planned: Plan, asked: Parameters, record: Record) -> tuple[Normalisation, list[str]]:
-    earlier = len(record.warnings)
-    normalisation = normalise(planned, asked, record)
-    return normalisation, record.warnings[earlier:]
+def _first_look(planned: Plan, asked: Parameters, record: Record) -> FirstLook:
+    with record.stage("normalise"):
+        return look_at(planned, skip_unreadable=asked.on_error == "skip")
 
 
 def _adopted(beginning: Beginning, planned: Plan, asked: Parameters, crew: Crew, record: Record) -> Plan:
     record.runtime = beginning.manifest.identity["runtime"]
-    if beginning.continued:
-        for warning in beginning.manifest.warnings:
-            record.warn(warning)
+    record.valid_share = beginning.manifest.valid_share
+    for warning in beginning.manifest.warnings:
+        record.warn(warning)
     block_px = beginning.store.block_px // planned.bundle.output_scale
     if block_px == planned.layout.block_px:
         return planned

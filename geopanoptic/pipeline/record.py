@@ -33,9 +33,12 @@ class Record:
     """Seconds inside the network, the mean over the processes that ran it side by side."""
     runtime: str = ""
     """What computed the network, such as ``openvino 2026.4.1, f32 on cpu``."""
+    valid_share: dict[str, float] = field(default_factory=dict)
+    """Share of the scene's pixels that are valid, by date, from a fixed sample."""
     skipped: list[dict[str, Any]] = field(default_factory=list)
-    """What is nodata because it failed, with its ``reason``: blocks of a ``file`` that cannot be decoded, at
-    ``window`` (row0, col0, row1, col1) in its pixels, and blocks of the output, at ``output_window``."""
+    """What is missing because it failed, with its ``reason``: blocks of a ``file`` that cannot be decoded, at
+    ``window`` (row0, col0, row1, col1) in its pixels; blocks of the output, at ``output_window``; and a whole
+    ``date`` that cannot be opened."""
     started: float = field(default_factory=time.perf_counter)
 
     @contextmanager
@@ -55,6 +58,21 @@ class Record:
     def warn(self, text: str) -> None:
         self.warnings.append(text)
         self.progress.warn(text)
+
+    def announce(self, planned: Plan) -> None:
+        """Pass on what is known before any pixel is read."""
+        for note in (*planned.scene.notes, *planned.notes):
+            self.note(note)
+        for warning in (*planned.scene.warnings, *planned.warnings):
+            self.warn(warning)
+        for lost in planned.scene.left_out:
+            if lost.damaged:
+                self.skipped.append(lost.to_json())
+
+    @property
+    def failed_blocks(self) -> int:
+        """Blocks of the output that could not be computed."""
+        return sum("output_window" in lost for lost in self.skipped)
 
     def skip(self, lost: dict[str, Any], text: str) -> None:
         """Remember that a part is left out, and warn of it."""
@@ -86,6 +104,9 @@ def metadata(planned: Plan, asked: Parameters, record: Record) -> dict[str, Any]
         "model_sha256": planned.bundle.sha256,
         "scene": planned.scene.name,
         "dates": [str(date) for date in planned.scene.dates if date is not None],
+        "dates_left_out": [lost.to_json() for lost in planned.scene.left_out],
+        "valid_share": record.valid_share,
+        "masks": {str(mask.date): mask.name for mask in planned.scene.masks},
         "bands": list(planned.bands),
         "missing_bands": list(planned.missing_bands),
         "min_area_output_px": planned.min_area_px,

@@ -35,7 +35,7 @@ class Result:
     @cached_property
     def parcels(self) -> geopandas.GeoDataFrame:
         """Things, one valid polygon each, with the columns of ``products.layers.PARCELS``: parcel_id, class_id,
-        class_name, score (0..1), area_m2, perimeter_m, centre_x, centre_y."""
+        class_name, class_score and score (0..1), area_m2, perimeter_m, centre_x, centre_y."""
         return self.layers.parcels()
 
     @cached_property

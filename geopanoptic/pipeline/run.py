@@ -67,12 +67,12 @@ def run(
     client: Client | None = None,
     **parameters: Any,
 ) -> Result:
-    """Map one scene: parcels and land cover as polygons and rasters.
+    """Map one scene, of one date or of a season: parcels and land cover as polygons and rasters.
 
     Parameters
     ----------
     scene
-        A file, a folder, several files (one per band), or a ``Scene`` from ``open_scene``.
+        A file, a folder, several files (one per band, per date or both), or a ``Scene`` from ``open_scene``.
     out
         GeoPackage to write; without it nothing is written and the result holds its rasters in memory.
     rasters
@@ -115,10 +115,7 @@ def run(
     with record.stage("plan"):
         crew = crew_of(asked, client)
         planned = plan_run(scene, asked, crew)
-    for note in planned.scene.notes:
-        record.note(note)
-    for warning in (*planned.scene.warnings, *planned.warnings):
-        record.warn(warning)
+    record.announce(planned)
 
     with ExitStack() as stack:
         commit = None

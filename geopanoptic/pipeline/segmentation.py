@@ -108,6 +108,7 @@ class DescribeRegions:
                 relief=store.read("relief", block),
                 heat=store.read("heat", block),
                 thing=store.read("thing", block),
+                thing_score=store.read("thing_score", block),
                 stuff=np.where(valid, stuff, 0).astype(np.uint8),
             ),
             window=block,

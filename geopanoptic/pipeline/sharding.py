@@ -54,8 +54,7 @@ def run_shard(
     if asked.block_px is None:
         block_px = shard_block_px(planned.scene.grid.shape, planned.layout.block_px, part.count)
         planned = plan_run(planned.scene, replace(asked, block_px=block_px), crew)
-    for warning in (*planned.scene.warnings, *planned.warnings):
-        record.warn(warning)
+    record.announce(planned)
     make(folder)
     with ExitStack() as stack:
         executor = stack.enter_context(open_executor(crew, folder=folder))
@@ -74,7 +73,7 @@ def run_shard(
     refuse_changed(planned.scene)
     return ShardResult(
         shard=part,
-        blocks_computed=len(missing) - len(record.skipped),
+        blocks_computed=len(missing) - record.failed_blocks,
         blocks_found=len(own) - len(missing),
         skipped=tuple(record.skipped),
     )

@@ -27,7 +27,7 @@ class OnFailure:
 
     def __call__(self, block: Window, error: Exception) -> DenseCount:
         where = f"rows {block.row0}-{block.row1}, columns {block.col0}-{block.col1} of the output"
-        hopeless = isinstance(error, UsageError | OSError) or len(self.record.skipped) == self.n_blocks - 1
+        hopeless = isinstance(error, UsageError | OSError) or self.record.failed_blocks == self.n_blocks - 1
         if not self.skip or hopeless:
             raise _placed(error, where)
         write_nodata(self.store, block)

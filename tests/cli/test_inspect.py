@@ -71,16 +71,39 @@ def test_json(invoke, tmp_path: Path) -> None:
     assert report["bounds_lon_lat"] == pytest.approx(expected, abs=1e-6)
 
 
-def test_several_dates_are_shown_and_one_is_asked_for(invoke, tmp_path: Path) -> None:
+def test_several_dates_are_a_table(invoke, tmp_path: Path) -> None:
     for day in ("20210415", "20210615"):
         _write(tmp_path / f"{day}.tif")
     result = invoke(tmp_path)
-    assert "2021-04-15: 90.0%, 2021-06-15: 90.0%" in result.output
+    assert "dates    2, from 2021-04-15 to 2021-06-15\n" in result.output
+    assert "date     2021-04-15  valid   90.0%  cloud unknown  red, green, blue\n" in result.output
     assert "not possible" in result.output
     assert "--dates" in result.output
     chosen = json.loads(invoke(tmp_path, "--dates", "2021-06-15", "--json").output)
     assert chosen["dates"] == ["2021-06-15"]
     assert chosen["model"]["accepts_scene"]
+
+
+def test_clouds_are_told_and_left_out(invoke, tmp_path: Path) -> None:
+    for day, rows in (("20210415", 6), ("20210615", 24), ("20210815", 0)):
+        _write(tmp_path / f"{day}.tif")
+        classes = np.full((30, 40), 4, "uint8")
+        classes[:rows] = 9
+        with rasterio.open(
+            tmp_path / f"{day}_SCL.tif", "w", driver="GTiff", height=30, width=40, count=1, dtype="uint8",
+            crs="EPSG:32632", transform=Affine(10, 0, 600_000, 0, -10, 5_700_000),
+        ) as dataset:  # fmt: skip
+            dataset.write(classes, 1)
+    report = json.loads(invoke(tmp_path, "--max-cloud", 50, "--from", "2021-03-01", "--json").output)
+    assert report["series"] == [
+        {"date": "2021-04-15", "bands": ["red", "green", "blue"], "files": 2, "valid_share": 0.8, "cloud_share": 0.2},
+        {"date": "2021-08-15", "bands": ["red", "green", "blue"], "files": 2, "valid_share": 0.9, "cloud_share": 0.0},
+    ]  # fmt: skip
+    assert [each["date"] for each in report["dates_left_out"]] == ["2021-06-15"]
+    table = invoke(tmp_path, "--max-cloud", 50, "--to", "2021-07-01").output
+    assert "cloud    20.0%" in table
+    assert "left out 2021-06-15  80.0% cloud (at most 50 %)" in table
+    assert "\ncloud" not in invoke(tmp_path, "--cloud-mask", "none", "--dates", "2021-06-15").output
 
 
 def test_too_few_bands_are_a_finding_not_an_error(invoke, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -54,6 +55,13 @@ def test_options_reach_the_pipeline_with_their_units(asked):
     assert (asked["rasters"], asked["overwrite"], asked["threads"]) == (Path("r"), True, 2)
 
 
+def test_options_of_a_series_reach_the_pipeline(asked):
+    options = "--out a.gpkg --from 2021-03-01 --to 2021-09-30 --max-cloud 60 --cloud-mask scl --align"
+    assert leave("2021/", *options.split()) == 0
+    assert (asked["start"], asked["end"], asked["max_cloud"]) == ("2021-03-01", "2021-09-30", 60)
+    assert (asked["cloud_mask"], asked["align"]) == ("scl", True)
+
+
 def test_several_files_are_one_scene(asked):
     leave("b2.tif", "b3.tif", "--out", "a.gpkg")
     assert asked["source"] == ["b2.tif", "b3.tif"]
@@ -99,6 +107,21 @@ def test_a_run_writes_its_products_and_refuses_to_replace_them(scene_file, tiny_
     assert "--overwrite" in capsys.readouterr().err
     assert leave(*arguments, "--overwrite", "--tile", "32", "--block", "24", "--quiet") == 0
     assert out.read_bytes() == before
+
+
+def test_a_date_that_cannot_be_opened_is_a_part_that_was_skipped(scene_file, tiny_bundle, tmp_path, capsys):
+    season, out = tmp_path / "season", tmp_path / "out" / "parcels.gpkg"
+    season.mkdir()
+    out.parent.mkdir()
+    shutil.copy(scene_file, season / "20210415.tif")
+    (season / "20210615.tif").write_bytes(scene_file.read_bytes()[:100])
+    arguments = [str(season), "--out", str(out), "--model", str(tiny_bundle.path), "--device", "cpu"]
+    assert leave(*arguments) == 3
+    assert "20210615.tif is damaged" in capsys.readouterr().err
+    assert leave(*arguments, "--on-error", "skip") == 6
+    report = json.loads((out.parent / "parcels.run.json").read_text())
+    assert report["dates"] == ["2021-04-15"]
+    assert [(lost["date"], lost["damaged"]) for lost in report["dates_left_out"]] == [("2021-06-15", True)]
 
 
 @pytest.mark.parametrize(

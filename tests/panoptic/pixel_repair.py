@@ -30,6 +30,7 @@ class PixelRepair:
         self.is_thing = {k: bool((shown.labels[self.region == k] > 0).all()) for k in range(n)}
         self.class_index: dict[int, int] = {}
         self.score: dict[int, float] = {}
+        self.class_score: dict[int, float] = {}
 
     def names(self) -> list[int]:
         return np.unique(self.region[self.region >= 0]).tolist()
@@ -50,15 +51,30 @@ class PixelRepair:
     def majority(self, layer: NDArray[np.uint8], name: int, n: int) -> int:
         return int(np.argmax(np.bincount(layer[self.region == name], minlength=n)))
 
+    def shares(self, name: int) -> list[Fraction]:
+        """The thing classes' shares of all things' probability: the best one's is known, the others' alike."""
+        inside, evidence = self.region == name, self.shown.evidence
+        totals = [Fraction(0)] * N_THINGS
+        for best, score in zip(
+            evidence.thing[inside].tolist(), evidence.thing_score[inside].tolist(), strict=True
+        ):
+            for number in range(N_THINGS):
+                known = Fraction(score, 255)
+                totals[number] += known if number == best else (1 - known) / (N_THINGS - 1)
+        return totals
+
     def move(self, names: list[int], target: int) -> None:
         """All of ``names`` and ``target`` become one region of the target's kind and class."""
-        kind, class_index, score = self.is_thing[target], self.class_index.get(target), self.score.get(target)
+        known = [each.get(target) for each in (self.class_index, self.score, self.class_score)]
+        kind, (class_index, score, class_score) = self.is_thing[target], known
         members = [*names, target]
         name = min(members)
         self.region[np.isin(self.region, members)] = name
         self.is_thing[name] = kind
         if class_index is not None and score is not None:
             self.class_index[name], self.score[name] = class_index, score
+        if class_score is not None:
+            self.class_score[name] = class_score
 
     def merge_weak(self, threshold: float) -> None:
         # Of equal strengths the contact goes first that holds the first contact of the scene's regions.
@@ -85,8 +101,12 @@ class PixelRepair:
             field_sum = int(evidence.field[self.region == name].sum())
             if float(Fraction(field_sum, 255 * self.area_px(name))) < least_field:
                 self.is_thing[name] = False
-            layer, n = (evidence.thing, N_THINGS) if self.is_thing[name] else (evidence.stuff, N_STUFF)
-            self.class_index[name] = self.majority(layer, name, n)
+            if self.is_thing[name]:
+                shares = self.shares(name)
+                self.class_index[name] = shares.index(max(shares))
+                self.class_score[name] = float(max(shares) / sum(shares))
+            else:
+                self.class_index[name] = self.majority(evidence.stuff, name, N_STUFF)
 
     def join_equal_stuff(self) -> None:
         def equal(a: int, b: int) -> bool:
@@ -136,6 +156,9 @@ class PixelRepair:
 
     def final_score(self, name: int) -> float:
         return self.score[name] if self.is_thing[name] else math.nan
+
+    def final_class_score(self, name: int) -> float:
+        return self.class_score[name] if self.is_thing[name] else math.nan
 
 
 def repair_pixels(shown: Scene, rules: RepairRules) -> PixelRepair:

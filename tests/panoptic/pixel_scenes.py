@@ -13,13 +13,14 @@ from geopanoptic.grid import Window
 from geopanoptic.panoptic.pieces import BlockRegions, Evidence, describe_block
 from geopanoptic.panoptic.regions import RegionGraph, join_blocks
 
-N_THINGS, N_STUFF = 2, 3
+N_THINGS, N_STUFF = 3, 3
 LAYERS = {
     "field": np.uint8,
     "boundary": np.uint8,
     "relief": np.uint16,
     "heat": np.uint16,
     "thing": np.uint8,
+    "thing_score": np.uint8,
     "stuff": np.uint8,
 }
 
@@ -105,6 +106,7 @@ def scene(seed: int, *, max_side_px: int = 16) -> Scene:
             ("relief", rng.integers(0, 65536, shape)),
             ("heat", rng.integers(0, 65536, shape)),
             ("thing", patches(N_THINGS)),
+            ("thing_score", rng.integers(0, 256, shape)),
             ("stuff", patches(N_STUFF)),
         )
     }

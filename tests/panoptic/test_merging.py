@@ -62,7 +62,7 @@ def test_chains_and_stars_of_many_regions_are_no_harder(shape):
     contacts = contacts_of(a, np.arange(1, n), length_px, 7 * length_px)
     everything = {
         name: np.repeat(getattr(shown, name)[:1], n, axis=0)
-        for name in ("label", "sums", "heat_max", "relief_min", "thing_counts", "stuff_counts")
+        for name in ("label", "sums", "heat_max", "relief_min", "thing_sums", "stuff_counts")
     }
     tree = merge_tree(type(shown)(first_px=np.arange(n), contacts=contacts, **everything))
     # All contacts are equally strong: the first of them goes first.

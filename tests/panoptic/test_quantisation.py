@@ -24,20 +24,21 @@ def test_equals_the_formula_in_double_precision(seed):
     layers = QUANTISE(maps, np.ones((7, 9), bool))
     exact = {name: array.astype(np.float64) for name, array in maps.items()}
     field = exact["semantic"][[0, 3]].sum(0)
-    stuff = exact["semantic"][[1, 2]]
+    thing, stuff = exact["semantic"][[0, 3]], exact["semantic"][[1, 2]]
     relief = 0.25 * exact["boundary"][0] + 0.75 * (1 - exact["distance"][0])
     expected = {
         "heat": exact["centre"][0] * 65535,
         "relief": relief * 65535,
         "boundary": exact["boundary"][0] * 255,
         "field": field * 255,
+        "thing_score": thing.max(0) / thing.sum(0) * 255,
         "stuff_score": stuff.max(0) / stuff.sum(0) * 255,
     }
     for name, values in expected.items():
         assert np.abs(layers[name] - values).max() <= 0.51, name
-    np.testing.assert_array_equal(layers["thing"], exact["semantic"][[0, 3]].argmax(0))
+    np.testing.assert_array_equal(layers["thing"], thing.argmax(0))
     np.testing.assert_array_equal(layers["stuff"], stuff.argmax(0))
-    assert [layers[name].dtype for name in LAYERS] == [np.uint16] * 2 + [np.uint8] * 5
+    assert [layers[name].dtype for name in LAYERS] == [np.uint16] * 2 + [np.uint8] * 6
 
 
 def test_invalid_pixels_hold_nothing():
@@ -87,6 +88,7 @@ def test_the_ends_of_the_range_are_met_exactly():
         "boundary": 0,
         "field": 0,
         "thing": 0,
+        "thing_score": 0,
         "stuff": 0,
         "stuff_score": 255,
     }
@@ -97,6 +99,7 @@ def test_the_ends_of_the_range_are_met_exactly():
         "boundary": 255,
         "field": 255,
         "thing": 1,
+        "thing_score": 255,
         "stuff": 0,
         "stuff_score": 0,
     }

@@ -63,9 +63,11 @@ def assert_counts(graph: RegionGraph, shown: Scene, region: NDArray[np.int64]) -
         ]
         assert graph.heat_max[number] == shown.evidence.heat[inside].max()
         assert graph.relief_min[number] == shown.evidence.relief[inside].min()
-        things = np.bincount(shown.evidence.thing[inside], minlength=N_THINGS)
+        best = np.arange(N_THINGS) == shown.evidence.thing[inside][:, None]
+        share = shown.evidence.thing_score[inside].astype(np.int64)[:, None]
+        things = np.where(best, share * (N_THINGS - 1), 255 - share).sum(axis=0)
         stuff = np.bincount(shown.evidence.stuff[inside], minlength=N_STUFF)
-        np.testing.assert_array_equal(graph.thing_counts[number], things)
+        np.testing.assert_array_equal(graph.thing_sums[number], things)
         np.testing.assert_array_equal(graph.stuff_counts[number], stuff)
 
 
@@ -112,6 +114,7 @@ def flat(value: int, shape: tuple[int, int]) -> Evidence:
         relief=deep,
         heat=deep,
         thing=filled % N_THINGS,
+        thing_score=filled,
         stuff=filled % N_STUFF,
     )
 
@@ -176,7 +179,7 @@ def test_a_scene_of_nodata_has_no_region():
     graph, of_piece = join_blocks([block])
     assert not piece.any()
     assert len(graph.label) == len(graph.contacts.a) == 0
-    assert graph.thing_counts.shape == (0, N_THINGS)
+    assert graph.thing_sums.shape == (0, N_THINGS)
     assert [lookup.tolist() for lookup in of_piece] == [[-1]]
 
 

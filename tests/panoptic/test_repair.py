@@ -45,6 +45,8 @@ def test_equals_the_rules_applied_pixel_by_pixel(seed, rules):
     assert final.class_index.tolist() == [reference.class_index[name] for name in names]
     assert final.area_px.tolist() == [reference.area_px(name) for name in names]
     np.testing.assert_allclose(final.score, [reference.final_score(name) for name in names], rtol=1e-14)
+    expected = [reference.final_class_score(name) for name in names]
+    np.testing.assert_allclose(final.class_score, expected, rtol=1e-14)
 
 
 @settings(max_examples=150)
@@ -83,6 +85,7 @@ def test_any_blocks_give_the_labels_and_scores_of_one_block(seed, rules, block):
     parts, of_parts = final_labels(shown, rules, block)
     np.testing.assert_array_equal(parts, whole)
     assert of_parts.score.tobytes() == of_whole.score.tobytes()
+    assert of_parts.class_score.tobytes() == of_whole.class_score.tobytes()
     np.testing.assert_array_equal(of_parts.class_index, of_whole.class_index)
 
 
@@ -110,7 +113,7 @@ def graph(
         sums=np.stack([area_px, 0 * area_px, field * area_px, 0 * area_px, 0 * area_px], axis=1),
         heat_max=0 * area_px,
         relief_min=0 * area_px,
-        thing_counts=np.stack([area_px, np.zeros(n, np.int64)], axis=1),
+        thing_sums=np.stack([200 * area_px, 55 * area_px], axis=1),
         stuff_counts=stuff_counts,
         contacts=contacts_of(a, b, length_px, length_px * boundary),
     )

@@ -14,6 +14,7 @@ from geopanoptic.pipeline.dense import InferBlock
 from geopanoptic.pipeline.execution import Threads
 from geopanoptic.pipeline.layout import Layout
 from geopanoptic.pipeline.progress import Silent
+from geopanoptic.pipeline.reading import ArrayDate
 from geopanoptic.pipeline.rules import GroupingRules
 from geopanoptic.pipeline.segmentation import segment
 from geopanoptic.pipeline.store import RunStore
@@ -55,6 +56,19 @@ def truth_maps(instances: np.ndarray, cover: np.ndarray) -> np.ndarray:
     return maps
 
 
+class Oracle:
+    """A network for which every date's maps are its share of the truth: it adds them up."""
+
+    def over(self, dates):
+        total = sum(tiles_bchw for tiles_bchw, _ in dates)
+        return {
+            "semantic": total[:, :6],
+            "centre": total[:, 6:7],
+            "boundary": total[:, 7:8],
+            "distance": total[:, 8:9],
+        }
+
+
 def segment_maps(
     maps: np.ndarray,
     valid: np.ndarray,
@@ -64,31 +78,23 @@ def segment_maps(
     block_px=64,
     batch=1,
     workers=2,
+    dates=None,
     **changes,
 ):
-    """Run every stage on maps at output resolution (9, h, w); returns labels (h, w) and the regions."""
+    """Run every stage on maps at output resolution (9, h, w); returns labels (h, w) and the regions.
+
+    ``dates`` in their place: several of them, see ``Oracle``.
+    """
     height, width = valid.shape
-
-    def read(window: Window, on_unreadable=None):
-        inside = window.intersection(Window(0, 0, height, width))
-        values, ok = np.zeros((CHANNELS, *window.shape), np.float32), np.zeros(window.shape, bool)
-        if inside is not None:
-            values[(slice(None), *inside.slices(window))] = maps[(slice(None), *inside.slices())]
-            ok[inside.slices(window)] = valid[inside.slices()]
-        return values, ok
-
-    def network(inputs: np.ndarray):
-        return {
-            "semantic": inputs[:, :6],
-            "centre": inputs[:, 6:7],
-            "boundary": inputs[:, 7:8],
-            "distance": inputs[:, 8:9],
-        }
-
     store = RunStore(folder=folder, shape=valid.shape, block_px=block_px)
     layout = Layout(tile_px=tile_px, halo_px=16, stride_px=16, block_px=block_px, batch=batch)
     task = InferBlock(
-        store=store, layout=layout, scale=1, read=read, network=lambda: network, quantise=QUANTISER
+        store=store,
+        layout=layout,
+        scale=1,
+        dates=[ArrayDate(input_chw=maps, valid_hw=valid)] if dates is None else dates,
+        network=Oracle,
+        quantise=QUANTISER,
     )
     executor = Threads(workers=workers)
     for _ in executor.map(task, store.blocks(), network=True):

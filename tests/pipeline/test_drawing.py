@@ -35,6 +35,7 @@ def drawn_layers(n_things: int, *, empty: bool = False) -> DrawnLayers:
         classes=load_bundle().classes,
         class_id=np.where(np.arange(n + 1) <= n_things, 1, 2).astype(np.int32),
         score=np.linspace(0, 1, n),
+        class_score=np.linspace(1, 0.25, n),
         n_things=n_things,
         workers=2,
     )

@@ -107,7 +107,7 @@ def test_every_change_is_named(scene_file, tiny_bundle, tmp_path):
     assert "runtime: was torch 2, is openvino 2026.4" in found
     assert "area of interest: was none, is area.geojson" in found
     named = {line.partition(":")[0] for line in found}
-    assert {"file scene.tif, modified", "scale, offset and nodata", "model, description"} <= named
+    assert {"file scene.tif, modified", "scale, offset, nodata and masks", "model, description"} <= named
 
 
 def test_a_scene_that_was_moved_is_the_same_scene(scene_file, tiny_bundle, tmp_path):

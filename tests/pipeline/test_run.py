@@ -160,6 +160,7 @@ def test_products_are_complete_and_byte_identical(scene_file, tmp_path):
         "parcel_id",
         "class_id",
         "class_name",
+        "class_score",
         "score",
         "area_m2",
         "perimeter_m",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from geopanoptic.errors import UsageError
 from geopanoptic.grid import Window
 from geopanoptic.panoptic.quantisation import LAYERS
 from geopanoptic.pipeline.execution import Executor
+from geopanoptic.pipeline.normalising import FirstLook
 from geopanoptic.pipeline.resuming.identity import Identity
 from geopanoptic.pipeline.resuming.manifest import Manifest, read_manifest
 from geopanoptic.pipeline.resuming.shards import Shard, shards_of
@@ -24,8 +25,6 @@ class Beginning:
 
     store: RunStore
     manifest: Manifest
-    continued: bool
-    """Whether somebody else may have stored blocks, and has seen the scene's pixels."""
 
     @property
     def normalisation(self) -> Normalisation:
@@ -55,11 +54,11 @@ def begin(
     *,
     shape: tuple[int, int],
     block_px: int,
-    measure: Callable[[], tuple[Normalisation, Sequence[str]]],
+    look: Callable[[], FirstLook],
     may_continue: bool,
     shards: int | None = None,
 ) -> Beginning:
-    """Open a work folder for a run; ``measure`` gives normalisation and warnings where the folder does not.
+    """Open a work folder for a run; ``look`` is asked where the folder does not know what the scene shows.
 
     ``shape`` (rows, cols) and ``block_px`` are in output pixels; a stored ``block_px`` goes before the given
     one. Raises UsageError, with every difference, where the folder holds another run, and without
@@ -71,16 +70,17 @@ def begin(
     if stored is not None:
         proposed = replace(stored, identity=identity)
     else:
-        normalisation, warnings = measure()
+        seen = look()
         proposed = Manifest(
             identity=identity,
             block_px=block_px,
-            normalisation=normalisation.to_json(),
-            warnings=tuple(warnings),
+            normalisation=seen.normalisation.to_json(),
+            valid_share=seen.valid_share,
+            warnings=seen.warnings,
             shards=shards,
         )
     store, manifest = open_store(folder, proposed, shape)
-    return Beginning(store=store, manifest=manifest, continued=stored is not None)
+    return Beginning(store=store, manifest=manifest)
 
 
 def require_complete(beginning: Beginning, missing: list[Window], folder: Path) -> None:

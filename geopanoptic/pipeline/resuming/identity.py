@@ -9,19 +9,21 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 from geopanoptic import __version__
 from geopanoptic.models.bundle import Bundle
 from geopanoptic.pipeline.resuming.fingerprints import fingerprint
-from geopanoptic.scene import Layer, Scene, SourceFile
+from geopanoptic.scene import Scene, SourceFile
 from geopanoptic.scene.arrays import ArraySource
+from geopanoptic.scene.cube_file import CubeFile
 from geopanoptic.scene.headers import Source
+from geopanoptic.scene.patch_file import PatchFile
 from geopanoptic.scene.remote import RemoteFile
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Of the stored blocks: goes up when a new version of the software would store other bytes."""
 
 Identity = dict[str, Any]
@@ -49,7 +51,7 @@ def identity_of(
         },
         "bands": list(bands),
         "dates": [str(date) for date in scene.dates],
-        "scale, offset and nodata": _reading(scene),
+        "scale, offset, nodata and masks": _reading(scene),
         "area of interest": None if aoi is None else {"name": aoi.name, **fingerprint(aoi)},
         "model": {
             "name": bundle.name,
@@ -102,8 +104,13 @@ def _files(scene: Scene) -> Identity:
 
 def _content(source: Source) -> dict[str, str | int]:
     match source:
-        case SourceFile():
+        case SourceFile() | PatchFile():
             return fingerprint(source.path)
+        case CubeFile():
+            # A store is a folder of many files.
+            if source.path.is_file():
+                return fingerprint(source.path)
+            return {"size_bytes": source.size_bytes, "modified_ns": source.mtime_ns}
         case RemoteFile():
             return {"size_bytes": source.size_bytes, "version": source.version}
         case ArraySource():
@@ -111,10 +118,19 @@ def _content(source: Source) -> dict[str, str | int]:
 
 
 def _reading(scene: Scene) -> str:
-    """A hash of how every layer is read, without where its file lies and what is in it."""
-    read = [each.name for each in fields(Layer) if each.name != "source"]
-    layers = [(layer.source.name, *(getattr(layer, name) for name in read)) for layer in scene.layers]
-    return _hash(repr(layers))
+    """A hash of how every layer and mask is read, without where their files lie and what is in them."""
+    return _hash(repr([_located(each) for each in (*scene.layers, *scene.masks)]))
+
+
+def _located(value: Any) -> Any:
+    """A layer or mask with its files by name only."""
+    if isinstance(value, Source):
+        return value.name
+    if isinstance(value, tuple):
+        return tuple(map(_located, value))
+    if is_dataclass(value):
+        return (type(value).__name__, *(_located(getattr(value, each.name)) for each in fields(value)))
+    return value
 
 
 def _hash(text: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -29,8 +29,10 @@ class Manifest:
     """Side of a stored block in output pixels."""
     normalisation: dict[str, Any]
     """As ``Normalisation.to_json`` gives it."""
+    valid_share: dict[str, float] = field(default_factory=dict)
+    """Share of valid pixels by date, as in ``FirstLook``."""
     warnings: tuple[str, ...] = ()
-    """What whoever measured the normalisation saw in the scene's pixels."""
+    """What whoever looked at the scene's pixels first found odd."""
     shards: int | None = None
     """Parts the run was cut into when it began; None: one process."""
 
