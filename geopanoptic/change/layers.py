@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import pyogrio
 from geopanoptic.change.ground import GROUND_KINDS
 from geopanoptic.change.lineage import KINDS
 from geopanoptic.products import style
-from geopanoptic.products.geopackage import LayerStyle, add_styles, append_layer, fixed_clock
+from geopanoptic.products.geopackage import UNDATED, LayerStyle, add_styles, append_layer, fixed_clock
 from geopanoptic.products.layers import Layer
 from geopanoptic.products.writing import writing
 
@@ -70,9 +69,6 @@ LINKS = Layer(
 )
 """A table without geometry. One row per link (at least half of one parcel lies in the other), and one for
 every parcel without any."""
-
-UNDATED = datetime(2000, 1, 1, tzinfo=UTC)
-"""The same maps give the same bytes, whenever they are compared."""
 
 _COLOURS = {
     "same": "#d9d9d9",

@@ -25,6 +25,7 @@ NEXT_ID = "next_id"
 """Item of a layer's metadata: the first number that no parcel of its line of maps ever had."""
 
 _AREAL = (3, 6)
+_LARGEST_ID = 2**62
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +110,8 @@ def _ids(
             remedy="Name another column with --id-column, or dissolve the parts of a parcel to one row.",
         )
     numbers = pd.to_numeric(values, errors="coerce") if values.dtype.kind in "iuf" else None
-    if numbers is not None and (numbers == np.floor(numbers)).all() and (numbers >= 0).all():
+    # Larger ones would leave no room for the numbers of new parcels.
+    if numbers is not None and (numbers == np.floor(numbers)).all() and numbers.between(0, _LARGEST_ID).all():
         return numbers.to_numpy(np.int64), ()
     return values.astype(str).to_numpy(object), ()
 
@@ -128,7 +130,7 @@ def _column(table: geopandas.GeoDataFrame, column: str, name: str, option: str) 
         there = [str(each) for each in table.columns if each != table.geometry.name]
         raise UsageError(
             f"{name} has no column {column!r}; its columns are {', '.join(there) or 'none'}.",
-            remedy=f"Name one of them with {option}, as EARLIER,LATER where they differ.",
+            remedy=f"Name one of them with {option}; for two maps that differ, EARLIER,LATER.",
         )
     return table[column]
 

@@ -42,7 +42,9 @@ def common_plane(earlier: ParcelMap, later: ParcelMap) -> Plane:
     crs = _plane_crs(earlier)
     notes = []
     if crs != earlier.crs:
-        notes.append(f"Both maps are compared in an equal-area plane: {_name(earlier.crs)} is not in metres.")
+        notes.append(
+            f"Both maps are compared in an equal-area plane: {_name(earlier.crs)} is not true to scale."
+        )
     if later.crs != earlier.crs:
         notes.append(f"{later.name} is reprojected from {_name(later.crs)} to {_name(earlier.crs)}.")
     plane = Plane(

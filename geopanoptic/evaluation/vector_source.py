@@ -22,6 +22,9 @@ from geopanoptic.products.layers import LANDCOVER, PARCELS
 CLASS_COLUMN = "class_name"
 """Where our own layers keep the name of the class."""
 
+KIND_COLUMN = "kind"
+"""Says thing or stuff where one layer holds both, as `geopanoptic labels` writes it."""
+
 PARQUET_SUFFIXES = {".parquet", ".geoparquet"}
 
 
@@ -114,7 +117,7 @@ def _class_name(value: Any) -> str:
 def vector_source(
     things: geopandas.GeoDataFrame, stuff: geopandas.GeoDataFrame | None = None, *, name: str
 ) -> VectorSource:
-    """A source of valid polygons with a CRS.
+    """A source of valid polygons with a CRS. Rows whose ``kind`` is stuff are, in one table with things.
 
     Raises ``UsageError`` where there is no CRS, or rows but no polygon among them.
     """
@@ -124,6 +127,9 @@ def vector_source(
             f"{name} has no coordinate reference system.",
             remedy="Store it with its CRS, for instance as a GeoPackage, or give the missing .prj file.",
         )
+    if stuff is None and {KIND_COLUMN, CLASS_COLUMN} <= set(things.columns):
+        is_stuff = (things[KIND_COLUMN] == "stuff").to_numpy()
+        things, stuff = things[~is_stuff], things[is_stuff]
     polygons, notes = _polygons(things, name)
     cover = geopandas.GeoDataFrame({CLASS_COLUMN: np.zeros(0, object)}, geometry=[], crs=crs)
     if stuff is not None and len(stuff):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from geopanoptic.models.bundle import Bundle
 from geopanoptic.models.manifest import FixedNormalisation
@@ -11,10 +13,12 @@ from geopanoptic.pipeline.plan import Plan
 from geopanoptic.pipeline.reading import block_cache_bytes
 from geopanoptic.scene import Normalisation, configure_gdal, survey, suspicions, take_sample
 from geopanoptic.scene.blocks import UnreadableBlock, refuse
-from geopanoptic.scene.radiometry import date_range, series_normalisation
+from geopanoptic.scene.radiometry import LEAST_VALID_SHARE, DateRange, date_range, series_normalisation
 
 _DATES_TOLD = 3
 """Dates whose oddities are told one by one: what is wrong with one is often wrong with all."""
+
+_APART = 50.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +57,7 @@ def look_at(planned: Plan, *, skip_unreadable: bool) -> FirstLook:
     return FirstLook(
         normalisation=fixed_normalisation(planned.bundle, planned.bands) or series_normalisation(ranges),
         valid_share=valid_share,
-        warnings=tuple(_told(list(odd.values()))),
+        warnings=(*_told(list(odd.values())), *in_other_units(dict(zip(valid_share, ranges, strict=True)))),
     )
 
 
@@ -64,6 +68,31 @@ def fixed_normalisation(bundle: Bundle, bands: Sequence[str]) -> Normalisation |
         return None
     whole = Normalisation(bands=bundle.bands, low=stated.low, high=stated.high, clip=stated.clip)
     return whole.select(bands)
+
+
+def in_other_units(ranges: Mapping[str, DateRange]) -> list[str]:
+    """Warnings of dates whose numbers are of another order than the season's, by the names of the dates.
+
+    Between bare ground and cloud a band's bright end differs by ten times at most.
+    """
+    warnings = []
+    for band in dict.fromkeys(band for each in ranges.values() for band in each.bands):
+        bright = {
+            when: each.high[each.bands.index(band)]
+            for when, each in ranges.items()
+            if band in each.bands and each.valid_share >= LEAST_VALID_SHARE
+        }
+        middle = np.median([*bright.values()]) if bright else 0.0
+        odd = [
+            when for when, high in bright.items() if middle > 0 and not 1 / _APART < high / middle < _APART
+        ]
+        if odd:
+            warnings.append(
+                f"The {band} band of {', '.join(odd[:_DATES_TOLD])} ends at {bright[odd[0]]:g}, that of the season at "
+                f"{middle:g}: they seem to be in different units. State the scale in the files "
+                "(`gdal_edit -scale 0.0001`), or choose other --dates."
+            )
+    return warnings
 
 
 def _told(odd: Sequence[Sequence[str]]) -> list[str]:

@@ -32,6 +32,9 @@ from geopanoptic.products.writing import writing
 
 GEOMETRY_COLUMN = "geom"
 
+UNDATED = datetime(2000, 1, 1, tzinfo=UTC)
+"""What an output says of when, where its inputs state no date: equal inputs give equal bytes."""
+
 Table: TypeAlias = geopandas.GeoDataFrame | Iterable[geopandas.GeoDataFrame]
 
 _ARROW_TYPE = {
@@ -207,7 +210,7 @@ def add_styles(path: Path, styles: Sequence[LayerStyle], timestamp: datetime) ->
         base.executemany(
             "INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, f_geometry_column,"
             " styleName, styleQML, styleSLD, useAsDefault, description, owner, update_time)"
-            " VALUES ('', '', ?, ?, 'geopanoptic', ?, ?, 1, 'Colours of the model''s classes', '', ?)",
+            " VALUES ('', '', ?, ?, 'geopanoptic', ?, ?, 1, 'Colours of the legend', '', ?)",
             [(each.layer, GEOMETRY_COLUMN, each.qml, each.sld, now) for each in styles],
         )
         base.execute(

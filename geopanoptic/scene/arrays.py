@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from geopanoptic.grid import Window
 from geopanoptic.scene.blocks import OnUnreadable, Stored, refuse
+from geopanoptic.scene.resampling import nearest_positions
 
 if TYPE_CHECKING:
     import xarray
@@ -63,10 +64,7 @@ class ArraySource:
 
     def decimated(self, index: int, shape: tuple[int, int]) -> NDArray[Any]:
         """Nearest pixels (H, W) of one band at ``shape``."""
-        rows, cols = (
-            ((np.arange(count) + 0.5) * size / count).astype(int)
-            for count, size in zip(shape, self.array.shape[1:], strict=True)
-        )
+        rows, cols = nearest_positions(self.array.shape[1:], shape)
         return np.asarray(self.array[index - 1, rows, cols].compute(scheduler="synchronous").values)
 
 

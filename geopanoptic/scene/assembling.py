@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
@@ -14,7 +14,7 @@ from geopanoptic.scene.contents import Contents
 from geopanoptic.scene.layering import common_grid, lay_on
 from geopanoptic.scene.masking import CloudMask
 from geopanoptic.scene.naming import NamedBand
-from geopanoptic.scene.scene import Scene, listed
+from geopanoptic.scene.scene import Scene, listed, parse_date
 from geopanoptic.scene.sentinel2 import radiometry_of
 from geopanoptic.scene.sources import shown
 
@@ -29,6 +29,18 @@ class Choice:
     max_cloud: float | None = None
     cloud_mask: CloudMask = "auto"
     align: bool = False
+
+    def asks_for(self, when: date) -> bool:
+        """Whether images of a date are wanted, whatever their clouds."""
+        dates = parse_dates(self.dates)
+        first = date.min if self.start is None else parse_date(self.start)
+        last = date.max if self.end is None else parse_date(self.end)
+        return first <= when <= last and (dates is None or when in dates)
+
+    def without(self, lost: Collection[date]) -> Choice:
+        """The same without dates that are not there."""
+        dates = parse_dates(self.dates)
+        return self if dates is None else replace(self, dates=[when for when in dates if when not in lost])
 
 
 def assemble(found: Contents, choice: Choice) -> Scene:

@@ -25,10 +25,12 @@ Dates = str | date | Sequence[str | date]
 
 
 def parse_dates(dates: Dates | None) -> tuple[date, ...] | None:
-    """Dates in the order given; None stays None. Raises SceneError for what is no date."""
+    """Dates in the order given; None stays None. Raises SceneError for none at all, and for what is no date."""
     if dates is None:
         return None
     words = dates.split(",") if isinstance(dates, str) else [dates] if isinstance(dates, date) else dates
+    if not words:
+        raise SceneError("The list of dates is empty.", remedy="Leave it out to keep all dates.")
     return tuple(parse_date(word) for word in words)
 
 
@@ -67,6 +69,10 @@ def _selected(contents: Contents, dates: tuple[date, ...]) -> Contents:
 
 
 def _assigned(contents: Contents, dates: tuple[date, ...]) -> Contents:
+    if twice := [when for when, count in Counter(dates).items() if count > 1]:
+        raise SceneError(
+            f"--dates gives {listed(twice)} to more than one image.", remedy="Give every image its own date."
+        )
     counts = Counter(item.band for item in contents.bands)
     if odd := [band for band, count in counts.items() if count != len(dates)]:
         times = "once" if counts[odd[0]] == 1 else f"{counts[odd[0]]} times"
@@ -141,7 +147,7 @@ def check_dates(named: Sequence[NamedBand]) -> None:
         if missing := sorted(every - bands):
             raise SceneError(
                 f"The date {when} has no {' and no '.join(missing)} band; other dates have it.",
-                remedy="Add its file, leave the band out, or choose other --dates.",
+                remedy="Add it, remove it from the other dates, or choose other --dates.",
             )
 
 
@@ -151,7 +157,12 @@ def _check_duplicates(named: Sequence[NamedBand]) -> None:
         first = seen.setdefault((item.band, item.date), item)
         if first is item:
             continue
-        places = " and ".join(f"{shown(x.file.source.name)} band {x.header.index}" for x in (first, item))
+        files = [each.file.source for each in (first, item)]
+        # Seasons kept in folders have files of the same name.
+        names = [file.path if files[0].name == files[1].name else file.name for file in files]
+        places = " and ".join(
+            f"{shown(name)} band {each.header.index}" for name, each in zip(names, (first, item), strict=True)
+        )
         when = f" on {item.date}" if item.date else ""
         undated = (
             ""

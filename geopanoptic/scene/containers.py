@@ -54,11 +54,14 @@ class _Container:
 
 
 def read_containers(
-    paths: Sequence[Path | str], how: Opening, *, skip_damaged: bool = False
+    paths: Sequence[Path | str],
+    how: Opening,
+    *,
+    may_fail: Callable[[date], bool] = lambda _: False,
 ) -> tuple[Contents, dict[date, SceneError]] | None:
     """What the containers hold that the paths are, or that one folder holds; None where they are images.
 
-    ``skip_damaged``: a container that cannot be read is left out, and told of by its date.
+    ``may_fail``: of which dates a container that cannot be read is left out, and told of by its date.
 
     Raises SceneError as the readers do, where none can be read, and where images and containers come together.
     """
@@ -78,7 +81,7 @@ def read_containers(
         try:
             parts.append(container.read())
         except SceneError as error:
-            if not skip_damaged or container.date is None:
+            if container.date is None or not may_fail(container.date):
                 raise
             failed.setdefault(container.date, error)
     if not parts:

@@ -31,8 +31,6 @@ _ALSO = ("swir16", "swir22")
 _CELL_PX, _MARGIN_PX = 1024, 128
 _KEPT_CELLS = 64
 """Of 2 MB each."""
-_PER_REFLECTANCE = 10_000.0
-"""What 16-bit products of Sentinel-2 and its like store for a reflectance of 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +108,7 @@ def _cell(layers: tuple[Layer, ...], grid: Grid, cell: Window) -> Seen:
     if not valid[inner].any():
         return valid[inner], np.zeros(cell.shape, np.bool_)
     for plane, layer in zip(values, layers, strict=True):
-        plane /= _reflectance_of_one(layer)
+        plane /= layer.reflectance_of_one
     found = CSmask(
         img=np.ascontiguousarray(values.transpose(1, 2, 0)),
         band_order=[layer.band for layer in layers],
@@ -121,9 +119,3 @@ def _cell(layers: tuple[Layer, ...], grid: Grid, cell: Window) -> Seen:
     )
     seen: NDArray[np.bool_] = found.valid[..., 0].astype(np.bool_)
     return valid[inner].copy(), ~seen[inner]
-
-
-def _reflectance_of_one(layer: Layer) -> float:
-    """Numbers as stored are taken for reflectance x 10000; scaled or fractional ones for reflectance."""
-    whole = np.dtype(layer.dtype).kind in "iu" and layer.scale == 1
-    return _PER_REFLECTANCE if whole else 1.0

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from geopanoptic.errors import SceneError
 from geopanoptic.grid import Window
 from geopanoptic.scene.blocks import OnUnreadable, Stored, UnreadableBlock, refuse
-from geopanoptic.scene.sources import is_file, is_folder, shown
+from geopanoptic.scene.resampling import nearest_positions
+from geopanoptic.scene.sources import is_file, is_folder, shown, state_of
 
 if TYPE_CHECKING:
     import xarray
@@ -91,10 +92,7 @@ class CubeFile:
     def decimated(self, index: int, shape: tuple[int, int]) -> NDArray[Any]:
         """Nearest pixels (H, W) of one plane at ``shape``."""
         plane = self._plane(index)
-        rows, cols = (
-            ((np.arange(count) + 0.5) * plane.sizes[axis] / count).astype(int)
-            for count, axis in zip(shape, self.axes, strict=True)
-        )
+        rows, cols = nearest_positions([plane.sizes[axis] for axis in self.axes], shape)
         return np.asarray(plane.isel({self.axes[0]: rows, self.axes[1]: cols}).values)
 
     def _read_by_blocks(
@@ -203,22 +201,3 @@ def engine_of(path: Path) -> Engine | None:
     except OSError:
         return None
     return next((engine for magic, engine in _ENGINES if head.startswith(magic)), None)
-
-
-def state_of(path: Path) -> tuple[int, int]:
-    """Bytes of a file, or of all files below a folder, and the newest time of change in nanoseconds.
-
-    (0, 0) where it is gone.
-    """
-    try:
-        status = path.stat()
-        if path.is_file():
-            return status.st_size, status.st_mtime_ns
-        size_bytes, newest_ns = 0, status.st_mtime_ns
-        for folder, _, names in os.walk(path):
-            for name in names:
-                status = os.stat(os.path.join(folder, name))  # noqa: PTH116, PTH118  (a store may hold millions)
-                size_bytes, newest_ns = size_bytes + status.st_size, max(newest_ns, status.st_mtime_ns)
-    except OSError:
-        return 0, 0
-    return size_bytes, newest_ns

@@ -22,14 +22,14 @@ from geopanoptic.errors import SceneError
 from geopanoptic.grid import Grid
 from geopanoptic.scene.bandlist import name_by_list
 from geopanoptic.scene.contents import Contents
-from geopanoptic.scene.cube_file import CubeFile, Engine, Plane, engine_of, open_cube, state_of
+from geopanoptic.scene.cube_file import CubeFile, Engine, Plane, engine_of, open_cube
 from geopanoptic.scene.cube_safety import check_hdf5, check_zarr
 from geopanoptic.scene.filenames import parse
 from geopanoptic.scene.from_xarray import band_names, grid_of
 from geopanoptic.scene.headers import BandHeader, FileHeader, check_bands
 from geopanoptic.scene.masking import NamedMask
 from geopanoptic.scene.naming import NamedBand, Naming, name_by_evidence
-from geopanoptic.scene.sources import resolve, shown
+from geopanoptic.scene.sources import resolve, shown, state_of
 
 if TYPE_CHECKING:
     import xarray

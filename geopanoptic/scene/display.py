@@ -77,8 +77,8 @@ def quicklook(
 ) -> NDArray[np.uint8]:
     """RGB picture (H, W, 3): three bands, or one as grey; each stretched between its 2nd and 98th
     percentile; invalid pixels white. Of several dates, the one that shows most of the ground."""
-    scene = _clearest(scene)
-    names = _picture_bands(scene, bands)
+    scene = clearest(scene)
+    names = picture_bands(scene, bands)
     values, valid = read_preview(scene, names, longest_px=longest_px)
     picture = np.full((*valid.shape, 3), 255, np.uint8)
     for channel in range(3):
@@ -101,8 +101,8 @@ def plot(
         import matplotlib.pyplot as plt
 
         ax = plt.subplots(figsize=(7, 7))[1]
-    scene = _clearest(scene)
-    names = _picture_bands(scene, bands)
+    scene = clearest(scene)
+    names = picture_bands(scene, bands)
     picture = quicklook(scene, names, longest_px=longest_px)
     grid = scene.grid
     if _is_upright(grid):
@@ -119,7 +119,8 @@ def plot(
     return ax
 
 
-def _clearest(scene: Scene) -> Scene:
+def clearest(scene: Scene) -> Scene:
+    """Of several dates, the one that shows most of the ground."""
     if len(scene.dates) == 1:
         return scene
 
@@ -130,7 +131,8 @@ def _clearest(scene: Scene) -> Scene:
     return max(scene.single_dates(), key=shown_share)
 
 
-def _picture_bands(scene: Scene, bands: Sequence[str] | None) -> tuple[str, ...]:
+def picture_bands(scene: Scene, bands: Sequence[str] | None) -> tuple[str, ...]:
+    """The bands of a picture: those asked for, else true colour, else the first. Raises SceneError."""
     if bands is None:
         return _TRUE_COLOUR if set(_TRUE_COLOUR) <= set(scene.bands) else scene.bands[:1]
     if len(bands) not in (1, 3):

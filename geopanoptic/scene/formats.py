@@ -69,6 +69,14 @@ def recognised_driver(head: bytes) -> str | None:
     return next((driver for magic, driver in _DRIVERS if head.startswith(magic)), None)
 
 
+def is_picture(path: Path) -> bool:
+    """Whether a file is a PNG or JPEG, as pictures for people are (False where it cannot be read)."""
+    try:
+        return recognised_driver(_head(path)) in ("PNG", "JPEG")
+    except SceneError:
+        return False
+
+
 def looks_like_image(path: Path) -> bool:
     """True where a folder's file is an image of a format that is read (False where it cannot be read)."""
     try:

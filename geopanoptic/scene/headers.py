@@ -36,6 +36,10 @@ _COLOURS: dict[str, Colour] = {
 }  # fmt: skip
 
 
+class UnplacedError(SceneError):
+    """An image of which nothing says where on Earth it lies."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BandHeader:
     """One band of one file. ``index`` counts from 1, as GDAL does; ``nodata`` None: none declared."""
@@ -79,7 +83,7 @@ def read_header(path: Path | str, *, assume_crs: str | None = None, allow_vrt: b
     any georeference then gets pixels of one unit, first row at the top.
 
     Raises SceneError: missing, unreadable, empty, of another format, damaged, complex, without CRS or
-    transform, georeferenced by control points only, or refused by its server.
+    transform (UnplacedError), georeferenced by control points only, or refused by its server.
     """
     source = remote_file(path) if isinstance(path, str) else _local_file(path, allow_vrt=allow_vrt)
     # The settings must hold for the questions too: GDAL looks for a mask beside the file when it is asked.
@@ -195,7 +199,7 @@ def _no_place(dataset: DatasetReader, source: GdalSource, placed: bool) -> Scene
     missing = "coordinate reference system" if placed else "place on Earth"
     if dataset.crs is not None:
         missing = "transform: its pixels have no coordinates"
-    return SceneError(
+    return (SceneError if placed else UnplacedError)(
         f"{name} has no {missing} (a photo, a screenshot or a file that lost its georeference).",
         remedy="Give the georeferenced original, or state the CRS with --assume-crs EPSG:<code>"
         + ("." if placed else " (pixels then count as one unit each)."),

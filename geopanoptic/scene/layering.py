@@ -143,7 +143,13 @@ def lay_on(grid: Grid, named: Sequence[NamedBand]) -> tuple[tuple[Layer, ...], l
 
 
 def placed(file: FileHeader, grid: Grid, what: str) -> Alignment:
-    """How a file lies on the scene's grid. Raises SceneError where it is rotated against it or elsewhere."""
+    """How a file lies on the scene's grid. Raises SceneError for another CRS, and where it is rotated or elsewhere."""
+    if not same_crs(file.grid, grid):
+        raise SceneError(
+            f"{shown(file.source.name)} has another CRS ({file.grid.crs.name}) than the scene "
+            f"({grid.crs.name}).",
+            remedy="Bring all files onto one grid with gdalwarp.",
+        )
     alignment = align(file.grid, grid)
     if alignment is None:
         raise SceneError(

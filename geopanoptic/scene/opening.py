@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -18,8 +18,8 @@ from geopanoptic.scene.containers import Opening, read_containers
 from geopanoptic.scene.contents import Contents
 from geopanoptic.scene.dating import date_of_names, in_several_folders
 from geopanoptic.scene.filenames import stem_of
-from geopanoptic.scene.formats import looks_like_image
-from geopanoptic.scene.headers import FileHeader, read_header
+from geopanoptic.scene.formats import is_picture, looks_like_image
+from geopanoptic.scene.headers import FileHeader, UnplacedError, read_header
 from geopanoptic.scene.masking import CloudMask
 from geopanoptic.scene.naming import name_by_evidence
 from geopanoptic.scene.scene import DateLeftOut, Scene
@@ -93,7 +93,8 @@ def open_scene(
         assume_crs: CRS of files that state none, for example ``EPSG:32632``.
         allow_vrt: also open GDAL VRT files whose sources lie below their own folder.
         allow_remote: also open GeoTIFFs at http, https and s3 addresses.
-        on_error: ``skip`` leaves out a date with a file that cannot be opened (see ``Scene.left_out``).
+        on_error: ``skip`` leaves out a date with a file that cannot be opened (see ``Scene.left_out``). The
+            files of a date that is not asked for need not open.
 
     Raises:
         SceneError: the files are missing, unreadable, of another format, damaged, not georeferenced, or
@@ -101,6 +102,13 @@ def open_scene(
             grid, or are none of those asked for; or a remote server refuses.
         UsageError: options that cannot be meant, or ``ukis`` without that package.
     """
+    choice = Choice(
+        dates=dates, start=start, end=end, max_cloud=max_cloud, cloud_mask=cloud_mask, align=align
+    )
+
+    def may_fail(when: date) -> bool:
+        return on_error == "skip" or not choice.asks_for(when)
+
     failed: dict[date, SceneError] = {}
     files: Sequence[FileHeader] = ()
     n_dates = len(parse_dates(dates) or (None,))
@@ -113,22 +121,25 @@ def open_scene(
     elif held := read_containers(
         as_list(source, allow_remote=allow_remote),  # type: ignore[arg-type]
         Opening(words=parse_band_list(bands), assume_crs=assume_crs, allow_remote=allow_remote),
-        skip_damaged=on_error == "skip",
+        may_fail=may_fail,
     ):
         contents, failed = held
     else:
         found = _find(source, allow_vrt=allow_vrt, allow_remote=allow_remote)  # type: ignore[arg-type]
-        files, failed = _headers(found.paths, assume_crs=assume_crs, allow_vrt=allow_vrt, on_error=on_error)
+        files, failed, pictures = _headers(found, may_fail, assume_crs=assume_crs, allow_vrt=allow_vrt)
         contents = _named(files, bands, found, n_dates=n_dates)
+        if pictures:
+            note = f"{named_files(pictures)} left out: no place on Earth, so a picture for people."
+            contents = replace(contents, notes=(*contents.notes, note))
+    lost = {when: error for when, error in failed.items() if choice.asks_for(when)}
     contents = _without(contents, failed)
+    if lost and not any(item.date is None or choice.asks_for(item.date) for item in contents.bands):
+        raise next(iter(lost.values()))
     if assumed := [file.source.name for file in files if file.crs_assumed]:
         warning = f"{named_files(assumed)}: the CRS is assumed to be {assume_crs}."
         contents = replace(contents, warnings=(*contents.warnings, warning))
-    scene = assemble(
-        contents,
-        Choice(dates=dates, start=start, end=end, max_cloud=max_cloud, cloud_mask=cloud_mask, align=align),
-    )
-    return _told_of(failed, scene) if failed else scene
+    scene = assemble(contents, choice.without(lost))
+    return _told_of(lost, scene) if lost else scene
 
 
 def _named(
@@ -198,31 +209,33 @@ def _images_in(folder: Path, *, allow_vrt: bool) -> list[Path]:
 
 
 def _headers(
-    paths: Sequence[Path | str], *, assume_crs: str | None, allow_vrt: bool, on_error: OnDamaged
-) -> tuple[list[FileHeader], dict[date, SceneError]]:
-    """The headers, and the dates that are left out as a whole because one of their files cannot be opened."""
+    found: _Found, may_fail: Callable[[date], bool], *, assume_crs: str | None, allow_vrt: bool
+) -> tuple[list[FileHeader], dict[date, SceneError], dict[str, SceneError]]:
+    """The headers, the dates that are left out as a whole because one of their files cannot be opened, and the
+    pictures that lie beside a folder's images."""
     headers: list[FileHeader] = []
     failed: dict[date, SceneError] = {}
-    parts = [Path(path).parts for path in paths]
-    for path, names in zip(paths, parts, strict=True):
+    pictures: dict[str, SceneError] = {}
+    parts = [Path(path).parts for path in found.paths]
+    for path, names in zip(found.paths, parts, strict=True):
         try:
             headers.append(read_header(path, assume_crs=assume_crs, allow_vrt=allow_vrt))
         except SceneError as error:
+            if found.lenient and isinstance(error, UnplacedError) and is_picture(Path(path)):
+                pictures[names[-1]] = error
+                continue
             when = date_of_names(names, by_folder=in_several_folders(parts))
-            if on_error == "fail" or when is None:
+            if when is None or not may_fail(when):
                 raise
             failed.setdefault(when, error)
     if not headers:
-        raise next(iter(failed.values()))
-    return headers, failed
+        raise next(iter((*failed.values(), *pictures.values())))
+    return headers, failed, pictures
 
 
 def _without(contents: Contents, failed: dict[date, SceneError]) -> Contents:
     """Without the dates of which a file cannot be opened."""
-    kept = tuple(item for item in contents.bands if item.date not in failed)
-    if failed and not kept:
-        raise next(iter(failed.values()))
-    return replace(contents, bands=kept)
+    return replace(contents, bands=tuple(item for item in contents.bands if item.date not in failed))
 
 
 def _told_of(failed: dict[date, SceneError], scene: Scene) -> Scene:

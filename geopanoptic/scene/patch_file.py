@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from geopanoptic.errors import SceneError
 from geopanoptic.grid import Window
 from geopanoptic.scene.blocks import OnUnreadable, Stored, refuse
-from geopanoptic.scene.sources import shown
+from geopanoptic.scene.resampling import nearest_positions
+from geopanoptic.scene.sources import shown, state_of
 
 MAGIC = b"\x93NUMPY"
 
@@ -43,11 +44,7 @@ class PatchFile:
 
     def has_changed(self) -> bool:
         """True where the file was replaced, edited or removed since it was opened."""
-        try:
-            status = self.path.stat()
-        except OSError:
-            return True
-        return (status.st_size, status.st_mtime_ns) != (self.size_bytes, self.mtime_ns)
+        return state_of(self.path) != (self.size_bytes, self.mtime_ns)
 
     def read(
         self, indexes: tuple[int, ...], window: Window, dtype: str, on_unreadable: OnUnreadable = refuse
@@ -59,11 +56,7 @@ class PatchFile:
 
     def decimated(self, index: int, shape: tuple[int, int]) -> NDArray[Any]:
         """Nearest pixels (H, W) of one plane at ``shape``."""
-        rows, cols = (
-            ((np.arange(count) + 0.5) * size / count).astype(int)
-            for count, size in zip(shape, self.shape_tchw[2:], strict=True)
-        )
-        return np.asarray(self._planes()[index - 1][np.ix_(rows, cols)])
+        return np.asarray(self._planes()[index - 1][np.ix_(*nearest_positions(self.shape_tchw[2:], shape))])
 
     def _planes(self) -> NDArray[Any]:
         numbers = mapped(self.path)

@@ -27,6 +27,9 @@ Pixels = tuple[NDArray[np.float32], NDArray[np.bool_]]
 """Values (C, H, W), 0 where invalid, and validity (H, W)."""
 
 
+COUNTS_PER_REFLECTANCE = 10_000.0
+"""What 16-bit products of Sentinel-2 and Landsat-like analysis-ready data store for a reflectance of 1."""
+
 _EXACT_IN_FLOAT32 = frozenset({"uint8", "int8", "uint16", "int16", "float16", "float32"})
 
 
@@ -50,6 +53,13 @@ class Layer:
     alpha_index: int | None
     grid: Grid
     alignment: Alignment
+
+    @property
+    def reflectance_of_one(self) -> float:
+        """What stands for a reflectance of 1 in the values read: 1 where the file states a scale or stores
+        fractions, else ``COUNTS_PER_REFLECTANCE``."""
+        counted = np.dtype(self.dtype).kind in "iu" and self.scale == 1
+        return COUNTS_PER_REFLECTANCE if counted else 1.0
 
 
 def read_layers(

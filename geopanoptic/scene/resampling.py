@@ -7,6 +7,7 @@ independent of tiles and blocks.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,6 +51,14 @@ def axis(start: int, stop: int, *, scale: float, offset: float, file_length: int
         weight=(centre - first).astype(np.float32),
         nearest=nearest,
         inside=inside,
+    )
+
+
+def nearest_positions(stored: Sequence[int], shape: Sequence[int]) -> tuple[NDArray[np.intp], ...]:
+    """Along each axis the positions, of ``stored`` ones, under the middles of ``shape`` even steps."""
+    return tuple(
+        ((np.arange(count) + 0.5) * size / count).astype(np.intp)
+        for count, size in zip(shape, stored, strict=True)
     )
 
 

@@ -39,11 +39,7 @@ class SourceFile:
 
     def has_changed(self) -> bool:
         """True where the file was replaced, edited or removed since it was opened."""
-        try:
-            status = self.path.stat()
-        except OSError:
-            return True
-        return (status.st_size, status.st_mtime_ns) != (self.size_bytes, self.mtime_ns)
+        return state_of(self.path) != (self.size_bytes, self.mtime_ns)
 
 
 def shown(path: str | os.PathLike[str]) -> str:
@@ -116,6 +112,25 @@ def is_file(path: Path) -> bool:
 def is_folder(path: Path) -> bool:
     """Whether a folder is there; False where that cannot be told."""
     return os.path.isdir(path)  # noqa: PTH112
+
+
+def state_of(path: Path) -> tuple[int, int]:
+    """Bytes of a file, or of all files below a folder, and the newest time of change in nanoseconds.
+
+    (0, 0) where it is gone.
+    """
+    try:
+        status = path.stat()
+        if path.is_file():
+            return status.st_size, status.st_mtime_ns
+        size_bytes, newest_ns = 0, status.st_mtime_ns
+        for folder, _, names in os.walk(path):
+            for name in names:
+                status = os.stat(os.path.join(folder, name))  # noqa: PTH116, PTH118  (a store may hold millions)
+                size_bytes, newest_ns = size_bytes + status.st_size, max(newest_ns, status.st_mtime_ns)
+    except OSError:
+        return 0, 0
+    return size_bytes, newest_ns
 
 
 def files_in(folder: Path) -> list[Path]:

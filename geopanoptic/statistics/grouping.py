@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pyproj
@@ -65,12 +66,8 @@ def groups(polygons_px: NDArray[np.object_], grid: Grid) -> Iterator[Group]:
     order = np.lexsort((inside, square[:, 0], square[:, 1]))
     inside, square = inside[order], square[order]
     box_px = np.prod(bounds[inside, 2:] - bounds[inside, :2] + 2, axis=1)
-    start = 0
-    while start < len(inside):
-        same = np.all(square[start:] == square[start], axis=1) & (np.cumsum(box_px[start:]) <= GROUP_PX)
-        count = max(int(np.argmin(same)) if not same.all() else len(same), 1)
-        rows = np.sort(inside[start : start + count])
-        start += count
+    for part in _runs(square, box_px):
+        rows = np.sort(inside[part])
         whole = polygons_px[rows]
         clipped = whole.copy()
         over = ~shapely.covers(scene, whole)
@@ -86,6 +83,18 @@ def groups(polygons_px: NDArray[np.object_], grid: Grid) -> Iterator[Group]:
                 cells=Cells(row=cells.row, col=cells.col, share=cells.share, starts=kept),
                 size_px=shapely.area(whole[covered]),
             )
+
+
+def _runs(square: NDArray[np.float64], box_px: NDArray[np.float64]) -> Iterator[slice]:
+    """Slices of equal rows of ``square`` (n, 2), each of at most ``GROUP_PX`` or of one parcel."""
+    if not len(square):
+        return
+    borders = np.flatnonzero(np.any(np.diff(square, axis=0) != 0, axis=1)) + 1
+    for start, end in pairwise([0, *borders.tolist(), len(square)]):
+        while start < end:
+            fitting = int(np.searchsorted(np.cumsum(box_px[start:end]), GROUP_PX, side="right"))
+            yield slice(start, start + max(fitting, 1))
+            start += max(fitting, 1)
 
 
 def gather(

@@ -14,9 +14,6 @@ from geopanoptic.scene import Scene
 
 Bands = Mapping[str, NDArray[np.float32]]
 
-COUNTS_PER_REFLECTANCE = 10_000.0
-"""What 16-bit products of Sentinel-2 and Landsat-like analysis-ready data store for a reflectance of 1."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Index:
@@ -122,24 +119,31 @@ def reflectance_of_one(scene: Scene, indices: Sequence[Index]) -> tuple[float, t
     """The number that stands for a reflectance of 1 in what ``scene`` reads, and a note where it is assumed.
 
     1 where the files state a scale or store floating-point numbers, else 10,000 for 16-bit integers. Raises
-    UsageError where an index needs reflectances and the scene has 8-bit values, which are none.
+    UsageError where an index needs reflectances and its bands hold 8-bit values, which are none, or are not
+    all in one unit.
     """
-    needing = [each.name for each in indices if each.in_reflectance]
+    needing = [each for each in indices if each.in_reflectance]
     if not needing:
         return 1.0, ()
-    counted = [layer for layer in scene.layers if layer.scale == 1 and np.dtype(layer.dtype).kind in "iu"]
-    if any(np.dtype(layer.dtype).itemsize == 1 for layer in counted):
+    told = ", ".join(each.name for each in needing)
+    bands = {band for each in needing for band in each.bands}
+    layers = [layer for layer in scene.layers if layer.band in bands]
+    if any(layer.reflectance_of_one != 1 and np.dtype(layer.dtype).itemsize == 1 for layer in layers):
         raise UsageError(
-            f"{', '.join(needing)} holds for reflectances, and {scene.name} stores 8-bit values.",
+            f"{told} holds for reflectances, and {scene.name} stores 8-bit values.",
             remedy="Leave it out; ratios like ndvi can be taken of any values.",
         )
-    if not counted:
-        return 1.0, ()
-    told = ", ".join(needing)
-    note = (
-        f"{scene.name} states no scale: for {told}, {COUNTS_PER_REFLECTANCE:,.0f} is taken as reflectance 1."
-    )
-    return COUNTS_PER_REFLECTANCE, (note,)
+    units = {layer.reflectance_of_one: layer for layer in layers}
+    if len(units) > 1:
+        one, other = (f"{each.band} of {each.date}" for each in units.values())
+        raise UsageError(
+            f"{told} holds for reflectances, and {scene.name} mixes reflectances and numbers without a scale "
+            f"({one}, {other}).",
+            remedy="State the scale in the files that lack it: `gdal_edit -scale 0.0001`.",
+        )
+    one_is = next(iter(units))
+    note = f"{scene.name} states no scale: for {told}, {one_is:,.0f} is taken as reflectance 1."
+    return one_is, (note,) if one_is != 1 else ()
 
 
 def _sum(factors: Mapping[str, float], bands: Bands, one: float) -> NDArray[np.float64]:

@@ -131,6 +131,12 @@ def test_text_ids_go_on_and_new_ones_are_marked():
     assert found.parcels["later_id"].tolist() == ["x", "y"]
 
 
+def test_numbers_that_leave_no_room_for_new_ones_are_kept_as_text():
+    earlier = table(field(0, 100), parcel_id=[2**63 - 1])
+    later = table(field(0, 100), field(110, 300))
+    assert ids(compare(earlier, later)) == [str(2**63 - 1), "new-1"]
+
+
 def test_classes_before_and_after():
     earlier = table(field(0, 200), field(200, 300), crop=["wheat", None])
     later = table(field(0, 120), field(120, 200), field(200, 300), kind=["wheat", "maize", "maize"])

@@ -104,7 +104,7 @@ def test_probabilities_and_labels_are_those_of_the_trained_network(
     n_dates: int,
     bands: tuple[str, ...] | None,
 ) -> None:
-    bundle, size_px = tiny_series_bundle, 160
+    bundle, size_px = tiny_series_bundle, 128
     dates = season(bundle, n_dates, size_px)
     expected = as_trained(bundle, dates)
     for margin_px in (0, MARGIN_PX):

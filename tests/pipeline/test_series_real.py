@@ -64,7 +64,7 @@ def test_a_season_is_mapped_from_all_its_dates_whatever_the_layout(boerde, mean_
     assert 8 <= len(whole.parcels) <= 150
     assert whole.parcels.area_m2.max() > 30_000
     assert (whole.parcels.class_score == 1).all()
-    tiled = geopanoptic.run(boerde, model=mean_of_dates, simplify_m=0, tile_px=64, block_px=70)
+    tiled = geopanoptic.run(boerde, model=mean_of_dates, simplify_m=0, tile_px=96, block_px=100)
     for name in ("class", "parcel_id", "confidence"):
         np.testing.assert_array_equal(tiled.rasters[name], whole.rasters[name])
     assert tiled.parcels.geometry.to_wkb().tolist() == whole.parcels.geometry.to_wkb().tolist()

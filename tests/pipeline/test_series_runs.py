@@ -114,7 +114,10 @@ def assert_same(found: Result, expected: Result) -> None:
         {"tile_px": 32, "block_px": 48, "batch": 3, "threads": 2},
         {"tile_px": 64, "block_px": 37, "threads": 1},
         {"tile_px": 112, "block_px": 128, "batch": 2, "memory": "3GB"},
-        {"tile_px": 64, "block_px": 60, "scheduler": "processes", "workers": 2, "threads": 1},
+        pytest.param(
+            {"tile_px": 64, "block_px": 60, "scheduler": "processes", "workers": 1, "threads": 1},
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_the_map_is_the_same_for_every_layout(layout, files, reference, model):

@@ -236,6 +236,14 @@ def test_a_damaged_block_of_a_mask_hides_its_pixels(tmp_path: Path) -> None:
     assert not valid[32:, 32:].any()
 
 
+@pytest.mark.parametrize("crs", ["EPSG:32633", "EPSG:4326"])
+def test_a_mask_in_another_crs_is_refused(tmp_path: Path, crs: str) -> None:
+    write_raster(tmp_path / "20210615.tif", ramp(3, 4, 4), names=RGB)
+    write_raster(tmp_path / "20210615_scl.tif", ramp(4, 4, dtype="uint8"), crs=crs)
+    with pytest.raises(SceneError, match=r"scl\.tif has another CRS"):
+        open_scene(tmp_path)
+
+
 def test_ukis_csmask_says_what_it_needs(tmp_path: Path) -> None:
     path = _image(tmp_path)
     if find_spec("ukis_csmask") is None:

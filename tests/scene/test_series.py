@@ -7,6 +7,7 @@ import os
 import pickle
 from datetime import date
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -185,6 +186,64 @@ def test_f35_a_date_that_cannot_be_opened(tmp_path: Path) -> None:
     assert (lost.date, lost.damaged) == (JUNE, True)
     assert "20210615.tif is damaged" in lost.reason
     assert lost.message in scene.warnings
+
+
+@pytest.mark.parametrize("on_error", ["fail", "skip"])
+@pytest.mark.parametrize("choice", [{"dates": "2021-04-15"}, {"end": "2021-05-01"}])
+def test_f35_a_damaged_date_that_nobody_asks_for_is_no_matter(
+    tmp_path: Path, on_error: Literal["fail", "skip"], choice: dict[str, str]
+) -> None:
+    _season(tmp_path)
+    (tmp_path / "20210615.tif").write_bytes(b"II*\x00 and no more")
+    scene = open_scene(tmp_path, on_error=on_error, **choice)  # type: ignore[arg-type]
+    assert [when.month for when in scene.dates if when] == [4]
+    assert not scene.left_out
+
+
+def test_f35_a_damaged_date_that_is_asked_for_is_blamed(tmp_path: Path) -> None:
+    _season(tmp_path)
+    (tmp_path / "20210615.tif").write_bytes(b"II*\x00 and no more")
+    asked = ["2021-04-15", "2021-06-15"]
+    scene = open_scene(tmp_path, on_error="skip", dates=asked)
+    assert [when.month for when in scene.dates if when] == [4]
+    assert [lost.date for lost in scene.left_out] == [JUNE]
+    with pytest.raises(SceneError, match="is damaged"):
+        open_scene(tmp_path, on_error="skip", dates=asked[1:])
+
+
+def test_a_picture_in_a_folder_of_images_is_left_out(tmp_path: Path) -> None:
+    _season(tmp_path)
+    picture = write_raster(
+        tmp_path / "legend.png", ramp(3, 4, 4, dtype="uint8"), driver="PNG", crs=None, transform=None
+    )
+    scene = open_scene(tmp_path)
+    assert len(scene.dates) == 3
+    assert any(note.startswith("legend.png left out") for note in scene.notes)
+    with pytest.raises(SceneError, match="no place on Earth"):
+        open_scene([tmp_path / "20210615.tif", picture])
+    for path in tmp_path.glob("*.tif"):
+        path.unlink()
+    with pytest.raises(SceneError, match="no place on Earth"):
+        open_scene(tmp_path)
+
+
+def test_files_of_one_name_in_two_folders_are_told_apart(tmp_path: Path) -> None:
+    for folder in ("first", "second"):
+        (tmp_path / folder).mkdir()
+        _season(tmp_path / folder, DAYS[:1])
+    with pytest.raises(SceneError, match=r"comes twice .*first.20210415\.tif .*second.20210415\.tif"):
+        open_scene(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("dates", "message"),
+    [([], "list of dates is empty"), (["2021-04-15"] * 2, "2021-04-15 to more than one")],
+)
+def test_dates_that_cannot_be_meant(tmp_path: Path, dates: list[str], message: str) -> None:
+    for number in range(2):
+        write_raster(tmp_path / f"{number}.tif", ramp(3, 4, 4), names=RGB)
+    with pytest.raises(SceneError, match=message):
+        open_scene(tmp_path, dates=dates)
 
 
 def test_f35_a_date_goes_as_a_whole_and_one_must_be_left(tmp_path: Path) -> None:

@@ -221,6 +221,12 @@ def test_reflectance_is_needed_for_some_indices(series, parcels, tmp_path):
         write_band(bytes_folder / f"{band}.tif", np.full((60, 80), 50, np.uint8))
     with pytest.raises(UsageError, match="8-bit"):
         stats(parcels, bytes_folder, indices="evi2")
+    mixed = tmp_path / "mixed"
+    mixed.mkdir()
+    write_band(mixed / "red.tif", np.full((60, 80), 500, np.uint16))
+    write_band(mixed / "nir.tif", np.full((60, 80), 0.4, np.float32))
+    with pytest.raises(UsageError, match="mixes reflectances and numbers"):
+        stats(parcels, mixed, indices="evi2")
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".csv"])

@@ -20,10 +20,10 @@ CONFIGS = Path(__file__).resolve().parents[3] / "configs"
 TINY = {
     "from": "random",
     "network": {**TINY_NETWORK, "decoder_channels": [8, 8], "detail_channels": 8, "temporal": {"heads": 4}},
-    "crop_px": 64,
+    "crop_px": 32,
     "batch": 2,
     "steps": 6,  # two epochs of the six training patches
-    "validation_crops": 2,
+    "validation_crops": 1,
     "device": "cpu",
     "picture_steps": 0,
     "season": {"dates": [3]},

@@ -1,0 +1,27 @@
+"""What a first look says of dates that do not go together."""
+
+from __future__ import annotations
+
+import pytest
+
+from geopanoptic.pipeline.normalising import in_other_units
+from geopanoptic.scene.radiometry import DateRange
+
+
+def bright(high: float, *, valid_share: float = 1.0) -> DateRange:
+    return DateRange(bands=("red",), low=(0.0,), high=(high,), valid_share=valid_share)
+
+
+@pytest.mark.parametrize("odd", [0.31, 3.1e7])
+def test_a_date_in_another_unit_is_named(odd: float) -> None:
+    season = {"2021-04-01": bright(2500), "2021-05-01": bright(odd), "2021-06-01": bright(3100)}
+    (warning,) = in_other_units(season)
+    assert "red band of 2021-05-01" in warning
+    assert "different units" in warning
+
+
+def test_clouds_darkness_and_hidden_dates_are_no_matter() -> None:
+    season = {"a": bright(2500), "b": bright(15_000), "c": bright(400), "d": bright(0.3, valid_share=0.01)}
+    assert in_other_units(season) == []
+    assert in_other_units({"a": bright(-8.0), "b": bright(-15.0)}) == []
+    assert in_other_units({"a": bright(0.3, valid_share=0.0)}) == []
