@@ -23,7 +23,7 @@ PARTS_SKIPPED = 6
 SECTIONS = {
     "Output": ("out", "rasters", "overwrite"),
     "Scene": (*SCENE_OPTIONS, "aoi"),
-    "Map": ("model", "min_area_m2", "simplify_m"),
+    "Map": ("model", "fusion", "min_area_m2", "simplify_m"),
     "Work": (
         *("device", "runtime", "precision", "scheduler", "workers", "threads"),
         *("memory", "tile_px", "block_px", "batch", "on_error"),
@@ -71,6 +71,13 @@ is until the new one is complete and verified, whatever ends the run.
     "--model",
     metavar="MODEL",
     help="Name of a bundled model, or the folder of another.  [default: see `geopanoptic models list`]",
+)
+@click.option(
+    "--fusion",
+    type=click.Choice(["deeplab", "panoptic-fpn", "upsnet", "efficientps", "lps"]),
+    default="deeplab",
+    show_default=True,
+    help="How parcels and land cover become one map: ours, or another rule of the literature.",
 )
 @scene_options
 @click.option(
@@ -180,7 +187,7 @@ is until the new one is complete and verified, whatever ends the run.
     "--resume",
     is_flag=True,
     help="Continue a run that was stopped, to the same bytes. Scene, model and what changes the map must be as "
-    "then, save --min-area and --simplify; whatever is not is listed.",
+    "then, save --min-area, --simplify and --fusion; whatever is not is listed.",
 )
 @click.option(
     "--shard",
@@ -240,7 +247,7 @@ def run(
                 "--shard computes a part of the map's data into --work, and writes no map.",
                 remedy="Give --shard and --work without --out; when all parts are done, --finish, --work and --out.",
             )
-        with _telling_how_to_continue(""):
+        with _telling_how_to_continue():
             part = run_shard(source, shard, work, progress=progress, **parameters)
         if as_json:
             click.echo(json.dumps(dataclasses.asdict(part), indent=2))
@@ -254,7 +261,7 @@ def run(
         raise UsageError(
             "--out is missing.", remedy="Name the GeoPackage to write, as in --out parcels.gpkg."
         )
-    with _telling_how_to_continue("" if finish else " --resume"):
+    with _telling_how_to_continue(*([] if finish else ["--resume"])):
         result = run_scene(
             source,
             out,
@@ -283,10 +290,12 @@ def _leave_with(*, skipped: bool) -> NoReturn:
 
 
 @contextmanager
-def _telling_how_to_continue(addition: str) -> Iterator[None]:
-    """Ctrl-C and SIGTERM leave with the command that continues the run: this one with ``addition``."""
-    arguments = [argument for argument in sys.argv[1:] if argument != addition.strip()]
-    remedy = f"Continue with: geopanoptic {shlex.join(arguments)}{addition}"
+def _telling_how_to_continue(*additions: str) -> Iterator[None]:
+    """Ctrl-C and SIGTERM leave with the command that continues the run: this one with the options ``additions``."""
+    given = sys.argv[1:]
+    end = given.index("--") if "--" in given else len(given)
+    options = [option for option in given[:end] if option not in additions]
+    remedy = f"Continue with: geopanoptic {shlex.join([*options, *additions, *given[end:]])}"
     try:
         yield
     except KeyboardInterrupt:

@@ -13,11 +13,9 @@ from geopanoptic.panoptic.repair import PanopticRegions
 from geopanoptic.pipeline.parameters import Parameters
 from geopanoptic.pipeline.plan import Plan
 from geopanoptic.pipeline.progress import Progress, Stage
+from geopanoptic.products.geopackage import UNDATED
 from geopanoptic.products.report import peak_memory_bytes, versions
 from geopanoptic.scene import Normalisation, Scene
-
-# A GeoPackage without a clock: the same run gives the same bytes. Scenes with a date carry theirs.
-UNDATED = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)
 
 
 @dataclass(slots=True)
@@ -31,6 +29,8 @@ class Record:
     """Input pixels given to the network, halos included."""
     network_s: float = 0.0
     """Seconds inside the network, the mean over the processes that ran it side by side."""
+    worker_peak_bytes: int | None = None
+    """Of the worker process that needed most; None where this process computes."""
     runtime: str = ""
     """What computed the network, such as ``openvino 2026.4.1, f32 on cpu``."""
     valid_share: dict[str, float] = field(default_factory=dict)
@@ -92,6 +92,7 @@ class Record:
             "network_px_per_s": round(self.network_px / self.network_s) if self.network_s else None,
             "share_of_network_rate": round(self.network_s / total_s, 3),
             "peak_memory_bytes": peak_memory_bytes(),
+            "worker_peak_memory_bytes": self.worker_peak_bytes,
             "warnings": self.warnings,
         }
 
@@ -111,6 +112,7 @@ def metadata(planned: Plan, asked: Parameters, record: Record) -> dict[str, Any]
         "missing_bands": list(planned.missing_bands),
         "min_area_output_px": planned.min_area_px,
         "simplify_m": planned.simplify_m,
+        "fusion": asked.fusion,
         "area_of_interest": asked.aoi.name if asked.aoi is not None else None,
         "assumed_crs": asked.assume_crs,
         "warnings": [*planned.scene.warnings, *planned.warnings],
@@ -127,7 +129,7 @@ def report(
         "files": [str(file) for file in planned.scene.files],
         "notes": list(planned.scene.notes),
         "plan": planned.to_dict(),
-        "device": asked.device,
+        "device": _device_used(asked, record),
         "runtime": record.runtime,
         "scheduler": asked.scheduler,
         "normalisation": {
@@ -140,6 +142,11 @@ def report(
         "versions": versions(),
         **record.summary(planned.scene.grid.height * planned.scene.grid.width),
     }
+
+
+def _device_used(asked: Parameters, record: Record) -> str:
+    kind = record.runtime.rpartition(" on ")[2]
+    return asked.device if asked.device.startswith(f"{kind}:") else kind
 
 
 def timestamp(scene: Scene) -> datetime.datetime:

@@ -36,13 +36,16 @@ def test_a_stopped_run_tells_how_to_continue(failure, code, word, monkeypatch, c
         raise failure
 
     monkeypatch.setattr("geopanoptic.pipeline.run.run", run)
-    asked = ["run", "my scene.tif", "--out", "a.gpkg"]
-    for given in (asked, [*asked, "--resume"]):
-        monkeypatch.setattr(sys, "argv", ["geopanoptic", *given])
-        assert invoke(given) == code
+    for asked, remedy in (
+        (["my scene.tif", "--out", "a.gpkg"], "'my scene.tif' --out a.gpkg --resume"),
+        (["my scene.tif", "--out", "a.gpkg", "--resume"], "'my scene.tif' --out a.gpkg --resume"),
+        (["--out", "a.gpkg", "--", "-scene.tif"], "--out a.gpkg --resume -- -scene.tif"),
+    ):
+        monkeypatch.setattr(sys, "argv", ["geopanoptic", "run", *asked])
+        assert invoke(["run", *asked]) == code
         shown = capsys.readouterr().err
         assert word in shown
-        assert shown.endswith("Continue with: geopanoptic run 'my scene.tif' --out a.gpkg --resume\n")
+        assert shown.endswith(f"Continue with: geopanoptic run {remedy}\n")
 
 
 def test_shards_and_their_finish(arguments, tmp_path, capsys):

@@ -1,12 +1,17 @@
-"""Kills `geopanoptic run` with SIGKILL at random moments, resumes it, and compares the maps byte for byte.
+"""Kills `geopanoptic run`, its workers or its scheduler at random moments, and compares the maps byte for byte.
 
-``python tests/faults/killed_resumes.py FOLDER [--kills 30] [--worker-kills 0]``: a generated scene is mapped
-once without disturbance. Then runs are killed, every other one a second time when it is resumed, and finished
-with ``--resume``: GeoPackage and rasters must be those of the undisturbed run. With ``--worker-kills``, a
-random worker of ``--scheduler processes`` is killed, and the run must come to its end by itself.
+``python tests/faults/killed_resumes.py FOLDER [--kills 30] [--worker-kills N] [--process-kills N]
+[--scheduler-kills N]``: a generated scene is mapped once without disturbance. Then, with SIGKILL,
 
-Runs are forked from a process that has imported the package, so that the moments fall into the map and not
-into the imports; each is a process of its own all the same.
+- runs are killed, every other one a second time when it is resumed, and finished with ``--resume``;
+- one of the two workers of a Dask cluster is killed, and is not replaced: the run must come to its end by itself;
+- so must it where one of the processes of ``--scheduler processes`` is killed, which is replaced;
+- the scheduler of a Dask cluster is killed: the run must leave soon, and say why, with exit code 7. It is
+  finished with ``--resume``, every other time on a new cluster.
+
+GeoPackage and rasters must be those of the undisturbed run. Runs, schedulers and the cluster's workers are
+forked from a process that has imported what they need, so that the moments fall into the map and not into the
+imports; each is a process of its own all the same.
 """
 
 from __future__ import annotations
@@ -15,9 +20,13 @@ import argparse
 import contextlib
 import hashlib
 import multiprocessing
+import os
 import random
 import shutil
+import sys
 import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -30,9 +39,15 @@ PRELOADED = [
     "geopanoptic.cli.run",
     "geopanoptic.pipeline.run",
     "torch",
-    "distributed",
+    "distributed.cli.dask_scheduler",
+    "distributed.cli.dask_worker",
 ]
 LAYOUT = ["--tile", "64", "--block", "64", "--batch", "1", "--quiet"]
+PROCESSES = ["--scheduler", "processes", "--workers", "2", "--threads", "1"]
+LOST_SCHEDULER = 7
+LEAVES_WITHIN_S = 120
+
+Digests = dict[str, str]
 
 
 def main() -> None:
@@ -40,92 +55,206 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--worker-kills", type=int, default=0)
+    parser.add_argument("--process-kills", type=int, default=0)
+    parser.add_argument("--scheduler-kills", type=int, default=0)
+    parser.add_argument("--size", type=int, default=256, help="side of the scene in pixels")
+    parser.add_argument("--seed", type=int, default=4, help="of the moments")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     FORKED.set_forkserver_preload(PRELOADED)
-    scene, out = write_scene(options.folder / "scene.tif"), options.folder / "map" / "parcels.gpkg"
-    undisturbed(scene, out)  # compiles what is cached from then on
-    dice = random.Random(4)
-
-    expected, duration_s = undisturbed(scene, out)
-    same = 0
-    for number in range(options.kills):
-        same += after_killed_driver(scene, out, dice, duration_s, twice=number % 2 == 1) == expected
-        print(f"{same} of {number + 1} resumed runs gave the bytes of the undisturbed run", flush=True)
-
-    by_itself = 0
-    if options.worker_kills:
-        _, duration_s = undisturbed(scene, out, *PROCESSES)
-    for number in range(options.worker_kills):
-        by_itself += after_killed_worker(scene, out, dice, duration_s) == expected
-        print(f"{by_itself} of {number + 1} runs gave the same bytes without a worker", flush=True)
-    if (same, by_itself) != (options.kills, options.worker_kills):
+    scene = write_scene(options.folder / "scene.tif", (options.size, options.size))
+    subject = Subject(scene=scene, out=options.folder / "map" / "parcels.gpkg")
+    subject.map()  # compiles what is cached from then on
+    expected = subject.map()
+    dice, failed = random.Random(options.seed), False
+    for n_kills, killed, whom in (
+        (options.kills, KilledRun(subject=subject), "runs"),
+        (options.worker_kills, KilledWorker(subject=subject), "workers"),
+        (options.process_kills, KilledProcess(subject=subject), "processes"),
+        (options.scheduler_kills, KilledScheduler(subject=subject), "schedulers"),
+    ):
+        if not n_kills:
+            continue
+        started, same = time.monotonic(), 0
+        killed.undisturbed()
+        duration_s = time.monotonic() - started
+        for number in range(n_kills):
+            shutil.rmtree(subject.out.parent)
+            killed.kill([dice.random() * duration_s for _ in range(2)], number)
+            same += subject.digests() == expected
+            print(f"{whom} killed: {same} of {number + 1} maps have the same bytes", flush=True)
+        failed |= same < n_kills
+    if failed:
         raise SystemExit("not all maps are the same")
 
 
-PROCESSES = ("--scheduler", "processes", "--workers", "2", "--threads", "1")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """A scene, and the map that runs make of it."""
 
+    scene: Path
+    out: Path
 
-def undisturbed(scene: Path, out: Path, *more: str) -> tuple[dict[str, str], float]:
-    started = time.monotonic()
-    finish(start(scene, out, *more))
-    return digests(out), time.monotonic() - started
+    @property
+    def told(self) -> Path:
+        """What the last run wrote to stderr."""
+        return self.scene.with_name("told.txt")
 
+    def map(self, *more: str) -> Digests:
+        self.finish(self.start(*more))
+        return self.digests()
 
-def after_killed_driver(
-    scene: Path, out: Path, dice: random.Random, duration_s: float, *, twice: bool
-) -> dict[str, str]:
-    shutil.rmtree(out.parent)
-    for resume in [[], ["--resume"]][: 1 + twice]:
-        process = start(scene, out, *resume)
-        process.join(dice.uniform(0, 1 / (1 + twice)) * duration_s)
-        process.kill()
+    def start(self, *more: str) -> BaseProcess:
+        self.out.parent.mkdir(exist_ok=True)
+        rasters = str(self.out.parent / "rasters")
+        arguments = ["run", str(self.scene), "--out", str(self.out), "--rasters", rasters, "--overwrite"]
+        return forked(geopanoptic, self.told, [*arguments, *LAYOUT, *more])
+
+    def finish(self, process: BaseProcess) -> None:
         process.join()
-    finish(start(scene, out, "--resume"))
-    stray = [path.name for path in out.parent.iterdir() if path.name.startswith(".")]
-    if stray:
-        raise SystemExit(f"stray after a resumed run: {stray}")
-    return digests(out)
+        if process.exitcode:
+            raise SystemExit(f"a run left with {process.exitcode}:\n{self.told.read_text()}")
+        stray = [path.name for path in self.out.parent.iterdir() if path.name.startswith(".")]
+        if stray:
+            raise SystemExit(f"stray after a run: {stray}")
+
+    def digests(self) -> Digests:
+        """Hashes of the GeoPackage and the rasters, by name."""
+        products = [self.out, *sorted((self.out.parent / "rasters").glob("*.tif"))]
+        return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in products}
 
 
-def after_killed_worker(scene: Path, out: Path, dice: random.Random, duration_s: float) -> dict[str, str]:
-    shutil.rmtree(out.parent)
-    process = start(scene, out, *PROCESSES)
-    process.join(dice.uniform(0.1, 0.9) * duration_s)
-    with contextlib.suppress(psutil.NoSuchProcess):  # the run was quicker
-        children = psutil.Process(process.pid).children()
-        workers = [each for each in children if "spawn_main" in str(each.cmdline())]
-        if workers:
-            dice.choice(workers).kill()
-    finish(process)
-    return digests(out)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KilledRun:
+    subject: Subject
+
+    def undisturbed(self) -> None:
+        self.subject.map()
+
+    def kill(self, moments_s: list[float], number: int) -> None:
+        kills = 1 + number % 2
+        for resume, moment_s in zip(([], ["--resume"])[:kills], moments_s, strict=False):
+            process = self.subject.start(*resume)
+            process.join(moment_s / kills)
+            process.kill()
+            process.join()
+        self.subject.map("--resume")
 
 
-def start(scene: Path, out: Path, *more: str) -> BaseProcess:
-    out.parent.mkdir(exist_ok=True)
-    rasters = str(out.parent / "rasters")
-    arguments = ["run", str(scene), "--out", str(out), "--rasters", rasters, "--overwrite", *LAYOUT, *more]
-    process = FORKED.Process(target=invoke, args=(arguments,))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KilledWorker:
+    subject: Subject
+
+    def undisturbed(self) -> None:
+        with cluster(self.subject.scene.parent) as (address, *_):
+            self.subject.map("--scheduler", address)
+
+    def kill(self, moments_s: list[float], number: int) -> None:
+        with cluster(self.subject.scene.parent) as (address, _, *workers):
+            process = self.subject.start("--scheduler", address)
+            process.join(moments_s[0])
+            workers[number % 2].kill()
+            print(f"killed after {moments_s[0]:.1f} s", flush=True)
+            self.subject.finish(process)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KilledProcess:
+    subject: Subject
+
+    def undisturbed(self) -> None:
+        self.subject.map(*PROCESSES)
+
+    def kill(self, moments_s: list[float], number: int) -> None:
+        process = self.subject.start(*PROCESSES)
+        process.join(moments_s[0])
+        with contextlib.suppress(psutil.NoSuchProcess):  # the run was quicker
+            children = psutil.Process(process.pid).children()
+            workers = [each for each in children if "spawn_main" in str(each.cmdline())]
+            if workers:
+                workers[number % len(workers)].kill()
+                print(f"killed one of {len(workers)} after {moments_s[0]:.1f} s", flush=True)
+        self.subject.finish(process)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KilledScheduler:
+    subject: Subject
+
+    def undisturbed(self) -> None:
+        with cluster(self.subject.scene.parent) as (address, *_):
+            self.subject.map("--scheduler", address)
+
+    def kill(self, moments_s: list[float], number: int) -> None:
+        with cluster(self.subject.scene.parent) as (address, scheduler, *_):
+            process = self.subject.start("--scheduler", address)
+            process.join(moments_s[0])
+            scheduler.kill()
+            process.join(LEAVES_WITHIN_S)
+            if process.exitcode is None:
+                process.kill()
+                raise SystemExit(f"a run did not leave within {LEAVES_WITHIN_S} s of its scheduler's death")
+        told = self.subject.told.read_text()
+        if process.exitcode not in (0, LOST_SCHEDULER) or (process.exitcode and "scheduler" not in told):
+            raise SystemExit(f"a run without scheduler left with {process.exitcode}:\n{told}")
+        print(f"killed after {moments_s[0]:.1f} s, left with {process.exitcode}", flush=True)
+        if number % 2:
+            with cluster(self.subject.scene.parent) as (address, *_):
+                self.subject.map("--resume", "--scheduler", address)
+        else:
+            self.subject.map("--resume")
+
+
+@contextlib.contextmanager
+def cluster(folder: Path) -> Iterator[tuple[str, *tuple[BaseProcess, ...]]]:
+    """Address of a Dask scheduler, its process and those of its two workers, which end with the context."""
+    from distributed import Client
+
+    contact, log = folder / "scheduler.json", folder / "cluster.log"
+    contact.unlink(missing_ok=True)
+    common = ["--scheduler-file", str(contact), "--no-dashboard"]
+    members = [forked(dask_scheduler, log, ["--host", "127.0.0.1", "--port", "0", *common])]
+    alone = ["--nthreads", "1", "--no-nanny", "--local-directory", str(folder)]
+    members += [forked(dask_worker, log, [*alone, *common]) for _ in range(2)]
+    try:
+        with Client(scheduler_file=str(contact), set_as_default=False) as client:
+            client.wait_for_workers(2)
+            address = client.scheduler.address
+        yield address, *members
+    finally:
+        for member in members:
+            member.kill()
+            member.join()
+
+
+def forked(target: Callable[[list[str]], int], told: Path, arguments: list[str]) -> BaseProcess:
+    process = FORKED.Process(target=telling, args=(target, told, arguments))
     process.start()
     return process
 
 
-def invoke(arguments: list[str]) -> None:
+def telling(target: Callable[[list[str]], int], told: Path, arguments: list[str]) -> None:
+    with told.open("w") as file:
+        os.dup2(file.fileno(), sys.stderr.fileno())
+    raise SystemExit(target(arguments))
+
+
+def geopanoptic(arguments: list[str]) -> int:
     from geopanoptic.cli.main import invoke
 
-    raise SystemExit(invoke(arguments))
+    return invoke(arguments)
 
 
-def finish(process: BaseProcess) -> None:
-    process.join()
-    if process.exitcode:
-        raise SystemExit(f"a run that should have finished left with {process.exitcode}")
+def dask_scheduler(arguments: list[str]) -> int:
+    from distributed.cli.dask_scheduler import main
+
+    return main(arguments, standalone_mode=False) or 0
 
 
-def digests(out: Path) -> dict[str, str]:
-    """Hashes of the GeoPackage and the rasters, by name."""
-    products = [out, *sorted((out.parent / "rasters").glob("*.tif"))]
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in products}
+def dask_worker(arguments: list[str]) -> int:
+    from distributed.cli.dask_worker import main
+
+    return main(arguments, standalone_mode=False) or 0
 
 
 if __name__ == "__main__":

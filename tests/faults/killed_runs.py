@@ -88,8 +88,8 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else ""
 
 
-def write_scene(path: Path) -> Path:
-    image = generate_scene((120, 140), seed=7).image
+def write_scene(path: Path, shape: tuple[int, int] = (120, 140)) -> Path:
+    image = generate_scene(shape, seed=7).image
     with rasterio.open(
         path,
         "w",

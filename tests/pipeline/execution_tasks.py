@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from dataclasses import dataclass
+from multiprocessing.queues import SimpleQueue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,3 +24,14 @@ class Square:
         if number == self.deadly:
             os.kill(os.getpid(), signal.SIGKILL)
         return number * number
+
+
+def serve_cluster(addresses: SimpleQueue[str]) -> None:
+    """A Dask scheduler with one worker, which live until this process is killed; puts their address."""
+    from distributed import LocalCluster
+
+    with LocalCluster(
+        n_workers=1, threads_per_worker=1, protocol="tcp", processes=False, dashboard_address=None
+    ) as cluster:
+        addresses.put(cluster.scheduler_address)
+        signal.pause()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import multiprocessing
 import os
 import signal
 import threading
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 import rasterio
 from distributed import Client, LocalCluster
-from execution_tasks import Square
+from execution_tasks import Square, serve_cluster
 
 import geopanoptic
 from geopanoptic.cli.main import invoke
@@ -164,6 +165,25 @@ def test_a_task_that_kills_its_workers_is_refused_in_words(client):
     assert "died" in told[0].message
 
 
+def test_a_scheduler_that_is_lost_ends_the_work_with_a_remedy():
+    spawned = multiprocessing.get_context("spawn")
+    addresses = spawned.SimpleQueue()
+    cluster = spawned.Process(target=serve_cluster, args=(addresses,))
+    cluster.start()
+    with Client(addresses.get(), timeout=5, set_as_default=False) as client:
+        executor, given = OnDask(client=client), []
+        values = executor.map(Square(), range(100_000), failed=lambda item, error: given.append(item) or -1)
+        assert next(values) == 0
+        cluster.kill()
+        with pytest.raises(ResourceError, match=r"scheduler was lost.*--resume"):
+            list(values)
+        assert not given
+        with pytest.raises(ResourceError, match="scheduler was lost"):
+            list(executor.map(Square(), range(3)))
+        assert executor.worker_peak_bytes() is None
+    cluster.join()
+
+
 def test_the_map_is_the_same_on_a_cluster_and_when_a_worker_is_killed(
     cluster, client, scene_file, tiny_bundle, map_in_threads, tmp_path
 ):
@@ -178,6 +198,8 @@ def test_the_map_is_the_same_on_a_cluster_and_when_a_worker_is_killed(
     assert progress.killed
     assert digest(out) == map_in_threads
     assert result.report["plan"]["processes"] >= 1
+    assert result.report["worker_peak_memory_bytes"] > 1 << 20
+    assert result.report["device"] == "cpu"
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from distributed import Client, LocalCluster
 
 from geopanoptic.errors import ResourceError, UsageError
 from geopanoptic.pipeline.execution.crew import Crew
+from geopanoptic.pipeline.execution.loss import asking_scheduler
 
 CONNECT_S = 10
 
@@ -60,7 +61,8 @@ def connected(address: str, client: Client | None = None) -> Iterator[Client]:
 
 def size_of(client: Client) -> tuple[int, int]:
     """Workers of a cluster and the threads of the smallest. Raises ResourceError where it has none."""
-    threads = client.nthreads().values()
+    with asking_scheduler(client):
+        threads = client.nthreads().values()
     if not threads:
         raise ResourceError(
             f"The Dask scheduler {client.scheduler.address} has no workers.",
@@ -71,7 +73,9 @@ def size_of(client: Client) -> tuple[int, int]:
 
 def require_shared(client: Client, folder: Path) -> None:
     """Raises UsageError where a worker does not see ``folder``, in which tasks leave their results."""
-    blind = [address for address, sees in client.run(os.path.isdir, os.fspath(folder)).items() if not sees]
+    with asking_scheduler(client):
+        seen = client.run(os.path.isdir, os.fspath(folder))
+    blind = [address for address, sees in seen.items() if not sees]
     if blind:
         raise UsageError(
             f"The work folder {folder} is not there for {len(blind)} workers, such as {blind[0]}.",

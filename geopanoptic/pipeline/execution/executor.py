@@ -40,6 +40,12 @@ class Executor(Protocol):
         first exception is raised at its place. Whatever has not started by then is cancelled.
         """
 
+    def worker_peak_bytes(self) -> int | None:
+        """Largest resident size that one of the worker processes has had in its life, of those that are there.
+
+        None where this process is the worker, and where it cannot be known.
+        """
+
 
 def in_order(
     submit: Callable[[Item], Future[Value]],

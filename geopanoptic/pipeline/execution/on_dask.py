@@ -7,15 +7,19 @@ its own, which the scheduler computes again where a worker that held it is lost.
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import CancelledError
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import cast
 
-from distributed import Client, KilledWorker
+from distributed import Client, Future, KilledWorker
+from tornado.platform.asyncio import BaseAsyncIOLoop
 
 from geopanoptic.errors import ResourceError
 from geopanoptic.pipeline.execution.executor import NETWORK_TASKS, Item, Value, in_order
+from geopanoptic.pipeline.execution.loss import LOSSES, asking_scheduler, lost_scheduler
+from geopanoptic.products.report import peak_memory_bytes
 
 RETRIES = 3
 """Times that a task which raised is tried again, elsewhere where possible."""
@@ -47,14 +51,23 @@ class OnDask:
 
         Raises ResourceError for such a task, and where the scheduler is lost.
         """
-        held = self.client.submit(_itself, function, pure=False)
-        pool = self.client.get_executor(
-            pure=False, retries=RETRIES, resources=self._resources() if network else None
-        )
+        with asking_scheduler(self.client):
+            window = 2 * self.workers
+            resources = self._resources() if network else None
+            loop = cast(BaseAsyncIOLoop, self.client.loop).asyncio_loop
+            held = self.client.submit(_itself, function, pure=False)
+
+        def submit(item: Item) -> concurrent.futures.Future[Value]:
+            with asking_scheduler(self.client):
+                future = self.client.submit(
+                    _compute, held, item, pure=False, retries=RETRIES, resources=resources
+                )
+            # Fetched as it completes; whatever goes wrong on the way arrives here too.
+            return asyncio.run_coroutine_threadsafe(_result(future), loop)
 
         def told(item: Item, error: Exception) -> Value:
-            if isinstance(error, CancelledError):
-                self._lost(error)
+            if isinstance(error, LOSSES) or self.client.status != "running":
+                raise lost_scheduler() from error
             if isinstance(error, KilledWorker):
                 error = ResourceError(
                     "Every worker that tried this part died, which is mostly a lack of memory.",
@@ -64,21 +77,22 @@ class OnDask:
                 raise error
             return failed(item, error)
 
-        yield from in_order(
-            lambda item: pool.submit(_compute, held, item), items, window=2 * self.workers, failed=told
-        )
+        yield from in_order(submit, items, window=window, failed=told)
+
+    def worker_peak_bytes(self) -> int | None:
+        """See ``Executor.worker_peak_bytes``."""
+        try:
+            with asking_scheduler(self.client):
+                peaks = self.client.run(peak_memory_bytes, on_error="ignore").values()
+        except ResourceError:  # a figure for the report: no reason to lose a map that is computed
+            return None
+        return max((peak for peak in peaks if peak is not None), default=None)
 
     def _resources(self) -> Mapping[str, float] | None:
         described = self.client.scheduler_info(n_workers=-1)["workers"].values()
         if any(worker["resources"].get(GPU) for worker in described):
             return {GPU: 1 / NETWORK_TASKS}
         return None
-
-    def _lost(self, error: Exception) -> NoReturn:
-        raise ResourceError(
-            f"The Dask scheduler {self.client.scheduler.address} was lost.",
-            remedy="Start it again and continue with --resume.",
-        ) from error
 
 
 def _itself(function: Callable[[Item], Value]) -> Callable[[Item], Value]:
@@ -87,3 +101,7 @@ def _itself(function: Callable[[Item], Value]) -> Callable[[Item], Value]:
 
 def _compute(function: Callable[[Item], Value], item: Item) -> Value:
     return function(item)
+
+
+async def _result(future: Future) -> Value:
+    return await future

@@ -37,3 +37,6 @@ class Threads:
             pool.shutdown(wait=not interrupted, cancel_futures=True)
             raise
         pool.shutdown()
+
+    def worker_peak_bytes(self) -> None:
+        """See ``Executor.worker_peak_bytes``."""
