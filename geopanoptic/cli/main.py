@@ -33,6 +33,7 @@ COMMANDS = {
     "demo": "Map a real Sentinel-2 scene that comes with the installation.",
     "compare": "Trace parcels from one map to a later one: same, moved, split, merged, new, gone.",
     "stats": "Values of every parcel per date, band and index, as a table.",
+    "fuse": "Make one map of any instance model's detections, tile by tile.",
     "evaluate": "Score a map against the truth: panoptic quality and what went wrong.",
     "train": "Train a model, or teach an existing one your own fields.",
     "pastis": "Train and score by the official five folds of PASTIS.",

@@ -1,6 +1,6 @@
 """Validation figures of bundles beside classical segmentations tuned on the same images.
 
-``python -m geopanoptic.evaluation --pool POOL [--model BUNDLE ...] [--tune]``: POOL is what
+``python -m geopanoptic.evaluation --pool POOL [--model BUNDLE ...] [--fusion RULE ...] [--tune]``: POOL is what
 ``python -m geopanoptic.training.samples`` writes; only its ``val-`` folders are read. The class parcel is
 scored at the output resolution, segments summed over all images of a folder, with unlabelled ground counted
 against a prediction (``all``) or ignored (``known``), by the COCO protocol or the PASTIS one. Every method has
@@ -39,6 +39,7 @@ from geopanoptic.evaluation.samples import (
 from geopanoptic.evaluation.season_samples import is_season, read_seasons
 from geopanoptic.evaluation.seasons import NUMBERS_OF_DATES, figures_by_dates
 from geopanoptic.evaluation.tuning import best
+from geopanoptic.panoptic.fusion.rules import DEEPLAB, FUSION_RULES
 
 PARCEL = 1
 GROUND = ("all", "known")
@@ -96,6 +97,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--baselines", nargs="*", choices=BASELINES, default=list(BASELINES), help="none: --baselines"
     )
+    parser.add_argument(
+        "--fusion", nargs="+", choices=FUSION_RULES, default=[DEEPLAB.name], metavar="RULE",
+        help=f"rules by which parcels and stuff become one map, each scored: {', '.join(FUSION_RULES)}",
+    )  # fmt: skip
     parser.add_argument("--protocol", choices=PROTOCOLS, default="coco")
     parser.add_argument(
         "--tune", action="store_true", help="also search the bundles' thresholds on these images"
@@ -161,7 +166,7 @@ def _evaluate_images(asked: argparse.Namespace, folders: Folders) -> dict[str, o
             told["folders"].setdefault(folder, {})[name] = row  # type: ignore[attr-defined]
             print(f"  {folder:<14} {len(images):>3} images   {_in_words(found)}")
             print(f"  {'':<14} recall by size (output px): {_recall(found['known'].recall_by_size)}")
-            if name not in BASELINES:
+            if name not in BASELINES and len(asked.fusion) == 1:
                 of_models[folder].append(found)
     spread = {folder: _spread(each) for folder, each in of_models.items() if len(each) > 1}
     for folder, by_ground in spread.items():
@@ -180,22 +185,25 @@ def _methods(asked: argparse.Namespace, folders: Folders) -> Iterator[tuple[str,
         bundle = load_bundle(asked_model)
         name = bundle.name if bundle.name not in seen else f"{bundle.name} {bundle.sha256[:8]}"
         seen.add(name)
-        about: dict[str, object] = {"sha256": bundle.sha256}
+        about: dict[str, object]
         with tempfile.TemporaryDirectory(prefix="geopanoptic-") as scratch:
             maps = BundleMapper(bundle, load_runtime(bundle, device="cpu"), Path(scratch))
-            rules = rules_of(bundle)
-            if asked.tune:
-                start = {each: getattr(bundle.thresholds, each) for each in TUNABLE}
-                choice = best(
-                    TUNABLE,
-                    start,
-                    lambda tried, maps=maps, bundle=bundle: mean_known(  # type: ignore[misc]
-                        folders, lambda image: maps(image, rules_of(bundle, tried))
-                    ),
-                )
-                about["thresholds"] = choice
-                rules = rules_of(bundle, choice)
-            yield name, about, lambda image, maps=maps, rules=rules: maps(image, rules)  # type: ignore[misc]
+            for fusion in asked.fusion:
+                rules = rules_of(bundle, fusion=fusion)
+                about = {"sha256": bundle.sha256, "fusion": fusion}
+                if asked.tune:
+                    start = {each: getattr(bundle.thresholds, each) for each in TUNABLE}
+                    choice = best(
+                        TUNABLE,
+                        start,
+                        lambda tried, maps=maps, bundle=bundle, fusion=fusion: mean_known(  # type: ignore[misc]
+                            folders, lambda image: maps(image, rules_of(bundle, tried, fusion=fusion))
+                        ),
+                    )
+                    about["thresholds"] = choice
+                    rules = rules_of(bundle, choice, fusion=fusion)
+                called = name if len(asked.fusion) == 1 else f"{name} {fusion}"
+                yield called, about, lambda image, maps=maps, rules=rules: maps(image, rules)  # type: ignore[misc]
     for each in asked.baselines:
         baseline = BASELINES[each]
         choice = best(

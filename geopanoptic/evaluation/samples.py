@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from geopanoptic.grid import Window
 from geopanoptic.models.bundle import Bundle
 from geopanoptic.panoptic.choice import RepairRules
+from geopanoptic.panoptic.fusion.rules import DEEPLAB
 from geopanoptic.panoptic.quantisation import Quantiser
 from geopanoptic.pipeline.dense import InferBlock, Network
 from geopanoptic.pipeline.execution import Threads
 from geopanoptic.pipeline.layout import Layout, round_up
 from geopanoptic.pipeline.progress import Silent
 from geopanoptic.pipeline.reading import ArrayDate
-from geopanoptic.pipeline.rules import GroupingRules, rules_of_bundle
+from geopanoptic.pipeline.rules import GroupingRules, fused_choice, rules_of_bundle
 from geopanoptic.pipeline.segmentation import segment
 from geopanoptic.pipeline.store import RunStore
 
@@ -152,10 +153,14 @@ class BundleMapper:
 
 
 def rules_of(
-    bundle: Bundle, changes: Mapping[str, float] | None = None, *, min_area_px: int = 40
+    bundle: Bundle,
+    changes: Mapping[str, float] | None = None,
+    *,
+    min_area_px: int = 40,
+    fusion: str = DEEPLAB.name,
 ) -> GroupingRules:
     """The bundle's grouping, or with ``changes`` its thresholds with single ones changed."""
-    rules = rules_of_bundle(bundle, min_area_px=min_area_px)
+    rules = rules_of_bundle(bundle, min_area_px=min_area_px, fusion=fusion)
     if changes is None:
         return rules
     asked = {name: changes.get(name, getattr(bundle.thresholds, name)) for name in TUNABLE}
@@ -164,8 +169,13 @@ def rules_of(
         centre=asked["centre"],
         centre_radius_px=int(asked["centre_radius_px"]),
         field=asked["field"],
-        repair=RepairRules(
-            merge_boundary=asked["merge_boundary"], drop_field=asked["drop_field"], min_area_px=min_area_px
+        repair=fused_choice(
+            RepairRules(
+                merge_boundary=asked["merge_boundary"],
+                drop_field=asked["drop_field"],
+                min_area_px=min_area_px,
+            ),
+            rules.fusion,
         ),
     )
 

@@ -34,6 +34,17 @@ class Parcels:
     score: Float64
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidates:
+    """Judgement of all nodes of a tree, arrays (nodes,): which may be parcels, and whether they then are things;
+    the ``merit`` by which they compete, where they may be; and how sure they are, 0 to 1."""
+
+    may_be: NDArray[np.bool_]
+    is_thing: NDArray[np.bool_]
+    merit: Float64
+    score: Float64
+
+
 class ChoiceRules(Protocol):
     """A way to choose parcels; none below ``min_area_px`` output pixels is worth choosing."""
 
@@ -41,6 +52,12 @@ class ChoiceRules(Protocol):
     def min_area_px(self) -> int: ...
 
     def choose(self, tree: MergeTree) -> Parcels: ...
+
+
+class JudgingRules(ChoiceRules, Protocol):
+    """A way to choose parcels that judges every node on its own first."""
+
+    def candidates(self, tree: MergeTree) -> Candidates: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,19 +71,30 @@ class RepairRules:
     min_area_px: int
     """A region smaller than this joins the neighbour with the longest contact."""
 
-    def choose(self, tree: MergeTree) -> Parcels:
-        """The score is the geometric mean of the mean thing probability inside and the mean boundary
+    def candidates(self, tree: MergeTree) -> Candidates:
+        """Merit and score are the geometric mean of the mean thing probability inside and the mean boundary
         along the rim (inside alone where there is no neighbour)."""
         measures = measure_nodes(tree)
-        parent, weak = tree.parent, tree.strength < self.merge_boundary
+        weak = tree.strength < self.merge_boundary
         weak[: tree.n_leaves] = tree.graph.label > 0
+        along = np.where(np.isnan(measures.rim_boundary), measures.field, measures.rim_boundary)
+        score = np.sqrt(measures.field * along)
+        return Candidates(
+            may_be=weak,
+            is_thing=measures.pixels[:, FIELD] >= self.drop_field * 255 * measures.area_px,
+            merit=score,
+            score=score,
+        )
+
+    def choose(self, tree: MergeTree) -> Parcels:
+        judged = self.candidates(tree)
+        parent, weak = tree.parent, judged.may_be
         # Strengths never fall towards the root: a node is the last weak one where its parent is none.
         last = weak & ~np.where(parent >= 0, weak[parent], False)
-        along = np.where(np.isnan(measures.rim_boundary), measures.field, measures.rim_boundary)
         return Parcels(
-            node=_node_of_regions(tree.n_leaves, tree.children, last),
-            is_thing=measures.pixels[:, FIELD] >= self.drop_field * 255 * measures.area_px,
-            score=np.sqrt(measures.field * along),
+            node=node_of_regions(tree.n_leaves, tree.children, last),
+            is_thing=judged.is_thing,
+            score=judged.score,
         )
 
 
@@ -85,20 +113,26 @@ class LearnedRules:
     min_area_px: int
     """A region smaller than this joins the neighbour with the longest contact."""
 
-    def choose(self, tree: MergeTree) -> Parcels:
+    def candidates(self, tree: MergeTree) -> Candidates:
+        """Merit is what the expected IoU has above the price; it is positive where a node may be a parcel."""
         measures = measure_nodes(tree)
         may_be = measures.area_px >= self.min_area_px
         may_be[: tree.n_leaves] &= tree.graph.label > 0
         candidates = np.flatnonzero(may_be)
         expected_iou = np.full(tree.n_nodes, -np.inf)
         expected_iou[candidates] = judge(measures, self.trees, candidates)
-        chosen = best_disjoint(tree.n_leaves, tree.children, expected_iou - self.price)
+        merit = expected_iou - self.price
         score = np.zeros(tree.n_nodes)
         score[candidates] = 1 / (1 + np.exp(-(self.slope * expected_iou[candidates] + self.offset)))
+        return Candidates(may_be=merit > 0, is_thing=np.ones(tree.n_nodes, bool), merit=merit, score=score)
+
+    def choose(self, tree: MergeTree) -> Parcels:
+        judged = self.candidates(tree)
+        chosen = best_disjoint(tree.n_leaves, tree.children, judged.merit)
         return Parcels(
-            node=_node_of_regions(tree.n_leaves, tree.children, chosen),
-            is_thing=np.ones(tree.n_nodes, bool),
-            score=score,
+            node=node_of_regions(tree.n_leaves, tree.children, chosen),
+            is_thing=judged.is_thing,
+            score=judged.score,
         )
 
 
@@ -127,7 +161,7 @@ def best_disjoint(n_leaves: int, children: Int64, gain: Float64) -> NDArray[np.b
 
 
 @njit(nogil=True, cache=True)
-def _node_of_regions(n_leaves: int, children: Int64, chosen: NDArray[np.bool_]) -> Int64:
+def node_of_regions(n_leaves: int, children: Int64, chosen: NDArray[np.bool_]) -> Int64:
     """The chosen node above or at each region, -1 where there is none."""
     node = np.full(len(chosen), -1)
     for k in range(len(chosen) - 1, -1, -1):

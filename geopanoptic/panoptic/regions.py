@@ -46,11 +46,13 @@ class RegionGraph:
         return self.sums[:, FIELD]
 
 
-def join_blocks(blocks: Sequence[BlockRegions]) -> tuple[RegionGraph, list[NDArray[np.int32]]]:
+def join_blocks(
+    blocks: Sequence[BlockRegions], *, by_contact: bool = False
+) -> tuple[RegionGraph, list[NDArray[np.int32]]]:
     """The region graph of the scene, and for every block the region of each of its pieces.
 
     Pieces are one region where they carry the same watershed label, or where they are stuff of one class
-    and meet at a block face. Regions are numbered by their first pixel, so neither their order nor any sum
+    and meet at a block face; with ``by_contact`` those of one label must meet too. Regions are numbered by their first pixel, so neither their order nor any sum
     depends on the block layout. The second value holds int32 arrays of length n + 1 per block, indexed by
     piece; index 0 (nodata) is -1. The blocks lie on one regular lattice; at least one is needed.
     """
@@ -61,10 +63,10 @@ def join_blocks(blocks: Sequence[BlockRegions]) -> tuple[RegionGraph, list[NDArr
 
     # Pieces of one watershed label are chained in label order; pieces of one stuff class through the faces.
     order = np.argsort(label, kind="stable")
-    chained = (label[order][1:] == label[order][:-1]) & (label[order][1:] > 0)
+    chained = (label[order][1:] == label[order][:-1]) & (label[order][1:] > 0) & (not by_contact)
     joined_a, joined_b = [order[:-1][chained]], [order[1:][chained]]
     for a, b, _, _ in _sides_between(blocks, offsets):
-        touching = (label[a] == label[b]) & (label[a] < 0)
+        touching = (label[a] == label[b]) & ((label[a] < 0) | by_contact)
         joined_a.append(a[touching])
         joined_b.append(b[touching])
     region = components(n_pieces, np.concatenate(joined_a), np.concatenate(joined_b))

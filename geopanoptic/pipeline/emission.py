@@ -1,10 +1,12 @@
-"""Steps 7 and 8 for a planned run: labels to polygon layers and rasters, written into a commit."""
+"""Steps 7 and 8: labels to polygon layers and rasters, written into a commit."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import rioxarray  # noqa: F401  registers .rio and the engine
@@ -16,11 +18,9 @@ from geopanoptic.panoptic.coverage import BlockCorners, link, outlines, simplify
 from geopanoptic.panoptic.repair import PanopticRegions
 from geopanoptic.pipeline.drawing import DrawnLayers
 from geopanoptic.pipeline.execution import Executor, Threads
-from geopanoptic.pipeline.inference import channels_of
-from geopanoptic.pipeline.parameters import Parameters
-from geopanoptic.pipeline.plan import Plan
-from geopanoptic.pipeline.record import Record, metadata, timestamp
+from geopanoptic.pipeline.record import Record
 from geopanoptic.pipeline.store import RunStore
+from geopanoptic.products.classes import MapClass, of_kind
 from geopanoptic.products.cog import (
     RasterProduct,
     class_raster,
@@ -35,6 +35,26 @@ from geopanoptic.products.geopackage import verify_geopackage, write_geopackage
 RASTERS = ("class", "parcel_id", "confidence")
 
 
+class MapPlan(Protocol):
+    """What has to be known of a map that is to be written; the plan of a run says it."""
+
+    @property
+    def grid(self) -> Grid:
+        """Of the map's pixels."""
+
+    @property
+    def classes(self) -> Sequence[MapClass]:
+        """Thing and stuff classes; regions carry indices into those of their kind."""
+
+    @property
+    def simplify_m(self) -> float:
+        """How far a border may move when straightened."""
+
+    @property
+    def workers(self) -> int:
+        """Threads of this process."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TraceBlock:
     """Task: the corners of the regions' outlines in one block."""
@@ -46,7 +66,7 @@ class TraceBlock:
 
 
 def trace_layers(
-    store: RunStore, planned: Plan, final: PanopticRegions, executor: Executor, record: Record
+    store: RunStore, planned: MapPlan, final: PanopticRegions, executor: Executor, record: Record
 ) -> DrawnLayers:
     """Trace all regions as one coverage, straighten shared borders once, and attach attributes."""
     grid, blocks = planned.grid, store.blocks()
@@ -65,7 +85,7 @@ def trace_layers(
     return DrawnLayers(
         outlines=outlines(arcs),
         grid=grid,
-        classes=planned.bundle.classes,
+        classes=planned.classes,
         class_id=_class_ids(planned, final),
         score=final.score,
         class_score=final.class_score,
@@ -75,7 +95,7 @@ def trace_layers(
 
 
 def raster_windows(
-    store: RunStore, planned: Plan, final: PanopticRegions
+    store: RunStore, planned: MapPlan, final: PanopticRegions
 ) -> dict[str, Callable[[Window], NDArray[np.generic]]]:
     """Readers of the rasters' windows (h, w): class uint8, parcel_id int32, confidence uint8; 0 = nodata.
 
@@ -107,21 +127,24 @@ def write_products(
     rasters: Mapping[str, Path],
     *,
     store: RunStore,
-    planned: Plan,
-    asked: Parameters,
+    planned: MapPlan,
     final: PanopticRegions,
     layers: DrawnLayers,
-    record: Record,
+    about: Mapping[str, Any],
+    made: datetime,
 ) -> dict[Path, Check]:
-    """Stage the GeoPackage and the rasters; returns how each is to be verified before it is published."""
-    classes = planned.bundle.classes
+    """Stage the GeoPackage and the rasters; returns how each is to be verified before it is published.
+
+    ``about`` and ``made`` (aware) are what the GeoPackage says of itself.
+    """
+    classes = planned.classes
     write_geopackage(
         commit.staged(vector),
         parcels=layers.parcel_parts(),
         landcover=layers.landcover_parts(),
         classes=classes,
-        metadata=metadata(planned, asked, record),
-        timestamp=timestamp(planned.scene),
+        metadata=about,
+        timestamp=made,
     )
     n_parcels, n_areas = final.n_things, final.n_regions - final.n_things
     checks: dict[Path, Check] = {
@@ -145,7 +168,7 @@ def write_products(
     return checks
 
 
-def rasters_in_memory(store: RunStore, planned: Plan, final: PanopticRegions) -> xarray.Dataset:
+def rasters_in_memory(store: RunStore, planned: MapPlan, final: PanopticRegions) -> xarray.Dataset:
     """The rasters as a dataset with CRS, read whole."""
     grid = planned.grid
     coordinates = {}
@@ -177,10 +200,10 @@ def _placed(dataset: xarray.Dataset, grid: Grid) -> xarray.Dataset:
     return placed
 
 
-def _class_ids(planned: Plan, final: PanopticRegions) -> NDArray[np.int32]:
+def _class_ids(planned: MapPlan, final: PanopticRegions) -> NDArray[np.int32]:
     """Class id of every label, (n_regions + 1,); 0 for nodata."""
-    bundle, n = planned.bundle, final.n_things
-    ids = np.array([each.id for each in bundle.classes], np.int32)
-    things, stuff = ids[list(channels_of(bundle, "thing"))], ids[list(channels_of(bundle, "stuff"))]
+    n = final.n_things
+    things = np.array([each.id for each in of_kind(planned.classes, "thing")], np.int32)
+    stuff = np.array([each.id for each in of_kind(planned.classes, "stuff")], np.int32)
     of_label = [np.zeros(1, np.int32), things[final.class_index[:n]], stuff[final.class_index[n:]]]
     return np.concatenate(of_label)

@@ -41,6 +41,8 @@ class Parameters:
     """Smallest region; default: the area of ten scene pixels."""
     simplify_m: float | None = None
     """How far a border may move when straightened; 0 keeps pixel edges; default: one output pixel."""
+    fusion: str = "deeplab"
+    """How parcels and stuff become one map: a rule of ``geopanoptic.panoptic.fusion.rules``."""
     tile_px: int | None = None
     """Tile core in scene pixels."""
     block_px: int | None = None

@@ -11,6 +11,7 @@ from typing import Any
 from geopanoptic.errors import ResourceError, SceneError, UsageError
 from geopanoptic.grid import Grid, Window
 from geopanoptic.models.bundle import Bundle, list_bundles, load_bundle
+from geopanoptic.models.manifest import ClassSpec
 from geopanoptic.panoptic.quantisation import BYTES_PER_PX
 from geopanoptic.pipeline.execution.crew import Crew
 from geopanoptic.pipeline.layout import Layout, round_up
@@ -54,6 +55,11 @@ class Plan:
     """What is kept of a season while it is read, a part of ``memory_bytes``."""
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
+
+    @property
+    def classes(self) -> tuple[ClassSpec, ...]:
+        """Of the map, in the order of the model's channels."""
+        return self.bundle.classes
 
     @property
     def n_tiles(self) -> int:

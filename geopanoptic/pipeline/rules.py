@@ -11,7 +11,9 @@ from geopanoptic.errors import ModelError
 from geopanoptic.models.bundle import Bundle
 from geopanoptic.models.grouping import Grouping
 from geopanoptic.panoptic.boosting import TreeEnsemble
-from geopanoptic.panoptic.choice import ChoiceRules, LearnedRules, RepairRules
+from geopanoptic.panoptic.choice import ChoiceRules, JudgingRules, LearnedRules, RepairRules
+from geopanoptic.panoptic.fusion.greedy import GreedyChoice
+from geopanoptic.panoptic.fusion.rules import DEEPLAB, FusionRule, fusion_named
 from geopanoptic.panoptic.scoring import FEATURES
 
 
@@ -29,6 +31,8 @@ class GroupingRules:
     """How regions become parcels."""
     n_thing_classes: int
     n_stuff_classes: int
+    fusion: FusionRule = DEEPLAB
+    """How parcels and stuff become one map."""
 
     @property
     def centre_u16(self) -> int:
@@ -41,27 +45,40 @@ class GroupingRules:
         return max(math.ceil(self.field * 255), 1)
 
 
-def rules_of_bundle(bundle: Bundle, *, min_area_px: int) -> GroupingRules:
-    """The bundle's learned grouping where it has one, else its thresholds.
+def rules_of_bundle(bundle: Bundle, *, min_area_px: int, fusion: str = DEEPLAB.name) -> GroupingRules:
+    """The bundle's learned grouping where it has one, else its thresholds; parcels fused by a named rule.
 
-    Raises ``ModelError`` where the grouping was learned for other features than this version computes.
+    Raises ``ModelError`` where the grouping was learned for other features than this version computes, and
+    ``UsageError`` where there is no such rule.
     """
+    rule = fusion_named(fusion)
+    choice: JudgingRules = (
+        RepairRules(
+            merge_boundary=bundle.thresholds.merge_boundary,
+            drop_field=bundle.thresholds.drop_field,
+            min_area_px=min_area_px,
+        )
+        if bundle.grouping is None
+        else learned_rules(bundle.grouping, min_area_px=min_area_px)
+    )
     kinds = [each.kind for each in bundle.classes]
     seeds = bundle.grouping or bundle.thresholds
     return GroupingRules(
         centre=seeds.centre,
         centre_radius_px=seeds.centre_radius_px,
         field=seeds.field,
-        repair=RepairRules(
-            merge_boundary=bundle.thresholds.merge_boundary,
-            drop_field=bundle.thresholds.drop_field,
-            min_area_px=min_area_px,
-        )
-        if bundle.grouping is None
-        else learned_rules(bundle.grouping, min_area_px=min_area_px),
+        repair=fused_choice(choice, rule),
         n_thing_classes=kinds.count("thing"),
         n_stuff_classes=kinds.count("stuff"),
+        fusion=rule,
     )
+
+
+def fused_choice(choice: JudgingRules, fusion: FusionRule) -> ChoiceRules:
+    """``choice`` as it is, or its candidates by falling merit where the rule of fusion takes them so."""
+    if fusion.least_visible is None:
+        return choice
+    return GreedyChoice(rules=choice, least_visible=fusion.least_visible)
 
 
 def learned_rules(grouping: Grouping, *, min_area_px: int) -> LearnedRules:

@@ -32,7 +32,7 @@ from geopanoptic.pipeline.preparing import (
     refuse_changed,
 )
 from geopanoptic.pipeline.progress import Progress, Silent
-from geopanoptic.pipeline.record import Record, report
+from geopanoptic.pipeline.record import Record, metadata, report, timestamp
 from geopanoptic.pipeline.result import Result
 from geopanoptic.pipeline.resuming.beginning import require_complete
 from geopanoptic.pipeline.resuming.workfolder import work_folder
@@ -83,8 +83,8 @@ def run(
         Leave the intermediate data in ``work``, for a later run with ``resume``.
     resume
         Continue an earlier run with the same ``work`` or ``out``, to the same bytes. Refused where scene,
-        model or parameters are others; only ``min_area_m2``, ``simplify_m`` and what never changes the map
-        may be. Where there is nothing to continue, the run starts from the beginning.
+        model or parameters are others; only ``min_area_m2``, ``simplify_m``, ``fusion`` and what never
+        changes the map may be. Where there is nothing to continue, the run starts from the beginning.
     finish
         Make the map of blocks that :func:`~geopanoptic.pipeline.sharding.run_shard` has put into ``work``.
     overwrite
@@ -115,6 +115,7 @@ def run(
     with record.stage("plan"):
         crew = crew_of(asked, client)
         planned = plan_run(scene, asked, crew)
+        rules = rules_of_bundle(planned.bundle, min_area_px=planned.min_area_px, fusion=asked.fusion)
     record.announce(planned)
 
     with ExitStack() as stack:
@@ -159,16 +160,12 @@ def run(
             infer(beginning.store, missing, planned, asked, beginning.normalisation, executor, record)
         store, normalisation = beginning.store, beginning.normalisation
         # 5 group and 6 fuse.
-        final = segment(
-            store,
-            rules_of_bundle(planned.bundle, min_area_px=planned.min_area_px),
-            executor=executor,
-            progress=record,
-        )
+        final = segment(store, rules, executor=executor, progress=record)
         if not final.n_regions:
             record.warn("The scene has no valid pixel in the area asked for: the layers are empty.")
         # 7 trace.
         layers = trace_layers(store, planned, final, executor, record)
+        record.worker_peak_bytes = executor.worker_peak_bytes()
         # 8 commit.
         if commit is None or targets.vector is None:
             arrays: xarray.Dataset | None = rasters_in_memory(store, planned, final)
@@ -181,10 +178,10 @@ def run(
                     targets.rasters,
                     store=store,
                     planned=planned,
-                    asked=asked,
                     final=final,
                     layers=layers,
-                    record=record,
+                    about=metadata(planned, asked, record),
+                    made=timestamp(planned.scene),
                 )
             refuse_changed(planned.scene)
             told = report(planned, asked, normalisation, final, record)

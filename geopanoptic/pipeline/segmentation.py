@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from geopanoptic.grid import Window
 from geopanoptic.panoptic.centres import find_centres
 from geopanoptic.panoptic.forest import BlockSummary, forest_block
-from geopanoptic.panoptic.pieces import BlockRegions, Evidence, describe_block
+from geopanoptic.panoptic.pieces import BlockRegions, describe_block
 from geopanoptic.panoptic.quantisation import NODATA_CLASS
 from geopanoptic.panoptic.regions import join_blocks
 from geopanoptic.panoptic.repair import PanopticRegions, repair
 from geopanoptic.panoptic.watershed import TerminalLabels, label_block, stitch
 from geopanoptic.pipeline.execution import Executor
 from geopanoptic.pipeline.execution.executor import Item, Value
+from geopanoptic.pipeline.fusing import DescribeSettled, read_evidence, settled_regions
 from geopanoptic.pipeline.progress import Progress
 from geopanoptic.pipeline.rules import GroupingRules
 from geopanoptic.pipeline.store import RunStore
@@ -36,7 +37,9 @@ def segment(
     """
     blocks = store.blocks()
     scene_px = store.shape[0] * store.shape[1]
-    with progress.stage("group", total=3 * scene_px, unit="px") as stage:
+    verdict = rules.fusion.verdict
+    passes = 3 if verdict is None else 4
+    with progress.stage("group", total=passes * scene_px, unit="px") as stage:
 
         def over_blocks(task: Callable[[Item], Value], items: Sequence[Item]) -> list[Value]:
             values = []
@@ -50,13 +53,34 @@ def segment(
         graph, region_of_piece = join_blocks(over_blocks(DescribeRegions(store=store, rules=rules), labelled))
         store.drop("zones")
         final = repair(graph, rules.repair)
-        of_region = np.concatenate([final.final_label, np.zeros(1, np.int32)])  # region -1 is nodata
-        label_of_piece = [
-            (block, of_region[regions]) for block, regions in zip(blocks, region_of_piece, strict=True)
-        ]
-        over_blocks(PaintLabels(store=store), label_of_piece)
-        store.drop("piece")
+        pieces = "piece"
+        if verdict is not None:
+            claims = [
+                (block, labels, _classes_of(labels, final))
+                for block, labels in labels_of_pieces(blocks, region_of_piece, final)
+            ]
+            described = over_blocks(DescribeSettled(store=store, rules=rules, verdict=verdict), claims)
+            final, region_of_piece = settled_regions(described, final, rules)
+            store.drop(pieces)
+            pieces = "settled"
+        over_blocks(PaintLabels(store=store, pieces=pieces), labels_of_pieces(blocks, region_of_piece, final))
+        store.drop(pieces)
     return final
+
+
+def labels_of_pieces(
+    blocks: Sequence[Window], region_of_piece: Sequence[NDArray[np.int32]], final: PanopticRegions
+) -> list[tuple[Window, NDArray[np.int32]]]:
+    """Every block with the final label of each of its pieces."""
+    of_region = np.concatenate([final.final_label, np.zeros(1, np.int32)])  # region -1 is nodata
+    return [(block, of_region[regions]) for block, regions in zip(blocks, region_of_piece, strict=True)]
+
+
+def _classes_of(labels: NDArray[np.int32], final: PanopticRegions) -> NDArray[np.uint8]:
+    """Thing class of every label; ``NODATA_CLASS`` for those that are no things."""
+    of_label = np.full(final.n_regions + 1, NODATA_CLASS, np.uint8)
+    of_label[1 : final.n_things + 1] = final.class_index[: final.n_things]
+    return of_label[labels]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,15 +126,7 @@ class DescribeRegions:
         piece, regions = describe_block(
             labels,
             valid,
-            Evidence(
-                field=store.read("field", block),
-                boundary=store.read("boundary", block),
-                relief=store.read("relief", block),
-                heat=store.read("heat", block),
-                thing=store.read("thing", block),
-                thing_score=store.read("thing_score", block),
-                stuff=np.where(valid, stuff, 0).astype(np.uint8),
-            ),
+            read_evidence(store, block, stuff=np.where(valid, stuff, 0).astype(np.uint8)),
             window=block,
             scene_width=store.shape[1],
             n_things=self.rules.n_thing_classes,
@@ -125,7 +141,9 @@ class PaintLabels:
     """Task: the layer ``label`` of a block from its pieces and the final label of each."""
 
     store: RunStore
+    pieces: str
+    """The layer of the pieces."""
 
     def __call__(self, painted: tuple[Window, NDArray[np.int32]]) -> None:
         block, label_of_piece = painted
-        self.store.write("label", block, label_of_piece[self.store.read("piece", block)])
+        self.store.write("label", block, label_of_piece[self.store.read(self.pieces, block)])

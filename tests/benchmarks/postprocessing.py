@@ -33,7 +33,7 @@ from geopanoptic.pipeline.inference import quantiser
 from geopanoptic.pipeline.parameters import Parameters
 from geopanoptic.pipeline.plan import Plan, make_plan
 from geopanoptic.pipeline.progress import Silent
-from geopanoptic.pipeline.record import Record
+from geopanoptic.pipeline.record import Record, metadata, timestamp
 from geopanoptic.pipeline.rules import rules_of_bundle
 from geopanoptic.pipeline.segmentation import segment
 from geopanoptic.pipeline.store import RunStore
@@ -111,10 +111,10 @@ def run_stages(store, planned, commit, out, rasters, record, stage) -> dict:
         products = {
             "store": store,
             "planned": planned,
-            "asked": Parameters(),
             "final": final,
             "layers": layers,
-            "record": record,
+            "about": metadata(planned, Parameters(), record),
+            "made": timestamp(planned.scene),
         }
         checks = write_products(commit, out, rasters, **products)
     with stage("publish"):

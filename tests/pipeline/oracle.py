@@ -8,14 +8,15 @@ import numpy as np
 from scipy import ndimage
 
 from geopanoptic.grid import Window
-from geopanoptic.panoptic.choice import ChoiceRules, RepairRules
+from geopanoptic.panoptic.choice import JudgingRules, RepairRules
+from geopanoptic.panoptic.fusion.rules import fusion_named
 from geopanoptic.panoptic.quantisation import Quantiser
 from geopanoptic.pipeline.dense import InferBlock
 from geopanoptic.pipeline.execution import Threads
 from geopanoptic.pipeline.layout import Layout
 from geopanoptic.pipeline.progress import Silent
 from geopanoptic.pipeline.reading import ArrayDate
-from geopanoptic.pipeline.rules import GroupingRules
+from geopanoptic.pipeline.rules import GroupingRules, fused_choice
 from geopanoptic.pipeline.segmentation import segment
 from geopanoptic.pipeline.store import RunStore
 
@@ -23,13 +24,18 @@ CHANNELS = 6 + 3
 QUANTISER = Quantiser(thing_channels=(0,), stuff_channels=(1, 2, 3, 4, 5), relief_boundary_weight=0.3)
 
 
-def rules(*, choice: ChoiceRules | None = None, **changes) -> GroupingRules:
+def rules(*, choice: JudgingRules | None = None, fusion: str = "deeplab", **changes) -> GroupingRules:
     repair = {"merge_boundary": 0.2, "drop_field": 0.5, "min_area_px": 0}
     repair |= {name: value for name, value in changes.items() if name in repair}
     grouping = {"centre": 0.6, "centre_radius_px": 3, "field": 0.5}
     grouping |= {name: value for name, value in changes.items() if name in grouping}
+    rule = fusion_named(fusion)
     return GroupingRules(
-        **grouping, repair=choice or RepairRules(**repair), n_thing_classes=1, n_stuff_classes=5
+        **grouping,
+        repair=fused_choice(choice or RepairRules(**repair), rule),
+        n_thing_classes=1,
+        n_stuff_classes=5,
+        fusion=rule,
     )
 
 

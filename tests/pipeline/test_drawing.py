@@ -16,8 +16,7 @@ from geopanoptic.panoptic.coverage import outlines
 from geopanoptic.panoptic.coverage.in_memory import pieces_of, trace_arcs
 from geopanoptic.pipeline import drawing
 from geopanoptic.pipeline.drawing import DrawnLayers, LayersOfFile
-from geopanoptic.pipeline.record import UNDATED
-from geopanoptic.products.geopackage import write_geopackage
+from geopanoptic.products.geopackage import UNDATED, write_geopackage
 
 
 def drawn_layers(n_things: int, *, empty: bool = False) -> DrawnLayers:

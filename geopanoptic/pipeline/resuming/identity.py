@@ -1,7 +1,7 @@
 """What makes two runs the same as far as the stored blocks go, and how two of them differ, in words.
 
 Tiles, batches, memory, threads and schedulers are no part of it: the blocks do not depend on them. Nor are
-``min_area_m2`` and ``simplify_m``, which act on what the blocks hold: a run may be continued with others.
+``min_area_m2``, ``simplify_m`` and ``fusion``, which act on what the blocks hold: a run may be continued with others.
 """
 
 from __future__ import annotations

@@ -1,0 +1,33 @@
+"""What a detector says of one tile of a scene, in the scene's pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from geopanoptic.grid import Window
+from geopanoptic.panoptic.fusion.logits import Logits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Detection:
+    """One instance: its mask's logits (h, w) over ``window`` (scene pixels), positive inside."""
+
+    label: int
+    """Class number of the detector."""
+    score: float
+    window: Window
+    mask: Logits
+
+    def over(self, window: Window) -> Logits | None:
+        """The logits over the part of ``window`` that this one covers, or None where there is none."""
+        inside = self.window.intersection(window)
+        return None if inside is None else self.mask[inside.slices(self.window)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class DetectedTile:
+    """Detections of one tile, and its semantic logits (C, h, w) where the model has them."""
+
+    window: Window
+    detections: tuple[Detection, ...]
+    semantic: Logits | None
