@@ -77,6 +77,9 @@ class TerminatedRunError(InterruptedRunError):
     exit_code = 143
 
 
+DEFECTS = 8
+"""Exit code where labels were checked and have defects: no refusal, nothing went wrong."""
+
 EXIT_CODES: dict[int, str] = {
     0: "done",
     1: "a bug in geopanoptic",
@@ -86,6 +89,7 @@ EXIT_CODES: dict[int, str] = {
     5: "the output cannot be written",
     6: "finished, with parts skipped (listed in run.json)",
     7: "not enough memory, disk or device",
+    DEFECTS: "labels have defects (labels check)",
     75: "another run is writing this output",
     130: "interrupted (Ctrl-C)",
     143: "terminated (SIGTERM)",

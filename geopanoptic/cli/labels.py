@@ -10,6 +10,12 @@ from geopanoptic.cli.sections import exit_code_lines
 
 COMMANDS = {
     "convert": "From any label format to any other.",
+    "check": "Look for defects in labels, and repair what is safe.",
+    "prelabel": "A model's map as pre-annotations, with pictures, for an annotation tool.",
+    "next": "Which parcels or tiles to label next.",
+    "log": "How labels came to be: their history, and files changed since.",
+    "diff": "Objects added, removed and changed between two states of labels.",
+    "merge": "Several annotators' parts as one map again, and their conflicts.",
 }
 
 

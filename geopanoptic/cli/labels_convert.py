@@ -11,9 +11,9 @@ from geopanoptic.cli.sections import SectionedCommand, exit_code_lines
 
 SECTIONS = {
     "Formats": ("to", "source_format", "taxonomy", "label_divisor"),
-    "Images": ("image", "tile_px", "overlap_px"),
+    "Images": ("image", "tile_px", "overlap_px", "pictures"),
     "Columns": ("layer", "class_column", "id_column"),
-    "Output": ("overwrite", "as_json", "quiet"),
+    "Output": ("annotator", "overwrite", "as_json", "quiet"),
 }
 
 EPILOG = f"""\b
@@ -29,7 +29,7 @@ Formats:
   coco-panoptic, coco-instances, cityscapes, deeplab, panoptic-fpn, mapillary, pastis
   cvat, label-studio, labelme, labelimg, via
 
-What a format has no place for is told. Where images lie on the map is kept in georeference.json beside labels in
+What a format has no place for is told. Where images lie on the map is kept in labels.json beside labels in
 pixels, so that they find back.
 
 {exit_code_lines()}
@@ -75,11 +75,19 @@ pixels, so that they find back.
     help="Of tiles.",
 )
 @click.option(
+    "--pictures",
+    is_flag=True,
+    help="Also write these images as 8-bit PNG, made of the scene with one stretch: images/ in TARGET, or beside it.",
+)
+@click.option(
     "--layer", metavar="NAME", help="Layer of SOURCE.  [default: parcels and landcover, or the first]"
 )
 @click.option("--class-column", metavar="NAME", help="Column of the class.  [default: class_name]")
 @click.option(
     "--id-column", metavar="NAME", help="Column of the id.  [default: object_id, parcel_id, or by row]"
+)
+@click.option(
+    "--annotator", default="", metavar="NAME", help="Who answers for the labels, for their history."
 )
 @click.option("--overwrite", is_flag=True, help="Replace TARGET once the new one is complete.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
@@ -94,9 +102,11 @@ def convert(
     image: Path | None,
     tile_px: int | None,
     overlap_px: int,
+    pictures: bool,
     layer: str | None,
     class_column: str | None,
     id_column: str | None,
+    annotator: str,
     overwrite: bool,
     as_json: bool,
     quiet: bool,
@@ -116,7 +126,9 @@ def convert(
         id_column=id_column,
         tile_px=tile_px,
         overlap_px=overlap_px,
+        pictures=pictures,
         label_divisor=label_divisor,
+        annotator=annotator,
         overwrite=overwrite,
     )
     if as_json:

@@ -60,6 +60,15 @@ _OPTIONS = (
 
 def scene_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds them to a command, which gets them as keywords."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+    return scene_options_except()(command)
+
+
+def scene_options_except(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """A decorator that adds those with other names, for commands whose own ``--from`` and ``--to`` are formats."""
+
+    def add(command: Callable[..., Any]) -> Callable[..., Any]:
+        for name, option in reversed(list(zip(SCENE_OPTIONS, _OPTIONS, strict=True))):
+            command = command if name in names else option(command)
+        return command
+
+    return add

@@ -15,9 +15,13 @@ from geopanoptic.labels.formats.format import Format, ReadOptions, WriteOptions
 from geopanoptic.labels.formats.registry import format_named, recognise
 from geopanoptic.labels.objects import Canvas, Labels, OutlineLabels, RasterLabels, as_outlines, as_raster
 from geopanoptic.labels.output import staged_output
-from geopanoptic.labels.sidecar import canvas_of_image, placed, read_sidecar, write_sidecar
+from geopanoptic.labels.pictures import IMAGES, picture_canvas, write_pictures
+from geopanoptic.labels.provenance.manifest import moment, record
+from geopanoptic.labels.sidecar import Sidecar, canvas_of_image, placed, read_sidecar, write_sidecar
 from geopanoptic.labels.taxonomy import Taxonomy, load_mapping, load_taxonomy
 from geopanoptic.labels.tiles import SOURCE_ID, cut, stitch, tile_canvases
+from geopanoptic.products.geopackage import fixed_clock
+from geopanoptic.scene import Scene, open_scene
 
 TILE_PX = 1024
 LARGEST_IMAGE_PX = 4096
@@ -62,7 +66,9 @@ def convert(
     id_column: str | None = None,
     tile_px: int | None = None,
     overlap_px: int = 0,
+    pictures: bool = False,
     label_divisor: int = 1000,
+    annotator: str = "",
     overwrite: bool = False,
 ) -> Converted:
     """Read ``source`` and write ``target`` in the format ``to``.
@@ -80,8 +86,13 @@ def convert(
         Classes to convert to, a name or a YAML file; classes without a counterpart keep their objects out.
     tile_px, overlap_px
         Cut a scene into images for formats of images (default: ``TILE_PX`` above ``LARGEST_IMAGE_PX``).
+    pictures
+        Also write the images as 8-bit PNG, made of ``image`` (``labels.pictures``): to ``images`` in a target that
+        is a folder, to ``NAME.images`` beside one that is a file.
     label_divisor
         For ``deeplab``: class * divisor + object.
+    annotator
+        Who answers for the labels, for their history (``labels.provenance``).
 
     Raises
     ------
@@ -93,14 +104,17 @@ def convert(
     source, target = Path(source), Path(target)
     wanted = format_named(to)
     of_source = format_named(source_format) if source_format is not None else recognise(source)
-    given = _canvases_of(image)
-    single = next(iter(given.values())) if len(given) == 1 else None
+    given = sidecar_of_images(image)
+    single = next(iter(given.images.values())) if len(given.images) == 1 else None
+    scene = _scene_to_show(image, wanted) if pictures else None
+    if scene is not None:
+        single = picture_canvas(scene)
     beside = read_sidecar(source)
-    images = {**beside.images, **given}
+    images = {**beside.images, **given.images}
     read = of_source.read(
         source,
         ReadOptions(
-            taxonomy=beside.taxonomy,
+            taxonomy=beside.taxonomy or given.taxonomy,
             images=images,
             layer=layer,
             class_column=class_column,
@@ -118,9 +132,12 @@ def convert(
     elif wanted.images == "one":
         labels = _on_one_image(labels, single)
     else:
-        labels = _on_images(labels, single, tile_px=tile_px, overlap_px=overlap_px)
+        if scene is not None:
+            labels = (replace(as_outlines(each), canvas=single) for each in labels)
+        labels = _on_images(labels, single, wanted, tile_px=tile_px, overlap_px=overlap_px)
     drawn: list[Canvas] = []
-    with staged_output(target, overwrite=overwrite) as staged:
+    when = moment()
+    with staged_output(target, overwrite=overwrite) as staged, fixed_clock(when):
         written = wanted.write(
             _remembering(labels, drawn),
             staged,
@@ -129,6 +146,12 @@ def convert(
         files = list(written.files)
         if wanted.images != "none":
             files.append(write_sidecar(classes, drawn, staged))
+        if scene is not None:
+            folder = staged / IMAGES if staged.is_dir() else staged.with_suffix(f".{IMAGES}")
+            shown = list(write_pictures(scene, drawn, folder))
+            files.append(write_sidecar(classes, shown, folder))
+        action = f"converted from {of_source.name} to {wanted.name}"
+        record(staged, files, action=action, sources=[source], annotator=annotator, when=when)
     return Converted(
         source_format=of_source.name,
         target_format=wanted.name,
@@ -144,15 +167,30 @@ def _path(image: str | Path | None) -> Path | None:
     return None if image is None else Path(image)
 
 
-def _canvases_of(image: str | Path | None) -> dict[str, Canvas]:
-    """Canvases by name of an image file, or of the images in a folder."""
+def _scene_to_show(image: str | Path | None, wanted: Format) -> Scene:
+    if image is None or Path(image).is_dir() or wanted.images != "many":
+        raise UsageError(
+            "Pictures are made of one scene, for a format of images.",
+            remedy="Name the scene with --image and such a format with --to, or leave --pictures out.",
+        )
+    return open_scene(image)
+
+
+def sidecar_of_images(image: str | Path | None) -> Sidecar:
+    """An image file, or the images in a folder, by name; the folder's own sidecar may say their place and classes."""
     from geopanoptic.scene.formats import looks_like_image
 
     if image is None:
-        return {}
+        return Sidecar()
     path = Path(image)
-    files = sorted(each for each in path.iterdir() if looks_like_image(each)) if path.is_dir() else [path]
-    return {each.name: canvas_of_image(each) for each in files}
+    if not path.is_dir():
+        return Sidecar(images={path.name: canvas_of_image(path)})
+    told = read_sidecar(path)
+    found = [canvas_of_image(each) for each in sorted(path.iterdir()) if looks_like_image(each)]
+    placed_images = {
+        each.image: told.images.get(each.image, each) if each.transform is None else each for each in found
+    }
+    return Sidecar(taxonomy=told.taxonomy, images=placed_images)
 
 
 def _mapped(labels: Iterable[Labels], old: Taxonomy, new: Taxonomy, losses: list[str]) -> Iterator[Labels]:
@@ -192,7 +230,7 @@ def _on_one_image(labels: Iterable[Labels], image: Canvas | None) -> Iterator[La
 
 
 def _on_images(
-    labels: Iterable[Labels], image: Canvas | None, *, tile_px: int | None, overlap_px: int
+    labels: Iterable[Labels], image: Canvas | None, wanted: Format, *, tile_px: int | None, overlap_px: int
 ) -> Iterator[Labels]:
     """Labels image by image, images that are too large for a tool in tiles."""
     for each in labels:
@@ -202,13 +240,13 @@ def _on_images(
                 "The labels lie on a map, and the format is one of images.",
                 remedy="Name the image that they belong to with --image.",
             )
-        if tile_px is None and max(canvas.shape) <= LARGEST_IMAGE_PX:
+        if tile_px is None and max(canvas.shape) <= (wanted.image_px or LARGEST_IMAGE_PX):
             if isinstance(each, RasterLabels):
                 yield each
             else:
                 yield next(cut(replace(each, canvas=canvas), [canvas], whole=True))
         else:
-            yield from cut(each, tile_canvases(canvas, tile_px or TILE_PX, overlap_px))
+            yield from cut(each, tile_canvases(canvas, tile_px or wanted.image_px or TILE_PX, overlap_px))
 
 
 def _without_source(labels: Labels) -> Labels:

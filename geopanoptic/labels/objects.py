@@ -6,7 +6,9 @@ outlines of a raster follow its pixel edges and give the same raster again, pixe
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from itertools import repeat
 
 import geopandas
 import numpy as np
@@ -25,6 +27,8 @@ COLUMNS = ("object_id", "class_name", "score")
 
 UNLABELLED = 0
 """Value of rasters where nobody has said anything."""
+
+_DRAWN_AT_ONCE = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +76,13 @@ class OutlineLabels:
     taxonomy: Taxonomy
     canvas: Canvas | None = None
 
+    @property
+    def image(self) -> Canvas:
+        """The canvas, for formats that need one. Raises ``UsageError`` where the labels belong to no image."""
+        if self.canvas is None:
+            raise UsageError("The labels belong to no image.", remedy="Name it with --image.")
+        return self.canvas
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RasterLabels:
@@ -103,25 +114,10 @@ def as_raster(labels: Labels, canvas: Canvas | None = None) -> tuple[RasterLabel
         raise UsageError(
             "Outlines on a map have no pixels of their own.", remedy="Name the image that they were drawn on."
         )
-    from rasterio.enums import MergeAlg
-    from rasterio.features import rasterize
-
     outlines_px = pixel_outlines(labels, canvas)
     order = np.argsort(-shapely.area(outlines_px), kind="stable")
-    ids_hw = np.zeros(canvas.shape, np.int32)
-    claims = 0
-    if len(order):
-        ids = labels.objects["object_id"].to_numpy()
-        ids_hw = rasterize(
-            zip(outlines_px[order], ids[order].tolist(), strict=True), out_shape=canvas.shape, dtype="int32"
-        )
-        counted = rasterize(
-            ((outline, 1) for outline in outlines_px),
-            out_shape=canvas.shape,
-            dtype="int32",
-            merge_alg=MergeAlg.add,
-        )
-        claims = int((counted > 1).sum())
+    ids = labels.objects["object_id"].to_numpy()
+    ids_hw, claims = _drawn(outlines_px[order], ids[order], canvas.shape)
     kept = labels.objects["object_id"].isin(np.unique(ids_hw))
     table = (
         pd.DataFrame(labels.objects.drop(columns=labels.objects.geometry.name))
@@ -129,6 +125,23 @@ def as_raster(labels: Labels, canvas: Canvas | None = None) -> tuple[RasterLabel
         .reset_index(drop=True)
     )
     return RasterLabels(ids_hw=ids_hw, objects=table, taxonomy=labels.taxonomy, canvas=canvas), claims
+
+
+def _drawn(
+    outlines_px: NDArray[np.object_], ids: NDArray[np.int64], shape: tuple[int, int]
+) -> tuple[NDArray[np.int32], int]:
+    """Outlines drawn one over the other, and the number of pixels that several claimed."""
+    from rasterio.enums import MergeAlg
+    from rasterio.features import rasterize
+
+    ids_hw, counted = np.zeros(shape, np.int32), np.zeros(shape, np.int16)
+    for first in range(0, len(ids), _DRAWN_AT_ONCE):
+        some = slice(first, first + _DRAWN_AT_ONCE)
+        # Many times faster than asking every outline for its __geo_interface__, which rasterize would do.
+        shapes = [json.loads(each) for each in shapely.to_geojson(outlines_px[some])]
+        rasterize(zip(shapes, ids[some].tolist(), strict=True), out=ids_hw)
+        rasterize(zip(shapes, repeat(1)), out=counted, merge_alg=MergeAlg.add)
+    return ids_hw, int(np.count_nonzero(counted > 1))
 
 
 def as_outlines(labels: Labels) -> OutlineLabels:

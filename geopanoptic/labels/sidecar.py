@@ -12,6 +12,7 @@ The transform is as ``affine.Affine`` has it, from pixel corners (column, row) t
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -48,12 +49,15 @@ def canvas_of_image(path: Path) -> Canvas:
     from geopanoptic.scene.formats import driver_of
 
     try:
-        with rasterio.open(path, driver=driver_of(path)) as image:
-            crs = None if image.crs is None else image.crs.to_wkt()
-            placed = None if image.transform == Affine.identity() else image.transform
-            return Canvas(
-                image=path.name, height=image.height, width=image.width, crs_wkt=crs, transform=placed
-            )
+        with warnings.catch_warnings():
+            # Pictures for tools say nothing about their place, and need not.
+            warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+            with rasterio.open(path, driver=driver_of(path)) as image:
+                crs = None if image.crs is None else image.crs.to_wkt()
+                placed = None if image.transform == Affine.identity() else image.transform
+                return Canvas(
+                    image=path.name, height=image.height, width=image.width, crs_wkt=crs, transform=placed
+                )
     except (rasterio.errors.RasterioError, OSError) as error:
         raise SceneError(
             f"{path} cannot be read as an image: {error}.", remedy="Give the labelled image."

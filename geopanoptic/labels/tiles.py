@@ -70,9 +70,9 @@ def cut(labels: Labels, tiles: Iterable[Canvas], *, whole: bool = False) -> Iter
         frame = frame.to_crs(tiles[0].crs)
     tree = shapely.STRtree(np.asarray(frame.geometry.array))
     for tile in tiles:
-        box = _box(tile)
+        box = canvas_outline(tile)
         near = np.sort(tree.query(box, predicate="intersects"))
-        pieces = _polygons_of(shapely.intersection(np.asarray(frame.geometry.array)[near], box))
+        pieces = polygons_of(shapely.intersection(np.asarray(frame.geometry.array)[near], box))
         kept = shapely.area(pieces) > _least_area(tile)
         rows = frame.iloc[near[kept]].drop(columns=frame.geometry.name)
         if not whole:
@@ -94,7 +94,7 @@ def stitch(parts: Iterable[Labels]) -> OutlineLabels:
     if len(canvases) < len(pieces) or not pieces:
         raise UsageError(
             "Not every image of the labels says where it lies.",
-            remedy="Give a data set with georeference.json, or the georeferenced images with --image.",
+            remedy="Give a data set with labels.json, or the georeferenced images with --image.",
         )
     if len({each.crs_wkt for each in canvases}) > 1:
         raise UsageError(
@@ -105,21 +105,21 @@ def stitch(parts: Iterable[Labels]) -> OutlineLabels:
         [each.objects.assign(_tile=number) for number, each in enumerate(pieces)], ignore_index=True
     )
     outlines = np.asarray(whole.geometry.array)
-    boxes = np.array([_box(each) for each in canvases])
+    boxes = np.array([canvas_outline(each) for each in canvases])
     tile_of = whole["_tile"].to_numpy()
     joined = _joined(whole, outlines, tile_of, boxes)
-    owned = _polygons_of(shapely.intersection(outlines, _own_ground(boxes, canvases[0])[tile_of]))
+    owned = polygons_of(shapely.intersection(outlines, _own_ground(boxes, canvases[0])[tile_of]))
     # A sliver of a neighbour's object, seen on one side of the seam only, is nobody's there.
     owned_area, area = shapely.area(owned), shapely.area(outlines)
     order = np.lexsort((-area, joined))
     whole = whole.iloc[order].reset_index(drop=True)
-    geometry = geopandas.GeoSeries(owned[order], crs=whole.crs).groupby(joined[order], sort=True).agg(_union)
     first = np.flatnonzero(np.diff(joined[order], prepend=-1))
+    geometry = _unions(owned[order], first)
     kept = np.bincount(joined, owned_area)[: len(first)] > 0
     table = whole.iloc[first].drop(columns=["_tile", whole.geometry.name]).loc[kept].reset_index(drop=True)
     table["object_id"] = _numbers(table)
     frame = geopandas.GeoDataFrame(
-        table.drop(columns=SOURCE_ID, errors="ignore"), geometry=geometry.to_numpy()[kept], crs=whole.crs
+        table.drop(columns=SOURCE_ID, errors="ignore"), geometry=geometry[kept], crs=whole.crs
     ).sort_values("object_id", ignore_index=True)
     return OutlineLabels(objects=frame, taxonomy=pieces[0].taxonomy)
 
@@ -201,20 +201,25 @@ def _own_ground(boxes: NDArray[np.object_], canvas: Canvas) -> NDArray[np.object
 
 
 def _numbers(table: pd.DataFrame) -> NDArray[np.int64]:
-    """The objects' own ids where they have unique ones, else 1 to n."""
-    if SOURCE_ID in table:
-        told = pd.to_numeric(table[SOURCE_ID], errors="coerce")
-        if told.notna().all() and told.is_unique:
-            return told.to_numpy(np.int64)
-    return np.arange(1, len(table) + 1)
+    """The objects' own ids where they have unique ones; others, drawn since, are numbered on from the highest."""
+    if SOURCE_ID not in table:
+        return np.arange(1, len(table) + 1)
+    told = pd.to_numeric(table[SOURCE_ID], errors="coerce").to_numpy(np.float64)
+    new = np.isnan(told) | pd.Series(told).duplicated().to_numpy()
+    highest = np.nanmax(told, initial=0)
+    return np.where(new, highest + np.cumsum(new), told).astype(np.int64)
 
 
-def _union(pieces: pd.Series) -> shapely.Geometry:
-    shapes = pieces.to_numpy()
-    return shapes[0] if len(shapes) == 1 else shapely.union_all(shapes)
+def _unions(pieces: NDArray[np.object_], first: NDArray[np.intp]) -> NDArray[np.object_]:
+    """The union of each run of pieces; runs begin at ``first``."""
+    wholes = pieces[first]
+    ends = np.append(first[1:], len(pieces))
+    for k in np.flatnonzero(ends - first > 1):
+        wholes[k] = shapely.union_all(pieces[first[k] : ends[k]])
+    return wholes
 
 
-def _polygons_of(shapes: NDArray[np.object_]) -> NDArray[np.object_]:
+def polygons_of(shapes: NDArray[np.object_]) -> NDArray[np.object_]:
     """Without the points and lines that an intersection leaves where outlines only touch."""
     shapes = np.asarray(shapes, dtype=object)
     for k in np.flatnonzero(shapely.get_type_id(shapes) == shapely.GeometryType.GEOMETRYCOLLECTION):
@@ -223,7 +228,8 @@ def _polygons_of(shapes: NDArray[np.object_]) -> NDArray[np.object_]:
     return shapes
 
 
-def _box(canvas: Canvas) -> shapely.Polygon:
+def canvas_outline(canvas: Canvas) -> shapely.Polygon:
+    """The border of an image, in map coordinates where it has a place."""
     corners = [(0, 0), (canvas.width, 0), (canvas.width, canvas.height), (0, canvas.height)]
     return shapely.Polygon([canvas.placed @ corner for corner in corners])
 

@@ -1,5 +1,6 @@
 """Cityscapes: ``NAME_gtFine_instanceIds.png`` (class, or class * 1000 + number) and ``NAME_gtFine_labelIds.png``.
 
+The files lie in ``gtFine/SPLIT/CITY``; ours in ``gtFine/train/scene``.
 Instance numbers run from 0 to 999 per class and image (Cordts et al., CVPR 2016). Without ``classes.json`` the
 classes are those of Cityscapes itself.
 """
@@ -72,7 +73,7 @@ def read(path: Path, options: ReadOptions) -> LabelSource:
 
 
 def write(labels: Iterable[Labels], target: Path, options: WriteOptions) -> Written:
-    folder = target / "gtFine"
+    folder = target / "gtFine" / "train" / "scene"
     folder.mkdir(parents=True)
 
     def write_one(raster: RasterLabels, stem: str) -> None:
@@ -82,7 +83,7 @@ def write(labels: Iterable[Labels], target: Path, options: WriteOptions) -> Writ
         write_png(folder / f"{stem}{_LABELS}", classes.astype(np.uint8))
 
     images, objects, losses, _ = write_images(labels, write_one, classes=target / CLASSES)
-    return Written(files=(folder, target / CLASSES), images=images, objects=objects, losses=losses)
+    return Written(files=(target / "gtFine", target / CLASSES), images=images, objects=objects, losses=losses)
 
 
 FORMAT = Format(

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from geopanoptic.errors import UsageError
 from geopanoptic.labels.formats.coco_panoptic import categories_of, taxonomy_of_categories
 from geopanoptic.labels.formats.format import Format, LabelSource, ReadOptions, WriteOptions, Written
-from geopanoptic.labels.formats.json_files import read_json, write_json
+from geopanoptic.labels.formats.json_files import read_json, write_items
 from geopanoptic.labels.formats.shapes import Shape, labels_of_shapes, mask_outline, without_holes
 from geopanoptic.labels.objects import Canvas, Labels, OutlineLabels, as_outlines, pixel_outlines
 from geopanoptic.labels.taxonomy import Taxonomy
@@ -56,33 +56,34 @@ def read(path: Path, options: ReadOptions) -> LabelSource:
     return LabelSource(
         name=path.name,
         taxonomy=taxonomy,
-        images=lambda: (_read_image(path, image, found, names, taxonomy) for image, found in images),
+        images=lambda: (
+            _read_image(path, image, found, names, taxonomy, raw=options.raw) for image, found in images
+        ),
     )
 
 
 def write(labels: Iterable[Labels], target: Path, options: WriteOptions) -> Written:
     images: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
-    taxonomy: Taxonomy | None = None
-    for number, each in enumerate(labels, 1):
-        outlines = as_outlines(each)
-        if outlines.canvas is None:
-            raise UsageError("The labels belong to no image.", remedy="Name it with --image.")
-        canvas, taxonomy = outlines.canvas, outlines.taxonomy
-        images.append(
-            {"id": number, "file_name": canvas.image, "height": canvas.height, "width": canvas.width}
-        )
-        annotations += _annotations_of(outlines, canvas, image_id=number, first_id=len(annotations) + 1)
-    categories = [] if taxonomy is None else categories_of(taxonomy)
-    content = {
-        "info": {},
-        "licenses": [],
-        "images": images,
-        "annotations": annotations,
-        "categories": categories,
-    }
-    write_json(target, content)
-    return Written(files=(target,), images=len(images), objects=len(annotations))
+    categories: list[dict[str, Any]] = []
+    objects = 0
+
+    def annotations() -> Iterator[dict[str, Any]]:
+        nonlocal objects
+        for number, each in enumerate(labels, 1):
+            outlines = as_outlines(each)
+            canvas = outlines.image
+            images.append(
+                {"id": number, "file_name": canvas.image, "height": canvas.height, "width": canvas.width}
+            )
+            categories[:] = categories_of(outlines.taxonomy)
+            yield from _annotations_of(outlines, canvas, image_id=number, first_id=objects + 1)
+            objects += len(outlines.objects)
+
+    def rest() -> dict[str, Any]:
+        return {"info": {}, "licenses": [], "images": images, "categories": categories}
+
+    write_items(target, annotations(), key="annotations", rest=rest)
+    return Written(files=(target,), images=len(images), objects=objects)
 
 
 FORMAT = Format(
@@ -104,23 +105,27 @@ def _annotations_of(
     attributes = frame.drop(columns=["object_id", "class_name", "score", frame.geometry.name]).to_dict(
         "records"
     )
+    outlines = pixel_outlines(labels, canvas)
     rows = zip(
-        pixel_outlines(labels, canvas),
+        outlines,
+        shapely.bounds(outlines).tolist(),
+        shapely.area(outlines).tolist(),
         frame["object_id"].tolist(),
         frame["class_name"],
         frame["score"].tolist(),
         attributes or [{}] * len(frame),
         strict=True,
     )
-    for number, (outline, own, name, score, told) in enumerate(rows, first_id):
-        left, top, right, bottom = outline.bounds
+    for number, (outline, (left, top, right, bottom), area, own, name, score, told) in enumerate(
+        rows, first_id
+    ):
         pieces = [piece for part in shapely.get_parts(outline) for piece in without_holes(part)]
         annotation: dict[str, Any] = {
             "id": number,
             "image_id": image_id,
             "category_id": labels.taxonomy[name].id,
             "segmentation": [shapely.get_coordinates(piece)[:-1].ravel().tolist() for piece in pieces],
-            "area": outline.area,
+            "area": area,
             "bbox": [left, top, right - left, bottom - top],
             "iscrowd": 0,
             "object_id": own,
@@ -137,6 +142,8 @@ def _read_image(
     annotations: list[dict[str, Any]],
     names: dict[int, str],
     taxonomy: Taxonomy,
+    *,
+    raw: bool,
 ) -> OutlineLabels:
     canvas = Canvas(image=image["file_name"], height=image["height"], width=image["width"])
     own = [each.get("object_id") for each in annotations]
@@ -159,7 +166,7 @@ def _read_image(
             Shape(key=number, class_name=name, outline=outline, score=score, attributes=attributes)
             for outline in outlines
         ]
-    return labels_of_shapes(shapes, taxonomy, canvas)
+    return labels_of_shapes(shapes, taxonomy, canvas, raw=raw)
 
 
 def _outlines(segmentation: Any, canvas: Canvas) -> Iterator[shapely.Geometry]:

@@ -7,8 +7,7 @@ of the object that a segment is a piece of as ``source_id``.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from geopanoptic.errors import UsageError
 from geopanoptic.labels.formats.format import Format, LabelSource, ReadOptions, WriteOptions, Written
+from geopanoptic.labels.formats.json_files import read_json, write_items
 from geopanoptic.labels.formats.pictures import read_rgb, write_png
 from geopanoptic.labels.formats.tables import with_columns
 from geopanoptic.labels.objects import Canvas, Labels, RasterLabels, as_raster
@@ -33,7 +33,7 @@ _OWN_KEYS = {"id", "category_id", "area", "bbox", "iscrowd", "score"}
 def recognises(path: Path) -> bool:
     """A JSON file whose annotations have ``segments_info``, or a folder with one."""
     try:
-        annotations = _read_json(_annotations_of(path))["annotations"]
+        annotations = read_json(_annotations_of(path))["annotations"]
         return bool(annotations) and "segments_info" in annotations[0]
     except (UsageError, OSError, KeyError, TypeError, IndexError, AttributeError):
         return False
@@ -45,7 +45,7 @@ def read(path: Path, options: ReadOptions) -> LabelSource:
 
 def read_split(file: Path, masks: Path | None, options: ReadOptions) -> LabelSource:
     """The labels of one JSON file, whose PNG files lie in ``masks`` (None: in one of the usual places)."""
-    content = _read_json(file)
+    content = read_json(file)
     try:
         taxonomy = taxonomy_of_categories(content["categories"])
         images = {each["id"]: each for each in content["images"]}
@@ -73,36 +73,29 @@ def write_split(labels: Iterable[Labels], file: Path, masks: Path) -> Written:
     """Write the JSON ``file`` and the folder ``masks``."""
     masks.mkdir()
     images: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
-    taxonomy: Taxonomy | None = None
+    categories: list[dict[str, Any]] = []
     claims = objects = 0
-    for number, each in enumerate(labels, 1):
-        raster, twice = as_raster(each)
-        claims += twice
-        taxonomy = raster.taxonomy
-        ids_hw, table = _numbered(raster)
-        name = f"{Path(raster.canvas.image).stem}.png"
-        write_png(masks / name, _colours(ids_hw))
-        images.append(
-            {
-                "id": number,
-                "file_name": raster.canvas.image,
-                "height": raster.canvas.height,
-                "width": raster.canvas.width,
-            }
-        )
-        segments = _segments(ids_hw, table, taxonomy)
-        annotations.append({"image_id": number, "file_name": name, "segments_info": segments})
-        objects += len(segments)
-    categories = [] if taxonomy is None else categories_of(taxonomy)
-    content = {
-        "info": {},
-        "licenses": [],
-        "images": images,
-        "annotations": annotations,
-        "categories": categories,
-    }
-    file.write_text(json.dumps(content) + "\n", encoding="utf-8")
+
+    def annotations() -> Iterator[dict[str, Any]]:
+        nonlocal claims, objects
+        for number, each in enumerate(labels, 1):
+            raster, twice = as_raster(each)
+            canvas = raster.canvas
+            ids_hw, table = _numbered(raster)
+            name = f"{Path(canvas.image).stem}.png"
+            write_png(masks / name, _colours(ids_hw))
+            images.append(
+                {"id": number, "file_name": canvas.image, "height": canvas.height, "width": canvas.width}
+            )
+            categories[:] = categories_of(raster.taxonomy)
+            segments = _segments(ids_hw, table, raster.taxonomy)
+            claims, objects = claims + twice, objects + len(segments)
+            yield {"image_id": number, "file_name": name, "segments_info": segments}
+
+    def rest() -> dict[str, Any]:
+        return {"info": {}, "licenses": [], "images": images, "categories": categories}
+
+    write_items(file, annotations(), key="annotations", rest=rest)
     losses = (f"{claims:,} pixels lay in several objects and went to the smallest",) if claims else ()
     return Written(files=(file, masks), images=len(images), objects=objects, losses=losses)
 
@@ -256,15 +249,3 @@ def _masks_of(file: Path, annotations: list[tuple[dict[str, Any], dict[str, Any]
         f"{wanted} of {file} is in none of {', '.join(str(each) for each in candidates)}.",
         remedy="Put the folder of PNG files beside the JSON file.",
     )
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(
-            f"{path} cannot be read as JSON: {error}.", remedy="Give the annotation file."
-        ) from None
-    if not isinstance(content, dict):
-        raise UsageError(f"{path} holds no keys.", remedy="Give the annotation file.")
-    return content

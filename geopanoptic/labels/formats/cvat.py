@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -15,7 +16,7 @@ import shapely
 from geopanoptic.errors import UsageError
 from geopanoptic.labels.formats.format import Format, LabelSource, ReadOptions, WriteOptions, Written
 from geopanoptic.labels.formats.shapes import Shape, labels_of_shapes, mask_outline, shapes_of, taxonomy_for
-from geopanoptic.labels.formats.xml_files import read_xml, write_xml
+from geopanoptic.labels.formats.xml_files import read_xml, write_elements
 from geopanoptic.labels.objects import Canvas, Labels, OutlineLabels, as_outlines
 from geopanoptic.labels.taxonomy import LabelClass, Taxonomy
 
@@ -50,37 +51,27 @@ def read(path: Path, options: ReadOptions) -> LabelSource:
             height=_number(image, "height", where),
             width=_number(image, "width", where),
         )
-        return labels_of_shapes(_shapes_in(image, canvas, where), taxonomy, canvas)
+        return labels_of_shapes(_shapes_in(image, canvas, where), taxonomy, canvas, raw=options.raw)
 
     return LabelSource(name=path.name, taxonomy=taxonomy, images=lambda: map(read_one, images))
 
 
 def write(labels: Iterable[Labels], target: Path, options: WriteOptions) -> Written:
-    root = ElementTree.Element("annotations")
-    ElementTree.SubElement(root, "version").text = "1.1"
-    meta = ElementTree.SubElement(root, "meta")
     images = objects = 0
-    taxonomy: Taxonomy | None = None
-    for number, each in enumerate(labels):
-        outlines = as_outlines(each)
-        if outlines.canvas is None:
-            raise UsageError("The labels belong to no image.", remedy="Name it with --image.")
-        canvas, taxonomy = outlines.canvas, outlines.taxonomy
-        image = ElementTree.SubElement(
-            root,
-            "image",
-            {
-                "id": str(number),
-                "name": canvas.image,
-                "width": str(canvas.width),
-                "height": str(canvas.height),
-            },
-        )
-        for shape in shapes_of(outlines, canvas):
-            _add_polygon(image, shape)
-        images, objects = images + 1, objects + len(outlines.objects)
-    _describe(meta, taxonomy, images)
-    write_xml(target, root)
+
+    def elements() -> Iterator[ElementTree.Element]:
+        nonlocal images, objects
+        version = ElementTree.Element("version")
+        version.text = "1.1"
+        yield version
+        for each in labels:
+            outlines = as_outlines(each)
+            if images == 0:
+                yield _described(outlines.taxonomy)
+            yield _image_of(outlines, images)
+            images, objects = images + 1, objects + len(outlines.objects)
+
+    write_elements(target, "annotations", elements())
     return Written(files=(target,), images=images, objects=objects)
 
 
@@ -94,6 +85,22 @@ FORMAT = Format(
     read=read,
     write=write,
 )
+
+
+def label_constructor(taxonomy: Taxonomy) -> list[dict[str, Any]]:
+    """The labels of a task as CVAT's constructor takes them ("Raw"): classes, colours, and what joins pieces."""
+    attributes = [
+        {"name": name, "input_type": "text", "mutable": False, "values": [""]} for name in (_OBJECT, _SCORE)
+    ]
+    return [
+        {
+            "name": each.name,
+            "color": "#{:02x}{:02x}{:02x}".format(*each.rgb),
+            "type": "any",
+            "attributes": attributes,
+        }
+        for each in taxonomy.classes
+    ]
 
 
 def _taxonomy_of(root: ElementTree.Element, named: list[str], given: Taxonomy | None) -> Taxonomy:
@@ -161,6 +168,15 @@ def _mask(each: ElementTree.Element, canvas: Canvas) -> np.ndarray:
     return whole
 
 
+def _image_of(labels: OutlineLabels, number: int) -> ElementTree.Element:
+    canvas = labels.image
+    size = {"width": str(canvas.width), "height": str(canvas.height)}
+    image = ElementTree.Element("image", {"id": str(number), "name": canvas.image, **size})
+    for shape in shapes_of(labels, canvas):
+        _add_polygon(image, shape)
+    return image
+
+
 def _add_polygon(image: ElementTree.Element, shape: Shape) -> None:
     points = ";".join(f"{x!r},{y!r}" for x, y in shape.ring.tolist())
     polygon = ElementTree.SubElement(
@@ -180,12 +196,13 @@ def _add_polygon(image: ElementTree.Element, shape: Shape) -> None:
         ElementTree.SubElement(polygon, "attribute", {"name": _SCORE}).text = repr(shape.score)
 
 
-def _describe(meta: ElementTree.Element, taxonomy: Taxonomy | None, images: int) -> None:
+def _described(taxonomy: Taxonomy) -> ElementTree.Element:
+    meta = ElementTree.Element("meta")
     task = ElementTree.SubElement(meta, "task")
-    for name, value in (("name", "geopanoptic"), ("size", images), ("mode", "annotation")):
-        ElementTree.SubElement(task, name).text = str(value)
+    for name, value in (("name", "geopanoptic"), ("mode", "annotation")):
+        ElementTree.SubElement(task, name).text = value
     listed = ElementTree.SubElement(task, "labels")
-    for each in taxonomy.classes if taxonomy is not None else ():
+    for each in taxonomy.classes:
         label = ElementTree.SubElement(listed, "label")
         ElementTree.SubElement(label, "name").text = each.name
         ElementTree.SubElement(label, "color").text = "#{:02x}{:02x}{:02x}".format(*each.rgb)
@@ -201,6 +218,7 @@ def _describe(meta: ElementTree.Element, taxonomy: Taxonomy | None, images: int)
                 ("values", ""),
             ):
                 ElementTree.SubElement(described, key).text = text
+    return meta
 
 
 def _number(element: ElementTree.Element, name: str, where: str) -> int:

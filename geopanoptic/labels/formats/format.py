@@ -16,7 +16,9 @@ class ReadOptions:
     """What is known beside the path.
 
     ``taxonomy`` are the classes of the sidecar or the user, for formats that do not state their own. ``images``
-    are the labelled images by name.
+    are the labelled images by name. ``raw`` asks for outlines as they are in the source, nothing repaired: they may
+    be missing or cross themselves, ids may repeat (0: none), ``class_name`` may be empty, and a ``kind`` that the
+    source states stays a column. Checks want that; everything else relies on what ``OutlineLabels`` promises.
     """
 
     taxonomy: Taxonomy | None = None
@@ -24,14 +26,21 @@ class ReadOptions:
     layer: str | None = None
     class_column: str | None = None
     id_column: str | None = None
+    raw: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteOptions:
-    """``images``: folder or file of the images, where a format keeps them beside the labels or inside."""
+    """``images``: folder or file of the images, where a format keeps them beside the labels or inside.
+
+    ``image_root`` goes before the images' names where a tool looks for them (a folder, or an address).
+    ``predictions`` says that the labels are a model's, for tools that show those apart from people's.
+    """
 
     images: Path | None = None
     label_divisor: int = 1000
+    image_root: str = ""
+    predictions: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +81,8 @@ class Format:
     images: Literal["none", "one", "many"]
     """Whether it holds a map, labels of one image, or of many."""
     keeps: frozenset[str]
+    image_px: int | None = None
+    """The largest side of its images, where it has one; a larger scene is cut."""
     recognises: Callable[[Path], bool]
     """Whether a file or folder is of this format, by its content rather than its name; never raises."""
     read: Callable[[Path, ReadOptions], LabelSource]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,42 @@ def write_json(path: Path, content: Any, *, indent: int | None = None) -> None:
     """Write values, numpy's included. Raises ValueError for NaN, which JSON does not have."""
     text = json.dumps(content, indent=indent, allow_nan=False, ensure_ascii=False, default=_plain)
     path.write_text(text + "\n", encoding="utf-8")
+
+
+def write_items(
+    path: Path, items: Iterable[Any], *, key: str, rest: Callable[[], Mapping[str, Any]] = dict
+) -> None:
+    """Write ``{key: [item, ...], **rest()}``, one item in memory at a time; ``rest`` is asked after the last."""
+    with path.open("w", encoding="utf-8") as file:
+        file.write(f"{{{_text(key)}: [")
+        for number, item in enumerate(items):
+            file.write(f"{',' if number else ''}\n{_text(item)}")
+        file.write("\n]")
+        for name, value in rest().items():
+            file.write(f",\n{_text(name)}: {_text(value)}")
+        file.write("}\n")
+
+
+def write_list(path: Path, items: Iterable[Any]) -> None:
+    """Write ``[item, ...]``, one item in memory at a time."""
+    with path.open("w", encoding="utf-8") as file:
+        file.write("[")
+        for number, item in enumerate(items):
+            file.write(f"{',' if number else ''}\n{_text(item)}")
+        file.write("\n]\n")
+
+
+def write_members(path: Path, members: Iterable[tuple[str, Any]]) -> None:
+    """Write ``{name: value, ...}``, one value in memory at a time."""
+    with path.open("w", encoding="utf-8") as file:
+        file.write("{")
+        for number, (name, value) in enumerate(members):
+            file.write(f"{',' if number else ''}\n{_text(name)}: {_text(value)}")
+        file.write("\n}\n")
+
+
+def _text(value: object) -> str:
+    return json.dumps(value, allow_nan=False, ensure_ascii=False, default=_plain)
 
 
 def _plain(value: object) -> object:

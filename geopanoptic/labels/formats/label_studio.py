@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import numpy as np
 import shapely
@@ -17,9 +17,9 @@ import shapely
 from geopanoptic.errors import UsageError
 from geopanoptic.labels.formats import brush
 from geopanoptic.labels.formats.format import Format, LabelSource, ReadOptions, WriteOptions, Written
-from geopanoptic.labels.formats.json_files import read_json, write_json
+from geopanoptic.labels.formats.json_files import read_json, write_list
 from geopanoptic.labels.formats.shapes import Shape, labels_of_shapes, mask_outline, shapes_of, taxonomy_for
-from geopanoptic.labels.objects import Canvas, Labels, as_outlines
+from geopanoptic.labels.objects import Canvas, Labels, OutlineLabels, as_outlines
 from geopanoptic.labels.sidecar import known_image
 
 MODEL_VERSION = "geopanoptic"
@@ -66,7 +66,7 @@ def read(path: Path, options: ReadOptions) -> LabelSource:
                 raise UsageError(
                     f"{path}, task {number + 1}: {type(error).__name__} {error}.", remedy="Export it again."
                 ) from None
-            yield labels_of_shapes(shapes, taxonomy, canvas)
+            yield labels_of_shapes(shapes, taxonomy, canvas, raw=options.raw)
 
     several = sum(len(task.get("annotations") or []) > 1 for task in tasks)
     notes = (f"{several} images have several annotations; the latest counts",) if several else ()
@@ -74,26 +74,17 @@ def read(path: Path, options: ReadOptions) -> LabelSource:
 
 
 def write(labels: Iterable[Labels], target: Path, options: WriteOptions) -> Written:
-    tasks: list[dict[str, Any]] = []
-    objects = 0
-    for each in labels:
-        outlines = as_outlines(each)
-        if outlines.canvas is None:
-            raise UsageError("The labels belong to no image.", remedy="Name it with --image.")
-        canvas = outlines.canvas
-        results = [_result_of(shape, canvas, n) for n, shape in enumerate(shapes_of(outlines, canvas))]
-        task: dict[str, Any] = {"data": {"image": canvas.image}}
-        scores = outlines.objects["score"].dropna()
-        if len(scores):
-            task["predictions"] = [
-                {"model_version": MODEL_VERSION, "score": float(scores.mean()), "result": results}
-            ]
-        else:
-            task["annotations"] = [{"result": results}]
-        tasks.append(task)
-        objects += len(outlines.objects)
-    write_json(target, tasks)
-    return Written(files=(target,), images=len(tasks), objects=objects)
+    images = objects = 0
+
+    def tasks() -> Iterator[dict[str, Any]]:
+        nonlocal images, objects
+        for each in labels:
+            outlines = as_outlines(each)
+            images, objects = images + 1, objects + len(outlines.objects)
+            yield _task_of(outlines, images, options)
+
+    write_list(target, tasks())
+    return Written(files=(target,), images=images, objects=objects)
 
 
 FORMAT = Format(
@@ -122,6 +113,19 @@ def labelling_config(class_colours: Mapping[str, str]) -> str:
     )
 
 
+def _task_of(labels: OutlineLabels, number: int, options: WriteOptions) -> dict[str, Any]:
+    canvas = labels.image
+    results = [_result_of(shape, canvas, n) for n, shape in enumerate(shapes_of(labels, canvas))]
+    task: dict[str, Any] = {"id": number, "data": {"image": options.image_root + canvas.image}}
+    scores = labels.objects["score"].dropna()
+    if len(scores) or options.predictions:
+        prediction = {"model_version": MODEL_VERSION, "result": results}
+        task["predictions"] = [prediction | ({"score": float(scores.mean())} if len(scores) else {})]
+    else:
+        task["annotations"] = [{"id": number, "result": results}]
+    return task
+
+
 def _results_of(task: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Those of the latest annotation that was not cancelled, else of the first prediction."""
     annotations = [each for each in task.get("annotations") or [] if not each.get("was_cancelled")]
@@ -142,7 +146,10 @@ def _canvas_of(task: Mapping[str, Any], images: Mapping[str, Canvas], where: str
     )
     if address is None:
         raise UsageError(f"{where} names no image in its data.", remedy="Give tasks with data.image.")
-    name = PurePosixPath(unquote(urlsplit(address).path)).name or address
+    parts = urlsplit(address)
+    # Files of the server's own folders are addressed as /data/local-files/?d=folder/name.png.
+    path = parse_qs(parts.query).get("d", [unquote(parts.path)])[0]
+    name = PurePosixPath(path).name or address
     sizes = {
         (int(each["original_height"]), int(each["original_width"]))
         for each in _results_of(task)
@@ -220,6 +227,7 @@ def _result_of(shape: Shape, canvas: Canvas, number: int) -> dict[str, Any]:
 
 
 def _on_corners(points_px: np.ndarray) -> np.ndarray:
-    """Percent and back leaves 1e-13 of a pixel: corners of pixels are integers again."""
-    nearest = np.round(points_px)
+    """Percent and back leaves 1e-13 of a pixel: corners of pixels, and of the half pixels of a map that is twice as
+    fine as its scene, are exact again."""
+    nearest = np.round(points_px * 2) / 2
     return np.where(np.abs(points_px - nearest) < 1e-6, nearest, points_px)

@@ -43,7 +43,7 @@ def read(path: Path, options: ReadOptions) -> LabelSource:
             height=_number(root, "size/height", file),
             width=_number(root, "size/width", file),
         )
-        return labels_of_shapes(_shapes_in(root, file), taxonomy, canvas)
+        return labels_of_shapes(_shapes_in(root, file), taxonomy, canvas, raw=options.raw)
 
     return LabelSource(name=path.name, taxonomy=taxonomy, images=lambda: map(read_one, files))
 
@@ -53,9 +53,7 @@ def write(labels: Iterable[Labels], target: Path, options: WriteOptions) -> Writ
     images = objects = 0
     for each in labels:
         outlines = as_outlines(each)
-        if outlines.canvas is None:
-            raise UsageError("The labels belong to no image.", remedy="Name it with --image.")
-        canvas = outlines.canvas
+        canvas = outlines.image
         root = ElementTree.Element("annotation")
         _text(root, "folder", target.name)
         _text(root, "filename", canvas.image)

@@ -21,6 +21,9 @@ from geopanoptic.labels.objects import Canvas, Labels, OutlineLabels, as_outline
 _VERSION = "5.5.0"
 """Version of the layout, as labelme writes it."""
 
+_BESIDE = ("labels.json", "provenance.json")
+"""Files about a data set that lie in its folder and are no images' labels."""
+
 
 def recognises(path: Path) -> bool:
     """A JSON file with ``shapes`` and ``imagePath``, or a folder that begins with one."""
@@ -47,7 +50,7 @@ def read(path: Path, options: ReadOptions) -> LabelSource:
             width=int(content["imageWidth"]),
         )
         shapes = list(_shapes_in(content, canvas, file))
-        return labels_of_shapes(shapes, taxonomy, canvas)
+        return labels_of_shapes(shapes, taxonomy, canvas, raw=options.raw)
 
     return LabelSource(name=path.name, taxonomy=taxonomy, images=lambda: map(read_one, files))
 
@@ -57,7 +60,7 @@ def write(labels: Iterable[Labels], target: Path, options: WriteOptions) -> Writ
     images = objects = 0
     for each in labels:
         outlines = as_outlines(each)
-        canvas = _canvas_of(outlines)
+        canvas = outlines.image
         shapes = [
             {
                 "label": shape.class_name,
@@ -74,7 +77,7 @@ def write(labels: Iterable[Labels], target: Path, options: WriteOptions) -> Writ
             "version": _VERSION,
             "flags": {},
             "shapes": shapes,
-            "imagePath": canvas.image,
+            "imagePath": options.image_root + canvas.image,
             "imageData": None,
             "imageHeight": canvas.height,
             "imageWidth": canvas.width,
@@ -101,7 +104,7 @@ def _files_of(path: Path) -> Iterator[Path]:
         if path.suffix.lower() == ".json":
             yield path
     elif path.is_dir():
-        yield from (file for file in sorted(path.glob("*.json")) if file.name != "labels.json")
+        yield from (file for file in sorted(path.glob("*.json")) if file.name not in _BESIDE)
 
 
 def _content(file: Path) -> dict[str, Any]:
@@ -110,12 +113,6 @@ def _content(file: Path) -> dict[str, Any]:
     if lacking:
         raise UsageError(f"{file} has no {', '.join(lacking)}.", remedy="Give files that labelme wrote.")
     return dict(content)
-
-
-def _canvas_of(labels: OutlineLabels) -> Canvas:
-    if labels.canvas is None:
-        raise UsageError("The labels belong to no image.", remedy="Name it with --image.")
-    return labels.canvas
 
 
 def _shapes_in(content: dict[str, Any], canvas: Canvas, file: Path) -> Iterator[Shape]:

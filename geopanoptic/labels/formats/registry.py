@@ -22,6 +22,8 @@ MODULES = {
     "labelme": "labelme:FORMAT",
     "labelimg": "labelimg:FORMAT",
     "via": "via:FORMAT",
+    "pastis": "pastis:FORMAT",
+    "geoparquet": "fiboa:FORMAT",
     "gpkg": "vectors:GEOPACKAGE",
     "geojson": "vectors:GEOJSON",
 }

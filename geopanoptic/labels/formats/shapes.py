@@ -59,15 +59,18 @@ def shapes_of(labels: OutlineLabels, canvas: Canvas) -> Iterator[Shape]:
                 yield Shape(key=key, class_name=name, outline=piece, score=score, attributes=told)
 
 
-def labels_of_shapes(shapes: Iterable[Shape], taxonomy: Taxonomy, canvas: Canvas) -> OutlineLabels:
+def labels_of_shapes(
+    shapes: Iterable[Shape], taxonomy: Taxonomy, canvas: Canvas, *, raw: bool = False
+) -> OutlineLabels:
     """Pieces with one key as one object, in the order of their first pieces.
 
     Keys that are whole numbers above 0 become the ids, and ``source_id`` of their objects; others get new ids.
+    ``raw``: pieces of two classes stay two rows with one id, and pieces that cross themselves stay as they are.
     """
-    by_key: dict[object, list[Shape]] = {}
+    by_key: dict[tuple[object, str], list[Shape]] = {}
     for shape in shapes:
-        by_key.setdefault(shape.key, []).append(shape)
-    own = [key if isinstance(key, int) and 0 < key < 2**31 else None for key in by_key]
+        by_key.setdefault((shape.key, shape.class_name if raw else ""), []).append(shape)
+    own = [key if isinstance(key, int) and 0 < key < 2**31 else None for key, _ in by_key]
     fresh = count(1 + max((key for key in own if key is not None), default=0))
     rows = [
         {
@@ -81,7 +84,8 @@ def labels_of_shapes(shapes: Iterable[Shape], taxonomy: Taxonomy, canvas: Canvas
         for key, pieces in zip(own, by_key.values(), strict=True)
     ]
     table = pd.DataFrame(rows) if rows else pd.DataFrame({"object_id": [], "class_name": []})
-    outlines = [_together([piece.outline for piece in pieces]) for pieces in by_key.values()]
+    join = _as_drawn if raw else _together
+    outlines = [join([piece.outline for piece in pieces]) for pieces in by_key.values()]
     frame = geopandas.GeoDataFrame(with_columns(table), geometry=outlines)
     # Pixel coordinates: where the image lies is not a matter of the tool.
     bare = Canvas(image=canvas.image, height=canvas.height, width=canvas.width)
@@ -136,6 +140,12 @@ def _together(pieces: list[shapely.Geometry]) -> shapely.Geometry:
     if whole.geom_type in ("Polygon", "MultiPolygon"):
         return whole
     return shapely.union_all([part for part in shapely.get_parts(whole) if part.area > 0])
+
+
+def _as_drawn(pieces: list[shapely.Geometry]) -> shapely.Geometry:
+    if all(piece.is_valid for piece in pieces):
+        return _together(pieces)
+    return pieces[0] if len(pieces) == 1 else shapely.multipolygons(shapely.get_parts(pieces))
 
 
 def _is_missing(value: object) -> bool:

@@ -15,7 +15,7 @@ import shapely
 
 from geopanoptic.errors import UsageError
 from geopanoptic.labels.formats.format import Format, LabelSource, ReadOptions, WriteOptions, Written
-from geopanoptic.labels.formats.json_files import read_json, write_json
+from geopanoptic.labels.formats.json_files import read_json, write_members
 from geopanoptic.labels.formats.shapes import Shape, labels_of_shapes, shapes_of, taxonomy_for
 from geopanoptic.labels.objects import Canvas, Labels, OutlineLabels, as_outlines
 from geopanoptic.labels.sidecar import known_image
@@ -57,41 +57,23 @@ def read(path: Path, options: ReadOptions) -> LabelSource:
     def images() -> Iterator[Labels]:
         for key, each in found.items():
             canvas = _stated_canvas(each, options.images) or _canvas_around(each["filename"], shapes[key])
-            yield labels_of_shapes(shapes[key], taxonomy, canvas)
+            yield labels_of_shapes(shapes[key], taxonomy, canvas, raw=options.raw)
 
     return LabelSource(name=path.name, taxonomy=taxonomy, images=images, notes=notes)
 
 
 def write(labels: Iterable[Labels], target: Path, options: WriteOptions) -> Written:
-    content: dict[str, Any] = {}
-    objects = 0
-    for each in labels:
-        outlines = as_outlines(each)
-        canvas = _canvas_of(outlines)
-        regions = [
-            {
-                "shape_attributes": {
-                    "name": "polygon",
-                    "all_points_x": shape.ring[:, 0].tolist(),
-                    "all_points_y": shape.ring[:, 1].tolist(),
-                },
-                "region_attributes": {
-                    "class": shape.class_name,
-                    "object_id": str(shape.key),
-                    **({} if np.isnan(shape.score) else {"score": str(shape.score)}),
-                },
-            }
-            for shape in shapes_of(outlines, canvas)
-        ]
-        content[f"{canvas.image}-1"] = {
-            "filename": canvas.image,
-            "size": -1,
-            "regions": regions,
-            "file_attributes": {"height": str(canvas.height), "width": str(canvas.width)},
-        }
-        objects += len(outlines.objects)
-    write_json(target, content)
-    return Written(files=(target,), images=len(content), objects=objects)
+    images = objects = 0
+
+    def members() -> Iterator[tuple[str, dict[str, Any]]]:
+        nonlocal images, objects
+        for each in labels:
+            outlines = as_outlines(each)
+            images, objects = images + 1, objects + len(outlines.objects)
+            yield f"{outlines.image.image}-1", _image_of(outlines)
+
+    write_members(target, members())
+    return Written(files=(target,), images=images, objects=objects)
 
 
 FORMAT = Format(
@@ -104,6 +86,31 @@ FORMAT = Format(
     read=read,
     write=write,
 )
+
+
+def _image_of(labels: OutlineLabels) -> dict[str, Any]:
+    canvas = labels.image
+    regions = [
+        {
+            "shape_attributes": {
+                "name": "polygon",
+                "all_points_x": shape.ring[:, 0].tolist(),
+                "all_points_y": shape.ring[:, 1].tolist(),
+            },
+            "region_attributes": {
+                "class": shape.class_name,
+                "object_id": str(shape.key),
+                **({} if np.isnan(shape.score) else {"score": str(shape.score)}),
+            },
+        }
+        for shape in shapes_of(labels, canvas)
+    ]
+    return {
+        "filename": canvas.image,
+        "size": -1,
+        "regions": regions,
+        "file_attributes": {"height": str(canvas.height), "width": str(canvas.width)},
+    }
 
 
 def _images_in(path: Path) -> dict[str, dict[str, Any]]:
@@ -168,9 +175,3 @@ def _stated_canvas(image: Mapping[str, Any], images: Mapping[str, Canvas]) -> Ca
 def _canvas_around(name: str, shapes: list[Shape]) -> Canvas:
     far = np.array([shape.outline.bounds[2:] for shape in shapes] or [(1.0, 1.0)]).max(axis=0)
     return Canvas(image=name, height=max(int(np.ceil(far[1])), 1), width=max(int(np.ceil(far[0])), 1))
-
-
-def _canvas_of(labels: OutlineLabels) -> Canvas:
-    if labels.canvas is None:
-        raise UsageError("The labels belong to no image.", remedy="Name it with --image.")
-    return labels.canvas

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -32,6 +33,16 @@ def write_xml(path: Path, root: ElementTree.Element) -> None:
     """Write an element and all below it, indented, UTF-8."""
     ElementTree.indent(root)
     ElementTree.ElementTree(root).write(path, encoding="utf-8", xml_declaration=True)
+
+
+def write_elements(path: Path, root: str, elements: Iterable[ElementTree.Element]) -> None:
+    """Write elements below an element ``root``, one in memory at a time, indented, UTF-8."""
+    with path.open("w", encoding="utf-8") as file:
+        file.write(f"<?xml version='1.0' encoding='utf-8'?>\n<{root}>\n")
+        for each in elements:
+            ElementTree.indent(each, level=1)
+            file.write(f"  {ElementTree.tostring(each, encoding='unicode')}\n")
+        file.write(f"</{root}>\n")
 
 
 class _DoctypeError(Exception):

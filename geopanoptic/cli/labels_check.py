@@ -1,0 +1,191 @@
+"""``geopanoptic labels check``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from geopanoptic.cli.sections import SectionedCommand, exit_code_lines
+
+SECTIONS = {
+    "What to compare with": ("image", "full", "taxonomy", "model", "bands", "against"),
+    "Reading": ("source_format", "layer", "class_column", "id_column"),
+    "What counts": ("tolerance", "sliver_width", "gap_area", "agreement", "fail_on"),
+    "Reports": ("json_file", "html_file", "issues_file", "overwrite", "quiet"),
+    "Repair": ("fix", "out", "priority"),
+}
+
+EPILOG = f"""\b
+Examples:
+  geopanoptic labels check parcels.gpkg --image scene.tif --html report.html --issues issues.gpkg
+  geopanoptic labels check coco.json --taxonomy fields --fail-on warning
+  geopanoptic labels check parcels.gpkg --image scene.tif --against predicted.gpkg
+  geopanoptic labels check parcels.gpkg --fix --out fixed.gpkg --priority building,parcel
+
+\b
+Looks for:
+  outlines     invalid, absent, slivers
+  topology     overlaps, duplicates, small gaps between neighbours
+  ids          repeated or missing, one object with two classes, land cover in pieces
+  classes      missing, unknown to --taxonomy, thing or stuff contradicted, spelt in two ways
+  image        labels outside or without data, unlabelled ground (--full), shifted labels
+  model        objects and classes that a model or prediction does not agree with
+
+The labels are checked as they are stored, before any repair. --fix writes a new file in the same format and lists
+every change; ground that several objects claim goes to the class named first in --priority, else to the smaller.
+
+{exit_code_lines()}
+"""
+
+
+@click.command(cls=SectionedCommand, sections=SECTIONS, epilog=EPILOG)
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option(
+    "--image",
+    type=click.Path(path_type=Path),
+    metavar="RASTER",
+    help="The labelled image, or the folder of images.",
+)
+@click.option("--full", is_flag=True, help="The labels cover the image: unlabelled ground is an error.")
+@click.option("--taxonomy", metavar="NAME|FILE", help="The classes that there may be.")
+@click.option("--model", metavar="NAME", help="Run this model on the image and compare.")
+@click.option("--bands", metavar="NAMES", help="The image's bands, for --model.")
+@click.option(
+    "--against",
+    type=click.Path(path_type=Path),
+    metavar="PREDICTIONS",
+    help="Compare with predictions in any label format.",
+)
+@click.option(
+    "--from", "source_format", metavar="FORMAT", help="Format of SOURCE.  [default: by its content]"
+)
+@click.option("--layer", metavar="NAME", help="Layer of SOURCE.")
+@click.option("--class-column", metavar="NAME", help="Column of the class.  [default: class_name]")
+@click.option("--id-column", metavar="NAME", help="Column of the id.  [default: object_id, parcel_id]")
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(0),
+    metavar="LENGTH",
+    help="Closer lines are one.  [default: a thousandth of the median object's size]",
+)
+@click.option(
+    "--sliver-width",
+    type=click.FloatRange(0),
+    metavar="LENGTH",
+    help="Narrower objects are slivers.  [default: a twentieth of the median width]",
+)
+@click.option(
+    "--gap-area",
+    type=click.FloatRange(0),
+    metavar="AREA",
+    help="Smaller holes are gaps.  [default: a twentieth of the median area]",
+)
+@click.option(
+    "--agreement",
+    type=click.FloatRange(0, 1),
+    default=0.5,
+    show_default=True,
+    metavar="IOU",
+    help="From here on an object and a prediction are the same.",
+)
+@click.option(
+    "--fail-on",
+    type=click.Choice(["error", "warning", "never"]),
+    default="error",
+    show_default=True,
+    help="Leave with exit code 8 where such defects are found.",
+)
+@click.option("--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="Report as JSON.")
+@click.option(
+    "--html", "html_file", type=click.Path(path_type=Path), metavar="FILE", help="Report as one page."
+)
+@click.option(
+    "--issues",
+    "issues_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE.gpkg",
+    help="Layer of defects to open beside the labels.",
+)
+@click.option("--fix", is_flag=True, help="Repair what is safe into --out.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DST", help="The repaired labels.")
+@click.option(
+    "--priority", metavar="CLASS,CLASS", help="Who keeps ground that overlaps.  [default: the smaller]"
+)
+@click.option("--overwrite", is_flag=True, help="Replace what is at the outputs.")
+@click.option("--quiet", "-q", is_flag=True, help="Print nothing but refusals.")
+@click.pass_context
+def check(
+    context: click.Context,
+    source: Path,
+    image: Path | None,
+    full: bool,
+    taxonomy: str | None,
+    model: str | None,
+    bands: str | None,
+    against: Path | None,
+    source_format: str | None,
+    layer: str | None,
+    class_column: str | None,
+    id_column: str | None,
+    tolerance: float | None,
+    sliver_width: float | None,
+    gap_area: float | None,
+    agreement: float,
+    fail_on: str,
+    json_file: Path | None,
+    html_file: Path | None,
+    issues_file: Path | None,
+    fix: bool,
+    out: Path | None,
+    priority: str | None,
+    overwrite: bool,
+    quiet: bool,
+) -> None:
+    """Look for defects in the labels SOURCE."""
+    from geopanoptic.errors import DEFECTS, UsageError
+    from geopanoptic.labels.check.check import check as check_labels
+    from geopanoptic.labels.check.fix import fix as fix_labels
+    from geopanoptic.labels.check.report import lines
+    from geopanoptic.labels.check.reporting import refuse_reports, write_reports
+    from geopanoptic.labels.check.subject import Limits
+
+    if fix != (out is not None):
+        raise UsageError(
+            "--fix and --out belong together.", remedy="Say where the repaired labels go: --fix --out."
+        )
+    if issues_file is not None and issues_file.suffix.lower() != ".gpkg":
+        raise UsageError(f"{issues_file} is no name of a GeoPackage.", remedy="End it in .gpkg.")
+    refuse_reports(source, json_file, html_file, issues_file, overwrite=overwrite)
+    reading: dict[str, Any] = {
+        "source_format": source_format,
+        "image": image,
+        "taxonomy": taxonomy,
+        "layer": layer,
+        "class_column": class_column,
+        "id_column": id_column,
+        "limits": Limits(
+            tolerance=tolerance, sliver_width=sliver_width, gap_area=gap_area, agreement=agreement
+        ),
+    }
+    report = check_labels(source, model=model, bands=bands, against=against, full=full, **reading)
+    fixed = None
+    if out is not None:
+        fixed = fix_labels(
+            source, out, priority=priority.split(",") if priority else (), overwrite=overwrite, **reading
+        )
+    write_reports(
+        report, fixed, json_file=json_file, html_file=html_file, issues_file=issues_file, overwrite=overwrite
+    )
+    if not quiet:
+        for line in lines(report):
+            click.echo(line)
+        if fixed is not None:
+            click.echo(f"Repaired, {fixed.objects:,} objects: {out}")
+            for kind, count in fixed.by_kind().items():
+                click.echo(f"  {kind}: {count:,}")
+            for loss in fixed.losses:
+                click.echo(f"lost: {loss}", err=True)
+    if report.fails(fail_on):
+        context.exit(DEFECTS)

@@ -1,0 +1,1 @@
+"""What to label next: the uncertain and the different first."""

@@ -1,0 +1,198 @@
+"""Tables of features on a map as labels, whoever wrote them: what their ids and classes are.
+
+The class stands in ``class_name`` (or the column asked for), the id in the column asked for, else in ``object_id``,
+``parcel_id`` and the like where those are unique whole numbers, else the row counts. Other columns are attributes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from pathlib import Path
+
+import geopandas
+import numpy as np
+import pandas as pd
+import shapely
+from numpy.typing import NDArray
+
+from geopanoptic.errors import UsageError
+from geopanoptic.labels.formats.format import LabelSource, ReadOptions
+from geopanoptic.labels.formats.tables import with_columns
+from geopanoptic.labels.objects import Labels, OutlineLabels, as_outlines
+from geopanoptic.labels.taxonomy import Kind, Taxonomy, taxonomy_of_names
+from geopanoptic.products.layers import LANDCOVER
+
+STUFF_LAYERS = (LANDCOVER.name, "land_cover")
+"""Layers whose features are stuff where they do not say what they are."""
+
+_ID_COLUMNS = ("object_id", "parcel_id", "area_id", "id", "fid")
+
+
+def labels_of_layers(
+    path: Path,
+    layers: Mapping[str, geopandas.GeoDataFrame],
+    options: ReadOptions,
+    *,
+    stored: Taxonomy | None = None,
+) -> LabelSource:
+    """The labels of one or several layers of one CRS; ``stored`` are the classes that the file states.
+
+    Raises ``UsageError`` where columns that were asked for do not exist or hold no ids.
+    """
+    if options.raw:
+        return _as_stored(path, layers, options, stored)
+    notes: list[str] = []
+    polygons: dict[str, geopandas.GeoDataFrame] = {}
+    for layer, frame in layers.items():
+        there = frame[frame.geometry.notna() & ~frame.geometry.is_empty]
+        polygonal = there.geometry.geom_type.isin(["Polygon", "MultiPolygon"])
+        if not polygonal.all():
+            notes.append(
+                f"{path.name}, layer {layer}: {int((~polygonal).sum())} features are no polygons, left out"
+            )
+        polygons[layer] = there[polygonal].reset_index(drop=True)
+    taxonomy, frames = _classified(path, polygons, options, stored)
+    whole = pd.concat([_with_ids(frame, options.id_column) for frame in frames], ignore_index=True)
+    if whole["object_id"].duplicated().any():
+        # Two layers number their objects each from 1; ids must be unique in one map.
+        whole["object_id"] = np.arange(1, len(whole) + 1)
+        notes.append(f"{path.name}: ids repeat, so objects are numbered anew")
+    outlines = np.array(whole.geometry.array, dtype=object)
+    invalid = ~shapely.is_valid(outlines)
+    if invalid.any():
+        outlines[invalid] = [polygonal_part(each) for each in shapely.make_valid(outlines[invalid])]
+        notes.append(f"{path.name}: {int(invalid.sum())} outlines crossed themselves and were made valid")
+    table = with_columns(pd.DataFrame(whole.drop(columns=whole.geometry.name)))
+    objects = geopandas.GeoDataFrame(table, geometry=outlines, crs=frames[0].crs)
+    return _source(path, objects, taxonomy, options, tuple(notes))
+
+
+def polygonal_part(shape: shapely.Geometry) -> shapely.Geometry:
+    """A shape without the points and lines that come along when a crossing outline is made valid or cut."""
+    if shape.geom_type in ("Polygon", "MultiPolygon"):
+        return shape
+    parts = shapely.get_parts(shape)
+    return shapely.union_all(parts[shapely.area(parts) > 0])
+
+
+def one_map(labels: Iterable[Labels]) -> OutlineLabels:
+    """The outlines of the one map that a format of maps holds. Raises ``UsageError`` for several images."""
+    images = list(islice(labels, 2))
+    if len(images) != 1:
+        raise UsageError(
+            f"A map holds the labels of one place, not of {'several' if images else 'no'} images.",
+            remedy="Convert to a format of images, or give images that lie on one map.",
+        )
+    return as_outlines(images[0])
+
+
+def with_classes(objects: geopandas.GeoDataFrame, taxonomy: Taxonomy) -> geopandas.GeoDataFrame:
+    """The table with ``class_id`` and ``kind`` beside ``class_name``, for programs that do not know the classes."""
+    of_class = {each.name: each for each in taxonomy.classes}
+    names = objects["class_name"]
+    return objects.assign(
+        class_id=names.map({name: each.id for name, each in of_class.items()}).astype(np.int64),
+        kind=names.map({name: each.kind for name, each in of_class.items()}).astype(object),
+    )
+
+
+def _source(
+    path: Path,
+    objects: geopandas.GeoDataFrame,
+    taxonomy: Taxonomy,
+    options: ReadOptions,
+    notes: tuple[str, ...] = (),
+) -> LabelSource:
+    # Outlines without a CRS were drawn on the pixels of an image.
+    canvas = next(iter(options.images.values()), None) if objects.crs is None else None
+    found = OutlineLabels(objects=objects, taxonomy=taxonomy, canvas=canvas)
+    return LabelSource(name=path.name, taxonomy=taxonomy, images=lambda: iter([found]), notes=notes)
+
+
+def _as_stored(
+    path: Path,
+    layers: Mapping[str, geopandas.GeoDataFrame],
+    options: ReadOptions,
+    stored: Taxonomy | None,
+) -> LabelSource:
+    """Every feature of the layers as it is stored, with its ``layer``; see ``ReadOptions.raw``."""
+    column = options.class_column or "class_name"
+    named = {
+        layer: frame[frame[column].fillna("") != ""] if column in frame else frame
+        for layer, frame in layers.items()
+    }
+    taxonomy, _ = _classified(path, named, options, stored)
+    told = []
+    for layer, frame in layers.items():
+        names = frame[column].fillna("").astype(str) if column in frame else "parcel"
+        told.append(
+            frame.assign(object_id=_stated_ids(frame, options.id_column), class_name=names, layer=layer)
+        )
+    whole = with_columns(pd.concat(told, ignore_index=True))
+    objects = geopandas.GeoDataFrame(whole, geometry=told[0].geometry.name, crs=told[0].crs)
+    if objects.geometry.name != "geometry":
+        objects = objects.rename_geometry("geometry")
+    return _source(path, objects, taxonomy, options)
+
+
+def _classified(
+    path: Path, layers: Mapping[str, geopandas.GeoDataFrame], options: ReadOptions, stored: Taxonomy | None
+) -> tuple[Taxonomy, list[geopandas.GeoDataFrame]]:
+    """The frames with ``class_name``, and the classes: the file's own, or those that occur."""
+    named: list[geopandas.GeoDataFrame] = []
+    kinds: dict[str, Kind] = {}
+    for layer, frame in layers.items():
+        column = options.class_column or "class_name"
+        if options.class_column is not None and column not in frame:
+            raise UsageError(
+                f"{path}, layer {layer}, has no column {column!r}.", remedy=f"Columns: {', '.join(frame)}."
+            )
+        names = frame[column].astype(str) if column in frame else pd.Series("parcel", index=frame.index)
+        kind: Kind = "stuff" if layer in STUFF_LAYERS else "thing"
+        own = frame["kind"] if "kind" in frame else pd.Series(kind, index=frame.index)
+        for name, each in pd.DataFrame({"name": names, "kind": own}).drop_duplicates("name").to_numpy():
+            kinds.setdefault(name, each if each in ("thing", "stuff") else kind)
+        named.append(frame.assign(class_name=names).drop(columns=["class_id", "kind"], errors="ignore"))
+    for known in (stored, options.taxonomy):
+        if known is not None and all(name in known for name in kinds):
+            return known, named
+    names = sorted(kinds) or ["parcel"]
+    return taxonomy_of_names(names, kinds=[kinds.get(name, "thing") for name in names]), named
+
+
+def _with_ids(frame: geopandas.GeoDataFrame, asked: str | None) -> geopandas.GeoDataFrame:
+    if asked is not None and asked not in frame:
+        raise UsageError(f"There is no column {asked!r}.", remedy=f"Columns: {', '.join(frame)}.")
+    for column in (asked,) if asked is not None else _ID_COLUMNS:
+        if column in frame and (ids := _whole_numbers(frame[column])) is not None:
+            drop = [column] if column in ("object_id", asked) else []
+            return frame.drop(columns=drop).assign(object_id=ids)
+    if asked is not None:
+        raise UsageError(
+            f"Column {asked!r} does not hold unique whole numbers from 1 to 2147483647.",
+            remedy="Leave --id-column out to number objects by row.",
+        )
+    return frame.assign(object_id=np.arange(1, len(frame) + 1))
+
+
+def _stated_ids(frame: geopandas.GeoDataFrame, asked: str | None) -> NDArray[np.int64]:
+    """The ids that the source states, repeated or not, 0 where it states none; other ids than numbers get numbers."""
+    if asked is not None and asked not in frame:
+        raise UsageError(f"There is no column {asked!r}.", remedy=f"Columns: {', '.join(frame)}.")
+    column = asked or next((name for name in _ID_COLUMNS if name in frame), None)
+    if column is None:
+        return np.arange(1, len(frame) + 1)
+    numbers = pd.to_numeric(frame[column], errors="coerce").to_numpy(np.float64)
+    missing = frame[column].isna().to_numpy()
+    if np.isfinite(numbers[~missing]).all() and (numbers[~missing] == np.round(numbers[~missing])).all():
+        return np.where(missing, 0, np.nan_to_num(numbers)).astype(np.int64)
+    return np.asarray(pd.factorize(frame[column])[0] + 1, np.int64)
+
+
+def _whole_numbers(values: pd.Series) -> NDArray[np.int64] | None:
+    numbers = pd.to_numeric(values, errors="coerce").to_numpy(np.float64)
+    fine = np.isfinite(numbers) & (numbers == np.round(numbers)) & (numbers > 0) & (numbers < 2**31)
+    if not fine.all() or len(np.unique(numbers)) < len(numbers):
+        return None
+    return numbers.astype(np.int64)

@@ -1,0 +1,1 @@
+"""Label work in parts for several annotators: splitting it, and putting it together again."""

@@ -1,0 +1,220 @@
+"""Work in parts: split, edited as annotators would, and merged."""
+
+import json
+
+import geopandas
+import numpy as np
+import pytest
+import rasterio
+import shapely
+from test_prelabel import country, made  # noqa: F401
+
+from geopanoptic.cli.main import invoke
+from geopanoptic.errors import UsageError
+from geopanoptic.labels.convert import convert
+from geopanoptic.labels.objects import Canvas
+from geopanoptic.labels.tasks.merging import merge
+from geopanoptic.labels.tasks.splitting import split_work
+from geopanoptic.labels.taxonomy import load_taxonomy
+from geopanoptic.labels.tiles import tile_canvases
+
+FIELDS = load_taxonomy("fields")
+
+
+def kinds(done):
+    return sorted({each.kind for each in done.conflicts})
+
+
+def edited(path, change):
+    """Rewrites Label Studio's results, image by image, and leaves them as an annotation would."""
+    tasks = json.loads(path.read_text())
+    for task in tasks:
+        results = task.pop("predictions")[0]["result"]
+        name = task["data"]["image"].rpartition("/")[2]
+        task["annotations"] = [
+            {"result": [new for each in results if (new := change(name, each)) is not None]}
+        ]
+    path.write_text(json.dumps(tasks))
+
+
+def same_map(merged, sent):
+    """Outlines by id; both in one CRS."""
+    before = sent.set_index("object_id").geometry
+    after = merged.set_index("object_id").geometry.reindex(before.index)
+    return shapely.area(shapely.symmetric_difference(before.to_numpy(), after.to_numpy())).max() < 1e-3
+
+
+@pytest.mark.parametrize(("rule", "overlap"), [("things,stuff", 0), ("class", 16), ("3", 16), ("2", 0)])
+def test_unchanged_parts_give_what_was_split(country, tmp_path, rule, overlap):  # noqa: F811
+    done = made(country, tmp_path / "work", to="label-studio", split=rule, overlap_px=overlap, stuff=True)
+    assert len(done.parts) >= 2
+    merged = merge([tmp_path / "work" / part for part in done.parts], tmp_path / "merged.gpkg")
+    assert not merged.conflicts
+    sent = geopandas.read_file(tmp_path / "work" / "prelabels.gpkg", layer="objects")
+    found = geopandas.read_file(tmp_path / "merged.gpkg", layer="objects")
+    assert len(found) == len(sent)
+    assert same_map(found, sent)
+    assert set(found["part"]) <= set(done.parts)
+
+
+def test_areas_are_whole_tiles_of_about_equal_size():
+    canvas = Canvas(image="a.png", height=700, width=1000)
+    tiles = tile_canvases(canvas, 100)
+    for n in (2, 3, 4, 7):
+        parts = split_work(str(n), taxonomy=FIELDS, present=[], tiles=tiles)
+        sizes = [sum(each.height * each.width for each in part.tiles) for part in parts]
+        assert len(parts) == n
+        assert sorted(each.image for part in parts for each in part.tiles) == sorted(t.image for t in tiles)
+        assert max(sizes) - min(sizes) <= 2 * 100 * 100
+    assert len(split_work("70", taxonomy=FIELDS, present=[], tiles=tiles)) == 70
+
+
+def test_rules_that_cannot_be_meant_are_refused():
+    tiles = tile_canvases(Canvas(image="a.png", height=10, width=30), 10)
+    for rule in ("1", "four", "stuff"):
+        with pytest.raises(UsageError, match="split by"):
+            split_work(rule, taxonomy=FIELDS, present=[], tiles=tiles)
+    with pytest.raises(UsageError, match="3 tiles"):
+        split_work("4", taxonomy=FIELDS, present=[], tiles=tiles)
+
+
+def test_edits_of_one_annotator_are_taken_without_conflict(country, tmp_path):  # noqa: F811
+    made(country, tmp_path / "work", to="label-studio", split="things,stuff")
+    gone = 7
+
+    def change(name, result):
+        return None if result["meta"]["object_id"] == gone else result
+
+    things = tmp_path / "work" / "things" / "label-studio.json"
+    edited(things, change)
+    # A new parcel, as Label Studio writes it: without our id, here on ground of stuff.
+    tasks = json.loads(things.read_text())
+    result = json.loads(json.dumps(tasks[0]["annotations"][0]["result"][0]))
+    result |= {
+        "id": "new",
+        "meta": {},
+        "value": result["value"] | {"points": [[1, 1], [1, 9], [9, 9], [9, 1]]},
+    }
+    tasks[0]["annotations"][0]["result"] = [result]
+    things.write_text(json.dumps(tasks))
+    merged = merge([things, tmp_path / "work" / "stuff"], tmp_path / "merged.gpkg")
+    assert not merged.conflicts
+    sent = geopandas.read_file(tmp_path / "work" / "prelabels.gpkg", layer="objects")
+    ids = merged.labels.objects["object_id"]
+    assert gone not in set(ids)
+    assert ids.max() == sent["object_id"].max() + 1
+    outlines = merged.labels.objects.geometry
+    new = outlines[ids == ids.max()].iloc[0]
+    others = shapely.union_all(outlines[ids != ids.max()].to_numpy())
+    assert shapely.intersection(new, others).area == pytest.approx(0, abs=1e-6)
+
+
+def test_an_object_removed_on_one_side_of_a_border_is_a_conflict(country, tmp_path):  # noqa: F811
+    made(country, tmp_path / "work", to="label-studio", split="2")
+    first, second = (tmp_path / "work" / name for name in ("area-1", "area-2"))
+
+    def ids(folder):
+        tasks = json.loads((folder / "label-studio.json").read_text())
+        return {r["meta"]["object_id"] for t in tasks for r in t["predictions"][0]["result"]}
+
+    both = sorted(ids(first) & ids(second))
+    gone, recast = both[:2]
+    edited(first / "label-studio.json", lambda _, each: None if each["meta"]["object_id"] == gone else each)
+
+    def call_it_water(_, each):
+        if each["meta"]["object_id"] == recast:
+            each["value"]["polygonlabels"] = ["water"]
+        return each
+
+    edited(second / "label-studio.json", call_it_water)
+    merged = merge([first, second], tmp_path / "merged.gpkg")
+    assert [(each.kind, each.object_ids) for each in merged.conflicts] == [
+        ("class", (recast,)),
+        ("removed", (gone,)),
+    ]
+    layer = geopandas.read_file(tmp_path / "merged.gpkg", layer="conflicts")
+    assert layer["kind"].tolist() == ["class", "removed"]
+    assert (layer.geometry.area > 0).all()
+
+
+def test_ground_that_two_drew_differently_is_a_conflict(country, tmp_path):  # noqa: F811
+    made(country, tmp_path / "work", to="label-studio", split="2", overlap_px=32)
+    first, second = (tmp_path / "work" / name for name in ("area-1", "area-2"))
+    edited(first / "label-studio.json", lambda _, each: each)
+    edited(second / "label-studio.json", lambda _, each: None)
+    merged = merge([first, second], tmp_path / "merged.gpkg")
+    assert kinds(merged) == ["removed", "seam"]
+
+
+def test_missing_parts_and_pictures_are_told(country, tmp_path):  # noqa: F811
+    made(country, tmp_path / "work", to="label-studio", split="3")
+    labels = tmp_path / "work" / "area-1" / "label-studio.json"
+    labels.write_text(json.dumps(json.loads(labels.read_text())[1:]))
+    merged = merge([tmp_path / "work" / "area-1", tmp_path / "work" / "area-3"], tmp_path / "merged.gpkg")
+    told = [each for each in merged.conflicts if each.kind == "missing"]
+    assert [each.parts for each in told] == [("area-2",), ("area-1",)]
+    with pytest.raises(UsageError, match="twice"):
+        merge([tmp_path / "work" / "area-1"] * 2, tmp_path / "again.gpkg")
+
+
+def maps(folder, **frames):
+    for name, outlines in frames.items():
+        table = {"object_id": list(outlines), "class_name": ["parcel"] * len(outlines)}
+        frame = geopandas.GeoDataFrame(table, geometry=list(outlines.values()), crs="EPSG:32633")
+        frame.to_file(folder / f"{name}.gpkg", layer="objects")
+
+
+def test_one_object_changed_by_two_is_taken_from_the_first(tmp_path):
+    box = shapely.box
+    old = {1: box(0, 0, 10, 10), 2: box(20, 0, 30, 10), 3: box(40, 0, 50, 10)}
+    maps(
+        tmp_path,
+        base=old,
+        ann=old | {1: box(0, 0, 10, 14), 2: box(20, 0, 30, 12)},
+        ben=old | {1: box(0, 0, 10, 6)},
+        cat=old | {1: box(0, 0, 10, 14), 3: box(40, 0, 50, 5)},
+    )
+    paths = [tmp_path / f"{name}.gpkg" for name in ("ben", "ann", "cat")]
+    merged = merge(paths, tmp_path / "merged.gpkg", base=tmp_path / "base.gpkg")
+    (conflict,) = merged.conflicts
+    assert (conflict.kind, conflict.object_ids, conflict.parts) == ("changed", (1,), ("ben", "ann", "cat"))
+    areas = dict(zip(merged.labels.objects["object_id"], merged.labels.objects.area, strict=True))
+    assert areas == pytest.approx({1: 60, 2: 120, 3: 50})
+    # Those who agree do not contradict each other.
+    assert not merge([paths[1], paths[2]], tmp_path / "two.gpkg", base=tmp_path / "base.gpkg").conflicts
+
+
+def test_overlaps_go_to_the_first_and_are_told(tmp_path):
+    maps(
+        tmp_path,
+        ann={1: shapely.box(0, 0, 10, 10)},
+        ben={2: shapely.box(8, 0, 20, 10)},
+        cat={3: shapely.box(9.9999, 0, 12, 10)},
+    )
+    merged = merge([tmp_path / "ben.gpkg", tmp_path / "ann.gpkg"], tmp_path / "merged.gpkg")
+    (conflict,) = merged.conflicts
+    assert conflict.kind == "overlap"
+    assert conflict.ground.area == pytest.approx(20)
+    assert merged.labels.objects.area.tolist() == pytest.approx([80, 120])
+    # What drawing programs round is no contradiction.
+    assert not merge([tmp_path / "cat.gpkg", tmp_path / "ann.gpkg"], tmp_path / "fine.gpkg").conflicts
+
+
+def test_the_commands_split_and_merge(country, tmp_path, capsys):  # noqa: F811
+    work = tmp_path / "work"
+    arguments = ["labels", "prelabel", str(country / "scene.tif"), "--map", str(country / "map.gpkg")]
+    assert invoke([*arguments, "--to", "cvat", "--tile", "64", "--split", "2", "--out", str(work)]) == 0
+    assert "in 2 parts" in capsys.readouterr().out
+    merging = ["labels", "merge", str(work / "area-1"), str(work / "area-2"), "--out"]
+    assert invoke([*merging, str(tmp_path / "merged.gpkg")]) == 0
+    assert "no conflict" in capsys.readouterr().out
+    assert invoke([*merging[:3], "--out", str(tmp_path / "half.gpkg"), "--json"]) == 8
+    assert json.loads(capsys.readouterr().out)["conflicts"][0]["kind"] == "missing"
+    assert invoke([*merging, str(tmp_path / "merged.gpkg")]) == 5
+    assert invoke([*merging, str(tmp_path / "merged.shp")]) == 2
+    with rasterio.open(country / "scene.tif") as image:
+        shape = image.shape
+    convert(tmp_path / "merged.gpkg", tmp_path / "merged.tif", to="raster", image=country / "scene.tif")
+    with rasterio.open(tmp_path / "merged.tif") as raster:
+        assert raster.shape == shape
+        assert len(np.unique(raster.read(1))) > 20
