@@ -141,6 +141,9 @@ class TrainingConfig(StrictModel):
     minutes: float | None = Field(default=None, gt=0)
     encoder_rate: float = Field(default=5e-4, gt=0)
     decoder_rate: float = Field(default=1.5e-3, gt=0)
+    new_rate: float | None = Field(default=None, gt=0)
+    """Rate of what a network of series has to learn anew, if it starts from one of images: the kinds of parcels and
+    how dates are weighed. None: ``decoder_rate``."""
     weight_decay: Weight = 1e-4
     warm_up_steps: int = Field(default=40, ge=1)
     average_decay: float = Field(default=0.998, ge=0, lt=1)

@@ -21,6 +21,7 @@ from geopanoptic.training.parallel import Ranks, average_buffers, twins
 from geopanoptic.training.start import build_network
 
 _GRADIENT_NORM = 3.0
+_NEW_LAYERS = ("heads.semantic.", "keys.", "queries", "values.", "seasons.", "summaries.")
 
 
 class Learner:
@@ -59,7 +60,7 @@ class Learner:
     @property
     def rate(self) -> float:
         """The decoder's current learning rate."""
-        return float(self.state.optimiser.param_groups[-1]["lr"])
+        return float(self.state.optimiser.param_groups[1]["lr"])
 
     def set_rates(self, factor: float) -> None:
         """Learning rates as a share of their peaks."""
@@ -132,13 +133,16 @@ class Learner:
 
 
 def _optimiser(network: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
-    """AdamW; the encoder's parameters have a rate of their own."""
-    of_encoder = ("encoder.", "unet.encoder.")
-    encoder = [p for name, p in network.named_parameters() if name.startswith(of_encoder)]
-    rest = [p for name, p in network.named_parameters() if not name.startswith(of_encoder)]
+    """AdamW; the encoder's parameters have a rate of their own, and with ``new_rate`` those of the new layers."""
+    new = _NEW_LAYERS if config.new_rate is not None else ()
+    rates = {"encoder": config.encoder_rate, "rest": config.decoder_rate, "new": config.new_rate}
+    parameters: dict[str, list[nn.Parameter]] = {group: [] for group in rates}
+    for name, parameter in network.named_parameters():
+        path = name.removeprefix("unet.")
+        group = "encoder" if path.startswith("encoder.") else "new" if path.startswith(new) else "rest"
+        parameters[group].append(parameter)
     groups = [
-        {"params": encoder, "peak": config.encoder_rate},
-        {"params": rest, "peak": config.decoder_rate},
+        {"params": parameters[group], "peak": rate} for group, rate in rates.items() if parameters[group]
     ]
     return torch.optim.AdamW(groups, lr=config.decoder_rate, weight_decay=config.weight_decay)
 
