@@ -50,7 +50,7 @@ def test_the_offset_is_found_below_a_pixel(cols, rows, seed):
     edges = edges_of(boxes, seed)
     moved = shapely.transform(boxes, lambda xy: xy + (cols, rows))
     found = offset_of(votes(outline_density(moved, edges.shape), edges, 12).score_bdd)
-    assert found.vector == pytest.approx([-cols, -rows], abs=0.25)
+    assert found.vector == pytest.approx([-cols, -rows], abs=0.5)
     assert found.significant or found.length_px < 1.0
 
 
