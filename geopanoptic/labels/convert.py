@@ -8,12 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import shapely
 from affine import Affine
 
 from geopanoptic.errors import UsageError
 from geopanoptic.labels.formats.format import Format, ReadOptions, WriteOptions
 from geopanoptic.labels.formats.registry import format_named, recognise
-from geopanoptic.labels.objects import Canvas, Labels, OutlineLabels, RasterLabels, as_outlines, as_raster
+from geopanoptic.labels.objects import (
+    Canvas,
+    Labels,
+    OutlineLabels,
+    RasterLabels,
+    as_outlines,
+    as_raster,
+    pixel_outlines,
+)
 from geopanoptic.labels.output import staged_output
 from geopanoptic.labels.pictures import IMAGES, picture_canvas, write_pictures
 from geopanoptic.labels.provenance.manifest import moment, record
@@ -130,11 +139,11 @@ def convert(
     if wanted.images == "none":
         labels = _on_a_map(labels)
     elif wanted.images == "one":
-        labels = _on_one_image(labels, single)
+        labels = _on_one_image(labels, single, losses)
     else:
         if scene is not None:
             labels = (replace(as_outlines(each), canvas=single) for each in labels)
-        labels = _on_images(labels, single, wanted, tile_px=tile_px, overlap_px=overlap_px)
+        labels = _on_images(labels, single, wanted, losses, tile_px=tile_px, overlap_px=overlap_px)
     drawn: list[Canvas] = []
     when = moment()
     with staged_output(target, overwrite=overwrite) as staged, fixed_clock(when):
@@ -219,18 +228,30 @@ def _on_a_map(labels: Iterable[Labels]) -> Iterator[Labels]:
     yield _without_source(every[0]) if len(every) == 1 else stitch(every)
 
 
-def _on_one_image(labels: Iterable[Labels], image: Canvas | None) -> Iterator[Labels]:
+def _on_one_image(labels: Iterable[Labels], image: Canvas | None, losses: list[str]) -> Iterator[Labels]:
     every = list(labels)
     if len(every) == 1 and (image is None or isinstance(every[0], RasterLabels)):
         yield _without_source(every[0])
         return
     whole = as_outlines(every[0]) if len(every) == 1 else stitch(every)
     canvas = image or _around([each.canvas for each in every if each.canvas is not None])
-    yield as_raster(whole, canvas)[0]
+    beyond = list(_beyond(whole, canvas))
+    raster, _ = as_raster(whole, canvas)
+    lost = len(whole.objects) - len(raster.objects)
+    if lost and not beyond:
+        losses.append(f"{lost:,} objects cover no pixel of {canvas.image} and are left out")
+    losses.extend(beyond)
+    yield raster
 
 
 def _on_images(
-    labels: Iterable[Labels], image: Canvas | None, wanted: Format, *, tile_px: int | None, overlap_px: int
+    labels: Iterable[Labels],
+    image: Canvas | None,
+    wanted: Format,
+    losses: list[str],
+    *,
+    tile_px: int | None,
+    overlap_px: int,
 ) -> Iterator[Labels]:
     """Labels image by image, images that are too large for a tool in tiles."""
     for each in labels:
@@ -240,6 +261,8 @@ def _on_images(
                 "The labels lie on a map, and the format is one of images.",
                 remedy="Name the image that they belong to with --image.",
             )
+        if isinstance(each, OutlineLabels):
+            losses.extend(_beyond(each, canvas))
         if tile_px is None and max(canvas.shape) <= (wanted.image_px or LARGEST_IMAGE_PX):
             if isinstance(each, RasterLabels):
                 yield each
@@ -247,6 +270,19 @@ def _on_images(
                 yield next(cut(replace(each, canvas=canvas), [canvas], whole=True))
         else:
             yield from cut(each, tile_canvases(canvas, tile_px or wanted.image_px or TILE_PX, overlap_px))
+
+
+def _beyond(labels: OutlineLabels, canvas: Canvas) -> Iterator[str]:
+    """What of the labels does not lie on the image."""
+    if labels.objects.empty:
+        return
+    left, top, right, bottom = shapely.bounds(pixel_outlines(labels, canvas)).T
+    outside = (right <= 0) | (bottom <= 0) | (left >= canvas.width) | (top >= canvas.height)
+    cut_off = ~outside & ((left < 0) | (top < 0) | (right > canvas.width) | (bottom > canvas.height))
+    if outside.any():
+        yield f"{int(outside.sum()):,} objects lie outside {canvas.image} and are left out"
+    if cut_off.any():
+        yield f"{int(cut_off.sum()):,} objects reach beyond {canvas.image} and are cut off at its edge"
 
 
 def _without_source(labels: Labels) -> Labels:

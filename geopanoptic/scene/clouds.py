@@ -156,7 +156,7 @@ def without_cloudy(scene: Scene, max_cloud: float) -> Scene:
     known = {when: share for when, share in shares.items() if share is not None}
     if not known:
         raise SceneError(
-            f"Nothing tells how cloudy {scene.name} is, so --max-cloud has nothing to choose by.",
+            f"Nothing tells how cloudy the scene {scene.name} is, so --max-cloud has nothing to choose by.",
             remedy="Put cloud masks beside the images (or --cloud-mask ukis), or leave --max-cloud out.",
         )
     cloudy = {when: share for when, share in known.items() if share * 100 > max_cloud}

@@ -173,3 +173,24 @@ def test_outlines_come_back_exactly_where_polygons_are_stored(country, tmp_path)
     nearest = shapely.STRtree(found.geometry.to_numpy()).nearest(before.geometry.representative_point())
     away = shapely.symmetric_difference(before.geometry.to_numpy(), found.geometry.to_numpy()[nearest])
     assert shapely.area(away).max() < 1e-3  # square metres
+
+
+def test_what_does_not_lie_on_the_image_is_told(country, tmp_path):
+    with rasterio.open(country / "scene.tif") as scene:
+        left, top = scene.transform @ (0, 0)
+        crs = scene.crs
+    frame = geopandas.GeoDataFrame(
+        {"class_name": ["parcel"] * 3},
+        geometry=[
+            shapely.box(left + 100, top - 300, left + 300, top - 100),
+            shapely.box(left - 100, top - 300, left + 90, top - 100),
+            shapely.box(left - 500, top - 300, left - 300, top - 100),
+        ],
+        crs=crs,
+    )
+    frame.to_file(tmp_path / "fields.gpkg")
+    for to, target in (("coco-panoptic", "coco"), ("raster", "labels.tif")):
+        done = convert(tmp_path / "fields.gpkg", tmp_path / target, to=to, image=country / "scene.tif")
+        assert done.objects == 2
+        assert "1 objects lie outside scene.tif and are left out" in done.losses
+        assert "1 objects reach beyond scene.tif and are cut off at its edge" in done.losses

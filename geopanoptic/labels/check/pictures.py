@@ -107,7 +107,7 @@ def _fit(panel: Axes, window: tuple[float, float, float, float], pixels: bool) -
     panel.set_xlim(left - margin, right + margin)
     # Rows of an image count downwards.
     panel.set_ylim(*((high + margin, low - margin) if pixels else (low - margin, high + margin)))
-    panel.set_aspect("equal", adjustable="datalim")
+    panel.set_aspect("equal", adjustable="box")
 
 
 def _png(figure: Figure) -> bytes:

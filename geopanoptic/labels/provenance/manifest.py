@@ -192,5 +192,3 @@ def _content(hashes: Mapping[str, str]) -> str:
         return next(iter(hashes.values()))
     listed = "".join(f"{sha}  {name}\n" for name, sha in sorted(hashes.items()))
     return hashlib.sha256(listed.encode()).hexdigest()
-
-
