@@ -15,7 +15,7 @@ from geopanoptic.errors import SceneError
 from geopanoptic.grid import Window
 from geopanoptic.scene.blocks import OnUnreadable, Stored, UnreadableBlock, refuse
 from geopanoptic.scene.resampling import nearest_positions
-from geopanoptic.scene.sources import is_file, is_folder, shown, state_of
+from geopanoptic.scene.sources import OnDisk, is_file, is_folder, shown
 
 if TYPE_CHECKING:
     import xarray
@@ -41,7 +41,7 @@ class Plane:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CubeFile:
+class CubeFile(OnDisk):
     """One cube. The plane ``p`` (from 0) of date ``t`` has the index ``t * len(planes) + p + 1``.
 
     ``axes``: names of the dimensions of rows and of columns. ``size_bytes`` and ``mtime_ns`` (the newest) count
@@ -62,15 +62,6 @@ class CubeFile:
     def driver(self) -> str:
         """No driver of GDAL's."""
         return ""
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """The names of the folders and of the file."""
-        return self.path.parts
-
-    def has_changed(self) -> bool:
-        """True where a file of the cube was replaced, edited, added or removed since it was opened."""
-        return state_of(self.path) != (self.size_bytes, self.mtime_ns)
 
     def read(
         self, indexes: tuple[int, ...], window: Window, dtype: str, on_unreadable: OnUnreadable = refuse

@@ -13,23 +13,26 @@ from geopanoptic.scene.sources import shown
 LIMIT_BYTES = 64 << 20
 
 
+class DoctypeError(Exception):
+    """A document type: entities can only be declared there, and no metadata or labels need one."""
+
+
 class _WithoutDoctype(ElementTree.TreeBuilder):
-    """Entities can only be declared in a document type, and no metadata needs one."""
-
     def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
-        raise _DoctypeError
+        raise DoctypeError
 
 
-class _DoctypeError(Exception):
-    pass
+def parse_xml(text: bytes) -> ElementTree.Element:
+    """The root element of a text. Raises DoctypeError, and ParseError, LookupError or ValueError for damage."""
+    return ElementTree.fromstring(text, parser=ElementTree.XMLParser(target=_WithoutDoctype()))
 
 
 def read_xml(path: Path) -> ElementTree.Element:
     """The root element. Raises SceneError: unreadable, too large, damaged, or with a document type."""
     text = _bytes_of(path)
     try:
-        return ElementTree.fromstring(text, parser=ElementTree.XMLParser(target=_WithoutDoctype()))
-    except _DoctypeError:
+        return parse_xml(text)
+    except DoctypeError:
         raise SceneError(
             f"{shown(path)} declares a document type, whose entities may expand without end or read other files.",
             remedy="Remove the <!DOCTYPE ...> declaration, or download the file again.",

@@ -13,13 +13,13 @@ from geopanoptic.errors import SceneError
 from geopanoptic.grid import Window
 from geopanoptic.scene.blocks import OnUnreadable, Stored, refuse
 from geopanoptic.scene.resampling import nearest_positions
-from geopanoptic.scene.sources import shown, state_of
+from geopanoptic.scene.sources import OnDisk, shown
 
 MAGIC = b"\x93NUMPY"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PatchFile:
+class PatchFile(OnDisk):
     """One ``.npy`` file of ``shape_tchw``; the band ``c`` (from 0) of date ``t`` has the index ``t * C + c + 1``.
 
     Mapped into memory, never unpickled.
@@ -36,15 +36,6 @@ class PatchFile:
     def driver(self) -> str:
         """No driver of GDAL's."""
         return ""
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """The names of the folders and of the file."""
-        return self.path.parts
-
-    def has_changed(self) -> bool:
-        """True where the file was replaced, edited or removed since it was opened."""
-        return state_of(self.path) != (self.size_bytes, self.mtime_ns)
 
     def read(
         self, indexes: tuple[int, ...], window: Window, dtype: str, on_unreadable: OnUnreadable = refuse

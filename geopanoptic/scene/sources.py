@@ -17,8 +17,26 @@ _ADDRESS = re.compile(r"^(?:[A-Za-z][A-Za-z0-9+.-]+://|/vsi)")
 _READ_REMOTELY = re.compile(r"^(?:https?|s3)://[^/]")
 
 
+class OnDisk:
+    """What all sources share that lie in a local file or folder, as it was when the scene was opened."""
+
+    __slots__ = ()
+    path: Path
+    size_bytes: int
+    mtime_ns: int
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The names of the folders and of the file."""
+        return self.path.parts
+
+    def has_changed(self) -> bool:
+        """True where a file was replaced, edited, added or removed since the scene was opened."""
+        return state_of(self.path) != (self.size_bytes, self.mtime_ns)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SourceFile:
+class SourceFile(OnDisk):
     """One local file as it was found: ``path`` with symbolic links resolved, ``name`` as the user sees it."""
 
     path: Path
@@ -31,15 +49,6 @@ class SourceFile:
     def opened_as(self) -> Path:
         """What GDAL opens. A Path, not a string: rasterio would parse '#', '?' and '!' as parts of a URL."""
         return self.path
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """The names of the folders and of the file."""
-        return self.path.parts
-
-    def has_changed(self) -> bool:
-        """True where the file was replaced, edited or removed since it was opened."""
-        return state_of(self.path) != (self.size_bytes, self.mtime_ns)
 
 
 def shown(path: str | os.PathLike[str]) -> str:

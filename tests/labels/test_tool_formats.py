@@ -201,3 +201,13 @@ def test_real_via_annotations_are_read(shared_data):
     assert len(images) == 30
     assert sum(len(each.objects) for each in images) == 1232
     assert all(each.objects.geometry.is_valid.all() for each in images)
+
+
+def test_a_file_is_parsed_once_however_many_formats_look_at_it(tmp_path, monkeypatch):
+    ids = np.ones((4, 4), np.int32)
+    written_and_read(tmp_path, "via", [image(ids, {1: "corn"})])
+    parsed = []
+    parse = json.loads
+    monkeypatch.setattr(json, "loads", lambda text, **options: parsed.append(1) or parse(text, **options))
+    assert recognise(tmp_path / "labels.json").name == "via"
+    assert len(parsed) == 1

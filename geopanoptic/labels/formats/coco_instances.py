@@ -18,8 +18,8 @@ from geopanoptic.errors import UsageError
 from geopanoptic.labels.formats.coco_panoptic import categories_of, taxonomy_of_categories
 from geopanoptic.labels.formats.format import Format, LabelSource, ReadOptions, WriteOptions, Written
 from geopanoptic.labels.formats.json_files import read_json, write_items
-from geopanoptic.labels.formats.shapes import Shape, labels_of_shapes, mask_outline, without_holes
-from geopanoptic.labels.objects import Canvas, Labels, OutlineLabels, as_outlines, pixel_outlines
+from geopanoptic.labels.formats.shapes import Shape, Tally, labels_of_shapes, mask_outline, without_holes
+from geopanoptic.labels.objects import Canvas, Labels, OutlineLabels, pixel_outlines
 from geopanoptic.labels.taxonomy import Taxonomy
 
 _OWN_KEYS = {
@@ -65,25 +65,24 @@ def read(path: Path, options: ReadOptions) -> LabelSource:
 def write(labels: Iterable[Labels], target: Path, options: WriteOptions) -> Written:
     images: list[dict[str, Any]] = []
     categories: list[dict[str, Any]] = []
-    objects = 0
+    tally = Tally(labels)
 
     def annotations() -> Iterator[dict[str, Any]]:
-        nonlocal objects
-        for number, each in enumerate(labels, 1):
-            outlines = as_outlines(each)
+        first_id = 1
+        for number, outlines in enumerate(tally, 1):
             canvas = outlines.image
             images.append(
                 {"id": number, "file_name": canvas.image, "height": canvas.height, "width": canvas.width}
             )
             categories[:] = categories_of(outlines.taxonomy)
-            yield from _annotations_of(outlines, canvas, image_id=number, first_id=objects + 1)
-            objects += len(outlines.objects)
+            yield from _annotations_of(outlines, canvas, image_id=number, first_id=first_id)
+            first_id = tally.objects + 1
 
     def rest() -> dict[str, Any]:
         return {"info": {}, "licenses": [], "images": images, "categories": categories}
 
     write_items(target, annotations(), key="annotations", rest=rest)
-    return Written(files=(target,), images=len(images), objects=objects)
+    return tally.written(target)
 
 
 FORMAT = Format(

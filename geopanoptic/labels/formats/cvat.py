@@ -15,9 +15,16 @@ import shapely
 
 from geopanoptic.errors import UsageError
 from geopanoptic.labels.formats.format import Format, LabelSource, ReadOptions, WriteOptions, Written
-from geopanoptic.labels.formats.shapes import Shape, labels_of_shapes, mask_outline, shapes_of, taxonomy_for
+from geopanoptic.labels.formats.shapes import (
+    Shape,
+    Tally,
+    labels_of_shapes,
+    mask_outline,
+    shapes_of,
+    taxonomy_for,
+)
 from geopanoptic.labels.formats.xml_files import read_xml, write_elements
-from geopanoptic.labels.objects import Canvas, Labels, OutlineLabels, as_outlines
+from geopanoptic.labels.objects import Canvas, Labels, OutlineLabels
 from geopanoptic.labels.taxonomy import LabelClass, Taxonomy
 
 _SCORE, _OBJECT = "score", "object_id"
@@ -57,22 +64,19 @@ def read(path: Path, options: ReadOptions) -> LabelSource:
 
 
 def write(labels: Iterable[Labels], target: Path, options: WriteOptions) -> Written:
-    images = objects = 0
+    tally = Tally(labels)
 
     def elements() -> Iterator[ElementTree.Element]:
-        nonlocal images, objects
         version = ElementTree.Element("version")
         version.text = "1.1"
         yield version
-        for each in labels:
-            outlines = as_outlines(each)
-            if images == 0:
+        for number, outlines in enumerate(tally):
+            if number == 0:
                 yield _described(outlines.taxonomy)
-            yield _image_of(outlines, images)
-            images, objects = images + 1, objects + len(outlines.objects)
+            yield _image_of(outlines, number)
 
     write_elements(target, "annotations", elements())
-    return Written(files=(target,), images=images, objects=objects)
+    return tally.written(target)
 
 
 FORMAT = Format(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,30 @@ import numpy as np
 
 from geopanoptic.errors import UsageError
 
+_PARSED: ContextVar[dict[Path, Any] | None] = ContextVar("parsed", default=None)
+
+
+@contextmanager
+def parsed_once() -> Iterator[None]:
+    """Within, every file is parsed once: several formats look at one before it is known whose it is."""
+    token = _PARSED.set({})
+    try:
+        yield
+    finally:
+        _PARSED.reset(token)
+
 
 def read_json(path: Path) -> Any:
-    """The content of a file. Raises ``UsageError`` where it cannot be read as JSON."""
+    """The content of a file, not to be changed. Raises ``UsageError`` where it cannot be read as JSON."""
+    parsed = _PARSED.get()
+    if parsed is None:
+        return _parse(path)
+    if path not in parsed:
+        parsed[path] = _parse(path)
+    return parsed[path]
+
+
+def _parse(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:

@@ -18,8 +18,15 @@ from geopanoptic.errors import UsageError
 from geopanoptic.labels.formats import brush
 from geopanoptic.labels.formats.format import Format, LabelSource, ReadOptions, WriteOptions, Written
 from geopanoptic.labels.formats.json_files import read_json, write_list
-from geopanoptic.labels.formats.shapes import Shape, labels_of_shapes, mask_outline, shapes_of, taxonomy_for
-from geopanoptic.labels.objects import Canvas, Labels, OutlineLabels, as_outlines
+from geopanoptic.labels.formats.shapes import (
+    Shape,
+    Tally,
+    labels_of_shapes,
+    mask_outline,
+    shapes_of,
+    taxonomy_for,
+)
+from geopanoptic.labels.objects import Canvas, Labels, OutlineLabels
 from geopanoptic.labels.sidecar import known_image
 
 MODEL_VERSION = "geopanoptic"
@@ -74,17 +81,9 @@ def read(path: Path, options: ReadOptions) -> LabelSource:
 
 
 def write(labels: Iterable[Labels], target: Path, options: WriteOptions) -> Written:
-    images = objects = 0
-
-    def tasks() -> Iterator[dict[str, Any]]:
-        nonlocal images, objects
-        for each in labels:
-            outlines = as_outlines(each)
-            images, objects = images + 1, objects + len(outlines.objects)
-            yield _task_of(outlines, images, options)
-
-    write_list(target, tasks())
-    return Written(files=(target,), images=images, objects=objects)
+    tally = Tally(labels)
+    write_list(target, (_task_of(outlines, tally.images, options) for outlines in tally))
+    return tally.written(target)
 
 
 FORMAT = Format(

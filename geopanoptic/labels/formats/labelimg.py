@@ -15,9 +15,9 @@ import shapely
 
 from geopanoptic.errors import UsageError
 from geopanoptic.labels.formats.format import Format, LabelSource, ReadOptions, WriteOptions, Written
-from geopanoptic.labels.formats.shapes import Shape, labels_of_shapes, taxonomy_for
+from geopanoptic.labels.formats.shapes import Shape, Tally, labels_of_shapes, taxonomy_for
 from geopanoptic.labels.formats.xml_files import read_xml, write_xml
-from geopanoptic.labels.objects import Canvas, Labels, OutlineLabels, as_outlines, pixel_outlines
+from geopanoptic.labels.objects import Canvas, Labels, OutlineLabels, pixel_outlines
 
 
 def recognises(path: Path) -> bool:
@@ -50,9 +50,8 @@ def read(path: Path, options: ReadOptions) -> LabelSource:
 
 def write(labels: Iterable[Labels], target: Path, options: WriteOptions) -> Written:
     target.mkdir(parents=True)
-    images = objects = 0
-    for each in labels:
-        outlines = as_outlines(each)
+    tally = Tally(labels)
+    for outlines in tally:
         canvas = outlines.image
         root = ElementTree.Element("annotation")
         _text(root, "folder", target.name)
@@ -65,9 +64,8 @@ def write(labels: Iterable[Labels], target: Path, options: WriteOptions) -> Writ
         for name, box in zip(outlines.objects["class_name"], bounds.tolist(), strict=True):
             _add_box(root, name, box, canvas)
         write_xml(target / f"{Path(canvas.image).stem}.xml", root)
-        images, objects = images + 1, objects + len(outlines.objects)
-    losses = ("outlines became the boxes around them: labelImg holds nothing else",) if objects else ()
-    return Written(files=(target,), images=images, objects=objects, losses=losses)
+    losses = ("outlines became the boxes around them: labelImg holds nothing else",) if tally.objects else ()
+    return tally.written(target, losses=losses)
 
 
 FORMAT = Format(

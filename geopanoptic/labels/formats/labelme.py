@@ -15,8 +15,15 @@ from PIL import Image
 from geopanoptic.errors import UsageError
 from geopanoptic.labels.formats.format import Format, LabelSource, ReadOptions, WriteOptions, Written
 from geopanoptic.labels.formats.json_files import read_json, write_json
-from geopanoptic.labels.formats.shapes import Shape, labels_of_shapes, mask_outline, shapes_of, taxonomy_for
-from geopanoptic.labels.objects import Canvas, Labels, OutlineLabels, as_outlines
+from geopanoptic.labels.formats.shapes import (
+    Shape,
+    Tally,
+    labels_of_shapes,
+    mask_outline,
+    shapes_of,
+    taxonomy_for,
+)
+from geopanoptic.labels.objects import Canvas, Labels, OutlineLabels
 
 _VERSION = "5.5.0"
 """Version of the layout, as labelme writes it."""
@@ -57,9 +64,8 @@ def read(path: Path, options: ReadOptions) -> LabelSource:
 
 def write(labels: Iterable[Labels], target: Path, options: WriteOptions) -> Written:
     target.mkdir(parents=True)
-    images = objects = 0
-    for each in labels:
-        outlines = as_outlines(each)
+    tally = Tally(labels)
+    for outlines in tally:
         canvas = outlines.image
         shapes = [
             {
@@ -83,8 +89,7 @@ def write(labels: Iterable[Labels], target: Path, options: WriteOptions) -> Writ
             "imageWidth": canvas.width,
         }
         write_json(target / f"{Path(canvas.image).stem}.json", content, indent=1)
-        images, objects = images + 1, objects + len(outlines.objects)
-    return Written(files=(target,), images=images, objects=objects)
+    return tally.written(target)
 
 
 FORMAT = Format(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from geopanoptic.errors import UsageError
 from geopanoptic.labels.formats.format import Format
+from geopanoptic.labels.formats.json_files import parsed_once
 
 MODULES = {
     "raster": "raster:FORMAT",
@@ -52,10 +53,11 @@ def recognise(path: Path) -> Format:
     """
     if not path.exists():
         raise UsageError(f"{path} does not exist.", remedy="Name a file or folder of labels.")
-    for name in MODULES:
-        found = format_named(name)
-        if found.recognises(path):
-            return found
+    with parsed_once():
+        for name in MODULES:
+            found = format_named(name)
+            if found.recognises(path):
+                return found
     raise UsageError(
         f"{path} is none of the label formats that are known by their content.",
         remedy=f"Say which with --from: {', '.join(MODULES)}.",

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import geopandas
@@ -17,8 +18,16 @@ import pandas as pd
 import shapely
 from numpy.typing import NDArray
 
+from geopanoptic.labels.formats.format import Written
 from geopanoptic.labels.formats.tables import with_columns
-from geopanoptic.labels.objects import Canvas, OutlineLabels, RasterLabels, as_outlines, pixel_outlines
+from geopanoptic.labels.objects import (
+    Canvas,
+    Labels,
+    OutlineLabels,
+    RasterLabels,
+    as_outlines,
+    pixel_outlines,
+)
 from geopanoptic.labels.taxonomy import Taxonomy, taxonomy_of_names
 from geopanoptic.labels.tiles import SOURCE_ID
 
@@ -37,6 +46,29 @@ class Shape:
     def ring(self) -> NDArray[np.float64]:
         """Corners (n, 2) as x, y, the first not repeated at the end."""
         return shapely.get_coordinates(self.outline)[:-1]
+
+
+@dataclass(slots=True)
+class Tally:
+    """The outlines of every image in turn, and how many images and objects there were so far.
+
+    What is being looked at is counted already.
+    """
+
+    labels: Iterable[Labels]
+    images: int = 0
+    objects: int = 0
+
+    def __iter__(self) -> Iterator[OutlineLabels]:
+        for each in self.labels:
+            outlines = as_outlines(each)
+            self.images += 1
+            self.objects += len(outlines.objects)
+            yield outlines
+
+    def written(self, *files: Path, losses: tuple[str, ...] = ()) -> Written:
+        """The account of a writer that has looked at all of them."""
+        return Written(files=files, images=self.images, objects=self.objects, losses=losses)
 
 
 def shapes_of(labels: OutlineLabels, canvas: Canvas) -> Iterator[Shape]:

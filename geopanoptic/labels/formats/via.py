@@ -16,8 +16,8 @@ import shapely
 from geopanoptic.errors import UsageError
 from geopanoptic.labels.formats.format import Format, LabelSource, ReadOptions, WriteOptions, Written
 from geopanoptic.labels.formats.json_files import read_json, write_members
-from geopanoptic.labels.formats.shapes import Shape, labels_of_shapes, shapes_of, taxonomy_for
-from geopanoptic.labels.objects import Canvas, Labels, OutlineLabels, as_outlines
+from geopanoptic.labels.formats.shapes import Shape, Tally, labels_of_shapes, shapes_of, taxonomy_for
+from geopanoptic.labels.objects import Canvas, Labels, OutlineLabels
 from geopanoptic.labels.sidecar import known_image
 
 _CLASS_KEYS = ("class", "class_name", "label", "name", "type", "category")
@@ -63,17 +63,9 @@ def read(path: Path, options: ReadOptions) -> LabelSource:
 
 
 def write(labels: Iterable[Labels], target: Path, options: WriteOptions) -> Written:
-    images = objects = 0
-
-    def members() -> Iterator[tuple[str, dict[str, Any]]]:
-        nonlocal images, objects
-        for each in labels:
-            outlines = as_outlines(each)
-            images, objects = images + 1, objects + len(outlines.objects)
-            yield f"{outlines.image.image}-1", _image_of(outlines)
-
-    write_members(target, members())
-    return Written(files=(target,), images=images, objects=objects)
+    tally = Tally(labels)
+    write_members(target, ((f"{outlines.image.image}-1", _image_of(outlines)) for outlines in tally))
+    return tally.written(target)
 
 
 FORMAT = Format(

@@ -7,6 +7,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from geopanoptic.errors import UsageError
+from geopanoptic.scene.documents import DoctypeError, parse_xml
 
 _LIMIT_BYTES = 2**30
 
@@ -16,14 +17,13 @@ def read_xml(path: Path) -> ElementTree.Element:
     try:
         if path.stat().st_size > _LIMIT_BYTES:
             raise UsageError(f"{path} is larger than 1 GiB.", remedy="Export fewer images at once.")
-        parser = ElementTree.XMLParser(target=_NoDoctype())
-        return ElementTree.fromstring(path.read_bytes(), parser)
-    except _DoctypeError:
+        return parse_xml(path.read_bytes())
+    except DoctypeError:
         raise UsageError(
             f"{path} declares a document type, which labels do not need and which may hide anything.",
             remedy="Export the annotations again, without <!DOCTYPE>.",
         ) from None
-    except (OSError, ElementTree.ParseError) as error:
+    except (OSError, ElementTree.ParseError, LookupError, ValueError) as error:
         raise UsageError(
             f"{path} cannot be read as XML: {error}.", remedy="Give the exported file."
         ) from None
@@ -43,12 +43,3 @@ def write_elements(path: Path, root: str, elements: Iterable[ElementTree.Element
             ElementTree.indent(each, level=1)
             file.write(f"  {ElementTree.tostring(each, encoding='unicode')}\n")
         file.write(f"</{root}>\n")
-
-
-class _DoctypeError(Exception):
-    pass
-
-
-class _NoDoctype(ElementTree.TreeBuilder):
-    def doctype(self, name: str, public: str | None, system: str | None) -> None:
-        raise _DoctypeError

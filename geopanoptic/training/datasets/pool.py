@@ -34,18 +34,23 @@ class Pool:
 
         Raises ``UsageError`` where ``folder`` holds no sample.
         """
-        paths = tuple(sorted(folder.glob("[!.]*.npz")))
-        if not paths:
-            raise UsageError(
-                f"{folder} holds no samples (.npz).",
-                remedy="Write them with python -m geopanoptic.training.samples, or leave the folder out.",
-            )
-        return cls(paths=paths, bands=tuple(bands), channel_of=cover_lookup(classes))
+        return cls(paths=samples_in(folder, "samples"), bands=tuple(bands), channel_of=cover_lookup(classes))
 
     def draw(self, size_px: int, rng: np.random.Generator, *, sample: int) -> Patch:
         path = self.paths[rng.integers(len(self.paths))]
         patch = _read(path, self.bands).random_window(size_px, rng)
         return replace(patch, classes_hw=self.channel_of[patch.classes_hw])
+
+
+def samples_in(folder: Path, what: str) -> tuple[Path, ...]:
+    """The ``.npz`` files of a folder. Raises ``UsageError``, saying ``what`` they should be, where there is none."""
+    paths = tuple(sorted(folder.glob("[!.]*.npz")))
+    if not paths:
+        raise UsageError(
+            f"{folder} holds no {what} (.npz).",
+            remedy="Write them with python -m geopanoptic.training.samples, or leave the folder out.",
+        )
+    return paths
 
 
 @functools.lru_cache(maxsize=_CACHED_SAMPLES)

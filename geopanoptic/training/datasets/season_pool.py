@@ -14,24 +14,15 @@ from numpy.typing import NDArray
 from geopanoptic.errors import UsageError
 from geopanoptic.models.manifest import ClassSpec
 from geopanoptic.training.datasets.channels import class_lookup, thing_channels
+from geopanoptic.training.datasets.pool import samples_in
 from geopanoptic.training.patch import OUTPUT_SCALE
 from geopanoptic.training.series_patch import SeriesPatch
 from geopanoptic.training.synthetic import BANDS
+from geopanoptic.training.synthetic.phenology import COVERS, KINDS
 
-SEASON_CLASSES = (
-    "winter crop",
-    "summer crop",
-    "grassland",
-    "permanent or other crop",
-    "water",
-    "woodland",
-    "built-up",
-    "other vegetation",
-    "bare",
-)
-"""Classes of the samples, the first four those of parcels."""
+SEASON_CLASSES = (*KINDS, *COVERS)
+"""Classes of the samples, first those of parcels."""
 
-_KINDS_OF_PARCEL = 4
 _ARRAYS = ("image_tchw", "available_tc", "valid_thw", "day_t", "instances", "stuff")
 _CACHED_SAMPLES = 1000
 
@@ -50,16 +41,11 @@ class SeasonPool:
 
         Raises ``UsageError`` where ``folder`` holds no sample.
         """
-        paths = tuple(sorted(folder.glob("[!.]*.npz")))
-        if not paths:
-            raise UsageError(
-                f"{folder} holds no series (.npz).",
-                remedy="Write them with python -m geopanoptic.training.samples, or leave the folder out.",
-            )
+        paths = samples_in(folder, "series")
         channel_of = class_lookup(dict(enumerate(SEASON_CLASSES)), classes)
         things = thing_channels(classes)
         if len(things) == 1:
-            channel_of[:_KINDS_OF_PARCEL] = things[0]
+            channel_of[: len(KINDS)] = things[0]
         return cls(paths=paths, bands=tuple(bands), channel_of=channel_of)
 
     def draw(self, size_px: int, rng: np.random.Generator, *, sample: int) -> SeriesPatch:
