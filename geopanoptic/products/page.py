@@ -187,7 +187,7 @@ def _north_on_page(grid: Grid, frame: Frame) -> tuple[float, float]:
 def draw_heading(figure: Figure, frame: Frame, title: str, parcels: geopandas.GeoDataFrame) -> None:
     page_width, page_height = frame.figure_in
     left = MARGIN_IN / page_width
-    hectares = float(parcels["area_m2"].sum()) / 1e4
+    hectares = float(parcels["shown_m2"].sum()) / 1e4
     median = float(parcels["area_m2"].median()) / 1e4 if len(parcels) else 0.0
     facts = f"{len(parcels):,} parcels on {hectares:,.0f} ha, median {median:.2f} ha"
     figure.text(
@@ -243,7 +243,7 @@ def draw_legend(
 
 
 def _areas(layer: geopandas.GeoDataFrame, classes: Sequence[MapClass]) -> dict[int, float]:
-    sums = layer.groupby("class_id")["area_m2"].sum()
+    sums = layer.groupby("class_id")["shown_m2"].sum()
     return {each.id: float(sums[each.id]) for each in classes if each.id in sums.index}
 
 

@@ -59,7 +59,7 @@ def draw_map(
 
     ``image_rgb`` is (rows, cols, 3), uint8, or float from 0 to 1 with NaN where there is no data; ``grid``
     is its grid, and may be coarser than the scene's or a part of it: layers, in the same CRS, are cut to
-    it, and the counts and shares on the page are those of the polygons shown.
+    it. Counts and the median are those of the polygons shown, areas and shares those of the ground shown.
     ``attribution`` stands small at the foot: whose data, which model, when. Raises OutputError where the
     file cannot be written.
     """
@@ -70,7 +70,7 @@ def draw_map(
     figure = Figure(figsize=frame.figure_in, dpi=_DPI, facecolor="white")
     FigureCanvasAgg(figure)
     panels = [_panel(figure, frame, index) for index in range(3)]
-    shown_parcels, shown_landcover = _within(parcels, grid), _within(landcover, grid)
+    shown_parcels, shown_landcover = within(parcels, grid), within(landcover, grid)
 
     for panel in panels[:2]:
         panel.imshow(_rgba(image_rgb), extent=frame.extent, interpolation="none", zorder=0)
@@ -117,10 +117,14 @@ def _rgba(image: NDArray[np.generic]) -> NDArray[np.generic]:
     return np.concatenate([colours, valid.astype(np.float32)], axis=2)
 
 
-def _within(layer: geopandas.GeoDataFrame, grid: Grid) -> geopandas.GeoDataFrame:
+def within(layer: geopandas.GeoDataFrame, grid: Grid) -> geopandas.GeoDataFrame:
+    """The polygons that reach into a grid, whole, and ``shown_m2``: how much of each lies in it."""
     corners = [(0, 0), (grid.width, 0), (grid.width, grid.height), (0, grid.height)]
     page = shapely.Polygon([grid.transform @ corner for corner in corners])
-    return layer[shapely.intersects(layer.geometry.to_numpy(), page)]
+    shown = layer[shapely.intersects(layer.geometry.to_numpy(), page)]
+    outlines = shown.geometry.to_numpy()
+    share = shapely.area(shapely.intersection(outlines, page)) / shapely.area(outlines)
+    return shown.assign(shown_m2=shown["area_m2"] * share)
 
 
 def _paths(layer: geopandas.GeoDataFrame, frame: Frame, **style: Any) -> PathCollection:

@@ -12,9 +12,9 @@ from matplotlib.image import imread
 from numpy.typing import NDArray
 from small_maps import CLASSES, PLACES, small_map
 
-from geopanoptic.grid import Grid
+from geopanoptic.grid import Grid, Window
 from geopanoptic.products.classes import rgb
-from geopanoptic.products.picture import draw_map
+from geopanoptic.products.picture import draw_map, within
 
 
 def grid_of(place: str, turn: Affine | None = None) -> Grid:
@@ -88,3 +88,15 @@ def test_same_bytes_twice(tmp_path: Path) -> None:
         draw(tmp_path / name, grid_of("utm"))
     digests = {hashlib.sha256(each.read_bytes()).hexdigest() for each in tmp_path.iterdir()}
     assert len(digests) == 1
+
+
+@pytest.mark.parametrize("place", sorted(PLACES))
+def test_areas_on_the_page_are_those_of_the_ground_shown(place: str) -> None:
+    whole = grid_of(place)
+    halves = [whole.crop(Window(0, col, 40, col + 60)) for col in (0, 60)]
+    for layer in (small_map(place).parcels, small_map(place).landcover):
+        in_all, in_halves = within(layer, whole), [within(layer, half) for half in halves]
+        assert (in_all["shown_m2"] <= in_all["area_m2"] * (1 + 1e-9)).all()
+        parts = sum(float(half["shown_m2"].sum()) for half in in_halves)
+        assert parts == pytest.approx(float(in_all["shown_m2"].sum()), rel=1e-9)
+        assert sum(len(half) for half in in_halves) >= len(in_all)
