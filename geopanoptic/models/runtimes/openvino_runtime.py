@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from openvino import CompiledModel, Core
 
 
+_FIRST_CONVERSION = threading.Lock()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Compiled:
     """A compiled network; every calling thread has an inference request of its own."""
@@ -89,6 +92,7 @@ def openvino_halves(reader: CompactReader, decoder: CompactSeasonDecoder, *, thr
 
 
 def _compiled(core: Core, model: ModelProto, *, threads: int, bf16: bool = False) -> _Compiled:
+    _make_conversions()
     settings = {
         "INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32",
         "INFERENCE_NUM_THREADS": threads,
@@ -97,3 +101,15 @@ def _compiled(core: Core, model: ModelProto, *, threads: int, bf16: bool = False
     }
     read = core.read_model(model.SerializeToString(), b"")
     return _Compiled(network=core.compile_model(read, "CPU", settings))
+
+
+def _make_conversions() -> None:
+    """Let OpenVINO make its table of NumPy's types, in one thread.
+
+    Its first use makes it under a lock of C++ while Python may run other threads; a second thread that asks
+    for it then waits for that lock without letting Python go on, for ever.
+    """
+    import openvino
+
+    with _FIRST_CONVERSION:
+        openvino.Tensor(np.zeros(1, np.float32)).element_type.to_dtype()
