@@ -36,6 +36,19 @@ class _Labels(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
-@click.group(cls=_Labels, epilog=exit_code_lines())
+EPILOG = f"""\b
+Once round:
+  geopanoptic labels prelabel scene.tif --out work/ --to label-studio   a map as a first draft, with pictures
+  ... correct it in the tool, and save its export as work/export.json ...
+  geopanoptic labels convert work/export.json labels.gpkg --to gpkg     back on the map
+  geopanoptic labels check labels.gpkg --image scene.tif                what is wrong with it
+  geopanoptic labels log labels.gpkg                                    who did what
+  geopanoptic train --from default --data labels.gpkg --scene scene.tif --out my-fields
+
+{exit_code_lines()}
+"""
+
+
+@click.group(cls=_Labels, epilog=EPILOG)
 def labels() -> None:
     """Labels in, labels out, labels checked."""

@@ -14,7 +14,7 @@ SECTIONS = {
     "Reading": ("source_format", "layer", "class_column", "id_column"),
     "What counts": ("tolerance", "sliver_width", "gap_area", "agreement", "fail_on"),
     "Reports": ("json_file", "html_file", "issues_file", "overwrite", "quiet"),
-    "Repair": ("fix", "out", "priority"),
+    "Repair": ("fix", "out", "priority", "annotator"),
 }
 
 EPILOG = f"""\b
@@ -113,6 +113,7 @@ every change; ground that several objects claim goes to the class named first in
 @click.option(
     "--priority", metavar="CLASS,CLASS", help="Who keeps ground that overlaps.  [default: the smaller]"
 )
+@click.option("--annotator", default="", metavar="NAME", help="Who answers for the repair, for the history.")
 @click.option("--overwrite", is_flag=True, help="Replace what is at the outputs.")
 @click.option("--quiet", "-q", is_flag=True, help="Print nothing but refusals.")
 @click.pass_context
@@ -140,6 +141,7 @@ def check(
     fix: bool,
     out: Path | None,
     priority: str | None,
+    annotator: str,
     overwrite: bool,
     quiet: bool,
 ) -> None:
@@ -173,7 +175,12 @@ def check(
     fixed = None
     if out is not None:
         fixed = fix_labels(
-            source, out, priority=priority.split(",") if priority else (), overwrite=overwrite, **reading
+            source,
+            out,
+            priority=priority.split(",") if priority else (),
+            annotator=annotator,
+            overwrite=overwrite,
+            **reading,
         )
     write_reports(
         report, fixed, json_file=json_file, html_file=html_file, issues_file=issues_file, overwrite=overwrite

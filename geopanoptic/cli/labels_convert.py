@@ -13,7 +13,8 @@ SECTIONS = {
     "Formats": ("to", "source_format", "taxonomy", "label_divisor"),
     "Images": ("image", "tile_px", "overlap_px", "pictures"),
     "Columns": ("layer", "class_column", "id_column"),
-    "Output": ("annotator", "overwrite", "as_json", "quiet"),
+    "History": ("base", "annotator"),
+    "Output": ("overwrite", "as_json", "quiet"),
 }
 
 EPILOG = f"""\b
@@ -50,7 +51,7 @@ pixels, so that they find back.
     show_default=True,
     type=click.IntRange(1),
     metavar="N",
-    help="For deeplab.",
+    help="For deeplab, whose values are class * N + object.",
 )
 @click.option(
     "--image",
@@ -72,7 +73,7 @@ pixels, so that they find back.
     show_default=True,
     type=click.IntRange(0),
     metavar="PX",
-    help="Of tiles.",
+    help="What neighbouring images share.",
 )
 @click.option(
     "--pictures",
@@ -87,8 +88,13 @@ pixels, so that they find back.
     "--id-column", metavar="NAME", help="Column of the id.  [default: object_id, parcel_id, or by row]"
 )
 @click.option(
-    "--annotator", default="", metavar="NAME", help="Who answers for the labels, for their history."
+    "--base",
+    type=click.Path(path_type=Path, exists=True),
+    metavar="LABELS",
+    help="The labels that SOURCE was made of, such as the folder of prelabel.  [default: those whose folder it "
+    "lies in]",
 )
+@click.option("--annotator", default="", metavar="NAME", help="Who answers for the labels.")
 @click.option("--overwrite", is_flag=True, help="Replace TARGET once the new one is complete.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
 @click.option("--quiet", "-q", is_flag=True, help="Print losses and errors only.")
@@ -106,6 +112,7 @@ def convert(
     layer: str | None,
     class_column: str | None,
     id_column: str | None,
+    base: Path | None,
     annotator: str,
     overwrite: bool,
     as_json: bool,
@@ -128,6 +135,7 @@ def convert(
         overlap_px=overlap_px,
         pictures=pictures,
         label_divisor=label_divisor,
+        base=base,
         annotator=annotator,
         overwrite=overwrite,
     )

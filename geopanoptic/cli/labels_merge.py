@@ -8,13 +8,11 @@ from pathlib import Path
 import click
 
 from geopanoptic.cli.sections import SectionedCommand, exit_code_lines
-
-DEFECTS = 8
-"""Exit code of labels that contradict each other."""
+from geopanoptic.errors import DEFECTS
 
 SECTIONS = {
     "Output": ("out", "overwrite"),
-    "Parts": ("base", "image"),
+    "Parts": ("base", "image", "annotators"),
     "Messages": ("as_json", "quiet"),
 }
 
@@ -63,6 +61,12 @@ Conflicts (layer `conflicts` of FILE, listed, and exit code {DEFECTS}):
     metavar="FOLDER",
     help="The pictures, where no labels.json beside a part says where they lie.",
 )
+@click.option(
+    "--annotator",
+    "annotators",
+    metavar="NAME,NAME",
+    help="Who labelled the parts, in their order, for the history.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print what was done, and the conflicts, as JSON.")
 @click.option("--quiet", "-q", is_flag=True, help="Print conflicts and errors only.")
 def merge(
@@ -71,13 +75,15 @@ def merge(
     overwrite: bool,
     base: Path | None,
     image: Path | None,
+    annotators: str | None,
     as_json: bool,
     quiet: bool,
 ) -> None:
     """Put the labels of several annotators together, PARTs as they came back from the tools."""
     from geopanoptic.labels.tasks.merging import merge as merge_labels
 
-    done = merge_labels(parts, out, base=base, image=image, overwrite=overwrite)
+    names = [name.strip() for name in annotators.split(",")] if annotators else []
+    done = merge_labels(parts, out, base=base, image=image, annotators=names, overwrite=overwrite)
     if as_json:
         click.echo(json.dumps(done.to_dict()))
     else:
@@ -85,6 +91,13 @@ def merge(
             click.secho(f"{conflict.kind}: ", fg="yellow", nl=False, err=True)
             click.echo(conflict.message, err=True)
         if not quiet:
-            found = f"{len(done.conflicts):,} conflicts" if done.conflicts else "no conflict"
-            click.echo(f"{len(done.labels.objects):,} objects of {len(done.parts)} parts in {out}, {found}")
+            where = "; see the layer `conflicts`" if done.conflicts else ""
+            click.echo(
+                f"{_count(len(done.labels.objects), 'object')} of {_count(len(done.parts), 'part')} in {out}, "
+                f"{_count(len(done.conflicts), 'conflict')}{where}"
+            )
     click.get_current_context().exit(DEFECTS if done.conflicts else 0)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number or 'no'} {what}" if number < 2 else f"{number:,} {what}s"

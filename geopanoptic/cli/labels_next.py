@@ -25,9 +25,9 @@ Examples:
   geopanoptic labels next parcels.gpkg scene.tif --of tiles --tile 512 --out tiles.gpkg
 
 \b
-The list (layer `next`, rank 1 first) takes what the model is unsure of, by the entropy of its score, and of
-that what is unlike everything labelled or listed before, in size, shape and look (uncertainty times distance,
-a weighted core-set after Sener and Savarese 2018). `reason` says it in words.
+The list (layer `next`, rank 1 first) takes parcels that are likely wrong, by their score, or tiles with many such,
+and of these what is unlike everything labelled or listed before, in size, shape and look (the expected number of
+wrong parcels times the distance, a weighted core-set after Sener and Savarese 2018). `reason` says it in words.
 
 {exit_code_lines()}
 """
@@ -74,7 +74,7 @@ a weighted core-set after Sener and Savarese 2018). `reason` says it in words.
 def next(  # noqa: A001 - the command's name
     map_file: Path, scene: tuple[str, ...], as_json: bool, quiet: bool, **options: Any
 ) -> None:
-    """List what to label next: the parcels or tiles of MAP that would teach a model most.
+    """List what to label next: the parcels or tiles of MAP that most need a person.
 
     SCENE is the scene that was mapped; without it parcels are told apart by size and shape only.
     """

@@ -2,39 +2,26 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import shapely
-from affine import Affine
 
 from geopanoptic.errors import UsageError
 from geopanoptic.labels.formats.format import Format, ReadOptions, WriteOptions
 from geopanoptic.labels.formats.registry import format_named, recognise
-from geopanoptic.labels.objects import (
-    Canvas,
-    Labels,
-    OutlineLabels,
-    RasterLabels,
-    as_outlines,
-    as_raster,
-    pixel_outlines,
-)
+from geopanoptic.labels.objects import Canvas, Labels, OutlineLabels, as_outlines
 from geopanoptic.labels.output import staged_output
 from geopanoptic.labels.pictures import IMAGES, picture_canvas, write_pictures
-from geopanoptic.labels.provenance.manifest import moment, record
+from geopanoptic.labels.placing import on_a_map, on_images, on_one_image
+from geopanoptic.labels.provenance.history import history, moment, record
 from geopanoptic.labels.sidecar import Sidecar, canvas_of_image, placed, read_sidecar, write_sidecar
 from geopanoptic.labels.taxonomy import Taxonomy, load_mapping, load_taxonomy
-from geopanoptic.labels.tiles import SOURCE_ID, cut, stitch, tile_canvases
 from geopanoptic.products.geopackage import fixed_clock
 from geopanoptic.scene import Scene, open_scene
-
-TILE_PX = 1024
-LARGEST_IMAGE_PX = 4096
-"""For formats of images a scene with a longer side is cut into images of ``TILE_PX``, unless said otherwise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +64,7 @@ def convert(
     overlap_px: int = 0,
     pictures: bool = False,
     label_divisor: int = 1000,
+    base: str | Path | None = None,
     annotator: str = "",
     overwrite: bool = False,
 ) -> Converted:
@@ -94,12 +82,14 @@ def convert(
     taxonomy
         Classes to convert to, a name or a YAML file; classes without a counterpart keep their objects out.
     tile_px, overlap_px
-        Cut a scene into images for formats of images (default: ``TILE_PX`` above ``LARGEST_IMAGE_PX``).
+        Cut a scene into images for formats of images (default: ``placing.TILE_PX`` above ``placing.LARGEST_IMAGE_PX``).
     pictures
         Also write the images as 8-bit PNG, made of ``image`` (``labels.pictures``): to ``images`` in a target that
         is a folder, to ``NAME.images`` beside one that is a file.
     label_divisor
         For ``deeplab``: class * divisor + object.
+    base
+        The labels that ``source`` was made of, for its history, where nothing beside it says so.
     annotator
         Who answers for the labels, for their history (``labels.provenance``).
 
@@ -130,22 +120,22 @@ def convert(
             id_column=id_column,
         ),
     )
-    losses: list[str] = []
+    losses: Counter[str] = Counter()
     labels: Iterator[Labels] = (placed(each, images) for each in read)
     classes = read.taxonomy
     if taxonomy is not None:
         classes = load_taxonomy(taxonomy)
         labels = _mapped(labels, read.taxonomy, classes, losses)
     if wanted.images == "none":
-        labels = _on_a_map(labels)
+        labels = on_a_map(labels)
     elif wanted.images == "one":
-        labels = _on_one_image(labels, single, losses)
+        labels = on_one_image(labels, single, losses)
     else:
         if scene is not None:
             labels = (replace(as_outlines(each), canvas=single) for each in labels)
-        labels = _on_images(labels, single, wanted, losses, tile_px=tile_px, overlap_px=overlap_px)
+        labels = on_images(labels, single, wanted, losses, tile_px=tile_px, overlap_px=overlap_px)
     drawn: list[Canvas] = []
-    when = moment()
+    when, parents = moment(), [history(source, base=None if base is None else Path(base))]
     with staged_output(target, overwrite=overwrite) as staged, fixed_clock(when):
         written = wanted.write(
             _remembering(labels, drawn),
@@ -160,14 +150,20 @@ def convert(
             shown = list(write_pictures(scene, drawn, folder))
             files.append(write_sidecar(classes, shown, folder))
         action = f"converted from {of_source.name} to {wanted.name}"
-        record(staged, files, action=action, sources=[source], annotator=annotator, when=when)
+        record(
+            staged, files, action=action, source=source.name, parents=parents, annotator=annotator, when=when
+        )
     return Converted(
         source_format=of_source.name,
         target_format=wanted.name,
         images=written.images,
         objects=written.objects,
         files=tuple(target.parent / file.relative_to(staged.parent) for file in files),
-        losses=(*losses, *written.losses, *_not_kept(of_source, wanted)),
+        losses=(
+            *(f"{number:,} {what}" for what, number in losses.items()),
+            *written.losses,
+            *_not_kept(of_source, wanted),
+        ),
         notes=read.notes,
     )
 
@@ -202,110 +198,19 @@ def sidecar_of_images(image: str | Path | None) -> Sidecar:
     return Sidecar(taxonomy=told.taxonomy, images=placed_images)
 
 
-def _mapped(labels: Iterable[Labels], old: Taxonomy, new: Taxonomy, losses: list[str]) -> Iterator[Labels]:
+def _mapped(labels: Iterable[Labels], old: Taxonomy, new: Taxonomy, losses: Counter[str]) -> Iterator[Labels]:
     """Labels in another taxonomy; objects whose class has no counterpart there are left out, and counted."""
     mapping = load_mapping(old, new)
-    lost: dict[str, int] = {}
     for each in labels:
         names = each.objects["class_name"].map(mapping.names)
         for name, count in each.objects["class_name"][names.isna()].value_counts().items():
-            lost[name] = lost.get(name, 0) + count
+            losses[f"objects of class {name!r} have no class in {new.name} and are left out"] += count
         objects = each.objects.assign(class_name=names)[names.notna()].reset_index(drop=True)
         if isinstance(each, OutlineLabels):
             yield replace(each, objects=objects, taxonomy=new)
         else:
             kept = np.isin(each.ids_hw, objects["object_id"])
             yield replace(each, ids_hw=np.where(kept, each.ids_hw, 0), objects=objects, taxonomy=new)
-    losses.extend(
-        f"{count:,} objects of class {name!r} have no class in {new.name} and are left out"
-        for name, count in lost.items()
-    )
-
-
-def _on_a_map(labels: Iterable[Labels]) -> Iterator[Labels]:
-    """Labels of one map or image as they are, those of several images put together."""
-    every = list(labels)
-    yield _without_source(every[0]) if len(every) == 1 else stitch(every)
-
-
-def _on_one_image(labels: Iterable[Labels], image: Canvas | None, losses: list[str]) -> Iterator[Labels]:
-    every = list(labels)
-    if len(every) == 1 and (image is None or isinstance(every[0], RasterLabels)):
-        yield _without_source(every[0])
-        return
-    whole = as_outlines(every[0]) if len(every) == 1 else stitch(every)
-    canvas = image or _around([each.canvas for each in every if each.canvas is not None])
-    beyond = list(_beyond(whole, canvas))
-    raster, _ = as_raster(whole, canvas)
-    lost = len(whole.objects) - len(raster.objects)
-    if lost and not beyond:
-        losses.append(f"{lost:,} objects cover no pixel of {canvas.image} and are left out")
-    losses.extend(beyond)
-    yield raster
-
-
-def _on_images(
-    labels: Iterable[Labels],
-    image: Canvas | None,
-    wanted: Format,
-    losses: list[str],
-    *,
-    tile_px: int | None,
-    overlap_px: int,
-) -> Iterator[Labels]:
-    """Labels image by image, images that are too large for a tool in tiles."""
-    for each in labels:
-        canvas = image if image is not None and each.canvas is None else each.canvas
-        if canvas is None:
-            raise UsageError(
-                "The labels lie on a map, and the format is one of images.",
-                remedy="Name the image that they belong to with --image.",
-            )
-        if isinstance(each, OutlineLabels):
-            losses.extend(_beyond(each, canvas))
-        if tile_px is None and max(canvas.shape) <= (wanted.image_px or LARGEST_IMAGE_PX):
-            if isinstance(each, RasterLabels):
-                yield each
-            else:
-                yield next(cut(replace(each, canvas=canvas), [canvas], whole=True))
-        else:
-            yield from cut(each, tile_canvases(canvas, tile_px or wanted.image_px or TILE_PX, overlap_px))
-
-
-def _beyond(labels: OutlineLabels, canvas: Canvas) -> Iterator[str]:
-    """What of the labels does not lie on the image."""
-    if labels.objects.empty:
-        return
-    left, top, right, bottom = shapely.bounds(pixel_outlines(labels, canvas)).T
-    outside = (right <= 0) | (bottom <= 0) | (left >= canvas.width) | (top >= canvas.height)
-    cut_off = ~outside & ((left < 0) | (top < 0) | (right > canvas.width) | (bottom > canvas.height))
-    if outside.any():
-        yield f"{int(outside.sum()):,} objects lie outside {canvas.image} and are left out"
-    if cut_off.any():
-        yield f"{int(cut_off.sum()):,} objects reach beyond {canvas.image} and are cut off at its edge"
-
-
-def _without_source(labels: Labels) -> Labels:
-    """Of one image nothing is a piece."""
-    return replace(labels, objects=labels.objects.drop(columns=SOURCE_ID, errors="ignore"))
-
-
-def _around(canvases: list[Canvas]) -> Canvas:
-    """The canvas that holds images of one map, on the pixels of the first."""
-    first = canvases[0]
-    corners = [
-        ~first.placed @ (each.placed @ corner)
-        for each in canvases
-        for corner in ((0, 0), (each.width, each.height))
-    ]
-    left, top = (round(min(values)) for values in zip(*corners, strict=True))
-    right, bottom = (round(max(values)) for values in zip(*corners, strict=True))
-    return replace(
-        first,
-        height=bottom - top,
-        width=right - left,
-        transform=first.placed @ Affine.translation(left, top),
-    )
 
 
 def _remembering(labels: Iterable[Labels], drawn: list[Canvas]) -> Iterator[Labels]:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from geopanoptic.errors import UsageError
 from geopanoptic.grid import Grid
+from geopanoptic.labels.joining import ROUNDING_PX
 from geopanoptic.labels.taxonomy import Taxonomy
 
 COLUMNS = ("object_id", "class_name", "score")
@@ -164,6 +165,16 @@ def as_outlines(labels: Labels) -> OutlineLabels:
     return OutlineLabels(objects=frame, taxonomy=labels.taxonomy, canvas=labels.canvas)
 
 
+def on_corners(xy_px: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Pixel coordinates that went through other units and back, corners exact again.
+
+    Corners of pixels, of the half pixels of a map that is twice as fine as its scene, and of the quarters at which
+    its narrowest holes are cut.
+    """
+    nearest = np.round(xy_px * 4) / 4
+    return np.where(np.abs(xy_px - nearest) < ROUNDING_PX, nearest, xy_px)
+
+
 def pixel_outlines(labels: OutlineLabels, canvas: Canvas) -> NDArray[np.object_]:
     """The outlines in pixel coordinates of ``canvas``: x to the right, y down, corners of pixels integers.
 
@@ -182,9 +193,6 @@ def pixel_outlines(labels: OutlineLabels, canvas: Canvas) -> NDArray[np.object_]
     inverse = ~canvas.placed
 
     def to_pixels(xy: NDArray[np.float64]) -> NDArray[np.float64]:
-        pixels = np.column_stack(inverse @ (xy[:, 0], xy[:, 1]))
-        # Corners of pixels that went to the map and back are integers again.
-        nearest = np.round(pixels)
-        return np.where(np.abs(pixels - nearest) < 1e-6, nearest, pixels)
+        return on_corners(np.column_stack(inverse @ (xy[:, 0], xy[:, 1])))
 
     return np.asarray(shapely.transform(np.asarray(outlines.array), to_pixels), dtype=object)

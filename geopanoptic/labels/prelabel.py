@@ -8,6 +8,7 @@ Uncertain first: tasks by the mean uncertainty of their objects, and objects wit
     label-studio.json     the labels in the tool's format (a folder for tools with a file per image)
     label-studio.xml      the tool's own description of the classes, where it needs one
     map.gpkg, map.run.json  the map, where it was made here
+    provenance.json       how they came to be
 
 With parts for several annotators every part has a folder with its own labels and a ``task.json``.
 """
@@ -17,6 +18,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,7 @@ from geopanoptic.labels.formats.vectors import GEOPACKAGE
 from geopanoptic.labels.objects import COLUMNS, Canvas, OutlineLabels
 from geopanoptic.labels.output import staged_output
 from geopanoptic.labels.pictures import IMAGES, picture_canvas, write_pictures
+from geopanoptic.labels.provenance.history import History, history, moment, record
 from geopanoptic.labels.sidecar import write_sidecar
 from geopanoptic.labels.tasks.splitting import Part, split_work
 from geopanoptic.labels.tasks.task_file import write_task
@@ -39,6 +42,7 @@ from geopanoptic.labels.tiles import cut, tile_canvases
 from geopanoptic.labels.uncertainty import UNCERTAINTY, binary_entropy, mean_uncertainty
 from geopanoptic.pipeline.progress import Progress
 from geopanoptic.pipeline.run import run
+from geopanoptic.products.geopackage import fixed_clock
 from geopanoptic.scene import Scene, open_scene
 
 PRELABELS = "prelabels.gpkg"
@@ -130,14 +134,17 @@ def prelabel(
     opened = scene if isinstance(scene, Scene) else open_scene(scene, **scene_options)
     whole = picture_canvas(opened, suffix=picture_suffix)
     tiles = tile_canvases(whole, tile_px, overlap_px)
+    when = moment()
     with staged_output(out, overwrite=overwrite) as staged:
         staged.mkdir()
+        mapped = staged / MAP if map_file is None else Path(map_file)
         if map_file is None:
-            run(opened, staged / MAP, model=model, device=device, progress=progress)
-        objects = uncertain_first(
-            _objects_of(Path(map_file) if map_file is not None else staged / MAP, whole)
-        )
-        GEOPACKAGE.write([objects], staged / PRELABELS, WriteOptions())
+            told = run(opened, mapped, model=model, device=device, progress=progress).report
+            record(mapped, [mapped], action=f"mapped by {told['model']}", source=opened.name, when=when)
+        of_map = history(mapped)
+        objects = uncertain_first(_objects_of(mapped, whole))
+        with fixed_clock(when):
+            GEOPACKAGE.write([objects], staged / PRELABELS, WriteOptions())
         shown = list(write_pictures(opened, tiles, staged / IMAGES, bands=picture_bands))
         write_sidecar(objects.taxonomy, shown, staged)
         with_stuff = stuff or wanted.form == "raster" or split in ("things,stuff", "class")
@@ -152,6 +159,8 @@ def prelabel(
                 names = tuple(each.name for each in parts)
                 base = os.path.relpath(staged / PRELABELS, folder)
                 write_task(folder, part=part.name, parts=names, base=base)
+                _record(folder, of_map, f"{wanted.name}, part {part.name}", mapped, when)
+        _record(staged, of_map, wanted.name, mapped, when)
     return Prelabelled(
         out=out,
         target_format=wanted.name,
@@ -159,6 +168,12 @@ def prelabel(
         objects=int(objects.objects["class_name"].isin(set().union(*(part.classes for part in parts))).sum()),
         parts=tuple(part.name for part in parts) if split is not None else (),
         losses=tuple(losses),
+    )
+
+
+def _record(folder: Path, of_map: History, what: str, mapped: Path, when: datetime) -> None:
+    record(
+        folder, [folder], action=f"pre-labelled for {what}", source=mapped.name, parents=[of_map], when=when
     )
 
 

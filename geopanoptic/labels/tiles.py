@@ -8,6 +8,7 @@ ground, which ends in the middle of an overlap; so ground belongs to one image a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from geopanoptic.errors import UsageError
+from geopanoptic.labels.joining import ROUNDING_PX, joined
 from geopanoptic.labels.objects import Canvas, Labels, OutlineLabels, as_outlines
 
 SOURCE_ID = "source_id"
@@ -108,13 +110,14 @@ def stitch(parts: Iterable[Labels]) -> OutlineLabels:
     boxes = np.array([canvas_outline(each) for each in canvases])
     tile_of = whole["_tile"].to_numpy()
     joined = _joined(whole, outlines, tile_of, boxes)
-    owned = polygons_of(shapely.intersection(outlines, _own_ground(boxes, canvases[0])[tile_of]))
+    rounding = ROUNDING_PX * math.sqrt(abs(canvases[0].placed.determinant))
+    owned = polygons_of(shapely.intersection(outlines, own_ground(boxes, rounding)[tile_of]))
     # A sliver of a neighbour's object, seen on one side of the seam only, is nobody's there.
     owned_area, area = shapely.area(owned), shapely.area(outlines)
     order = np.lexsort((-area, joined))
     whole = whole.iloc[order].reset_index(drop=True)
     first = np.flatnonzero(np.diff(joined[order], prepend=-1))
-    geometry = _unions(owned[order], first)
+    geometry = _unions(owned[order], first, rounding)
     kept = np.bincount(joined, owned_area)[: len(first)] > 0
     table = whole.iloc[first].drop(columns=["_tile", whole.geometry.name]).loc[kept].reset_index(drop=True)
     table["object_id"] = _numbers(table)
@@ -181,23 +184,32 @@ def _agree(
     return np.asarray(size(common) > _SAME * union) & (union > 0)
 
 
-def _own_ground(boxes: NDArray[np.object_], canvas: Canvas) -> NDArray[np.object_]:
-    """Every image's box, less half of what it shares with each neighbour to the left, right, above and below."""
+def own_ground(boxes: NDArray[np.object_], rounding: float) -> NDArray[np.object_]:
+    """Every image's box without the ground that is another image's: together what all of them show, nothing twice.
+
+    Of the ground that two share each has the half on its side. Where they are neighbours across a corner there are
+    four quarters, and the first image has those that would be the two images' that may be missing.
+    """
     bounds = shapely.bounds(boxes)
-    own = bounds.copy()
     first, second = shapely.STRtree(boxes).query(boxes, predicate="intersects")
-    for a, b in zip(first.tolist(), second.tolist(), strict=True):
-        if a == b:
-            continue
-        for low, high in ((0, 2), (1, 3)):
-            across = 1 - low
-            if min(bounds[a, across + 2], bounds[b, across + 2]) <= max(bounds[a, across], bounds[b, across]):
-                continue  # they meet in a corner or along the other axis
-            if bounds[a, low] < bounds[b, low] and bounds[a, high] < bounds[b, high]:
-                middle = (bounds[b, low] + bounds[a, high]) / 2
-                own[a, high] = min(own[a, high], middle)
-                own[b, low] = max(own[b, low], middle)
-    return np.asarray(shapely.box(*own.T), dtype=object)
+    first, second = first[first < second], second[first < second]
+    of_first, of_second = bounds[first], bounds[second]
+    low = np.maximum(of_first[:, :2], of_second[:, :2])
+    high = np.minimum(of_first[:, 2:], of_second[:, 2:])
+    further = (of_second - of_first).reshape(-1, 2, 2)
+    ahead, behind = (further > rounding).all(axis=1), (further < -rounding).all(axis=1)
+    cut = (high - low > rounding).all(axis=1) & (ahead | behind).any(axis=1)
+    middle = (low + high) / 2
+    second_s = np.hstack([np.where(ahead, middle, low), np.where(behind, middle, high)])[cut]
+    theirs = shapely.box(*second_s.T)
+    rest = shapely.difference(shapely.box(*np.hstack([low, high])[cut].T), theirs)
+    loser, lost = np.concatenate([first[cut], second[cut]]), np.concatenate([theirs, rest])
+    own = boxes.copy()
+    order = np.argsort(loser, kind="stable")
+    losers, starts = np.unique(loser[order], return_index=True)
+    for k, losses in zip(losers.tolist(), np.split(lost[order], starts[1:]), strict=False):
+        own[k] = shapely.simplify(shapely.difference(boxes[k], shapely.union_all(losses)), 0)
+    return own
 
 
 def _numbers(table: pd.DataFrame) -> NDArray[np.int64]:
@@ -210,12 +222,13 @@ def _numbers(table: pd.DataFrame) -> NDArray[np.int64]:
     return np.where(new, highest + np.cumsum(new), told).astype(np.int64)
 
 
-def _unions(pieces: NDArray[np.object_], first: NDArray[np.intp]) -> NDArray[np.object_]:
-    """The union of each run of pieces; runs begin at ``first``."""
+def _unions(pieces: NDArray[np.object_], first: NDArray[np.intp], rounding: float) -> NDArray[np.object_]:
+    """Each run of pieces joined; runs begin at ``first``."""
     wholes = pieces[first]
     ends = np.append(first[1:], len(pieces))
     for k in np.flatnonzero(ends - first > 1):
-        wholes[k] = shapely.union_all(pieces[first[k] : ends[k]])
+        found = pieces[first[k] : ends[k]]
+        wholes[k] = joined(found[shapely.area(found) > 0], rounding)
     return wholes
 
 

@@ -27,11 +27,15 @@ LEFT, TOP = 300_000.0, 5_900_000.0
 CRS = "EPSG:32632"
 CLASSES = np.array(["corn", "meadow", "wheat"])
 
+IMAGE = ("--image", "scene.tif", "--tile", "1024")
 JOURNEYS = (
     ("register.gpkg", "fields.parquet", ("--to", "geoparquet")),
     ("fields.parquet", "back-from-parquet.gpkg", ("--to", "gpkg")),
-    ("register.gpkg", "tiles.json", ("--to", "coco-instances", "--image", "scene.tif", "--tile", "1024")),
+    ("register.gpkg", "fields.geojson", ("--to", "geojson")),
+    ("register.gpkg", "tiles.json", ("--to", "coco-instances", *IMAGE)),
     ("tiles.json", "back-from-coco.gpkg", ("--to", "gpkg")),
+    ("register.gpkg", "panoptic", ("--to", "coco-panoptic", *IMAGE)),
+    ("panoptic", "back-from-panoptic.tif", ("--to", "raster")),
     ("register.gpkg", "ids.tif", ("--to", "raster", "--image", "scene.tif")),
     ("ids.tif", "back-from-raster.gpkg", ("--to", "gpkg")),
 )
@@ -81,6 +85,12 @@ def converted(folder: Path, source: str, target: str, options: tuple[str, ...]) 
     return time.perf_counter() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
+def bytes_of(path: Path) -> int:
+    """What a file or the files of a folder take."""
+    files = [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]
+    return sum(each.stat().st_size for each in files)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--parcels", type=int, default=100_000)
@@ -96,7 +106,7 @@ def main() -> None:
             if options.only and options.only not in target:
                 continue
             seconds, core_s, peak_mib = converted(folder, source, target, (*how, "--overwrite"))
-            size_mib = (folder / target).stat().st_size / 2**20
+            size_mib = bytes_of(folder / target) / 2**20
             print(
                 f"{options.parcels:>9,} parcels  {source:>15} -> {target:<22}"
                 f"{seconds:8.1f} s, {core_s:8.1f} s of a core, {peak_mib:8,.0f} MiB peak, {size_mib:8,.1f} MiB file",

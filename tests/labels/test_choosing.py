@@ -1,4 +1,4 @@
-"""``labels next``: uncertain ones that are unlike each other, and nothing that is labelled already."""
+"""``labels next``: likely wrong ones that are unlike each other, and nothing that is labelled already."""
 
 import json
 
@@ -70,8 +70,8 @@ def test_parcels_are_listed_with_reasons_and_labelled_ones_left_out(country, tmp
     assert listed["rank"].tolist() == list(range(1, 11))
     assert found.labelled == 0
     everything = geopandas.read_file(country / "map.gpkg", layer="parcels")
-    assert abs(listed["score"].iloc[0] - 0.5) == pytest.approx((everything["score"] - 0.5).abs().min())
-    assert (listed["score"] - 0.5).abs().mean() < (everything["score"] - 0.5).abs().mean()
+    assert listed["score"].iloc[0] == everything["score"].min()
+    assert listed["score"].mean() < everything["score"].mean()
     assert listed["reason"].str.startswith("score 0.").all()
     # Those ten are labelled now.
     listed[["geometry"]].to_file(tmp_path / "mine.gpkg")
@@ -89,6 +89,10 @@ def test_tiles_are_those_of_the_pictures(country, tmp_path, capsys):  # noqa: F8
     assert invoke([*told, "--out", str(tmp_path / "tiles.gpkg")]) == 0
     listed = json.loads(capsys.readouterr().out)["listed"]
     assert len(listed) == 6
+    parcels = geopandas.read_file(country / "map.gpkg", layer="parcels")
+    expected = sum(each["expected_wrong"] for each in listed)
+    assert expected == pytest.approx((1 - parcels["score"]).sum())
+    assert listed[0]["expected_wrong"] == max(each["expected_wrong"] for each in listed)
     assert listed[0]["tile"].startswith("scene_r0000")
     assert listed[0]["distance"] is None
     assert invoke([*arguments, "--of", "tiles"]) == 2

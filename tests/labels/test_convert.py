@@ -180,17 +180,29 @@ def test_what_does_not_lie_on_the_image_is_told(country, tmp_path):
         left, top = scene.transform @ (0, 0)
         crs = scene.crs
     frame = geopandas.GeoDataFrame(
-        {"class_name": ["parcel"] * 3},
+        {"class_name": ["parcel"] * 5},
         geometry=[
             shapely.box(left + 100, top - 300, left + 300, top - 100),
+            shapely.box(left + 290, top - 300, left + 390, top - 100),
+            shapely.box(left + 601, top - 603, left + 603, top - 601),
             shapely.box(left - 100, top - 300, left + 90, top - 100),
             shapely.box(left - 500, top - 300, left - 300, top - 100),
         ],
         crs=crs,
     )
     frame.to_file(tmp_path / "fields.gpkg")
-    for to, target in (("coco-panoptic", "coco"), ("raster", "labels.tif")):
-        done = convert(tmp_path / "fields.gpkg", tmp_path / target, to=to, image=country / "scene.tif")
-        assert done.objects == 2
-        assert "1 objects lie outside scene.tif and are left out" in done.losses
-        assert "1 objects reach beyond scene.tif and are cut off at its edge" in done.losses
+    image = country / "scene.tif"
+    for to, target, options in (
+        ("coco-panoptic", "coco", {}),
+        ("coco-panoptic", "tiles", {"tile_px": 24, "overlap_px": 8}),
+        ("raster", "labels.tif", {}),
+    ):
+        done = convert(tmp_path / "fields.gpkg", tmp_path / target, to=to, image=image, **options)
+        told = {what.partition(" ")[2]: int(what.partition(" ")[0]) for what in done.losses}
+        assert told["objects lie outside the image and are left out"] == 1
+        assert told["objects reach beyond the image and are cut off at its edge"] == 1
+        unseen = "objects cover no pixel of the image, being too small or below others, and are left out"
+        assert told[unseen] == 1
+        assert told["pixels lay in several objects and went to the smallest"] >= 20
+        if not options:
+            assert done.objects == 3

@@ -11,7 +11,8 @@ from geopanoptic.cli.main import invoke
 from geopanoptic.errors import UsageError
 from geopanoptic.labels.convert import convert
 from geopanoptic.labels.provenance.difference import difference
-from geopanoptic.labels.provenance.manifest import EDITED, FOUND, history, read_provenance, states
+from geopanoptic.labels.provenance.history import EDITED, FOUND, history, states
+from geopanoptic.labels.provenance.manifest import provenance_path, read_provenance
 
 CRS = "EPSG:32632"
 
@@ -55,8 +56,8 @@ def test_the_history_names_every_step_and_outlives_the_earlier_files(chain):
     found, first, second = history(chain / "c.geojson")
     assert (found.action, found.source) == (FOUND, "a.gpkg")
     assert (first.annotator, second.annotator) == ("Ada", "Bo")
-    assert first.parents == (found.content,)
-    assert second.parents == (first.content,)
+    assert first.parents == (found.id,)
+    assert second.parents == (first.id,)
     assert second.time == "2020-09-13T12:26:40Z"
 
 
@@ -76,7 +77,7 @@ def test_what_another_program_changed_is_told_and_becomes_a_step(chain, capsys):
     frame = geopandas.read_parquet(path)
     frame.loc[0, "class_name"] = "meadow"
     frame.to_parquet(path)
-    assert states(path, read_provenance(path)) == {"b.parquet": "changed"}
+    assert states(path) == {"b.parquet": "changed"}
     assert history(path)[-1].action == EDITED
     assert invoke(["labels", "log", str(path)]) == 0
     told = capsys.readouterr()
@@ -101,11 +102,11 @@ def test_a_folder_s_files_are_watched(chain):
     ) as file:  # fmt: skip
         file.write(ids, 1)
     convert(chain / "ids.tif", source, to="coco-panoptic")
-    known = read_provenance(source)
+    known = read_provenance(provenance_path(source))
     assert set(known.files) == {"labels.json", "panoptic.json", "panoptic/ids.png"}
     (source / "panoptic" / "ids.png").unlink()
     (source / "notes.txt").write_text("mine")
-    found = states(source, known)
+    found = states(source)
     assert found["panoptic/ids.png"] == "missing"
     assert found["notes.txt"] == "new"
     assert found["labels.json"] == "as written"
@@ -113,7 +114,7 @@ def test_a_folder_s_files_are_watched(chain):
 
 
 def test_a_damaged_history_is_refused(chain):
-    (chain / "b.provenance.json").write_text('{"format": "diary"}')
+    (chain / "b.parquet.provenance.json").write_text('{"format": "diary"}')
     with pytest.raises(UsageError, match="no history of labels"):
         history(chain / "b.parquet")
     with pytest.raises(UsageError, match="does not exist"):
@@ -170,3 +171,42 @@ def test_images_without_a_place_are_compared_one_by_one(shared_data, tmp_path):
         "changed": 0,
         "unchanged": 1232,
     }
+
+
+def test_steps_that_were_rewritten_are_refused(chain):
+    path = provenance_path(chain / "c.geojson")
+    path.write_text(path.read_text().replace('"Ada"', '"Eve"'))
+    with pytest.raises(UsageError, match="not as it was written"):
+        history(chain / "c.geojson")
+
+
+def test_an_edit_that_was_taken_back_is_two_steps_and_loses_nothing(chain):
+    first = history(chain / "b.parquet")
+    again = convert(chain / "b.parquet", chain / "e.parquet", to="geoparquet")
+    assert again.objects == 3
+    same = history(chain / "e.parquet")
+    assert same[:-1] == first
+    assert same[-1].parents == (first[-1].id,)
+
+
+def test_an_export_elsewhere_goes_back_to_the_labels_that_are_named(chain):
+    (chain / "sent").mkdir()
+    convert(chain / "a.gpkg", chain / "sent" / "b.parquet", to="geoparquet")
+    (chain / "downloads").mkdir()
+    (chain / "sent" / "b.parquet").rename(chain / "downloads" / "back.parquet")
+    convert(chain / "downloads" / "back.parquet", chain / "x.gpkg", to="gpkg")
+    assert history(chain / "x.gpkg")[0].action == FOUND
+    convert(chain / "downloads" / "back.parquet", chain / "y.gpkg", to="gpkg", base=chain / "c.geojson")
+    steps = history(chain / "y.gpkg")
+    assert steps[:3] == history(chain / "c.geojson")
+    assert (steps[3].action, steps[3].parents) == (EDITED, (steps[2].id,))
+
+
+def test_the_history_of_labels_that_are_elsewhere_is_told(chain, capsys):
+    steps = history(chain / "c.geojson")
+    (chain / "c.geojson").unlink()
+    assert history(chain / "c.geojson") == steps
+    assert invoke(["labels", "log", str(chain / "c.geojson")]) == 0
+    told = capsys.readouterr()
+    assert told.out.count("converted from") == 2
+    assert "missing: c.geojson" in told.err

@@ -12,7 +12,7 @@ from test_objects import raster_labels
 
 from geopanoptic.errors import UsageError
 from geopanoptic.labels.objects import as_outlines
-from geopanoptic.labels.tiles import SOURCE_ID, cut, stitch, tile_canvases
+from geopanoptic.labels.tiles import SOURCE_ID, canvas_outline, cut, stitch, tile_canvases
 
 
 def whole_and_again(ids_hw, size, overlap, *, told):
@@ -34,6 +34,29 @@ def test_objects_with_ids_come_back_whole(ids, size, data):
     assert again.objects["object_id"].tolist() == whole.objects["object_id"].tolist()
     for before, after in zip(whole.objects.geometry, again.objects.geometry, strict=True):
         assert shapely.symmetric_difference(before, after).area == pytest.approx(0, abs=1e-6)
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    ids=arrays(np.int32, st.tuples(st.integers(6, 14), st.integers(6, 14)), elements=st.integers(0, 3)),
+    overlap=st.integers(0, 3),
+    missing=st.sets(st.integers(0, 8), min_size=1, max_size=6),
+    order=st.randoms(use_true_random=False),
+)
+def test_what_the_images_that_are_there_show_is_kept(ids, overlap, missing, order):
+    whole = as_outlines(raster_labels(ids))
+    tiles = tile_canvases(whole.canvas, 5, overlap)
+    kept = [tile for number, tile in enumerate(tiles) if number % 9 not in missing] or tiles[:1]
+    order.shuffle(kept)
+    shown = shapely.union_all([canvas_outline(tile) for tile in kept])
+    again = stitch(list(cut(whole, kept))).objects
+    before = {
+        number: shapely.intersection(outline, shown).area
+        for number, outline in zip(whole.objects["object_id"], whole.objects.geometry, strict=True)
+    }
+    after = dict(zip(again["object_id"], again.geometry.area, strict=True))
+    assert after == pytest.approx({number: area for number, area in before.items() if area > 0})
+    assert shapely.union_all(again.geometry).area == pytest.approx(sum(after.values()))
 
 
 def test_objects_without_ids_are_known_by_what_two_images_show():

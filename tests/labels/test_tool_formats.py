@@ -150,6 +150,36 @@ def test_coco_run_lengths_are_read(tmp_path):
     assert [geometry.bounds for geometry in found.objects.geometry] == [(3, 2, 8, 5)] * 2
 
 
+def test_coco_of_label_studio_is_read_although_it_omits_sizes_and_numbers(tmp_path):
+    # Its converter does not know how large images without labels are, and forgets which regions are one object.
+    ring = [5, 1, 9, 1, 9, 4, 5, 4]
+    content = {
+        "images": [
+            {"id": n, "file_name": f"images/0a1b2c3d__t_{n}.png", "height": size, "width": size}
+            for n, size in enumerate((9, 9, None))
+        ],
+        "annotations": [
+            {"id": n, "image_id": n, "category_id": 0, "segmentation": [ring], "iscrowd": 0} for n in (0, 1)
+        ],
+        "categories": [{"id": 0, "name": "corn"}],
+    }
+    path = tmp_path / "result.json"
+    path.write_text(json.dumps(content))
+    source = format_named("coco-instances").read(path, ReadOptions())
+    assert len(list(source)) == 2
+    assert "1 images without labels and without a size" in source.notes[0]
+    known = {f"t_{n}.png": Canvas(image=f"t_{n}.png", height=9, width=9) for n in range(3)}
+    found = list(format_named("coco-instances").read(path, ReadOptions(images=known)))
+    assert [each.canvas.image for each in found] == list(known)
+    assert [len(each.objects) for each in found] == [1, 1, 0]
+    # One in each image is no reason to be the same object.
+    assert all(each.objects["source_id"].isna().all() for each in found[:2])
+    content["annotations"].append({**content["annotations"][0], "id": 2, "image_id": 2})
+    path.write_text(json.dumps(content))
+    with pytest.raises(UsageError, match="how large images/0a1b2c3d__t_2"):
+        format_named("coco-instances").read(path, ReadOptions())
+
+
 def test_cvat_masks_and_boxes_are_read(tmp_path):
     (tmp_path / "a.xml").write_text(
         '<?xml version="1.0"?><annotations><version>1.1</version><meta/>'

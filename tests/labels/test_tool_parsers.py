@@ -5,6 +5,7 @@ The tools are not installed with the package (they pin many others); each test i
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from test_raster_formats import CLASSES, image
 
 from geopanoptic.labels.formats.format import ReadOptions, WriteOptions
 from geopanoptic.labels.formats.registry import format_named
+from geopanoptic.labels.taxonomy import LabelClass, Taxonomy
 
 pytestmark = pytest.mark.filterwarnings("default")
 
@@ -74,3 +76,27 @@ def test_labelme_opens_our_files(tmp_path, labels):
     folder = write("labelme", tmp_path / "set", labels)
     Image.new("RGB", (60, 40)).save(folder / "a.png")
     assert len(module.LabelFile(str(folder / "a.json")).shapes) == 2
+
+
+def test_cityscapes_scripts_make_coco_panoptic_of_our_files(tmp_path):
+    module = pytest.importorskip(
+        "cityscapesscripts.preparation.createPanopticImgs", reason="cityscapesScripts is not installed"
+    )
+    taxonomy = Taxonomy(
+        name="streets",
+        classes=(LabelClass(id=7, name="road", kind="stuff"), LabelClass(id=26, name="car", kind="thing")),
+    )
+    ids = np.zeros((40, 60), np.int32)
+    ids[20:] = 1
+    ids[18:30, 5:20], ids[18:30, 20:32] = 2, 3
+    before = replace(image(ids, {1: "road", 2: "car", 3: "car"}, name="a.png"), taxonomy=taxonomy)
+    folder = write("cityscapes", tmp_path / "set", before)
+    module.convert2panoptic(str(folder / "gtFine"), str(tmp_path), setNames=["train"])
+    (again,) = format_named("coco-panoptic").read(tmp_path / "cityscapes_panoptic_train.json", ReadOptions())
+    pairs = set(zip(ids.ravel().tolist(), again.ids_hw.ravel().tolist(), strict=True))
+    assert len(pairs) == 4
+    names = again.objects.set_index("object_id")["class_name"]
+    assert {old: names[new] for old, new in pairs if old} == {1: "road", 2: "car", 3: "car"}
+    # Theirs knows nothing of classes.json: the numbers alone say it.
+    (theirs,) = format_named("cityscapes").read(folder / "gtFine", ReadOptions())
+    assert sorted(theirs.objects["class_name"]) == ["car", "car", "road"]

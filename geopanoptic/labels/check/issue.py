@@ -83,7 +83,7 @@ KINDS = {
         title="One object, several classes",
         amount="classes",
         remedy="Decide on one class, or on two ids.",
-        colour="#d55e00",
+        colour="#800000",
     ),
     "stuff-ids": Kind(
         title="One area of land cover, several ids",
@@ -96,7 +96,7 @@ KINDS = {
         title="Unknown class",
         amount="objects",
         remedy="Rename it, or add the class to the taxonomy.",
-        colour="#d55e00",
+        colour="#808000",
     ),
     "wrong-kind": Kind(
         title="Thing or stuff contradicted",
@@ -108,19 +108,19 @@ KINDS = {
         title="Classes that differ in spelling only",
         amount="objects",
         remedy="Use one spelling.",
-        colour="#b8860b",
+        colour="#c39bd3",
     ),
     "outside-image": Kind(
         title="Outside the image",
         amount="share outside",
         remedy="Clip it to the image, or remove it.",
-        colour="#0072b2",
+        colour="#00007f",
     ),
     "no-data": Kind(
         title="Where the image has no data",
         amount="share without data",
         remedy="Remove it: nobody can have seen it in this image.",
-        colour="#56b4e9",
+        colour="#46c8c8",
     ),
     "unlabelled": Kind(
         title="Unlabelled ground",
@@ -132,7 +132,7 @@ KINDS = {
         title="Shifted labels",
         amount="pixels",
         remedy="Move the labels by the offset, or use the image that they were drawn on.",
-        colour="#e6194b",
+        colour="#f032e6",
     ),
     "model-misses": Kind(
         title="The model sees another object",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
@@ -18,6 +19,7 @@ from geopanoptic.labels.check.report import Report, figure_lines
 _ROWS = 100
 """Issues of a kind that the page lists; all are in the JSON report and the GeoPackage."""
 _CLOSE_UPS = 5
+_IMAGES = 12
 
 _STYLE = """
 :root { --ink: #22262b; --muted: #6b727b; --line: #e4e1d8; --paper: #fffefb; }
@@ -54,9 +56,8 @@ def page(report: Report, fixed: Fixed | None = None) -> str:
 
 
 def _parts(report: Report, fixed: Fixed | None) -> Iterator[str]:
-    outlines = np.array(report.outlines, dtype=object)
-    tree = shapely.STRtree(outlines)
     pixels = report.crs_wkt is None
+    grounds = _grounds(report)
     title = f"Labels checked: {Path(report.source).name}"
     yield (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
@@ -70,25 +71,57 @@ def _parts(report: Report, fixed: Fixed | None) -> Iterator[str]:
     yield _verdict(report)
     yield '<div class="top"><div>'
     yield _summary(report)
-    yield from (f"<p>{escape(line)}</p>" for each in report.images[:10] for line in figure_lines(each))
+    if len(report.images) == 1:
+        yield from (f"<p>{escape(line)}</p>" for line in figure_lines(report.images[0]))
     yield from (f'<p class="muted">{escape(note)}</p>' for note in report.notes)
-    # Close-ups say nothing of several images drawn over each other.
-    one_map = not pixels or len(report.images) == 1
     yield "</div><div>"
-    if len(outlines) and one_map:
-        yield _image(overview(outlines, report.issues, pixels=pixels), "Map of all defects")
+    if len(grounds) == 1:
+        (ground,) = grounds.values()
+        if len(ground):
+            yield _image(overview(ground.geometries, report.issues, pixels=pixels), "Map of all defects")
+    if len(report.images) > 1:
+        yield _images(report)
     yield "</div></div>"
     for kind in report.by_kind():
         of_kind = [each for each in report.issues if each.kind == kind]
         yield from _section(kind, of_kind)
-        if one_map:
-            shown = [each for each in of_kind if each.geometry is not None][:_CLOSE_UPS]
-            images = (_image(close_up(each, outlines, tree, pixels=pixels), each.message) for each in shown)
-            yield f'<div class="close">{"".join(images)}</div>'
+        shown = [each for each in of_kind if each.geometry is not None][:_CLOSE_UPS]
+        around = (grounds[each.image if len(grounds) > 1 else ""] for each in shown)
+        pictures = (
+            _image(close_up(each, ground, pixels=pixels), each.message)
+            for each, ground in zip(shown, around, strict=True)
+        )
+        yield f'<div class="close">{"".join(pictures)}</div>'
         yield _table(of_kind)
     if fixed is not None:
         yield from _repairs(fixed)
     yield "</body></html>"
+
+
+def _grounds(report: Report) -> dict[str, shapely.STRtree]:
+    """The outlines of one map under no name, or of every image in pixels under its own."""
+    whole = np.array(report.outlines, dtype=object)
+    if report.crs_wkt is not None or len(report.images) < 2:
+        return {"": shapely.STRtree(whole)}
+    ends = np.cumsum([each.objects for each in report.images])[:-1]
+    parts = zip(report.images, np.split(whole, ends), strict=True)
+    return {each.name: shapely.STRtree(part) for each, part in parts}
+
+
+def _images(report: Report) -> str:
+    """What was found on every image, the worst first."""
+    found = Counter((each.image, each.severity) for each in report.issues)
+    counts = [(each, found[each.name, "error"], found[each.name, "warning"]) for each in report.images]
+    rows = [
+        f'<tr><td>{escape(each.name)}</td><td class="n">{each.objects:,}</td><td class="n">{errors:,}</td>'
+        f'<td class="n">{warnings:,}</td><td class="n">'
+        f"{'' if each.unlabelled is None else f'{each.unlabelled:.0%}'}</td></tr>"
+        for each, errors, warnings in sorted(counts, key=lambda row: (-row[1], -row[2]))[:_IMAGES]
+    ]
+    heads = "".join(f'<th class="n">{name}</th>' for name in ("objects", "errors", "warnings", "unlabelled"))
+    more = len(report.images) - len(rows)
+    told = f'<p class="muted">{more:,} more are in the JSON report.</p>' if more else ""
+    return f"<table><tr><th>Image</th>{heads}</tr>{''.join(rows)}</table>{told}"
 
 
 def _verdict(report: Report) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +35,7 @@ class Picture:
     def valid_hw(self) -> NDArray[np.bool_]:
         """Which pixels have data: by the file's mask, and numbers. Raises ``SceneError`` for unreadable files."""
         try:
-            with rasterio.open(self.path, driver=driver_of(self.path)) as file:
+            with _opened(self.path) as file:
                 valid = file.dataset_mask() > 0
                 if np.dtype(file.dtypes[0]).kind == "f":
                     valid &= np.isfinite(file.read(1))
@@ -46,7 +49,7 @@ class Picture:
         Mean over the first bands; 0 where there is no data. Raises ``SceneError`` for unreadable files.
         """
         try:
-            with rasterio.open(self.path, driver=driver_of(self.path)) as file:
+            with _opened(self.path) as file:
                 edges = np.zeros(file.shape, np.float32)
                 bands = list(range(1, min(file.count, _BANDS) + 1))
                 typical = [_typical_gradient(file, band) for band in bands]
@@ -64,6 +67,15 @@ class Picture:
                 return edges
         except (rasterio.errors.RasterioError, OSError) as error:
             raise SceneError(f"{self.path} cannot be read: {error}.", remedy="Give a whole image.") from None
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[rasterio.DatasetReader]:
+    with warnings.catch_warnings():
+        # Pictures for tools say nothing about their place, and need not.
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        with rasterio.open(path, driver=driver_of(path)) as file:
+            yield file
 
 
 def pictures_of(image: Path | None) -> dict[str, Picture]:

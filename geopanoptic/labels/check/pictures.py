@@ -41,17 +41,17 @@ def overview(
     return _png(figure)
 
 
-def close_up(
-    issue: Issue, outlines: NDArray[np.object_], tree: shapely.STRtree, *, pixels: bool, side_in: float = 1.9
-) -> bytes:
-    """One issue in its kind's colour among the outlines around it."""
+def close_up(issue: Issue, ground: shapely.STRtree, *, pixels: bool, side_in: float = 1.9) -> bytes:
+    """One issue in its kind's colour among the outlines of ``ground`` around it."""
     figure, panel = _panel(side_in)
     left, low, right, high = issue.geometry.bounds if issue.geometry is not None else (0, 0, 1, 1)
-    typical = float(np.sqrt(np.median(shapely.area(outlines)))) if len(outlines) else 1.0
+    outlines = ground.geometries
+    some = outlines[:: max(1, len(outlines) // _MOST_OUTLINES)]
+    typical = float(np.sqrt(np.median(shapely.area(some)))) if len(some) else 1.0
     half = max(right - left, high - low, 0.5 * typical)
     x, y = (left + right) / 2, (low + high) / 2
     window = (x - half, y - half, x + half, y + half)
-    near = outlines[np.sort(tree.query(shapely.box(*window)))]
+    near = outlines[np.sort(ground.query(shapely.box(*window)))]
     _draw_lines(panel, near, colour=MUTED, width=0.8)
     _draw_area(panel, issue.geometry, KINDS[issue.kind].colour)
     _fit(panel, window, pixels)

@@ -124,6 +124,10 @@ def lines(report: Report, *, examples: int = 3) -> list[str]:
     told += [line for each in report.images[:examples] for line in figure_lines(each)]
     if not report.issues:
         return [*told, "No defects found."]
+
+    def named(each: Issue) -> str:
+        return f"{each.image}: {each.message}" if len(report.images) > 1 else each.message
+
     counts = report.by_kind()
     width = max(len(KINDS[kind].title) for kind in counts)
     told += ["", f"{'':{width}}  errors  warnings"]
@@ -132,7 +136,7 @@ def lines(report: Report, *, examples: int = 3) -> list[str]:
             f"{KINDS[kind].title:{width}}  {_number(count['error']):>6}  {_number(count['warning']):>8}"
         )
         of_kind = [each for each in report.issues if each.kind == kind]
-        told += [f"  {each.message}" for each in of_kind[:examples]]
+        told += [f"  {named(each)}" for each in of_kind[:examples]]
         if len(of_kind) > examples:
             told.append(f"  ... and {len(of_kind) - examples:,} more")
     return [*told, "", f"{report.count('error'):,} errors, {report.count('warning'):,} warnings"]
@@ -142,17 +146,18 @@ def figure_lines(figures: ImageFigures) -> Sequence[str]:
     """What was measured of one image, in words."""
     unit = figures.unit
     told = [
-        f"{figures.name}: one line below {figures.tolerance:.2g} {unit}, a sliver below {figures.sliver_width:.3g} "
-        f"{unit}, a gap below {figures.gap_area:.3g} {unit}²"
+        f"{figures.name}: borders closer than {figures.tolerance:.2g} {unit} count as one, objects narrower than "
+        f"{figures.sliver_width:.3g} {unit} as slivers, holes below {figures.gap_area:.3g} {unit}² as gaps"
     ]
     if figures.unlabelled is not None:
         told.append(f"{figures.name}: {figures.unlabelled:.1%} of the image is unlabelled")
     if figures.offset is not None:
         each = figures.offset
-        sure = "significant" if each["significant"] else "not significant"
+        across, down = each["columns_px"], each["rows_px"]
+        sure = "" if each["significant"] else ", which may be chance"
         told.append(
-            f"{figures.name}: edges lie {each['columns_px']:+.2f} columns, {each['rows_px']:+.2f} rows from the "
-            f"labels (± {each['error_px']:.2f} px, {sure})"
+            f"{figures.name}: the image's edges lie {abs(across):.2f} px {'right' if across >= 0 else 'left'} of the "
+            f"labels and {abs(down):.2f} px {'below' if down >= 0 else 'above'} them (± {each['error_px']:.2f} px{sure})"
         )
     if figures.pixel_difference is not None:
         told.append(f"{figures.name}: {figures.pixel_difference:.1%} of pixels differ from the prediction")

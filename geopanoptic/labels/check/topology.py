@@ -115,12 +115,14 @@ def gaps(subject: Subject) -> Iterator[Issue]:
     order = np.lexsort((neighbours, touching))
     around = np.split(neighbours[order], np.searchsorted(touching[order], np.arange(1, len(holes))))
     for hole, rows in zip(holes, around[: len(holes)], strict=True):
-        between = f"between {len(rows)} objects" if len(rows) > 1 else "inside an object"
+        ids = subject.ids_of(rows)
+        named = ", ".join(map(str, ids[:3])) + (f" and {len(ids) - 3} more" if len(ids) > 3 else "")
+        where = f"between objects {named}" if len(ids) > 1 else f"inside object {named}"
         yield Issue(
             kind="gap",
             severity="warning",
-            message=f"{hole.area:.3g} {subject.unit}² {between} are unlabelled.",
-            object_ids=subject.ids_of(rows),
+            message=f"{hole.area:.3g} {subject.unit}² {where} are unlabelled.",
+            object_ids=ids,
             geometry=hole,
             amount=float(hole.area),
         )

@@ -1,1 +1,1 @@
-"""What to label next: the uncertain and the different first."""
+"""What to label next: the likely wrong and the different first."""

@@ -1,4 +1,9 @@
-"""``labels next``: a ranked list of the parcels or tiles whose labels would teach a model most."""
+"""``labels next``: a ranked list of the parcels or tiles that most need a person.
+
+What counts is how many wrong parcels a person would find: of a parcel one less its score, which is the probability
+that it is right, and of a tile the sum over its parcels. Times the distance to what is labelled or listed already,
+so that not all are wrong in the same way. ``tests/benchmarks/label_choosing.py`` compares it with other rules.
+"""
 
 from __future__ import annotations
 
@@ -24,11 +29,13 @@ from geopanoptic.labels.output import staged_output
 from geopanoptic.labels.pictures import picture_canvas
 from geopanoptic.labels.sidecar import placed, read_sidecar
 from geopanoptic.labels.tiles import canvas_outline, stitch, tile_canvases
-from geopanoptic.labels.uncertainty import UNCERTAINTY, binary_entropy
 from geopanoptic.scene import Scene, open_scene
 
 NEXT = "next"
 """Layer of the list."""
+
+EXPECTED_WRONG = "expected_wrong"
+"""Column of the number of wrong parcels that are to be expected, by their scores."""
 
 _COVERED = 0.5
 """A parcel or tile with more of its area under labels is labelled."""
@@ -36,8 +43,8 @@ _COVERED = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NextLabels:
-    """``listed``: rank from 1, reason, uncertainty, distance, geometry, and of parcels object_id and score, of tiles
-    the picture's name and the number of parcels. ``candidates``: how many there were to choose from."""
+    """``listed``: rank from 1, reason, expected_wrong, distance, geometry, and of parcels object_id and score, of
+    tiles the picture's name and the number of parcels. ``candidates``: how many there were to choose from."""
 
     listed: geopandas.GeoDataFrame
     candidates: int
@@ -68,7 +75,7 @@ def next_labels(
     overwrite: bool = False,
     **scene_options: Any,
 ) -> NextLabels:
-    """The parcels or tiles of a map to label next: uncertain, and unlike what is labelled or already listed.
+    """The parcels or tiles of a map to label next: likely wrong, and unlike what is labelled or already listed.
 
     Parameters
     ----------
@@ -109,7 +116,7 @@ def next_labels(
     done = _covered(candidates, labelled)
     chosen = choose_diverse(
         features[~done],
-        candidates[UNCERTAINTY].to_numpy()[~done],
+        candidates[EXPECTED_WRONG].to_numpy()[~done],
         count,
         known_mf=features[done],
     )
@@ -132,12 +139,12 @@ def _scored_parcels(map_file: Path, scene: Scene | None) -> geopandas.GeoDataFra
     parcels = frame[frame["score"].notna()].reset_index(drop=True)
     if parcels.empty and not frame.empty:
         raise UsageError(
-            f"{map_file} has no scores, so nothing says what is uncertain.",
+            f"{map_file} has no scores, so nothing says what is likely wrong.",
             remedy="Give the map as `geopanoptic run` wrote it.",
         )
     if scene is not None:
         parcels = parcels.to_crs(scene.grid.crs)
-    return parcels.assign(**{UNCERTAINTY: binary_entropy(parcels["score"])})
+    return parcels.assign(**{EXPECTED_WRONG: 1 - parcels["score"]})
 
 
 def _area_m2(parcels: geopandas.GeoDataFrame) -> NDArray[np.float64]:
@@ -156,6 +163,7 @@ def _tiles(
     outlines = parcels.geometry.to_numpy()
     tile, parcel = shapely.STRtree(outlines).query(boxes, predicate="intersects")
     area = shapely.area(shapely.intersection(boxes[tile], outlines[parcel]))
+    share = area / shapely.area(outlines)[parcel]
     total = np.bincount(tile, area, len(boxes))
 
     def mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -165,7 +173,7 @@ def _tiles(
         {
             "tile": [each.image for each in canvases],
             "parcels": np.bincount(tile[area > 0], minlength=len(boxes)),
-            UNCERTAINTY: mean(parcels[UNCERTAINTY].to_numpy()),
+            EXPECTED_WRONG: np.bincount(tile, share * parcels[EXPECTED_WRONG].to_numpy()[parcel], len(boxes)),
         },
         geometry=boxes,
         crs=parcels.crs,
@@ -201,7 +209,7 @@ def _covered(candidates: geopandas.GeoDataFrame, labelled: str | Path | None) ->
 
 def _list(candidates: geopandas.GeoDataFrame, chosen: Chosen, *, any_known: bool) -> geopandas.GeoDataFrame:
     rows = candidates.iloc[chosen.index_k].reset_index(drop=True)
-    told = ["object_id", "class_name", "score", "tile", "parcels", UNCERTAINTY]
+    told = ["object_id", "class_name", "score", "tile", "parcels", EXPECTED_WRONG]
     distance = np.where(np.isfinite(chosen.distance_k), chosen.distance_k, np.nan)
     reasons = [
         _reason(row, each, any_known=any_known)
@@ -217,14 +225,19 @@ def _list(candidates: geopandas.GeoDataFrame, chosen: Chosen, *, any_known: bool
 
 
 def _reason(row: dict[str, Any], distance: float, *, any_known: bool) -> str:
+    wrong = row[EXPECTED_WRONG]
     if "score" in row:
-        sure = f"score {row['score']:.2f}"
-        words = ("as likely wrong as right", "unsure", "rather sure")
+        word = (
+            "likely wrong"
+            if wrong > 2 / 3
+            else "as likely wrong as right"
+            if wrong > 1 / 3
+            else "likely right"
+        )
+        told = f"score {row['score']:.2f}: {word}"
     else:
-        sure = f"{row['parcels']} parcels, mean uncertainty {row[UNCERTAINTY]:.2f}"
-        words = ("most are as likely wrong as right", "many are unsure", "most are rather sure")
-    word = words[0 if row[UNCERTAINTY] > 0.9 else 1 if row[UNCERTAINTY] > 0.5 else 2]
+        told = f"{row['parcels']} parcels, of which about {wrong:.2g} are wrong"
     if np.isnan(distance):
-        return f"{sure}: {word}; the most uncertain of all"
+        return f"{told}; the first of all"
     others = "labelled or listed above" if any_known else "listed above"
-    return f"{sure}: {word}; {distance:.1f} away from the nearest {others}"
+    return f"{told}; {distance:.1f} away from the nearest {others}"

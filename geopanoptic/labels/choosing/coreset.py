@@ -1,8 +1,8 @@
-"""Choosing few of many so that they are uncertain and unlike each other.
+"""Choosing few of many so that they weigh much and are unlike each other.
 
 Greedy k-centre, the core-set of Sener and Savarese (2018, "Active Learning for Convolutional Neural Networks: A
-Core-Set Approach"), with every distance weighted by uncertainty: each choice is the candidate for which uncertainty
-times distance to the nearest one chosen or labelled is greatest. Like BADGE (Ash et al. 2020), where large gradients
+Core-Set Approach"), with every distance weighted: each choice is the candidate for which its weight times the
+distance to the nearest one chosen or labelled is greatest. Like BADGE (Ash et al. 2020), where large gradients
 that point elsewhere are picked, but without gradients: the features say what is alike.
 """
 
@@ -40,7 +40,7 @@ def choose_diverse(
     free_n = weight_n > 0
     index, distance = [], []
     for _ in range(min(count, int(free_n.sum()))):
-        # Without anything to be unlike, the most uncertain.
+        # Without anything to be unlike, the heaviest.
         gain_n = weight_n * np.where(np.isinf(distance_n), 1.0, distance_n)
         best = int(np.argmax(np.where(free_n, gain_n, -1.0)))
         index.append(best)

@@ -6,7 +6,7 @@ Run lengths are read with pycocotools.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from geopanoptic.labels.formats.format import Format, LabelSource, ReadOptions, 
 from geopanoptic.labels.formats.json_files import read_json, write_items
 from geopanoptic.labels.formats.shapes import Shape, Tally, labels_of_shapes, mask_outline, without_holes
 from geopanoptic.labels.objects import Canvas, Labels, OutlineLabels, pixel_outlines
+from geopanoptic.labels.sidecar import known_image
 from geopanoptic.labels.taxonomy import Taxonomy
 
 _OWN_KEYS = {
@@ -46,19 +47,33 @@ def read(path: Path, options: ReadOptions) -> LabelSource:
         by_image: dict[int, list[dict[str, Any]]] = {each["id"]: [] for each in content["images"]}
         for each in content["annotations"]:
             by_image[each["image_id"]].append(each)
-        images = [(each, by_image[each["id"]]) for each in content["images"]]
+        canvases = [_canvas_of(each, options.images) for each in content["images"]]
+        found = [by_image[each["id"]] for each in content["images"]]
     except (KeyError, TypeError, ValueError, ValidationError) as error:
         raise UsageError(
             f"{path} is no COCO file: {type(error).__name__} {error}.",
             remedy="It needs images, annotations and categories.",
         ) from None
     names = {each.id: each.name for each in taxonomy.classes}
+    for image, canvas, labelled in zip(content["images"], canvases, found, strict=True):
+        if canvas is None and labelled:
+            raise UsageError(
+                f"{path} does not say how large {image['file_name']} is.",
+                remedy="Name the folder of images with --image.",
+            )
+    unknown = canvases.count(None)
+    notes = (
+        (f"{path.name}: {unknown} images without labels and without a size are left out",) if unknown else ()
+    )
     return LabelSource(
         name=path.name,
         taxonomy=taxonomy,
         images=lambda: (
-            _read_image(path, image, found, names, taxonomy, raw=options.raw) for image, found in images
+            _read_image(path, canvas, labelled, names, taxonomy, raw=options.raw)
+            for canvas, labelled in zip(canvases, found, strict=True)
+            if canvas is not None
         ),
+        notes=notes,
     )
 
 
@@ -135,21 +150,33 @@ def _annotations_of(
         yield annotation
 
 
+def _canvas_of(image: dict[str, Any], known: Mapping[str, Canvas]) -> Canvas | None:
+    """Label Studio's converter gives no size to images without labels, and renames all: HASH__NAME."""
+    name = str(image["file_name"])
+    found = known_image(name, known) or known_image(Path(name).name.partition("__")[2], known)
+    if found is not None:
+        name = found.image
+    height, width = image.get("height"), image.get("width")
+    if height is None or width is None:
+        return None if found is None else Canvas(image=name, height=found.height, width=found.width)
+    return Canvas(image=name, height=int(height), width=int(width))
+
+
 def _read_image(
     path: Path,
-    image: dict[str, Any],
+    canvas: Canvas,
     annotations: list[dict[str, Any]],
     names: dict[int, str],
     taxonomy: Taxonomy,
     *,
     raw: bool,
 ) -> OutlineLabels:
-    canvas = Canvas(image=image["file_name"], height=image["height"], width=image["width"])
     own = [each.get("object_id") for each in annotations]
     told = all(isinstance(each, int) and each > 0 for each in own) and len(set(own)) == len(own)
     shapes: list[Shape] = []
-    for each, number in zip(annotations, own if told else range(1, len(own) + 1), strict=True):
-        attributes = {key: value for key, value in each.items() if key not in _OWN_KEYS}
+    for number, each in enumerate(annotations):
+        key = own[number] if told else ("annotation", number)
+        attributes = {name: value for name, value in each.items() if name not in _OWN_KEYS}
         if each.get("iscrowd"):
             attributes["iscrowd"] = True
         try:
@@ -162,7 +189,7 @@ def _read_image(
                 remedy="Correct the file.",
             ) from None
         shapes += [
-            Shape(key=number, class_name=name, outline=outline, score=score, attributes=attributes)
+            Shape(key=key, class_name=name, outline=outline, score=score, attributes=attributes)
             for outline in outlines
         ]
     return labels_of_shapes(shapes, taxonomy, canvas, raw=raw)

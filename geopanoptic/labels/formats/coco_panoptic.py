@@ -207,23 +207,22 @@ def _segments(ids_hw: NDArray[np.int32], table: pd.DataFrame, taxonomy: Taxonomy
     places = ndimage.find_objects(dense, max_label=len(ids))
     areas = np.bincount(dense.ravel(), minlength=len(ids) + 1)[1:]
     attributes = [name for name in table if name not in ("object_id", "class_name", "score", "iscrowd")]
+    told = table.iloc[order]
+    given = told[attributes].notna().to_numpy()
+    class_ids = {each.name: each.id for each in taxonomy.classes}
     segments = []
-    for rank, row in enumerate(order.tolist()):
+    for rank, (entry, area) in enumerate(zip(told.to_dict("records"), areas.tolist(), strict=True)):
         rows, cols = places[rank]
-        entry = table.iloc[row]
         segment: dict[str, Any] = {
-            "id": int(ids[row]),
-            "category_id": taxonomy[entry["class_name"]].id,
-            "area": int(areas[rank]),
+            "id": entry["object_id"],
+            "category_id": class_ids[entry["class_name"]],
+            "area": area,
             "bbox": [cols.start, rows.start, cols.stop - cols.start, rows.stop - rows.start],
             "iscrowd": int(entry.get("iscrowd", False) is True),
         }
         if not np.isnan(entry["score"]):
-            segment["score"] = float(entry["score"])
-        for name in attributes:
-            value = entry[name]
-            if not pd.isna(value):
-                segment[name] = value.item() if isinstance(value, np.generic) else value
+            segment["score"] = entry["score"]
+        segment |= {name: entry[name] for name, there in zip(attributes, given[rank], strict=True) if there}
         segments.append(segment)
     return segments
 

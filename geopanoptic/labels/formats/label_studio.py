@@ -26,7 +26,7 @@ from geopanoptic.labels.formats.shapes import (
     shapes_of,
     taxonomy_for,
 )
-from geopanoptic.labels.objects import Canvas, Labels, OutlineLabels
+from geopanoptic.labels.objects import Canvas, Labels, OutlineLabels, on_corners
 from geopanoptic.labels.sidecar import known_image
 
 MODEL_VERSION = "geopanoptic"
@@ -190,7 +190,7 @@ def _outline(result: Mapping[str, Any], canvas: Canvas) -> shapely.Geometry | No
     percent = np.array([canvas.width, canvas.height]) / 100
     if kind == "polygonlabels":
         points = np.asarray(value["points"], np.float64).reshape(-1, 2) * percent
-        return shapely.Polygon(_on_corners(points)) if len(points) >= 3 else None
+        return shapely.Polygon(on_corners(points)) if len(points) >= 3 else None
     if kind == "brushlabels":
         return mask_outline(brush.decode(value["rle"], canvas.shape), canvas)
     # Boxes and ellipses turn about their corner and their centre.
@@ -204,7 +204,7 @@ def _outline(result: Mapping[str, Any], canvas: Canvas) -> shapely.Geometry | No
         radii = np.array([value["radiusX"], value["radiusY"]], np.float64) * percent
         corners = np.column_stack([np.cos(angle), np.sin(angle)]) * radii
     turned = corners @ np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
-    return shapely.Polygon(_on_corners(turned + (x, y)))
+    return shapely.Polygon(on_corners(turned + (x, y)))
 
 
 def _result_of(shape: Shape, canvas: Canvas, number: int) -> dict[str, Any]:
@@ -223,10 +223,3 @@ def _result_of(shape: Shape, canvas: Canvas, number: int) -> dict[str, Any]:
     if not np.isnan(shape.score):
         result["score"] = shape.score
     return result
-
-
-def _on_corners(points_px: np.ndarray) -> np.ndarray:
-    """Percent and back leaves 1e-13 of a pixel: corners of pixels, and of the half pixels of a map that is twice as
-    fine as its scene, are exact again."""
-    nearest = np.round(points_px * 2) / 2
-    return np.where(np.abs(points_px - nearest) < 1e-6, nearest, points_px)

@@ -1,13 +1,15 @@
-"""Mapillary Vistas: ``config.json``, ``instances/NAME.png`` (uint16, class * 256 + number) and ``labels/NAME.png``.
+"""Mapillary Vistas: a list of labels, and images of uint16 whose pixels are class * 256 + number.
 
-A class id is the place of the label in ``config.json``; up to 256 objects of a class and image (Neuhold et al.,
-ICCV 2017). The last label is "Unlabeled", which Vistas writes where nobody has said anything.
+``config_v1.2.json``, ``SPLIT/v1.2/instances/NAME.png`` and ``SPLIT/v1.2/labels/NAME.png``, beside
+``SPLIT/images``; read too as version 2.0, and without a version (``config.json``, ``instances``). A class id is the
+place of the label in the list; up to 256 objects of a class and image (Neuhold et al., ICCV 2017). The last label is
+"Unlabeled", which Vistas writes where nobody has said anything.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,10 @@ from geopanoptic.labels.formats.pictures import read_grey, write_png
 from geopanoptic.labels.objects import Canvas, Labels, RasterLabels
 from geopanoptic.labels.taxonomy import LabelClass, Taxonomy
 
-CONFIG = "config.json"
+VERSIONS = {"v1.2": "config_v1.2.json", "v2.0": "config_v2.0.json", "": "config.json"}
+"""Folder of a version's images and name of its list of labels; the first is written."""
+
+_SPLIT = "training"
 _UNLABELLED = "Unlabeled"
 
 
@@ -40,14 +45,15 @@ def code(unlabelled_class: int) -> Code:
 
 def recognises(path: Path) -> bool:
     try:
-        content = json.loads((path / CONFIG).read_text(encoding="utf-8"))
-        return "labels" in content and next(image_files(path / "instances", "*.png"), None) is not None
-    except (OSError, ValueError, TypeError):
+        config, version = _config_of(path)
+        content = json.loads(config.read_text(encoding="utf-8"))
+        return "labels" in content and next(_images_of(path, version), None) is not None
+    except (UsageError, OSError, ValueError, TypeError):
         return False
 
 
 def read(path: Path, options: ReadOptions) -> LabelSource:
-    config = path / CONFIG
+    config, version = _config_of(path)
     try:
         labels: list[dict[str, Any]] = json.loads(config.read_text(encoding="utf-8"))["labels"]
         names = [str(each.get("readable") or each["name"]) for each in labels]
@@ -74,13 +80,15 @@ def read(path: Path, options: ReadOptions) -> LabelSource:
         canvas = Canvas(image=f"{file.stem}.jpg", height=values.shape[0], width=values.shape[1])
         return numbers.decode(values, taxonomy, canvas, file)
 
-    files = list(image_files(path / "instances", "*.png"))
+    files = list(_images_of(path, version))
     return LabelSource(name=path.name, taxonomy=taxonomy, images=lambda: map(read_one, files))
 
 
 def write(labels: Iterable[Labels], target: Path, options: WriteOptions) -> Written:
-    for name in ("instances", "labels"):
-        (target / name).mkdir(parents=True)
+    version, listed = next(iter(VERSIONS.items()))
+    instances, classes = (target / _SPLIT / version / name for name in ("instances", "labels"))
+    for folder in (instances, classes):
+        folder.mkdir(parents=True)
 
     def write_one(raster: RasterLabels, stem: str) -> None:
         unlabelled = max(each.id for each in raster.taxonomy.classes) + 1
@@ -90,13 +98,13 @@ def write(labels: Iterable[Labels], target: Path, options: WriteOptions) -> Writ
                 remedy="Convert to classes with smaller ids first, with --taxonomy.",
             )
         values = code(unlabelled).encode(raster)
-        write_png(target / "instances" / f"{stem}.png", values.astype(np.uint16))
-        write_png(target / "labels" / f"{stem}.png", (values // 256).astype(np.uint8))
+        write_png(instances / f"{stem}.png", values.astype(np.uint16))
+        write_png(classes / f"{stem}.png", (values // 256).astype(np.uint8))
 
     images, objects, losses, taxonomy = write_images(labels, write_one)
-    config = target / CONFIG
+    config = target / listed
     config.write_text(json.dumps({"labels": _labels_of(taxonomy)}, indent=1) + "\n", encoding="utf-8")
-    return Written(files=(config, target / "instances"), images=images, objects=objects, losses=losses)
+    return Written(files=(config, target / _SPLIT), images=images, objects=objects, losses=losses)
 
 
 FORMAT = Format(
@@ -109,6 +117,24 @@ FORMAT = Format(
     read=read,
     write=write,
 )
+
+
+def _config_of(path: Path) -> tuple[Path, str]:
+    """The list of labels, and the version that it belongs to."""
+    for version, name in VERSIONS.items():
+        if (path / name).is_file():
+            return path / name, version
+    raise UsageError(
+        f"{path} holds none of {', '.join(VERSIONS.values())}.", remedy="Give the data set's folder."
+    )
+
+
+def _images_of(path: Path, version: str) -> Iterator[Path]:
+    for file in image_files(path, "*.png"):
+        folder = file.parent
+        above = folder.parent.name
+        if folder.name == "instances" and (above == version or (not version and above not in VERSIONS)):
+            yield file
 
 
 def _labels_of(taxonomy: Taxonomy | None) -> list[dict[str, Any]]:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from geopanoptic.labels.formats.format import Written
 from geopanoptic.labels.formats.tables import with_columns
+from geopanoptic.labels.joining import ROUNDING_PX, joined
 from geopanoptic.labels.objects import (
     Canvas,
     Labels,
@@ -168,10 +169,7 @@ def without_holes(polygon: shapely.Polygon) -> list[shapely.Polygon]:
 
 def _together(pieces: list[shapely.Geometry]) -> shapely.Geometry:
     sound = [piece if piece.is_valid else shapely.make_valid(piece) for piece in pieces]
-    whole = sound[0] if len(sound) == 1 else shapely.union_all(sound)
-    if whole.geom_type in ("Polygon", "MultiPolygon"):
-        return whole
-    return shapely.union_all([part for part in shapely.get_parts(whole) if part.area > 0])
+    return joined([part for each in sound for part in shapely.get_parts(each) if part.area > 0], ROUNDING_PX)
 
 
 def _as_drawn(pieces: list[shapely.Geometry]) -> shapely.Geometry:

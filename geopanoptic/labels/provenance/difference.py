@@ -136,6 +136,8 @@ def _compared(
         *_of(old, "geometry", removed),
         *_of(new, "geometry", added),
     ]
+    # Formats that lack some objects' ids are read with numbers that can be absent.
+    rows = rows.astype({"before_id": np.int64, "after_id": np.int64})
     return geopandas.GeoDataFrame(rows, geometry=outlines, crs=old.crs), int((~differs).sum())
 
 

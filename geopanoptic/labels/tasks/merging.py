@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,14 @@ from geopanoptic.labels.formats.registry import recognise
 from geopanoptic.labels.formats.vectors import GEOPACKAGE
 from geopanoptic.labels.objects import OutlineLabels, as_outlines
 from geopanoptic.labels.output import staged_output
+from geopanoptic.labels.provenance.history import history, moment, record
 from geopanoptic.labels.tasks.conflict import CONFLICTS, Conflict, conflict_layer
 from geopanoptic.labels.tasks.overlaying import KNOWN, PART, overlay
 from geopanoptic.labels.tasks.part_reading import PartLabels, read_part
 from geopanoptic.labels.tasks.seams import seam_conflicts
 from geopanoptic.labels.taxonomy import Taxonomy, taxonomy_of_names
 from geopanoptic.labels.tiles import canvas_outline, stitch
+from geopanoptic.products.geopackage import fixed_clock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +60,7 @@ def merge(
     *,
     base: str | Path | None = None,
     image: str | Path | None = None,
+    annotators: Sequence[str] = (),
     overwrite: bool = False,
 ) -> Merged:
     """Write the labels of all ``parts`` as one GeoPackage, with a layer of conflicts where there are any.
@@ -71,11 +75,14 @@ def merge(
         object, and what was removed.
     image
         The folder of pictures, where nothing beside a part says where its images lie.
+    annotators
+        Who labelled each part, in their order, for the history.
 
     Raises
     ------
     UsageError
-        Parts that cannot be read, have no place on the map, lie in different CRSs, or are given twice.
+        Parts that cannot be read, have no place on the map, lie in different CRSs, or are given twice; another number of
+        annotators than parts.
     OutputError
         ``target`` exists and ``overwrite`` is not set, or cannot be written. An existing one is untouched then.
     """
@@ -84,6 +91,11 @@ def merge(
         raise UsageError(
             f"{target} is no GeoPackage.",
             remedy="Name a .gpkg; `labels convert` leads to every other format.",
+        )
+    if annotators and len(annotators) != len(parts):
+        raise UsageError(
+            f"{len(annotators)} annotators are named for {len(parts)} parts.",
+            remedy="Name one for each part, in their order.",
         )
     shown = sidecar_of_images(image)
     given = _named([read_part(Path(path), shown) for path in parts], parts)
@@ -102,12 +114,26 @@ def merge(
     objects, found = overlay(layers, taxonomy, before, pixel=pixel)
     conflicts += found
     labels = OutlineLabels(objects=objects, taxonomy=taxonomy)
-    with staged_output(target, overwrite=overwrite) as staged:
+    when = moment()
+    parents = [
+        history(Path(path), base=None if base is None else Path(base), annotator=name)
+        for path, name in zip_longest(parts, annotators, fillvalue="")
+    ]
+    with staged_output(target, overwrite=overwrite) as staged, fixed_clock(when):
         GEOPACKAGE.write([labels], staged, WriteOptions())
         if conflicts:
             pyogrio.write_dataframe(
                 conflict_layer(conflicts, crs), staged, layer=CONFLICTS, driver="GPKG", append=True
             )
+        record(
+            staged,
+            [staged],
+            action=f"merged from {len(given)} parts, {len(conflicts)} conflicts",
+            source=", ".join(each.name for each in given),
+            parents=parents,
+            annotator=", ".join(dict.fromkeys(name for name in annotators if name)),
+            when=when,
+        )
     return Merged(
         out=target,
         parts=tuple(each.name for each in given),

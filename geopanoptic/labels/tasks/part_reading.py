@@ -12,11 +12,13 @@ from geopanoptic.errors import UsageError
 from geopanoptic.labels.formats.format import ReadOptions
 from geopanoptic.labels.formats.registry import recognise
 from geopanoptic.labels.objects import Canvas, OutlineLabels, as_outlines
+from geopanoptic.labels.provenance.manifest import PROVENANCE
 from geopanoptic.labels.sidecar import SIDECAR, Sidecar, placed, read_sidecar
 from geopanoptic.labels.tasks.task_file import TASK, Task, read_task
 from geopanoptic.labels.tiles import SOURCE_ID, canvas_outline
 
-_NO_LABELS = {TASK, SIDECAR, "provenance.json", "label-studio.xml", "cvat-labels.json"}
+_NO_LABELS = (TASK, SIDECAR, PROVENANCE, "label-studio.xml", "cvat-labels.json")
+"""Endings of files that are none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +81,9 @@ def read_part(path: Path, shown: Sidecar) -> PartLabels:
 
 
 def _labels_in(folder: Path) -> Path:
-    files = sorted(each for each in folder.iterdir() if each.name not in _NO_LABELS and each.name[0] != ".")
+    files = sorted(
+        each for each in folder.iterdir() if not each.name.endswith(_NO_LABELS) and each.name[0] != "."
+    )
     if len(files) == 1:
         return files[0]
     names = ", ".join(each.name for each in files) or "none"

@@ -175,6 +175,19 @@ def test_layers_that_number_their_objects_each_from_1_become_one(tmp_path):
     assert geopandas.read_file(tmp_path / "b.gpkg", layer="objects")["object_id"].tolist() == [1, 2, 3, 4]
 
 
+def test_a_page_of_several_images_lists_the_worst_and_shows_each_defect_on_its_own(shared_data, tmp_path):
+    source = shared_data / "fields-naip-midwest" / "annotations.json"
+    report = check(source)
+    told = page(report)
+    assert told.count("<img") == 5 * len(report.by_kind()) - 3  # of slivers there are two
+    worst = max(
+        report.images,
+        key=lambda each: sum(i.image == each.name for i in report.issues if i.severity == "error"),
+    )
+    assert told.index(worst.name) == min(told.index(each.name) for each in report.images if each.name in told)
+    assert "18 more are in the JSON report" in told
+
+
 def test_reports_are_whole_escaped_and_open_in_qgis(tmp_path):
     frame = squares((0, 0), (7, 0), class_name=["<script>alert(1)</script>", ""])
     report = check(stored(frame, tmp_path / "a.gpkg"))
