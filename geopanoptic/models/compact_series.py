@@ -7,6 +7,7 @@ Exact but for rounding, on top of what ``compact`` does:
 - Sums over dates are kept where the decoder looks at them, not within the tile's margin.
 - Weights of heads become weights of channels by a convolution of zeros and ones, which every runtime has and
   which changes no bit.
+- Kinds are read and told of the tile's core, and as far beyond as outputs reach: they have no neighbours.
 """
 
 from __future__ import annotations
@@ -23,12 +24,17 @@ from geopanoptic.models.compact import (
     convolution_of,
     cropped,
     fold_normalisation,
-    kept_margins_px,
 )
+from geopanoptic.models.manifest import KIND_PARTS, KINDS_COARSER
+from geopanoptic.models.margins import SURPLUS_PX, kept_margins_px, surplus_px
+from geopanoptic.models.season_kinds import SeasonKinds, by_part, described, weights_of_parts
 from geopanoptic.models.series import LEAST_WEIGHT, SCORE_LIMIT, SPREAD_FLOOR, PanopticUNetSeries
+from geopanoptic.models.unet import BAND_MEAN, BAND_STD
 
 SUMS = ("values", "squares", "weights")
 """What is summed over dates at every level: weighted maps, weighted squares of maps, weights of heads."""
+KIND_SUMS = ("kind_values", "kind_weights", "kind_flags")
+"""What is summed over dates for the kinds of parcels, where the network has ``SeasonKinds``."""
 
 
 class CompactReader(nn.Module):
@@ -38,7 +44,7 @@ class CompactReader(nn.Module):
     ``(B, n_days, 1, 1)``.
 
     Output: the ``SUMS`` of every level, finest first, with ``n_outputs`` channels; a level is half as fine as
-    the one before and has the margins of ``kept_margins_px``.
+    the one before and has the margins of ``kept_margins_px``. Then the ``KIND_SUMS``, as far as outputs reach.
     """
 
     def __init__(
@@ -54,8 +60,8 @@ class CompactReader(nn.Module):
             unet, bands=bands, margin_px=margin_px, kept_px=[*kept_px[:-1], kept_px[-1] + self.more_px]
         )
         self.n_inputs, self.n_days = self.encoder.n_inputs, network.seasons.in_features
-        self.n_levels = len(widths)
-        self.n_outputs = [n for width in widths for n in (width, width, network.heads)]
+        self.sums = _names(network)
+        self.n_outputs = _channels(network, bands)
         self.first_flag = unet.n_bands if bands is None else len(bands)
         kernels, biases = network.seasons.weight[..., None, None].chunk(2), network.seasons.bias.chunk(2)
         self.seasons = nn.ModuleList(map(_Season, *(each.split(widths) for each in (*kernels, *biases))))
@@ -78,6 +84,12 @@ class CompactReader(nn.Module):
             )
             for level, width in enumerate(widths)
         )
+        self.kinds = None
+        if network.kinds is not None:
+            # Whole coarse pixels, as many as outputs reach into.
+            around = -(-surplus_px(margin_px) // (KINDS_COARSER * network.output_scale))
+            crop_px = margin_px - around * KINDS_COARSER
+            self.kinds = _KindsReader(network.kinds, n_bands=self.first_flag, crop_px=crop_px)
 
     def forward(self, input_bchw: Tensor, day_bchw: Tensor) -> list[Tensor]:
         return self.shares_of(self.encoder(input_bchw), input_bchw, day_bchw)
@@ -92,27 +104,35 @@ class CompactReader(nn.Module):
         if self.n_inputs - self.first_flag > 1:
             seen = seen.amax(1, keepdim=True)
         shares = [share(values, scores, seen) for share, values in zip(self.shares, maps, strict=True)]
+        if self.kinds is not None:
+            shares.append(self.kinds(input_bchw, day_bchw, seen))
         return [each for share in shares for each in share]
 
 
 class CompactSeasonDecoder(nn.Module):
-    """Probabilities, in the order of ``HEADS``, of the sums over dates of what ``CompactReader`` gives.
+    """What ``CompactDecoder`` gives of the sums over dates of what ``CompactReader`` gives.
 
     ``whole``: of tiles without margins.
     """
 
-    def __init__(self, network: PanopticUNetSeries, *, whole: bool) -> None:
+    def __init__(
+        self, network: PanopticUNetSeries, *, whole: bool, bands: Sequence[int] | None = None
+    ) -> None:
         super().__init__()
         widths = network.unet.widths
         self.decoder = CompactDecoder(network.unet, whole=whole)
-        self.n_levels = len(widths)
-        self.n_inputs = [n for width in widths for n in (width, width, network.heads)]
+        self.sums = _names(network)
+        self.n_inputs = _channels(network, bands)
         self.n_outputs = self.decoder.n_outputs
         self.summaries = network.summaries
         self.expansions = nn.ModuleList(_expansion(network.heads, width) for width in widths)
+        self.kinds = None
+        if network.kinds is not None:
+            scale = KINDS_COARSER * network.output_scale
+            self.kinds = _KindsDecoder(network.kinds, bands=bands, scale=scale, whole=whole)
 
-    def forward(self, totals: Sequence[Tensor]) -> Tensor:
-        return self.decoder(self.maps_of(totals))
+    def forward(self, totals: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        return self.with_kinds(self.decoder(self.maps_of(totals)), totals)
 
     def maps_of(self, totals: Sequence[Tensor]) -> list[Tensor]:
         """What comes before the decoder, in float32 likewise."""
@@ -126,20 +146,27 @@ class CompactSeasonDecoder(nn.Module):
             maps.append(summary(torch.cat([mean, spread], dim=1)))
         return maps
 
+    def with_kinds(self, outputs: Sequence[Tensor], totals: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """What comes after the decoder, in float32 likewise."""
+        classes, others = outputs[0], outputs[1]
+        return classes if self.kinds is None else self.kinds(classes, *totals[-3:]), others
+
 
 class CompactSeason(nn.Module):
     """Both halves in one, of all dates of one place at once: memory grows with them. For export.
 
-    Input ``(T, n_inputs, H, W)`` and ``(T, n_days, 1, 1)`` float32, see ``CompactReader``; output ``(1, ...)``.
+    Input ``(T, n_inputs, H, W)`` and ``(T, n_days, 1, 1)`` float32, see ``CompactReader``; output as of
+    ``CompactImage``, B being 1.
     """
 
     def __init__(self, reader: CompactReader, decoder: CompactSeasonDecoder) -> None:
         super().__init__()
         self.reader, self.decoder = reader, decoder
-        self.n_inputs, self.n_days, self.n_outputs = reader.n_inputs, reader.n_days, decoder.n_outputs
+        self.n_inputs, self.n_days, self.n_outputs = reader.n_inputs, reader.n_days, sum(decoder.n_outputs)
 
     def forward(self, input_tchw: Tensor, day_tchw: Tensor) -> Tensor:
-        return self.decoder([share.sum(0, keepdim=True) for share in self.reader(input_tchw, day_tchw)])
+        sums = [share.sum(0, keepdim=True) for share in self.reader(input_tchw, day_tchw)]
+        return torch.cat(self.decoder(sums), dim=1)
 
 
 def compact_series(
@@ -148,7 +175,7 @@ def compact_series(
     """Both halves of ``network``, which is changed and of no use afterwards."""
     with torch.no_grad():
         fold_normalisation(network)
-        decoder = CompactSeasonDecoder(network, whole=margin_px == 0)
+        decoder = CompactSeasonDecoder(network, whole=margin_px == 0, bands=bands)
         reader = CompactReader(network, bands=bands, margin_px=margin_px)
         return reader.eval().requires_grad_(False), decoder.eval().requires_grad_(False)
 
@@ -176,6 +203,42 @@ class _OfMapAndDay(nn.Module):
         return self.of_map(values_bchw) + self.of_day(day_bchw)
 
 
+class _KindsReader(nn.Module):
+    """The ``KIND_SUMS`` of one date."""
+
+    def __init__(self, kinds: SeasonKinds, *, n_bands: int, crop_px: int) -> None:
+        super().__init__()
+        self.nearness = convolution_of(kinds.parts, None)
+        self.n_bands, self.crop_px = n_bands, crop_px
+
+    def forward(self, input_bchw: Tensor, day_bchw: Tensor, seen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        coarse = nn.functional.avg_pool2d(cropped(input_bchw, self.crop_px), KINDS_COARSER)
+        seen = nn.functional.avg_pool2d(cropped(seen, self.crop_px), KINDS_COARSER)
+        flags = coarse[:, self.n_bands :]
+        bands = (coarse[:, : self.n_bands] - BAND_MEAN * flags) * (1 / BAND_STD)
+        weights = weights_of_parts(self.nearness(day_bchw))
+        return by_part(bands, weights), seen * weights, flags
+
+
+class _KindsDecoder(nn.Module):
+    """Probabilities of classes of which the first, the kinds', are shared out anew as the ``KIND_SUMS`` say."""
+
+    def __init__(self, kinds: SeasonKinds, *, bands: Sequence[int] | None, scale: int, whole: bool) -> None:
+        super().__init__()
+        surplus = 0 if whole else SURPLUS_PX
+        self.crop_px = -surplus % scale
+        first, *others = cast(Sequence[nn.Conv2d], kinds.season)
+        self.season = nn.Sequential(convolution_of(kinds.first_kernel_of(bands), _of(first)[1]), *others)
+        self.n_kinds, self.n_bands = kinds.n_kinds, kinds.n_bands if bands is None else len(bands)
+        self.finer = nn.Upsample(scale_factor=float(scale), mode="nearest")
+
+    def forward(self, classes: Tensor, values: Tensor, weights: Tensor, flags: Tensor) -> Tensor:
+        kinds = self.season(described(values, weights, flags, self.n_bands)).softmax(dim=1)
+        parcel = classes[:, : self.n_kinds].sum(1, keepdim=True)
+        fine = cropped(self.finer(kinds), self.crop_px)
+        return torch.cat([parcel * fine, classes[:, self.n_kinds :]], dim=1)
+
+
 class _Share(nn.Module):
     """The ``SUMS`` of one level of one date; scores are ``factor`` times coarser than it."""
 
@@ -200,6 +263,21 @@ class _Share(nn.Module):
         weights = cropped(scores, self.crop_fine_px).exp() * seen
         weighted = values * self.expansion(weights)
         return weighted, weighted * values, weights
+
+
+def _names(network: PanopticUNetSeries) -> tuple[str, ...]:
+    """Names of the sums over dates: ``values_0``, ``squares_0``, ``weights_0``, ``values_1`` ..."""
+    of_levels = (f"{kind}_{level}" for level in range(len(network.unet.widths)) for kind in SUMS)
+    return (*of_levels, *(() if network.kinds is None else KIND_SUMS))
+
+
+def _channels(network: PanopticUNetSeries, bands: Sequence[int] | None) -> list[int]:
+    """Of every sum over dates."""
+    of_levels = [n for width in network.unet.widths for n in (width, width, network.heads)]
+    if network.kinds is None:
+        return of_levels
+    n_bands, n_flags = (network.n_bands,) * 2 if bands is None else (len(bands), 1)
+    return [*of_levels, KIND_PARTS * n_bands, KIND_PARTS, n_flags]
 
 
 def _of(layer: nn.Conv2d) -> tuple[Tensor, Tensor]:

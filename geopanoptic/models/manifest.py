@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -9,6 +10,14 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 FORMAT_VERSION = 1
 WEIGHTS_FILE = "model.safetensors"
 GROUPING_FILE = "grouping.json"
+
+PAPS_BOX_PX = 256
+"""Longest side of a parcel's box by the heads of PaPs, in output pixels: that of a whole patch of PASTIS."""
+
+KINDS_COARSER = 2
+"""Pixels of input along a pixel's side where kinds are told by their season: a quarter of the work and half the noise."""
+KIND_PARTS = 8
+"""Parts of the year, which overlap, of each of which the mean reflectance is kept for that."""
 
 Architecture = Literal["PanopticUNet", "PanopticUNetSeries"]
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -62,11 +71,18 @@ class TemporalSettings(_Strict):
         Width of what a head compares with its learned query.
     harmonics
         Sine and cosine of this many parts of the year encode the day.
+    kinds
+        The first so many classes, which are all the things, are told apart by each pixel's season
+        (``geopanoptic.models.season_kinds``); 0: by the semantic head, as land cover is.
+    kind_channels
+        Width of the last layer before the kinds; the one before it is twice as wide.
     """
 
     heads: Literal[4, 8] = 8
     key_channels: int = Field(default=8, ge=1, le=64)
     harmonics: int = Field(default=4, ge=1, le=16)
+    kinds: int = Field(default=0, ge=0, le=64)
+    kind_channels: int = Field(default=48, ge=1, le=256)
 
 
 class UNetSettings(_Strict):
@@ -79,8 +95,8 @@ class UNetSettings(_Strict):
     head_channels: int = Field(default=24, ge=2, le=256, multiple_of=2)
     temporal: TemporalSettings | None = None
     """A ``PanopticUNetSeries`` has them, a ``PanopticUNet`` has none."""
-    outputs: Literal["dense", "paps"] = "dense"
-    """Dense maps for the watershed, or the heads of PaPs, which only data of patches are mapped with."""
+    outputs: Literal["dense", "paps", "paps-unrefined"] = "dense"
+    """Dense maps for the watershed, or the heads of PaPs, as published or without the convolutions over masks."""
 
     @model_validator(mode="after")
     def _fitting(self) -> Self:
@@ -88,6 +104,8 @@ class UNetSettings(_Strict):
             raise ValueError("decoder_channels needs encoder_depth - 1 entries")
         if self.temporal is not None and self.detail_channels % self.temporal.heads:
             raise ValueError("detail_channels must be a multiple of temporal.heads")
+        if self.temporal is not None and self.temporal.kinds and self.outputs != "dense":
+            raise ValueError("temporal.kinds needs outputs: dense")
         return self
 
 
@@ -188,10 +206,27 @@ class Manifest(_Strict):
             raise ValueError("class ids repeat")
         if {each.kind for each in self.classes} != {"thing", "stuff"}:
             raise ValueError("classes need at least one thing and one stuff")
+        check_kinds(self.network, self.classes)
+        check_stuff(self.network, self.classes)
         low, high = self.pixel_size_m
         if not 0 < low <= high:
             raise ValueError("pixel_size_m must be a range, smaller size first")
         return self
+
+
+def check_stuff(network: UNetSettings, classes: Sequence[ClassSpec]) -> None:
+    """Raises ``ValueError`` where heads of PaPs, which state parcels only, have several classes of stuff."""
+    n_stuff = [each.kind for each in classes].count("stuff")
+    if network.outputs != "dense" and n_stuff > 1:
+        raise ValueError(f"network.outputs {network.outputs} knows one class of stuff; there are {n_stuff}")
+
+
+def check_kinds(network: UNetSettings, classes: Sequence[ClassSpec]) -> None:
+    """Raises ``ValueError`` where a branch for kinds does not have just the things, and those first."""
+    if network.temporal is None or not (n_kinds := network.temporal.kinds):
+        return
+    if [each.kind for each in classes] != ["thing"] * n_kinds + ["stuff"] * (len(classes) - n_kinds):
+        raise ValueError(f"with temporal.kinds {n_kinds} the first {n_kinds} classes must be all the things")
 
 
 def architecture_of(network: UNetSettings) -> Architecture:

@@ -8,6 +8,7 @@ queries are learned and belong to no date: a date's weight depends on that date 
 therefore all that has to be kept, however many dates there are, and nothing depends on their order.
 
 With untrained attention and one date it is the ``PanopticUNet`` it is made of, so training may begin there.
+Kinds of parcels may be told apart by ``geopanoptic.models.season_kinds`` instead of its semantic head.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from geopanoptic.models.season_kinds import SeasonKinds, share_out
 from geopanoptic.models.unet import PanopticUNet
 
 DAYS_PER_YEAR = 365.25
@@ -35,12 +37,22 @@ class PanopticUNetSeries(nn.Module):
     A date counts where any of its flags is 1, so dates without a flag change nothing and may fill a batch up;
     in training mode they would take part in batch normalisation.
 
-    Output: as ``PanopticUNet``.
+    Output: as ``PanopticUNet``. With ``kinds`` above 0 the first so many classes are kinds of parcels, among which
+    ``SeasonKinds`` shares out their probability.
     """
 
     output_scale = PanopticUNet.output_scale
 
-    def __init__(self, *, heads: int = 8, key_channels: int = 8, harmonics: int = 4, **unet: Any) -> None:
+    def __init__(
+        self,
+        *,
+        heads: int = 8,
+        key_channels: int = 8,
+        harmonics: int = 4,
+        kinds: int = 0,
+        kind_channels: int = 48,
+        **unet: Any,
+    ) -> None:
         super().__init__()
         self.unet = PanopticUNet(**unet)
         self.n_bands, self.stride_px = self.unet.n_bands, self.unet.stride_px
@@ -59,6 +71,11 @@ class PanopticUNetSeries(nn.Module):
         self.summaries = nn.ModuleList(
             _filled(nn.Conv2d(2 * width, width, 1), torch.eye(width, 2 * width)) for width in widths
         )
+        self.kinds: SeasonKinds | None = None
+        if kinds:
+            self.kinds = SeasonKinds(
+                n_kinds=kinds, n_channels=kind_channels, n_bands=self.n_bands, harmonics=harmonics
+            )
 
     def forward(self, input_btchw: Tensor, day_bt: Tensor) -> dict[str, Tensor]:
         n_batch, n_dates = day_bt.shape
@@ -69,6 +86,7 @@ class PanopticUNetSeries(nn.Module):
         """One date's share of the sums over dates, finest level first.
 
         Per level n ``(B, 2 * widths[n] + heads, H / 2**n, W / 2**n)``: weighted maps, weighted squares, weights.
+        With kinds, at last what ``SeasonKinds`` reads.
         """
         maps = self.unet.encode(input_bchw)
         season = encoded_days(day_b, self.harmonics)
@@ -87,22 +105,30 @@ class PanopticUNetSeries(nn.Module):
         maps[-1] = maps[-1] + self.values(dated)
         seen = input_bchw[:, self.n_bands :].amax(1, keepdim=True)
         coarsest = len(maps) - 1
-        return [
+        shares = [
             self._share(values, scores, seen, level, 2 ** (coarsest - level))
             for level, values in enumerate(maps)
         ]
+        if self.kinds is not None:
+            standardised = self.unet.standardised(input_bchw)
+            shares.append(self.kinds.read(standardised, season[..., None, None], seen))
+        return shares
 
     def decode(self, totals: Sequence[Tensor]) -> dict[str, Tensor]:
         """Logits of the sums of what ``read`` gave for every date."""
         maps = []
-        for total, width, summary in zip(totals, self.unet.widths, self.summaries, strict=True):
+        levels = totals if self.kinds is None else totals[:-1]
+        for total, width, summary in zip(levels, self.unet.widths, self.summaries, strict=True):
             values, squares, weights = total.split((width, width, self.heads), dim=1)
             weights = self._of_channels(weights.clamp_min(LEAST_WEIGHT), width)
             mean = values / weights
             variance = (squares / weights - mean.square()).clamp_min(0)
             spread = (variance + SPREAD_FLOOR**2).sqrt() - SPREAD_FLOOR
             maps.append(summary(torch.cat([mean, spread], dim=1)))
-        return self.unet.decode(maps)
+        logits = self.unet.decode(maps)
+        if self.kinds is not None:
+            logits["semantic"] = share_out(logits["semantic"], self.kinds.decode(totals[-1]))
+        return logits
 
     def _share(self, values: Tensor, scores: Tensor, seen: Tensor, level: int, factor: int) -> Tensor:
         """Weighted values, squares and weights of one level, ``factor`` times finer than the scores."""

@@ -118,6 +118,17 @@ def test_probabilities_and_labels_are_those_of_the_trained_network(
         assert (labels == theirs).mean() > 0.999
 
 
+@pytest.mark.parametrize("bands", [None, BANDS])
+def test_kinds_are_those_of_the_trained_network(
+    runtime: RuntimeName, full_size_bundle: Bundle, bands: tuple[str, ...] | None
+) -> None:
+    dates = season(full_size_bundle, 3, 32 + 2 * 192)
+    expected = as_trained(full_size_bundle, dates)["semantic"][:, :, 384:-384, 384:-384]
+    found = load_runtime(full_size_bundle, "cpu", 1, runtime, bands=bands, margin_px=192).over(dates)
+    np.testing.assert_allclose(found["semantic"], expected, rtol=0, atol=PARITY)
+    assert np.ptp(found["semantic"][:, 0] / found["semantic"][:, :2].sum(1)) > 0.01
+
+
 def test_cores_equal_the_whole_scene_bit_for_bit(
     runtime: RuntimeName, load: Callable[..., Runtime], tiny_series_bundle: Bundle
 ) -> None:
@@ -138,9 +149,15 @@ def test_cores_of_the_default_size_do_likewise(runtime: RuntimeName, full_size_b
 
 @pytest.fixture(scope="module")
 def full_size_bundle(tiny_series_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """The small bundle's manifest with a network of the default sizes; what it learned of dates is random."""
+    """A network of the default sizes with two kinds of parcels; what it learned of dates is random."""
     described = tiny_series_bundle.manifest.model_dump(exclude={"weights"})
-    settings = UNetSettings(temporal=TemporalSettings())
+    settings = UNetSettings(temporal=TemporalSettings(kinds=2))
+    described["classes"] = [
+        {"id": number, "name": name, "kind": kind, "colour": "#000000"}
+        for number, (name, kind) in enumerate(
+            {"winter crop": "thing", "summer crop": "thing", "water": "stuff"}.items(), 1
+        )
+    ]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(6)
         network = build_network(
