@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
+from geopanoptic.cli.scene_options import SCENE_OPTIONS, scene_options
 from geopanoptic.cli.sections import SectionedCommand, exit_code_lines
+
+if TYPE_CHECKING:
+    from geopanoptic.evaluation.fusion_table import FusionTable
+
+MAPPING = ("model", "device", "maps", "overwrite")
+"""Options of mapping a scene, beside those of the scene."""
 
 SECTIONS = {
     "Truth": ("area", "outside", "sparse", "layer", "min_area_m2"),
     "Classes": ("class_column", "void_class", "protocol"),
     "Grid": ("resolution_m", "tolerance_m", "seams_px"),
+    "Rules of fusion": ("fusion", *MAPPING, *SCENE_OPTIONS),
     "Output": ("json_path", "picture", "image", "quiet"),
 }
 
@@ -23,6 +33,8 @@ Examples:
   geopanoptic evaluate parcels.gpkg my_fields.zip --sparse
   geopanoptic evaluate rasters/ labels.tif --class-column class_name --json figures.json
   geopanoptic evaluate parcels.gpkg official.parquet --class-column class_name,crop
+  geopanoptic evaluate scene.tif official.gpkg --fusion all
+  geopanoptic evaluate scene.tif official.gpkg --fusion deeplab,panoptic-fpn --maps maps/ --json rules.json
 
 \b
 Figures:
@@ -33,6 +45,9 @@ Figures:
 
 Both maps are compared on one pixel grid: a raster's own (of two, the finer one), or for two vector maps one
 that gives the median true parcel at least 400 pixels. The output states it.
+
+With --fusion, PRED is a scene: the network maps it once, every rule makes a map of that as `geopanoptic run
+--fusion` would, and each is scored. Which rule is best was then chosen on this truth: confirm it on another.
 
 {exit_code_lines()}
 """
@@ -112,13 +127,34 @@ that gives the median true parcel at least 400 pixels. The output states it.
     metavar="SCENE",
     help="Scene to draw the picture over: a file, a folder, or files joined by commas.",
 )
+@click.option(
+    "--fusion",
+    metavar="RULES",
+    help="Map the scene PRED by these rules and score each: all, or some of deeplab, panoptic-fpn, upsnet, "
+    "efficientps, lps, by commas.",
+)
+@click.option("--model", metavar="MODEL", help="Name or folder of the model, with --fusion.")
+@click.option(
+    "--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda, cuda:1 or mps."
+)
+@click.option(
+    "--maps",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Keep the maps there, as deeplab.gpkg and so on, and work there.  [default: keep none]",
+)
+@click.option("--overwrite", is_flag=True, help="Replace the maps in --maps.")
+@scene_options
 @click.option("--quiet", is_flag=True, help="Print only errors.")
+@click.pass_context
 def evaluate(
+    context: click.Context,
     pred: Path,
     truth: Path,
     json_path: Path | None,
     picture: Path | None,
     image: str | None,
+    fusion: str | None,
     quiet: bool,
     **options: Any,
 ) -> None:
@@ -133,6 +169,26 @@ def evaluate(
 
     if image is not None and picture is None:
         raise UsageError("--image is given without --picture.", remedy="Name the picture: --picture out.png.")
+    mapping = {name: options.pop(name) for name in (*MAPPING, *SCENE_OPTIONS)}
+    if fusion is not None:
+        if picture is not None:
+            raise UsageError(
+                "--picture shows one map, and --fusion makes several.",
+                remedy="Keep them with --maps, and give the one to draw as PRED.",
+            )
+        table = _by_rules(pred, truth, fusion, mapping, options, quiet=quiet)
+        if json_path is not None:
+            table.to_json(json_path)
+        if not quiet:
+            click.echo(str(table))
+        return
+    for name in mapping:
+        if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
+            option = next(each.opts[0] for each in context.command.params if each.name == name)
+            raise UsageError(
+                f"{option} is about mapping a scene, and PRED is a map.",
+                remedy="Leave it out, or give a scene and --fusion.",
+            )
     evaluation = compare(pred, truth, **options)
     if json_path is not None:
         evaluation.to_json(json_path)
@@ -140,3 +196,21 @@ def evaluate(
         evaluation.plot(picture, image=image)
     if not quiet:
         click.echo(str(evaluation))
+
+
+def _by_rules(
+    scene: Path, truth: Path, fusion: str, mapping: dict[str, Any], options: dict[str, Any], *, quiet: bool
+) -> FusionTable:
+    from geopanoptic.evaluation.fusion_table import evaluate_fusions
+    from geopanoptic.pipeline.progress import progress_for
+
+    files = str(scene).split(",")
+    return evaluate_fusions(
+        files if len(files) > 1 else files[0],
+        truth,
+        fusion,
+        scene_options={name: mapping[name] for name in SCENE_OPTIONS},
+        progress=progress_for(sys.stderr, quiet=quiet),
+        **{name: mapping[name] for name in MAPPING},
+        **options,
+    )

@@ -46,11 +46,11 @@ class Choice:
 def assemble(found: Contents, choice: Choice) -> Scene:
     """The scene of what was found. Headers only, but for the masks' sample that ``max_cloud`` may need.
 
-    Raises SceneError: no band of use; dates, bands, grids or radiometry that do not go together; no date left.
+    Raises SceneError: no band of use; dates, grids or radiometry that do not go together; no date left.
     """
     usable = _usable(found)
     chosen = choose_dates(usable, dates=parse_dates(choice.dates), start=choice.start, end=choice.end)
-    check_dates(chosen.bands)
+    date_warnings = check_dates(chosen.bands)
     _check_harmonised(chosen.bands)
     grid = common_grid(chosen.bands, align_dates=choice.align)
     layers, layer_notes, layer_warnings = lay_on(grid, chosen.bands)
@@ -63,7 +63,7 @@ def assemble(found: Contents, choice: Choice) -> Scene:
         masks=masks,
         cloud_shares=tuple((when, percent / 100) for when, percent in found.cloud_percent if when in dates),
         notes=(*chosen.notes, *layer_notes, *mask_notes),
-        warnings=(*chosen.warnings, *layer_warnings, *mask_warnings),
+        warnings=(*chosen.warnings, *date_warnings, *layer_warnings, *mask_warnings),
     )
     return scene if choice.max_cloud is None else without_cloudy(scene, choice.max_cloud)
 

@@ -129,8 +129,11 @@ def _span(start: str | date | None, end: str | date | None) -> str:
     return " ".join(words)
 
 
-def check_dates(named: Sequence[NamedBand]) -> None:
-    """Raises SceneError where a band comes twice on a date, or dates differ in their bands or lack a name."""
+def check_dates(named: Sequence[NamedBand]) -> tuple[str, ...]:
+    """Warnings of dates that lack a band which others have: they count without it.
+
+    Raises SceneError where a band comes twice on a date, or some images state no date.
+    """
     _check_duplicates(named)
     bands_of: dict[date | None, set[str]] = {}
     for item in named:
@@ -143,12 +146,15 @@ def check_dates(named: Sequence[NamedBand]) -> None:
             f"({listed([when for when in bands_of if when])}).",
             remedy="Put the date into its name (_20210615_), or leave it out.",
         )
+    lacking: dict[tuple[str, ...], list[date | None]] = {}
     for when, bands in bands_of.items():
-        if missing := sorted(every - bands):
-            raise SceneError(
-                f"The date {when} has no {' and no '.join(missing)} band; other dates have it.",
-                remedy="Add it, remove it from the other dates, or choose other --dates.",
-            )
+        if missing := tuple(sorted(every - bands)):
+            lacking.setdefault(missing, []).append(when)
+    return tuple(
+        f"There is no {' and no '.join(missing)} band on {listed(dates)}, and on other dates there is; those count "
+        "without it."
+        for missing, dates in lacking.items()
+    )
 
 
 def _check_duplicates(named: Sequence[NamedBand]) -> None:

@@ -156,15 +156,17 @@ def without_cloudy(scene: Scene, max_cloud: float) -> Scene:
     known = {when: share for when, share in shares.items() if share is not None}
     if not known:
         raise SceneError(
-            f"Nothing tells how cloudy the scene {scene.name} is, so --max-cloud has nothing to choose by.",
+            f"Nothing tells how cloudy {_span(scene)} is, so --max-cloud has nothing to choose by.",
             remedy="Put cloud masks beside the images (or --cloud-mask ukis), or leave --max-cloud out.",
         )
     cloudy = {when: share for when, share in known.items() if share * 100 > max_cloud}
     kept = [when for when in scene.dates if when not in cloudy]
     if not kept:
-        clearest = min(known.values())
+        clearest = min(known, key=lambda when: known[when])
+        which = "has" if clearest is None else f", {clearest}, has"
         raise SceneError(
-            f"Every date of {scene.name} has more than {max_cloud:g} % cloud; the clearest has {clearest:.0%}.",
+            f"Every date of {_span(scene)} has more than {max_cloud:g} % cloud; the clearest{which} "
+            f"{known[clearest]:.0%}.",
             remedy="Raise --max-cloud.",
         )
     left_out = tuple(
@@ -182,6 +184,14 @@ def without_cloudy(scene: Scene, max_cloud: float) -> Scene:
             *([f"Nothing tells how cloudy {listed(unknown)} is; kept."] if unknown else []),
         ),
     )
+
+
+def _span(scene: Scene) -> str:
+    """The scene by its dates: a season's folder is called images or data as often as not."""
+    first, last = scene.dates[0], scene.dates[-1]
+    if first is None:
+        return f"the image {scene.name}"
+    return f"the image of {first}" if len(scene.dates) == 1 else f"the season from {first} to {last}"
 
 
 def _note(cloudy: Sequence[date | None], max_cloud: float) -> list[str]:

@@ -18,7 +18,7 @@ from geopanoptic.scene.cube_file import engine_of
 from geopanoptic.scene.documents import read_json
 from geopanoptic.scene.filenames import date_of
 from geopanoptic.scene.formats import looks_like_image
-from geopanoptic.scene.pastis import is_patch, read_patch
+from geopanoptic.scene.pastis import is_patch, patches_in, read_patch
 from geopanoptic.scene.safe import check_levels, metadata_in, products_in, read_product
 from geopanoptic.scene.sources import files_in, is_file, is_folder, shown, without_secrets
 from geopanoptic.scene.stac import date_of_item, read_item
@@ -116,7 +116,10 @@ def _containers(path: Path | str, how: Opening) -> Iterator[_Container]:
 
 
 def _in_folder(folder: Path, how: Opening) -> Iterator[_Container]:
-    """The products in a folder; else, where it holds no image itself, its cubes; else its STAC documents."""
+    """The products in a folder; else, where it holds no image itself, its cubes; else its STAC documents.
+
+    Raises SceneError for a folder of patches: each is a place of its own.
+    """
     if products := products_in(folder):
         check_levels(products)
         yield from (_product(path, how) for path in products)
@@ -126,6 +129,15 @@ def _in_folder(folder: Path, how: Opening) -> Iterator[_Container]:
         return
     if cubes := [path for path in files if engine_of(path)]:
         yield from (_cube(path, how) for path in cubes)
+        return
+    if patches := patches_in(folder):
+        if len(patches) > 1:
+            raise SceneError(
+                f"{shown(folder)} holds {len(patches):,} patches of PASTIS, each a place of its own.",
+                remedy=f"Give one, such as {shown(patches[0])}; geopanoptic run maps them all where --out names a "
+                "folder.",
+            )
+        yield _Container(date=None, read=partial(read_patch, patches[0]))
         return
     documents = [path for path in files if path.suffix.lower() in _JSON and _is_stac(path)]
     catalogues = [path for path in documents if path.name.lower() in _CATALOGUES]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from geopanoptic.errors import SceneError
 from geopanoptic.grid import Grid
 from geopanoptic.scene.clouds import cloud_share
-from geopanoptic.scene.preview import read_preview
+from geopanoptic.scene.preview import read_composite, read_hidden, read_preview
 from geopanoptic.scene.scene import Scene, listed
 
 if TYPE_CHECKING:
@@ -76,10 +76,10 @@ def quicklook(
     scene: Scene, bands: Sequence[str] | None = None, *, longest_px: int = 1024
 ) -> NDArray[np.uint8]:
     """RGB picture (H, W, 3): three bands, or one as grey; each stretched between its 2nd and 98th
-    percentile; invalid pixels white. Of several dates, the one that shows most of the ground."""
-    scene = clearest(scene)
+    percentile; invalid pixels white. Of several dates, the one that shows most of the ground, and where its mask
+    hides it the next."""
     names = picture_bands(scene, bands)
-    values, valid = read_preview(scene, names, longest_px=longest_px)
+    values, valid = read_composite(by_clearness(scene), names, longest_px=longest_px)
     picture = np.full((*valid.shape, 3), 255, np.uint8)
     for channel in range(3):
         plane = values[channel % len(names)]
@@ -101,9 +101,9 @@ def plot(
         import matplotlib.pyplot as plt
 
         ax = plt.subplots(figsize=(7, 7))[1]
-    scene = clearest(scene)
     names = picture_bands(scene, bands)
     picture = quicklook(scene, names, longest_px=longest_px)
+    scene = clearest(scene)
     grid = scene.grid
     if _is_upright(grid):
         left, top = grid.transform @ (0, 0)
@@ -121,14 +121,21 @@ def plot(
 
 def clearest(scene: Scene) -> Scene:
     """Of several dates, the one that shows most of the ground."""
+    return by_clearness(scene)[0]
+
+
+def by_clearness(scene: Scene) -> tuple[Scene, ...]:
+    """The single dates of a scene, those that show most of the ground first."""
     if len(scene.dates) == 1:
-        return scene
+        return (scene,)
 
     def shown_share(single: Scene) -> float:
         _, valid = read_preview(single, single.bands[:1], longest_px=_GLANCE_PX)
-        return float(valid.mean()) * (1 - (cloud_share(single) or 0.0))
+        shown = valid & ~read_hidden(single, longest_px=_GLANCE_PX)
+        stated = 0.0 if single.masks else cloud_share(single) or 0.0
+        return float(shown.mean()) * (1 - stated)
 
-    return max(scene.single_dates(), key=shown_share)
+    return tuple(sorted(scene.single_dates(), key=shown_share, reverse=True))
 
 
 def picture_bands(scene: Scene, bands: Sequence[str] | None) -> tuple[str, ...]:

@@ -8,6 +8,8 @@ What hides a pixel, by ``kind``:
   topographic shadow. So do unclassified pixels (7), which ploughed and built land often is.
 - ``cloud``: any number but 0.
 - ``probability``: at least half of ``full``, the number that means certainty.
+- ``classi``, the three bands that Level-1C products have since baseline 04.00: opaque clouds, cirrus, snow; any
+  number but 0 in any of them.
 - ``qa_pixel`` (Landsat Collection 2), ``fmask`` (Harmonised Landsat Sentinel-2) and ``qa60`` (Sentinel-2 as
   Earth Engine exports it): any bit of cloud, its surroundings, cirrus or shadow.
 
@@ -32,19 +34,20 @@ from geopanoptic.scene.datasets import GdalSource
 from geopanoptic.scene.headers import BandHeader, FileHeader, Source
 from geopanoptic.scene.resampling import axes_of
 
-MaskKind = Literal["scl", "qa_pixel", "fmask", "qa60", "cloud", "probability"]
+MaskKind = Literal["scl", "qa_pixel", "fmask", "qa60", "classi", "cloud", "probability"]
 
 CloudMask = Literal["auto", "scl", "band", "ukis", "none"]
 """Which masks count: those that lie beside the images, the best of several (auto); only a scene
 classification; any other band; computed by ukis-csmask; or none."""
 
-PREFERENCE: tuple[MaskKind, ...] = ("scl", "qa_pixel", "fmask", "qa60", "cloud", "probability")
+PREFERENCE: tuple[MaskKind, ...] = ("scl", "qa_pixel", "fmask", "qa60", "classi", "cloud", "probability")
 """Which of a date's masks counts: those that know shadows first."""
 
 _SCL_NO_DATA = 0
 _SCL_HIDDEN = np.isin(np.arange(256), (_SCL_NO_DATA, 1, 3, 8, 9, 10, 11))
 _BITS: dict[MaskKind, int] = {"qa_pixel": 0b11111, "fmask": 0b1111, "qa60": 0b11 << 10}
 _FILL_BIT: dict[MaskKind, int] = {"qa_pixel": 0b1}
+_BANDS: dict[MaskKind, int] = {"classi": 3}
 _WORDS: dict[str, tuple[MaskKind, float]] = {
     "scl": ("scl", 1), "sceneclassification": ("scl", 1), "qapixel": ("qa_pixel", 1), "fmask": ("fmask", 1), "qa60": ("qa60", 1),
     "cloud": ("cloud", 1), "clouds": ("cloud", 1), "cloudmask": ("cloud", 1), "clm": ("cloud", 1),
@@ -128,6 +131,11 @@ class MaskLayer:
     def sources(self) -> tuple[Source, ...]:
         return (self.source,)
 
+    @property
+    def indexes(self) -> tuple[int, ...]:
+        """The bands of the file that it consists of."""
+        return tuple(range(self.index, self.index + _BANDS.get(self.kind, 1)))
+
     def read(self, grid: Grid, window: Window, on_unreadable: OnUnreadable = refuse) -> Seen:
         """As :meth:`Mask.read`; a block that cannot be decoded knows nothing."""
         axes = axes_of(window, self.alignment, self.grid.shape)
@@ -140,19 +148,20 @@ class MaskLayer:
 
     def _stored(self, window: Window, on_unreadable: OnUnreadable) -> Seen:
         if not isinstance(self.source, GdalSource):
-            read = self.source.read((self.index,), window, self.dtype, on_unreadable)
+            read = self.source.read(self.indexes, window, self.dtype, on_unreadable)
         else:
             read = FileWindow(
                 source=self.source,
-                indexes=(self.index,),
+                indexes=self.indexes,
                 window=window,
                 dtype=self.dtype,
                 alpha_index=None,
                 mask_indexes=(),
             ).read(on_unreadable)
-        numbers, decoded = read[0][0], read[1]
-        known, hidden = meaning_of(numbers, self.kind, nodata=self.nodata, full=self.full)
-        return known & decoded, hidden
+        numbers, decoded = read
+        each = [meaning_of(band, self.kind, nodata=self.nodata, full=self.full) for band in numbers]
+        known = np.logical_and.reduce([decoded, *(told for told, _ in each)])
+        return known, np.logical_or.reduce([hides for _, hides in each])
 
 
 def meaning_of(numbers_hw: NDArray[Any], kind: MaskKind, *, nodata: float | None, full: float) -> Seen:

@@ -98,7 +98,7 @@ def open_scene(
 
     Raises:
         SceneError: the files are missing, unreadable, of another format, damaged, not georeferenced, or
-            their bands cannot be named without a guess; dates that are missing, doubled, differ in bands or
+            their bands cannot be named without a guess; dates that are missing, doubled, differ in
             grid, or are none of those asked for; or a remote server refuses.
         UsageError: options that cannot be meant, or ``ukis`` without that package.
     """
@@ -185,10 +185,12 @@ def _name_of(path: Path | str) -> str:
 
 
 def _images_of(folders: Sequence[Path], allow_vrt: bool) -> list[Path]:
-    """The images of the folders; of one folder without any those of its subfolders, as seasons are kept."""
+    """The images of the folders; of one folder without any, but for pictures, also those of its subfolders, as seasons
+    are kept."""
     images = [path for each in folders for path in _images_in(each, allow_vrt=allow_vrt)]
-    if not images and len(folders) == 1:
-        images = [path for each in folders_in(folders[0]) for path in _images_in(each, allow_vrt=allow_vrt)]
+    # An overview that lies beside the folders of the dates is told of as the picture that it is.
+    if len(folders) == 1 and all(map(is_picture, images)):
+        images += [path for each in folders_in(folders[0]) for path in _images_in(each, allow_vrt=allow_vrt)]
     if not images:
         raise SceneError(
             f"The folder {shown(folders[0])} holds no image.",

@@ -29,7 +29,7 @@ from geopanoptic.scene.documents import read_json
 from geopanoptic.scene.headers import BandHeader, FileHeader
 from geopanoptic.scene.naming import NamedBand
 from geopanoptic.scene.patch_file import MAGIC, PatchFile, mapped
-from geopanoptic.scene.sources import is_file, resolve, shown
+from geopanoptic.scene.sources import files_in, is_file, resolve, shown
 
 BANDS = (
     "blue", "green", "red", "rededge1", "rededge2", "rededge3", "nir", "nir08", "swir16", "swir22",
@@ -55,6 +55,11 @@ def is_patch(path: Path) -> bool:
             return file.read(len(MAGIC)) == MAGIC
     except OSError:
         return False
+
+
+def patches_in(folder: Path) -> list[Path]:
+    """The patches in a folder, by their number. Raises SceneError for a folder that cannot be listed."""
+    return [path for path in files_in(folder) if is_patch(path)]
 
 
 def read_patch(path: Path) -> Contents:

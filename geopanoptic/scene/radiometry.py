@@ -136,7 +136,14 @@ def measure(
     names = tuple(scene.bands if bands is None else bands)
     if sample is not None and sample.bands == names:
         return series_normalisation([date_range(sample)])
-    return series_normalisation([date_range(take_sample(each, names)) for each in scene.single_dates()])
+    ranges = [
+        # A band that no date has is asked for all the same, to be refused.
+        date_range(
+            take_sample(each, [band for band in names if band in each.bands or band not in scene.bands])
+        )
+        for each in scene.single_dates()
+    ]
+    return series_normalisation(ranges).select(names)
 
 
 def _range(values: NDArray[np.float32]) -> tuple[float, float]:

@@ -3,7 +3,9 @@
 The product's metadata file names the images, the day, the processing baseline, the radiometric offset of
 each band, the quantification value and the share of clouds (ESA, Sentinel-2 Products Specification Document,
 S2-PDGS-TAS-DI-PSD). Each band is read where it is finest: four at 10 m, six at 20 m. The bands at 60 m show the
-air, not the ground. A Level-2A product brings its scene classification as the mask of its date.
+air, not the ground. A Level-2A product brings its scene classification as the mask of its date, a Level-1C product
+since baseline 04.00 its own mask of clouds (``MSK_CLASSI``). The clouds of older Level-1C products are outlines
+(GML), which are not read: a note says so.
 
 Numbers are reflectance x 10000 whatever the baseline: ``(number + offset) * 10000 / quantification value``.
 """
@@ -26,7 +28,7 @@ from geopanoptic.scene.filenames import date_of
 from geopanoptic.scene.headers import FileHeader, read_header
 from geopanoptic.scene.masking import NamedMask
 from geopanoptic.scene.naming import NamedBand
-from geopanoptic.scene.sources import is_file, is_folder, resolve, shown
+from geopanoptic.scene.sources import files_in, is_file, is_folder, resolve, shown
 
 _METADATA = {"MTD_MSIL2A.xml": "Level-2A", "MTD_MSIL1C.xml": "Level-1C"}
 _IMAGE = re.compile(r"_(?P<word>B\d[\dA]|SCL)(?:_(?P<step_m>\d\d)m)?$")
@@ -37,6 +39,8 @@ _BAND_IDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09
 """The order in which the metadata number the bands (``band_id``)."""
 _OFFSETS = ("BOA_ADD_OFFSET", "RADIO_ADD_OFFSET")
 _QUANTIFICATIONS = ("BOA_QUANTIFICATION_VALUE", "QUANTIFICATION_VALUE")
+_CLASSI, _CLASSI_BANDS = "MSK_CLASSI_B00.jp2", 3
+_CLOUD_OUTLINES = "MSK_CLOUDS_B00.gml"
 _UNIT = 10_000.0
 _NODATA = 0.0
 
@@ -101,17 +105,37 @@ def read_product(path: Path, *, only: frozenset[str] | None = None) -> Contents:
     wanted = only if only is not None and only <= set(held) else held
     bands = [_band(product, band) for band in held if band in wanted]
     _check_grids(bands)
-    scl = _header(product, "scl") if ("scl", _STEP_M["scl"]) in product.images else None
-    masks = [] if scl is None else [NamedMask(file=scl, header=scl.bands[0], kind="scl", date=product.date)]
+    masks, mask_notes = _masks(product)
     return Contents(
         name=shown(product.folder.name),
         bands=tuple(bands),
-        masks=tuple(masks),
+        masks=masks,
         cloud_percent=() if product.cloud_percent is None else ((product.date, product.cloud_percent),),
         notes=(
             f"{shown(product.folder.name)}: Sentinel-2 {product.level}, baseline {product.baseline or 'unstated'}.",
+            *mask_notes,
         ),
     )
+
+
+def _masks(product: _Product) -> tuple[tuple[NamedMask, ...], tuple[str, ...]]:
+    """The product's mask of clouds, and a note where it has one that is not read."""
+    if ("scl", _STEP_M["scl"]) in product.images:
+        scl = _header(product, "scl")
+        return (NamedMask(file=scl, header=scl.bands[0], kind="scl", date=product.date),), ()
+    granule = product.folder.joinpath(*next(iter(product.images.values())).parts[:2])
+    quality = resolve(granule) / "QI_DATA"
+    if not quality.is_relative_to(product.folder) or not is_folder(quality):
+        return (), ()
+    for path in files_in(quality):
+        if path.name == _CLASSI and resolve(path).is_relative_to(product.folder):
+            file = read_header(path)
+            if len(file.bands) == _CLASSI_BANDS:
+                return (NamedMask(file=file, header=file.bands[0], kind="classi", date=product.date),), ()
+        if path.name == _CLOUD_OUTLINES:
+            note = f"{shown(product.folder.name)}: its clouds are outlines ({_CLOUD_OUTLINES}), which are not read."
+            return (), (note,)
+    return (), ()
 
 
 def _read(metadata: Path) -> _Product:

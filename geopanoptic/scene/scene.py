@@ -70,6 +70,14 @@ class Scene:
         return tuple(dict.fromkeys(layer.band for layer in self.layers))
 
     @property
+    def bands_by_date(self) -> dict[date | None, tuple[str, ...]]:
+        """The bands of every date, in the order of its files; a date may lack some that others have."""
+        found: dict[date | None, list[str]] = {}
+        for layer in self.layers:
+            found.setdefault(layer.date, []).append(layer.band)
+        return {when: tuple(bands) for when, bands in found.items()}
+
+    @property
     def dates(self) -> tuple[date | None, ...]:
         """Acquisition dates, ascending; ``(None,)`` where nothing states one."""
         return tuple(dict.fromkeys(layer.date for layer in self.layers))
@@ -157,7 +165,7 @@ class Scene:
     def quicklook(self, bands: Sequence[str] | None = None, *, longest_px: int = 1024) -> NDArray[np.uint8]:
         """RGB picture (H, W, 3), decimated, stretched between the 2nd and 98th percentile, invalid white.
 
-        Of a scene of several dates, the one that shows most of the ground.
+        Of a scene of several dates, the one that shows most of the ground, and where a mask hides it the next.
         """
         from geopanoptic.scene.display import quicklook
 

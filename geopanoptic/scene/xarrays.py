@@ -58,7 +58,10 @@ def to_xarray(scene: Scene, *, chunk_px: int = 1024) -> xarray.DataArray:
     import rioxarray  # noqa: F401  (registers .rio)
 
     if len(scene.dates) > 1:
-        dates = [to_xarray(single, chunk_px=chunk_px) for single in scene.single_dates()]
+        # A date may lack a band that others have: NaN throughout.
+        every = list(scene.bands)
+        singles = [to_xarray(single, chunk_px=chunk_px) for single in scene.single_dates()]
+        dates = [each if list(each.band.values) == every else each.reindex(band=every) for each in singles]
         return xarray.concat(dates, "time", coords="minimal", compat="override", join="exact")
     pixels = _Pixels(scene=scene)
     lazy = dask.array.from_array(

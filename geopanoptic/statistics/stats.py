@@ -222,9 +222,12 @@ def _compute(
 
 def _figures(task: Task, scene: Scene, group: Group, on_unreadable: OnUnreadable) -> NDArray[np.float64]:
     """(bands and indices, statistics, n) of one date."""
-    values, valid = gather(scene, group.cells, task.bands, on_unreadable)
+    # A date may lack a band that others have: no figures of it.
+    present = [band for band in task.bands if band in scene.bands] or scene.bands[:1]
+    values, valid = gather(scene, group.cells, present, on_unreadable)
     weights = np.where(valid, group.cells.share, 0.0)
-    bands = dict(zip(task.bands, values, strict=True))
+    absent = np.full(valid.shape, np.nan, np.float32)
+    bands = dict.fromkeys(task.bands, absent) | dict(zip(present, values, strict=True))
     planes = [*(bands[name] for name in task.shown), *(index(bands, one=task.one) for index in task.indices)]
     found = np.stack([summarise(plane, weights, group.cells.starts) for plane in planes])
     # A whole parcel's share is one, not one but for the rounding of its sum.

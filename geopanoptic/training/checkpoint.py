@@ -96,6 +96,11 @@ def _refuse_other_config(path: Path, before: TrainingConfig, now: TrainingConfig
         )
 
 
+def save_averaged(path: Path, weights: dict[str, Tensor]) -> None:
+    """Averaged weights alone, which a bundle is made from; no run goes on from them."""
+    _write(path, {f"average/{name}": values for name, values in weights.items()}, {})
+
+
 def _averaged(state: State) -> dict[str, Tensor]:
     return {f"average/{k}": v for k, v in state.average.state_dict().items()}
 

@@ -12,7 +12,15 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from geopanoptic.errors import UsageError
-from geopanoptic.models.manifest import ClassSpec, Name, TemporalSettings, Thresholds, UNetSettings
+from geopanoptic.models.manifest import (
+    ClassSpec,
+    Name,
+    TemporalSettings,
+    Thresholds,
+    UNetSettings,
+    check_kinds,
+    check_stuff,
+)
 from geopanoptic.training.datasets.settings import (
     CocoData,
     DataSettings,
@@ -175,6 +183,8 @@ class TrainingConfig(StrictModel):
     def _one_length(self) -> Self:
         if (self.steps is None) == (self.minutes is None):
             raise ValueError("give either steps or minutes")
+        check_kinds(self.network, self.classes)
+        check_stuff(self.network, self.classes)
         return self
 
     @property

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from geopanoptic.models.building import paps_heads_of
 from geopanoptic.training.batch import Batch
 from geopanoptic.training.checkpoint import Progress, State, load_checkpoint
 from geopanoptic.training.config import TrainingConfig
@@ -21,7 +22,7 @@ from geopanoptic.training.parallel import Ranks, average_buffers, twins
 from geopanoptic.training.start import build_network
 
 _GRADIENT_NORM = 3.0
-_NEW_LAYERS = ("heads.semantic.", "keys.", "queries", "values.", "seasons.", "summaries.")
+_NEW_LAYERS = ("heads.semantic.", "keys.", "queries", "values.", "seasons.", "summaries.", "kinds.")
 
 
 class Learner:
@@ -105,18 +106,21 @@ class Learner:
         batch = batch.to(self._ranks.device)
         with self._autocast():
             logits = logits_of(network, batch)
-        terms = self._terms(logits, batch.targets)
+        terms = self._terms(network, logits, batch.targets)
         gradients = torch.autograd.grad(sum(terms.values()), list(network.parameters()))  # type: ignore[arg-type]
         return {name: term.detach() for name, term in terms.items()}, gradients
 
     def _loss(self, batch: Batch) -> float:
         with torch.no_grad():
-            terms = self._terms(self.outputs(batch), batch.targets.to(self._ranks.device))
+            targets = batch.targets.to(self._ranks.device)
+            terms = self._terms(self.state.average, self.outputs(batch), targets)
         return float(sum(term.item() for term in terms.values()))
 
-    def _terms(self, logits: dict[str, Tensor], targets: TargetBatch) -> dict[str, Tensor]:
-        if self._config.network.outputs == "paps":
-            return paps_loss(logits, targets)
+    def _terms(
+        self, network: nn.Module, logits: dict[str, Tensor], targets: TargetBatch
+    ) -> dict[str, Tensor]:
+        if self._config.network.outputs != "dense":
+            return paps_loss(paps_heads_of(network), logits, targets)  # type: ignore[arg-type]  # as built
         return panoptic_loss(
             logits, targets, thing_classes=self._config.thing_channels, settings=self._config.losses
         )

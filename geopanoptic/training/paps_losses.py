@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from geopanoptic.models.paps import mask_logits, sizes_px
+from geopanoptic.models.paps import Box, PapsHeads
 from geopanoptic.training.pastis.targets import SIGMA_SHARE
 from geopanoptic.training.targets import IGNORED
 
@@ -23,35 +23,43 @@ if TYPE_CHECKING:
 
 _BETA = 4
 _TINY = 1e-8
+_SUREST = -1e-6  # logarithm of a mask's probability: beyond, what it is not has no logarithm
 
 
-def paps_loss(logits: Mapping[str, Tensor], targets: TargetBatch) -> dict[str, Tensor]:
-    """The terms by name, means over the parcels of the batch; their sum is the loss. Differentiable scalars."""
+def paps_loss(
+    heads: PapsHeads, outputs_of_batch: Mapping[str, Tensor], targets: TargetBatch
+) -> dict[str, Tensor]:
+    """The terms by name, means over the parcels of the batch (the shape's: over pixels of their boxes); their sum is
+    the loss. Differentiable scalars; ``outputs_of_batch`` are what ``heads`` gave."""
     terms: dict[str, list[Tensor]] = {"centre": [], "size": [], "classes": [], "shape": []}
     for number in range(len(targets.instance_bhw)):
-        outputs = {name: values[number].float() for name, values in logits.items()}
+        outputs = {name: values[number].float() for name, values in outputs_of_batch.items()}
         instances_hw, classes_hw = targets.instance_bhw[number], targets.class_bhw[number]
         ids = instances_hw[instances_hw > 0].unique()
-        heats_nhw, sizes_n2 = _heats(instances_hw, ids)
-        heat_hw = heats_nhw.amax(0) if len(ids) else torch.zeros_like(outputs["heat"][0])
+        log_heats_nhw, sizes_n2 = _log_heats(instances_hw, ids)
+        heat_hw = log_heats_nhw.amax(0).exp() if len(ids) else torch.zeros_like(outputs["heat"][0])
         terms["centre"].append(_focal(outputs["heat"][0], heat_hw, instances_hw >= 0))
         if not len(ids):
             continue
-        row_n, col_n = _predicted_centres(outputs["heat"][0].detach(), heats_nhw)
-        found_n2 = sizes_px(outputs["size"][:, row_n, col_n].T)
-        terms["size"].append(((found_n2 - sizes_n2).abs() / (sizes_n2 + _TINY)).sum(1))
+        row_n, col_n = _predicted_centres(outputs["heat"][0].detach(), log_heats_nhw)
+        stated = heads.at(outputs, row_n, col_n)
+        terms["size"].append(((stated.size_n2 - sizes_n2).abs() / (sizes_n2 + _TINY)).sum(1))
         class_n = torch.stack([classes_hw[instances_hw == each].mode().values for each in ids])
         entropy = functional.cross_entropy(
-            outputs["semantic"][:, row_n, col_n].T, class_n, ignore_index=IGNORED, reduction="none"
+            stated.semantic_nk, class_n, ignore_index=IGNORED, reduction="none"
         )
         terms["classes"].append(entropy[class_n != IGNORED])
-        boxes = found_n2.detach().round().int().tolist()
-        places = zip(ids, row_n.tolist(), col_n.tolist(), boxes, strict=True)
-        for each, row, col, (height, width) in places:
-            box, mask = mask_logits(outputs, (row, col), (height, width))
-            truth = (instances_hw[box] == each).float()
-            terms["shape"].append(functional.binary_cross_entropy_with_logits(mask, truth)[None])
-    nothing = torch.stack([values.sum() * 0.0 for values in logits.values()]).sum()
+        sizes = stated.size_n2.detach().round().int().tolist()
+        places = zip(ids, row_n.tolist(), col_n.tolist(), sizes, stated.shape_n1ss, strict=True)
+        for each, row, col, (height, width), shape_1ss in places:
+            box = Box.around((row, col), (height, width), (instances_hw.shape[0], instances_hw.shape[1]))
+            inside = heads.mask_log_probability(shape_1ss, outputs["saliency"], box).clamp_max(_SUREST)
+            outside = torch.log(-torch.expm1(inside))
+            truth = instances_hw[box.rows, box.cols] == each
+            terms["shape"].append(-torch.where(truth, inside, outside).reshape(-1))
+    # Without a parcel in the batch all parameters still have gradients.
+    every = (*outputs_of_batch.values(), *heads.parameters())
+    nothing = torch.stack([values.sum() * 0.0 for values in every]).sum()
     return {
         name: torch.cat([each.reshape(-1) for each in parts]).sum() / max(sum(map(Tensor.numel, parts)), 1)
         + nothing
@@ -61,8 +69,8 @@ def paps_loss(logits: Mapping[str, Tensor], targets: TargetBatch) -> dict[str, T
     }
 
 
-def _heats(instances_hw: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
-    """Every parcel's heat (n, H, W) by ``pastis.targets``, and height and width (n, 2) of its box."""
+def _log_heats(instances_hw: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
+    """Logarithm of every parcel's heat (n, H, W) by ``pastis.targets``, and height and width (n, 2) of its box."""
     height, width = instances_hw.shape
     rows = torch.arange(height, device=instances_hw.device, dtype=torch.float32)
     cols = torch.arange(width, device=instances_hw.device, dtype=torch.float32)
@@ -75,17 +83,17 @@ def _heats(instances_hw: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
             first, last = int(inside[0]), int(inside[-1])
             low, high = max(first - 1, 0), min(last + 1, length - 1)
             sigma = SIGMA_SHARE * (high - low)
-            along.append(torch.exp(-((places - (low + (high - low) // 2)) ** 2) / (2 * sigma**2)))
+            along.append(-((places - (low + (high - low) // 2)) ** 2) / (2 * sigma**2))
             sizes.append(last + 1 - first)
-        heats.append(along[0][:, None] * along[1][None])
+        heats.append(along[0][:, None] + along[1][None])
     stacked = torch.stack(heats) if heats else rows.new_zeros((0, height, width))
     return stacked, rows.new_tensor(sizes).view(-1, 2)
 
 
-def _predicted_centres(heat_hw: Tensor, heats_nhw: Tensor) -> tuple[Tensor, Tensor]:
+def _predicted_centres(heat_hw: Tensor, log_heats_nhw: Tensor) -> tuple[Tensor, Tensor]:
     """Row and column (n,) of the highest predicted heat within each parcel's zone."""
-    zone_hw = heats_nhw.argmax(0)
-    of_zone = torch.arange(len(heats_nhw), device=heat_hw.device)[:, None, None] == zone_hw
+    zone_hw = log_heats_nhw.argmax(0)
+    of_zone = torch.arange(len(log_heats_nhw), device=heat_hw.device)[:, None, None] == zone_hw
     place_n = torch.where(of_zone, heat_hw, -torch.inf).flatten(1).argmax(1)
     return place_n // heat_hw.shape[1], place_n % heat_hw.shape[1]
 

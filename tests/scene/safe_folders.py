@@ -18,12 +18,12 @@ _BAND_IDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09
 
 def write_jp2(path: Path, values: np.ndarray, step_m: int, **changes: object) -> Path:
     settings = {
-        "driver": "JP2OpenJPEG", "height": values.shape[0], "width": values.shape[1], "count": 1,
+        "driver": "JP2OpenJPEG", "height": values.shape[-2], "width": values.shape[-1], "count": 1 if values.ndim == 2 else len(values),
         "dtype": values.dtype, "crs": CRS, "transform": TRANSFORM @ Affine.scale(step_m / 10), "QUALITY": "100",
         "REVERSIBLE": "YES", "YCBCR420": "NO",
     }  # fmt: skip
     with rasterio.open(path, "w", **(settings | changes)) as file:
-        file.write(values, 1)
+        file.write(values if values.ndim == 3 else values[None])
     return path
 
 

@@ -49,6 +49,23 @@ def test_quicklook_stretches_and_leaves_nodata_white(scene: Scene) -> None:
         scene.quicklook(["red", "green"])
 
 
+def test_what_a_mask_hides_is_shown_as_another_date_saw_it(tmp_path: Path) -> None:
+    ground, cloud = ramp(3, 30, 20), np.full((3, 30, 20), 20_000, "uint16")
+    june = np.where(np.arange(20) < 6, cloud, ground)
+    july = np.where(np.arange(20) >= 9, cloud, ground + 500)
+    for day, values, hidden in (("20210615", june, slice(0, 6)), ("20210715", july, slice(9, 20))):
+        classes = np.full((1, 30, 20), 4, "uint8")
+        classes[..., hidden] = 9
+        write_raster(tmp_path / f"scene_{day}.tif", values.astype("uint16"), names=RGB)
+        write_raster(tmp_path / f"scene_{day}_SCL.tif", classes)
+    scene = open_scene(tmp_path)
+    (tmp_path / "ground").mkdir()
+    alone = write_raster(tmp_path / "ground" / "clear.tif", ground, names=RGB)
+    np.testing.assert_allclose(scene.quicklook(), open_scene(alone).quicklook(), atol=1)
+    # What no date shows is shown as the clearest has it, not left white.
+    assert (scene.at("2021-06-15").quicklook() != 255).any()
+
+
 def test_quicklook_of_mixed_resolutions_keeps_places(tmp_path: Path) -> None:
     fine = np.zeros((16, 16), "uint16")
     fine[:8] = 1000

@@ -194,7 +194,10 @@ def test_too_cloudy_dates_are_left_out_and_told(tmp_path: Path) -> None:
         ("2021-06-15", "80.0% cloud (at most 40 %)", False)
     ]
     assert "One date is left out for more than 40 % cloud: 2021-06-15." in kept.notes
-    with pytest.raises(SceneError, match=r"Every date .* the clearest has 40%"):
+    with pytest.raises(
+        SceneError,
+        match=r"Every date of the season from 2021-05-15 to 2021-06-15 .* the clearest, 2021-05-15, has 40%",
+    ):
         open_scene(tmp_path, start="2021-05-01", max_cloud=10)
     with pytest.raises(UsageError, match="Give percent"):
         open_scene(tmp_path, max_cloud=101)

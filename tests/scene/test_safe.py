@@ -96,6 +96,32 @@ def test_top_of_atmosphere(tmp_path: Path, images: dict[str, np.ndarray]) -> Non
         open_scene(tmp_path)
 
 
+def test_the_mask_of_a_level_1c_product_hides_clouds_cirrus_and_snow(
+    tmp_path: Path, images: dict[str, np.ndarray]
+) -> None:
+    del images["SCL"]
+    product = write_product(tmp_path, images, level="L1C", offsets=OFFSETS)
+    (granule,) = (product / "GRANULE").iterdir()
+    quality = granule / "QI_DATA"
+    quality.mkdir()
+    flags = np.zeros((3, 4, 2), np.uint8)
+    flags[0, 0, 0] = flags[1, 3, 1] = flags[2, 3, 0] = 1
+    write_jp2(quality / "MSK_CLASSI_B00.jp2", flags, 60)
+    scene = open_scene(product)
+    expected = np.kron(~flags.any(axis=0), np.ones((6, 6), bool))
+    np.testing.assert_array_equal(whole(scene, "red")[1], expected)
+    assert any("MSK_CLASSI_B00.jp2 hides clouds" in note for note in scene.notes)
+    assert open_scene(product, cloud_mask="band").masks == scene.masks
+    with pytest.raises(SceneError, match=r"no scene classification \(SCL\)"):
+        open_scene(product, cloud_mask="scl")
+    assert (scene.quicklook() != 255).any(axis=-1).sum() == 24 * 12 - 1, "nothing else shows it"
+
+    (quality / "MSK_CLASSI_B00.jp2").rename(quality / "MSK_CLOUDS_B00.gml")
+    older = open_scene(product)
+    assert older.masks == ()
+    assert any("outlines (MSK_CLOUDS_B00.gml), which are not read" in note for note in older.notes)
+
+
 def test_a_damaged_date_is_left_out_if_asked(tmp_path: Path, images: dict[str, np.ndarray]) -> None:
     write_product(tmp_path, images, day="2022-06-15", offsets=OFFSETS)
     bad = write_product(tmp_path, images, day="2022-06-20", offsets=OFFSETS)

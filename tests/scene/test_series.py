@@ -79,6 +79,34 @@ def test_a_folder_per_date(tmp_path: Path) -> None:
     assert scene.name == tmp_path.name
 
 
+def test_a_date_may_lack_a_band_that_others_have(tmp_path: Path) -> None:
+    for start, day in enumerate(DAYS):
+        names = [*RGB, "nir"][: 3 if start == 0 else 4]
+        write_raster(tmp_path / f"{day}.tif", ramp(len(names), 4, 4, start=start), names=names)
+    scene = open_scene(tmp_path)
+    assert scene.bands == (*RGB, "nir")
+    assert [len(bands) for bands in scene.bands_by_date.values()] == [3, 4, 4]
+    assert f"There is no nir band on {scene.dates[0]}, and on other dates there is" in scene.warnings[0]
+    array = scene.to_xarray()
+    assert list(array.band.values) == list(scene.bands)
+    missing = np.isnan(array.values).all(axis=(2, 3))
+    assert np.argwhere(missing).tolist() == [[0, 3]]
+    assert pickle.loads(pickle.dumps(scene)) == scene
+
+
+def test_an_overview_beside_the_folders_of_the_dates_is_left_out(tmp_path: Path) -> None:
+    for start, day in enumerate(DAYS):
+        (tmp_path / day).mkdir()
+        write_raster(tmp_path / day / "image.tif", ramp(3, 4, 4, start=start), names=RGB)
+    write_raster(
+        tmp_path / "overview.png", ramp(3, 4, 4, dtype="uint8"), driver="PNG", crs=None, transform=None
+    )
+    scene = open_scene(tmp_path)
+    assert len(scene.dates) == 3
+    assert scene.name == tmp_path.name
+    assert any(note.startswith("overview.png left out") for note in scene.notes)
+
+
 def test_the_name_of_the_only_folder_dates_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "downloaded_20211102"
     folder.mkdir()

@@ -288,3 +288,12 @@ def test_a_season_of_real_fields(shared_data):
             # Fields of hundreds of pixels: the border pixels move a mean by little.
             assert row["mean"] == pytest.approx(float(ndvi[inside].mean()), abs=0.02)
             assert row["median"] == pytest.approx(float(np.median(ndvi[inside])), abs=0.02)
+
+
+def test_a_date_without_a_band_has_no_figures_of_it(series, parcels):
+    next(series.glob("*20210701_nir.tif")).unlink()
+    table = stats(parcels, series, indices="ndvi").table
+    later = table[table["date"] == pd.Timestamp("2021-07-01")]
+    assert later[later.band.isin(["nir", "ndvi"])]["mean"].isna().all()
+    assert (later[later.band == "nir"].valid_share == 0).all()
+    assert later[later.band == "red"]["mean"].notna().any()

@@ -61,6 +61,7 @@ def test_a_length_takes_the_place_of_the_other(path: Path) -> None:
         ("minutes: 3\n", "give either steps or minutes", ""),
         ("augmentation: {zoom: [2, 1]}\n", "zoom is a range", ""),
         ("crop_px: 100\n", "crop_px", ""),
+        ("network: {outputs: paps}\n", "paps knows one class of stuff; there are 5", ""),
         ("a: [\n", "is not YAML", ""),
         ("seed: !!python/object/apply:os.getcwd []\n", "is not YAML", ""),
     ],

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from geopanoptic.models.paps import draw_parcels, paps_heads
+from geopanoptic.models.paps import AtCentres, PapsHeads, draw_parcels
 from geopanoptic.training.losses import TargetBatch
 from geopanoptic.training.paps_losses import paps_loss
 from geopanoptic.training.pastis.targets import centre_targets
@@ -33,8 +33,23 @@ def targets_of(instances: np.ndarray = INSTANCES) -> TargetBatch:
     )
 
 
+class Stated(PapsHeads):
+    """Heads that state the same everywhere: sides of 9 px, and class 0."""
+
+    def __init__(self) -> None:
+        super().__init__(n_channels=4, level_channels=(), n_classes=3, refined=False)
+
+    def at(self, outputs: object, row_n: torch.Tensor, col_n: torch.Tensor) -> AtCentres:
+        n = len(row_n)
+        return AtCentres(
+            size_n2=torch.full((n, 2), 9.0),
+            semantic_nk=torch.tensor([[4.0, 0.0, 0.0]]).expand(n, -1),
+            shape_n1ss=torch.zeros(n, 1, 16, 16),
+        )
+
+
 def blank() -> dict[str, torch.Tensor]:
-    widths = {"heat": 1, "saliency": 1, "size": 2, "semantic": 3, "shape": 256}
+    widths = {"heat": 1, "saliency": 1, "level0": 4}
     return {name: torch.zeros(1, width, 32, 32) for name, width in widths.items()}
 
 
@@ -49,42 +64,47 @@ def test_the_centre_term_asks_for_the_official_heat() -> None:
         false = -((1 - heat) ** 4 * torch.log(1 - p))[heat < 1].sum()
         missed = -torch.log(p) * (heat == 1).sum()
         expected = (false + missed) / (heat == 1).sum()
-        assert float(paps_loss(logits, targets_of())["centre"]) == pytest.approx(float(expected), rel=1e-4)
+        found = paps_loss(Stated(), logits, targets_of())["centre"].detach()
+        assert float(found) == pytest.approx(float(expected), rel=1e-4)
 
 
 def test_sizes_are_judged_relatively_and_classes_where_they_are_known() -> None:
-    logits = blank()
-    logits["size"][:] = torch.tensor([[9.0], [9.0]]).expm1().log()[None, :, :, None]
-    logits["semantic"][:, 0] = 4.0
-    terms = paps_loss(logits, targets_of())
+    terms = {name: each.detach() for name, each in paps_loss(Stated(), blank(), targets_of()).items()}
     sizes = [(10, 12), (10, 14), (14, 24)]
     expected = np.mean([sum(abs(9 - side) / side for side in size) for size in sizes])
     assert float(terms["size"]) == pytest.approx(expected, rel=1e-4)
     entropy = [-np.log(np.exp(score) / (np.exp(4) + 2)) for score in (4, 0)]
     assert float(terms["classes"]) == pytest.approx(np.mean(entropy), rel=1e-4)
+    # Shape and saliency of one half each make one quarter, inside the parcels and outside.
+    assert np.log(4 / 3) < float(terms["shape"]) < np.log(4)
 
 
 def test_unlabelled_ground_and_empty_patches_have_finite_gradients() -> None:
+    heads = PapsHeads(n_channels=4, level_channels=(), n_classes=3, refined=True)
     for instances in (np.full_like(INSTANCES, -1), np.zeros_like(INSTANCES)):
         logits = {name: values.requires_grad_() for name, values in blank().items()}
-        loss = sum(paps_loss(logits, targets_of(instances)).values())
-        gradients = torch.autograd.grad(loss, list(logits.values()))  # type: ignore[arg-type]
+        learned = [*heads.size.parameters(), *heads.refining.parameters()]  # type: ignore[union-attr]
+        loss = sum(paps_loss(heads, logits, targets_of(instances)).values())
+        gradients = torch.autograd.grad(loss, [*logits.values(), *learned])  # type: ignore[arg-type]
         assert all(each.isfinite().all() for each in gradients)
         assert bool((gradients[0] != 0).any()) == (instances.min() == 0)
 
 
-def test_a_patch_is_learned_by_heart() -> None:
+@pytest.mark.parametrize(("refined", "steps"), [(True, 60), (False, 120)])
+def test_a_patch_is_learned_by_heart(refined: bool, steps: int) -> None:
     torch.manual_seed(0)
     features = torch.nn.Parameter(torch.randn(1, 12, 32, 32))
-    heads = paps_heads(12, 3)
-    optimiser = torch.optim.Adam([features, *heads.parameters()], 0.04)
-    for _ in range(80):
-        logits = {name: head(features) for name, head in heads.items()}
-        loss = sum(paps_loss(logits, targets_of()).values())
+    coarse = torch.nn.Parameter(torch.randn(1, 8, 8, 8))
+    heads = PapsHeads(n_channels=12, level_channels=(8,), n_classes=3, refined=refined)
+    optimiser = torch.optim.Adam([features, coarse, *heads.parameters()], 0.05)
+    for _ in range(steps):
+        outputs = heads(features, [coarse])
+        loss = sum(paps_loss(heads, outputs, targets_of()).values())
         optimiser.zero_grad()
         loss.backward()  # type: ignore[union-attr]
         optimiser.step()
-    parcels, classes = draw_parcels({name: each[0].detach() for name, each in logits.items()}, things=(0, 1))
+    outputs = {name: each[0].detach() for name, each in heads.eval()(features, [coarse]).items()}
+    parcels, classes = draw_parcels(heads, outputs, things=(0, 1))
     for number in (7, 9, 4):
         truth = torch.from_numpy(number == INSTANCES)
         found = parcels == parcels[truth].mode().values

@@ -13,17 +13,21 @@ between is called other.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import rasterio
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from geopanoptic.errors import UsageError
 from geopanoptic.grid import Grid, Window
 from geopanoptic.models.manifest import ClassSpec
+from geopanoptic.pipeline.detections.keeping import keep, kept
 from geopanoptic.pipeline.detections.reading import SUFFIXES, read_tile
 from geopanoptic.pipeline.detections.tile import DetectedTile
 
@@ -89,22 +93,53 @@ class DetectedClasses:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DetectionFolder:
-    """Tiles by their place, sorted by it: picklable, and read when they are asked for."""
+    """Tiles by their place, sorted by it: picklable, and read when they are asked for.
+
+    ``stamps`` tell the files' states apart. ``kept`` is a folder in which tiles are kept under them, as they were
+    read the first time.
+    """
 
     paths: tuple[Path, ...]
     windows: tuple[Window, ...]
+    stamps: tuple[str, ...]
+    kept: Path | None = None
+    _bounds_4n: NDArray[np.int64] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        bounds = [(each.row0, each.col0, each.row1, each.col1) for each in self.windows]
+        object.__setattr__(self, "_bounds_4n", np.array(bounds, np.int64).reshape(-1, 4).T)
+
+    def __len__(self) -> int:
+        return len(self.paths)
 
     def read(self, number: int) -> DetectedTile:
         """One tile; the last few that were read are remembered."""
-        return _read(self.paths[number], self.windows[number])
+        here = None if self.kept is None else self.kept / self.stamps[number]
+        return _read(self.paths[number], self.windows[number], here)
+
+    def keep(self, number: int) -> None:
+        """Read one tile, and keep it where tiles are kept."""
+        self.read(number)
 
     def touching(self, window: Window) -> list[int]:
         """Numbers of the tiles that share ground with ``window``."""
-        return [number for number, each in enumerate(self.windows) if each.intersection(window)]
+        row0, col0, row1, col1 = self._bounds_4n
+        shares = (row0 < window.row1) & (row1 > window.row0) & (col0 < window.col1) & (col1 > window.col0)
+        return np.flatnonzero(shares).tolist()
+
+    def shown(self, block: Window) -> NDArray[np.bool_]:
+        """Which pixels of a block lie in a tile, (h, w)."""
+        shown = np.zeros(block.shape, np.bool_)
+        for number in self.touching(block):
+            inside = self.windows[number].intersection(block)
+            if inside is not None:
+                shown[inside.slices(block)] = True
+        return shown
 
 
-def open_folder(folder: Path, grid: Grid) -> tuple[DetectionFolder, DetectedClasses]:
-    """The tiles of a folder on a scene's grid, and the classes. Raises ``UsageError`` where one has no place."""
+def open_folder(folder: Path, grid: Grid) -> tuple[DetectionFolder, TilesFile]:
+    """The tiles of a folder on a scene's grid, and what is told of them. Raises ``UsageError`` where one has no
+    place."""
     told = _read_sidecar(folder / SIDECAR)
     files = sorted(
         path
@@ -125,12 +160,22 @@ def open_folder(folder: Path, grid: Grid) -> tuple[DetectionFolder, DetectedClas
                 remedy="Give the scene that the tiles were cut from.",
             )
     tiles = DetectionFolder(
-        paths=tuple(path for _, path in placed), windows=tuple(window for window, _ in placed)
+        paths=tuple(path for _, path in placed),
+        windows=tuple(window for window, _ in placed),
+        stamps=tuple(_stamp(path, window) for window, path in placed),
     )
-    return tiles, _classes(told, tiles)
+    return tiles, told
 
 
-def _classes(told: TilesFile, tiles: DetectionFolder) -> DetectedClasses:
+def _stamp(path: Path, window: Window) -> str:
+    """Another one whenever the file was written again, or lies elsewhere."""
+    state = path.stat()
+    told = f"{path.name} {state.st_size} {state.st_mtime_ns} {window}"
+    return hashlib.blake2b(told.encode(), digest_size=16).hexdigest()
+
+
+def classes_of(told: TilesFile, tiles: DetectionFolder) -> DetectedClasses:
+    """The classes that are told, else those of all labels found. Raises ``UsageError`` for what is no class."""
     things = tuple(each for each in told.classes if each.kind == "thing")
     stuff = tuple(each for each in told.classes if each.kind == "stuff")
     if not told.classes:
@@ -197,5 +242,10 @@ def _place(path: Path, told: TilesFile, grid: Grid) -> Window:
 
 
 @lru_cache(maxsize=16)
-def _read(path: Path, window: Window) -> DetectedTile:
-    return read_tile(path, window)
+def _read(path: Path, window: Window, here: Path | None) -> DetectedTile:
+    if here is None:
+        return read_tile(path, window)
+    if not here.is_dir():
+        keep(read_tile(path, window), here)
+    found = kept(here, window)
+    return read_tile(path, window) if found is None else found

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from geopanoptic.grid import Grid
 from geopanoptic.models.manifest import ClassSpec
 from geopanoptic.panoptic.fusion.rules import DEEPLAB, FusionRule, fusion_named
 from geopanoptic.panoptic.repair import PanopticRegions
-from geopanoptic.pipeline.detections.folder import DetectionFolder, open_folder
+from geopanoptic.pipeline.detections.folder import DetectionFolder, classes_of, open_folder
 from geopanoptic.pipeline.detections.matching import SceneObjects, find_objects
 from geopanoptic.pipeline.detections.settling import settle
 from geopanoptic.pipeline.emission import RASTERS, trace_layers, write_products
@@ -31,6 +32,9 @@ from geopanoptic.products.suffixes import require_vector_suffix
 from geopanoptic.scene.formats import driver_of
 
 BLOCK_PX = 512
+BLOCKS, TILES = "blocks", "tiles"
+"""Folders of what is worked with."""
+
 MIN_SCORE = 0.5
 
 
@@ -70,6 +74,7 @@ def fuse(
     simplify_m: float | None = None,
     block_px: int = BLOCK_PX,
     threads: int | None = None,
+    resume: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Fused:
@@ -78,6 +83,9 @@ def fuse(
     Tiles should overlap: detections are the same object where they agree on the ground that two tiles share.
     Detections below ``min_score`` take no part, and regions below ``min_area_m2`` (default: ten pixels) join a
     neighbour. The map does not depend on ``block_px``, ``threads`` and the order of the files.
+
+    Every file is read once, and kept beside ``out`` in what is needed of it: with ``resume`` what an earlier call that
+    was stopped has kept is not read again, unless its file has changed since.
 
     Raises ``UsageError`` for detections that cannot be read, ``SceneError`` for a scene without a place, and
     ``OutputError`` as ``run``.
@@ -90,31 +98,40 @@ def fuse(
             raise UsageError(f"{name} is {value}.", remedy=f"Give {name} zero or more.")
     if block_px < 1 or (threads is not None and threads < 1):
         raise UsageError("Blocks and threads must be at least 1.", remedy="Leave them out.")
-    tiles, classes = open_folder(Path(detections), grid)
+    found, told_of_tiles = open_folder(Path(detections), grid)
+    workers = threads or usable_cores()
     pixel_row_m, pixel_col_m = grid.pixel_size_m()
-    planned = FusionPlan(
-        scene=Path(scene),
-        grid=grid,
-        tiles=tiles,
-        classes=classes.of_map(),
-        rule=rule,
-        min_area_px=DEFAULT_MIN_AREA_PX
-        if min_area_m2 is None
-        else round(min_area_m2 / (pixel_row_m * pixel_col_m)),
-        min_score=min_score,
-        simplify_m=max(pixel_row_m, pixel_col_m) if simplify_m is None else simplify_m,
-        workers=threads or usable_cores(),
-    )
     record = Record(progress or Silent())
     report_path = vector.with_suffix(".run.json")
     raster_paths = {} if rasters is None else {name: Path(rasters) / f"{name}.tif" for name in RASTERS}
-    executor = Threads(workers=planned.workers)
+    executor = Threads(workers=workers)
     with Commit(
         [vector, report_path, *raster_paths.values()],
         overwrite=overwrite,
-        inputs=[planned.scene, *tiles.paths],
+        resumable=True,
+        inputs=[Path(scene), *found.paths],
     ) as commit:
-        store = RunStore(folder=commit.work, shape=grid.shape, block_px=block_px)
+        for folder in (BLOCKS,) if resume else (BLOCKS, TILES):
+            shutil.rmtree(commit.work / folder, ignore_errors=True)
+        store = RunStore(folder=commit.work / BLOCKS, shape=grid.shape, block_px=block_px)
+        tiles = replace(found, kept=commit.work / TILES)
+        with record.stage("read", total=len(tiles), unit="tiles") as stage:
+            for _ in executor.map(tiles.keep, range(len(tiles))):
+                stage.advance(1)
+        classes = classes_of(told_of_tiles, tiles)
+        planned = FusionPlan(
+            scene=Path(scene),
+            grid=grid,
+            tiles=tiles,
+            classes=classes.of_map(),
+            rule=rule,
+            min_area_px=DEFAULT_MIN_AREA_PX
+            if min_area_m2 is None
+            else round(min_area_m2 / (pixel_row_m * pixel_col_m)),
+            min_score=min_score,
+            simplify_m=max(pixel_row_m, pixel_col_m) if simplify_m is None else simplify_m,
+            workers=workers,
+        )
         with record.stage("match"):
             objects = find_objects(tiles, classes, min_score=min_score, executor=executor)
         final = settle(

@@ -8,7 +8,7 @@ objects do not depend on the order.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +20,7 @@ from geopanoptic.panoptic.fusion.logits import Logits
 from geopanoptic.panoptic.fusion.overlaps import Claim
 from geopanoptic.panoptic.regions import components
 from geopanoptic.pipeline.detections.folder import DetectedClasses, DetectionFolder
-from geopanoptic.pipeline.detections.tile import Detection
+from geopanoptic.pipeline.detections.tile import DetectedTile, DetectedTiles, Detection
 from geopanoptic.pipeline.execution import Executor
 
 _SAME = 0.5
@@ -45,7 +45,7 @@ class SceneObjects:
     class_index: NDArray[np.int64]
     of_tile: tuple[NDArray[np.int64], ...]
 
-    def claims(self, tiles: DetectionFolder, block: Window) -> Iterator[Claim]:
+    def claims(self, tiles: DetectedTiles, block: Window) -> Iterator[Claim]:
         """What the objects claim of a block, by ascending object; where its detections differ, the surer one."""
         parts: dict[int, list[tuple[Window, Logits]]] = {}
         for tile in tiles.touching(block):
@@ -78,15 +78,19 @@ class SummariseTile:
                 f"{highest}.",
                 remedy="Count channels from 0 in tiles.json.",
             )
-        detections = told.detections
-        index = {each.label: number for number, each in enumerate(self.classes.things)}
-        return TileSummary(
-            score=np.array([each.score for each in detections], np.float64),
-            class_index=np.array(
-                [index.get(each.label, -1) if each.score >= self.min_score else -1 for each in detections],
-                np.int64,
-            ),
-        )
+        return summary_of(told, self.classes, min_score=self.min_score)
+
+
+def summary_of(tile: DetectedTile, classes: DetectedClasses, *, min_score: float) -> TileSummary:
+    """Scores and classes of a tile's detections; those below ``min_score`` take no part."""
+    index = {each.label: number for number, each in enumerate(classes.things)}
+    return TileSummary(
+        score=np.array([each.score for each in tile.detections], np.float64),
+        class_index=np.array(
+            [index.get(each.label, -1) if each.score >= min_score else -1 for each in tile.detections],
+            np.int64,
+        ),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,23 +123,30 @@ def find_objects(
 
     Detections below ``min_score``, and of labels that are no class, are left out.
     """
-    n_tiles = len(tiles.paths)
+    n_tiles = len(tiles)
     summaries = list(
         executor.map(SummariseTile(tiles=tiles, classes=classes, min_score=min_score), range(n_tiles))
     )
-    offsets = np.concatenate([[0], np.cumsum([len(each.score) for each in summaries])]).astype(np.int64)
-    score = np.concatenate([each.score for each in summaries])
-    class_index = np.concatenate([each.class_index for each in summaries])
     pairs = [
         (tile, other)
         for tile in range(n_tiles)
         for other in tiles.touching(tiles.windows[tile])
         if other > tile
     ]
+    return rank_objects(summaries, zip(pairs, executor.map(MatchTiles(tiles=tiles), pairs), strict=True))
+
+
+def rank_objects(
+    summaries: Sequence[TileSummary], same: Iterable[tuple[tuple[int, int], Places]] = ()
+) -> SceneObjects:
+    """The objects of tiles, given which detections of pairs of tiles are the same; without, each is its own."""
+    offsets = np.concatenate([[0], np.cumsum([len(each.score) for each in summaries])]).astype(np.int64)
+    score = np.concatenate([each.score for each in summaries])
+    class_index = np.concatenate([each.class_index for each in summaries])
     first, second = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-    for (tile, other), same in zip(pairs, executor.map(MatchTiles(tiles=tiles), pairs), strict=True):
-        first.append(same[:, 0] + offsets[tile])
-        second.append(same[:, 1] + offsets[other])
+    for (tile, other), places in same:
+        first.append(places[:, 0] + offsets[tile])
+        second.append(places[:, 1] + offsets[other])
     a, b = np.concatenate(first), np.concatenate(second)
     taking_part = (class_index[a] >= 0) & (class_index[b] >= 0)
     group = components(len(score), a[taking_part], b[taking_part])

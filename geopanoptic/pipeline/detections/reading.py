@@ -32,6 +32,7 @@ from scipy.ndimage import map_coordinates
 from geopanoptic.errors import UsageError
 from geopanoptic.grid import Window
 from geopanoptic.panoptic.fusion.logits import LOGIT_LIMIT, Logits, fixed_logits
+from geopanoptic.pipeline.detections.mask_stack import MaskStack
 from geopanoptic.pipeline.detections.tile import DetectedTile, Detection
 
 SUFFIXES = (".npz", ".json")
@@ -44,6 +45,8 @@ _NAMES = {
     "mask_logits": ("mask_logits",),
     "semantic": ("semantic", "sem_seg"),
 }
+
+_STACKS = ("masks", "mask_logits")
 
 
 def read_tile(path: Path, place: Window) -> DetectedTile:
@@ -60,7 +63,11 @@ def read_tile(path: Path, place: Window) -> DetectedTile:
 def _arrays(path: Path, shape: tuple[int, int]) -> dict[str, Any]:
     if path.suffix.lower() == ".npz":
         with np.load(path, allow_pickle=False) as stored:
-            return _by_name(dict(stored))
+            named = _by_name({name: name for name in stored.files})
+            return {
+                name: _masks_of(path, here) if name in _STACKS else stored[here]
+                for name, here in named.items()
+            }
     content = json.loads(path.read_text(encoding="utf-8"))
     if isinstance(content, list):
         content = _of_coco_results(content)
@@ -69,6 +76,14 @@ def _arrays(path: Path, shape: tuple[int, int]) -> dict[str, Any]:
     if len(masks) and isinstance(masks[0], dict):
         found["masks"] = np.stack([_of_run_lengths(each, shape) for each in masks])
     return {name: np.asarray(each) for name, each in found.items()}
+
+
+def _masks_of(path: Path, name: str) -> MaskStack | NDArray[Any]:
+    stack = MaskStack.of(path, name)
+    if stack is not None:
+        return stack
+    with np.load(path, allow_pickle=False) as stored:
+        return np.asarray(stored[name])
 
 
 def _by_name(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -113,20 +128,22 @@ def _tile(arrays: Mapping[str, Any], place: Window) -> DetectedTile:
     boxes = np.asarray(arrays["boxes"], np.float64).reshape(-1, 4)
     scores, labels = np.asarray(arrays["scores"], np.float64), np.asarray(arrays["labels"])
     are_logits = "mask_logits" in arrays
-    masks = np.asarray(arrays["mask_logits" if are_logits else "masks"])
-    masks = masks[:, 0] if masks.ndim == 4 and masks.shape[1] == 1 else masks
+    masks = arrays["mask_logits" if are_logits else "masks"]
+    if not isinstance(masks, MaskStack):
+        masks = np.asarray(masks)
+        masks = masks[:, 0] if masks.ndim == 4 and masks.shape[1] == 1 else masks
     if len({len(boxes), len(scores), len(labels), len(masks)}) != 1:
         raise ValueError(
             f"{len(boxes)} boxes, {len(scores)} scores, {len(labels)} labels, {len(masks)} masks"
         )
-    if len(boxes) and masks.ndim != 3:
+    if len(boxes) and not isinstance(masks, MaskStack) and masks.ndim != 3:
         raise ValueError(f"masks have the shape {masks.shape}")
     if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
         raise ValueError("a box or a score is not finite")
-    if not are_logits and masks.size and (masks.min() < 0 or masks.max() > 1):
-        raise ValueError("masks are no probabilities: call logits mask_logits")
     detections = []
     for box, score, label, mask in zip(boxes, scores, labels, masks, strict=True):
+        if not are_logits and mask.size and (mask.min() < 0 or mask.max() > 1):
+            raise ValueError("masks are no probabilities: call logits mask_logits")
         is_whole = mask.shape == place.shape
         inside = _extent(mask > (0 if are_logits else 0.5)) if is_whole else _pixels_of(box, place.shape)
         if inside is None:

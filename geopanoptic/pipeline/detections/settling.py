@@ -15,14 +15,15 @@ from geopanoptic.panoptic.fusion.settling import LargestParts, without_stuff
 from geopanoptic.panoptic.pieces import BlockRegions, Evidence, describe_block
 from geopanoptic.panoptic.regions import join_blocks
 from geopanoptic.panoptic.repair import PanopticRegions, repair
-from geopanoptic.pipeline.detections.folder import DetectedClasses, DetectionFolder
+from geopanoptic.pipeline.detections.folder import DetectedClasses
 from geopanoptic.pipeline.detections.matching import SceneObjects
+from geopanoptic.pipeline.detections.tile import DetectedTiles
 from geopanoptic.pipeline.execution import Executor
 from geopanoptic.pipeline.progress import Progress
 from geopanoptic.pipeline.segmentation import PaintLabels, labels_of_pieces
 from geopanoptic.pipeline.store import RunStore
 
-Detected = tuple[DetectionFolder, DetectedClasses, SceneObjects]
+Detected = tuple[DetectedTiles, DetectedClasses, SceneObjects]
 
 
 def settle(
@@ -76,7 +77,7 @@ def settle(
 class CountOverlaps:
     """Task: where the objects lie on top of each other in a block."""
 
-    tiles: DetectionFolder
+    tiles: DetectedTiles
     objects: SceneObjects
 
     def __call__(self, block: Window) -> Cells:
@@ -88,7 +89,7 @@ class DescribeObjects:
     """Task: settle the pixels of a block between the objects that are ``kept`` and stuff (layer ``settled``)."""
 
     store: RunStore
-    tiles: DetectionFolder
+    tiles: DetectedTiles
     classes: DetectedClasses
     objects: SceneObjects
     kept: NDArray[np.bool_]
@@ -167,7 +168,7 @@ class Semantics:
     valid: NDArray[np.bool_]
 
 
-def _semantics(tiles: DetectionFolder, classes: DetectedClasses, block: Window) -> Semantics:
+def _semantics(tiles: DetectedTiles, classes: DetectedClasses, block: Window) -> Semantics:
     """Every pixel is told by the tile in which it lies deepest, of equal ones the first.
 
     A class without a channel has logit 0, which is also what all have where a tile has no semantic logits.
@@ -190,7 +191,7 @@ def _semantics(tiles: DetectionFolder, classes: DetectedClasses, block: Window) 
                 told = tile.semantic[each.channel][inside.slices(tile.window)]
             logits[(place, *part)][deeper] = told[deeper]
     n = len(classes.things)
-    return Semantics(things=logits[:n], stuff=logits[n:], valid=depth > 0)
+    return Semantics(things=logits[:n], stuff=logits[n:], valid=tiles.shown(block))
 
 
 def _depth_px(tile: Window, inside: Window) -> NDArray[np.int64]:

@@ -1,8 +1,12 @@
-"""What a detector says of one tile of a scene, in the scene's pixels."""
+"""What a detector says of the tiles of a scene, in the scene's pixels."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from geopanoptic.grid import Window
 from geopanoptic.panoptic.fusion.logits import Logits
@@ -31,3 +35,18 @@ class DetectedTile:
     window: Window
     detections: tuple[Detection, ...]
     semantic: Logits | None
+
+
+class DetectedTiles(Protocol):
+    """The tiles of a scene by number, read when they are asked for; picklable."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, number: int) -> DetectedTile:
+        """One tile."""
+
+    def touching(self, window: Window) -> list[int]:
+        """Numbers of the tiles that may have something to say of ``window``, ascending."""
+
+    def shown(self, block: Window) -> NDArray[np.bool_]:
+        """Which pixels of a block any tile shows, (h, w)."""

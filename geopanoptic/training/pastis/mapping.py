@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
+from geopanoptic.models.building import paps_heads_of
 from geopanoptic.models.bundle import Bundle
 from geopanoptic.models.paps import draw_parcels
+from geopanoptic.models.paps_detector import PapsDetector, load_detector
 from geopanoptic.models.runtimes import Runtime, load_runtime
-from geopanoptic.models.series import PanopticUNetSeries
 from geopanoptic.panoptic.quantisation import Quantiser
 from geopanoptic.panoptic.repair import repair
 from geopanoptic.pipeline.rules import GroupingRules, rules_of_bundle
@@ -45,9 +45,8 @@ class SeasonMapper(Protocol):
 
 def mapper_of(bundle: Bundle, *, device: Device = "auto", threads: int | None = None) -> SeasonMapper:
     """What maps by the outputs that the bundle's network has; errors as ``load_runtime``."""
-    if bundle.manifest.network.outputs == "paps":
-        on_gpu = device != "cpu" and torch.cuda.is_available()
-        return PapsMapper(bundle, torch.device("cuda" if on_gpu else "cpu"))
+    if bundle.finds_parcels:
+        return PapsMapper(load_detector(bundle, device=device, threads=threads or 1))
     return BundleMapper(bundle, load_runtime(bundle, device=device, threads=threads))
 
 
@@ -93,38 +92,22 @@ class BundleMapper:
 class PapsMapper:
     """Maps by the heads of PaPs: parcels drawn in the order of their confidence."""
 
-    def __init__(self, bundle: Bundle, device: torch.device) -> None:
-        self._bundle, self._device = bundle, device
-        self._network = bundle.network().to(device)
-        self._number_of = _numbers(bundle)
-        self._things = tuple(i for i, each in enumerate(bundle.classes) if each.kind == "thing")
+    def __init__(self, detector: PapsDetector) -> None:
+        self._detector = detector
+        self._number_of = _numbers(detector.bundle)
 
     def __call__(self, season: Season) -> ParcelMap:
-        with torch.inference_mode():
-            outputs = {name: values[0].float() for name, values in self._outputs(season).items()}
-            parcels, classes = draw_parcels(outputs, things=self._things)
-        numbers = self._number_of[[self._things.index(channel) for channel in classes]]
+        detector = self._detector
+        # The patch alone, as training shows it; its sides are multiples of the stride.
+        outputs = detector.outputs(season.inputs())
+        parcels, classes = draw_parcels(
+            paps_heads_of(detector.network), outputs, things=detector.things, rules=detector.rules
+        )
+        numbers = self._number_of[[detector.things.index(channel) for channel in classes]]
         return ParcelMap(
-            instances_hw=_coarse(parcels.cpu().numpy(), self._bundle.output_scale),
+            instances_hw=_coarse(parcels.cpu().numpy(), detector.bundle.output_scale),
             class_of=np.concatenate([[OTHER], numbers]),
         )
-
-    def _outputs(self, season: Season) -> dict[str, torch.Tensor]:
-        """The logits over the patch alone, as training shows it; its sides are multiples of the stride."""
-        dates = (
-            (torch.from_numpy(image).to(self._device), torch.tensor([day], device=self._device))
-            for image, day in season.inputs()
-        )
-        if not isinstance(self._network, PanopticUNetSeries):
-            first, _ = next(dates)
-            single: dict[str, torch.Tensor] = self._network(first)
-            return single
-        totals = self._network.read(*next(dates))
-        for image, day in dates:
-            totals = [
-                total + share for total, share in zip(totals, self._network.read(image, day), strict=True)
-            ]
-        return self._network.decode(totals)
 
 
 def _padded(season: Season, margin: int, stride_px: int) -> Iterator[tuple[NDArray[np.float32], float]]:

@@ -30,7 +30,8 @@ class CentreTargets:
     heatmap_hw
         float64 in [0, 1], 1 at centres.
     zones_hw
-        int32: the parcel whose heat is the highest, 0 where there is no parcel at all.
+        int32: the parcel whose heat is the highest, of equal ones the first, 0 where there is no parcel at all. It is
+        told by logarithms, as far from all parcels the heats themselves are all zero in floating point.
     """
 
     box_px: NDArray[np.int64]
@@ -51,15 +52,15 @@ def centre_targets(instances_hw: NDArray[np.integer]) -> CentreTargets:
     high = np.minimum(box_px[:, 2:], (height - 1, width - 1))
     centre_px = low + (high - low) // 2
     sigma_px = SIGMA_SHARE * (high - low)
-    heatmap_hw, zones_hw = np.zeros((height, width)), np.zeros((height, width), np.int32)
+    nearest_hw, zones_hw = np.full((height, width), np.inf), np.zeros((height, width), np.int32)
     rows, cols = np.arange(height), np.arange(width)
     for number, ((row, col), (sigma_row, sigma_col)) in enumerate(zip(centre_px, sigma_px, strict=True), 1):
         exponent = ((rows - row) / sigma_row)[:, None] ** 2 + ((cols - col) / sigma_col)[None] ** 2
-        heat = np.exp(-exponent / 2)
-        higher = (heat > heatmap_hw) | (zones_hw == 0)
-        zones_hw[higher] = number
-        heatmap_hw[higher] = heat[higher]
-    return CentreTargets(box_px=box_px, centre_px=centre_px, heatmap_hw=heatmap_hw, zones_hw=zones_hw)
+        nearer = exponent < nearest_hw
+        zones_hw[nearer], nearest_hw[nearer] = number, exponent[nearer]
+    return CentreTargets(
+        box_px=box_px, centre_px=centre_px, heatmap_hw=np.exp(-nearest_hw / 2), zones_hw=zones_hw
+    )
 
 
 def numbered(parcels_hw: NDArray[np.integer], target_hw: NDArray[np.integer]) -> NDArray[np.int32]:

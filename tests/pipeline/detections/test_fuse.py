@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import geopandas
@@ -182,6 +183,28 @@ def test_what_cannot_be_read_is_refused_and_nothing_is_written(spoil, message, p
     with pytest.raises(UsageError, match=message):
         fuse(tiles, scene, tmp_path / "map.gpkg")
     assert not (tmp_path / "map.gpkg").exists()
+
+
+def test_what_was_read_before_a_stop_is_not_read_again(parcels, scene, tmp_path):
+    tiles = write_tiles(tmp_path / "tiles", parcels, semantic=True)
+    fuse(tiles, scene, tmp_path / "whole.gpkg", **EXACT)
+    # The last tile's file is damaged: a fuse stops there.
+    *earlier, last = sorted(tiles.glob("*.npz"), key=lambda path: int(path.stem.partition("_")[2]))
+    whole = last.read_bytes()
+    last.write_bytes(b"no archive")
+    out = tmp_path / "map.gpkg"
+    with pytest.raises(UsageError, match=last.name):
+        fuse(tiles, scene, out, threads=1, **EXACT)
+    last.write_bytes(whole)
+    # Whoever read the others again would find nothing in them.
+    for path in earlier:
+        state = path.stat()
+        path.write_bytes(bytes(state.st_size))
+        os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    fuse(tiles, scene, out, resume=True, **EXACT)
+    assert out.read_bytes() == (tmp_path / "whole.gpkg").read_bytes()
+    with pytest.raises(UsageError, match="holds no detections"):
+        fuse(tiles, scene, out, overwrite=True, **EXACT)
 
 
 def test_a_scene_without_a_place_is_refused(parcels, tmp_path):

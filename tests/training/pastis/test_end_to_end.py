@@ -92,10 +92,25 @@ def test_the_heads_of_paps_are_trained_and_scored_the_same_way(
         == 0
     )
     assert "| **paps** | mean of 1 | 1 | pastis |" in capsys.readouterr().out
-    patch = folder.image_path(folder.patches[0], "S2")
-    refused = ["run", str(patch), "--model", str(out / "fold1" / "bundle"), "--out", str(tmp_path / "a.gpkg")]
-    assert invoke(refused) == 4
-    assert "heads of PaPs" in capsys.readouterr().err
+    patch, mapped = folder.image_path(folder.patches[0], "S2"), tmp_path / "a.gpkg"
+    model = ["--model", str(out / "fold1" / "bundle"), "--memory", "4GB", "--quiet"]
+    assert invoke(["run", str(patch), "--out", str(mapped), *model]) == 0
+    assert geopandas.read_file(mapped, layer="landcover").crs.to_epsg() == 32631
+
+    for _, path in zip(range(3), sorted(patch.parent.iterdir())[2:], strict=False):
+        path.unlink()
+    assert invoke(["run", str(patch.parent), "--out", str(tmp_path / "all.gpkg"), *model]) == 2
+    assert "2 patches" in capsys.readouterr().err
+    each = ["run", str(patch.parent), "--out", str(tmp_path / "maps"), *model]
+    assert invoke(each) == 0
+    assert sorted(path.name for path in (tmp_path / "maps").glob("*.gpkg")) == [
+        "S2_10000.gpkg", "S2_10001.gpkg",
+    ]  # fmt: skip
+    assert (tmp_path / "maps" / "S2_10000.gpkg").read_bytes() == mapped.read_bytes()
+    assert invoke(each) == 5
+    assert invoke([*each, "--resume"]) == 0
+    assert invoke(["inspect", str(patch.parent)]) == 3
+    assert "each a place of its own" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("fold", [1, 2, 3, 4, 5])

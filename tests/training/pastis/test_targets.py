@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy import ndimage
 
 from geopanoptic.training.pastis.targets import centre_targets, numbered
 
@@ -42,6 +43,44 @@ def test_every_parcel_has_its_centre_and_zones_are_the_highest_heat(labels: np.n
         np.testing.assert_array_equal(
             targets.heatmap_hw[targets.zones_hw == number], alone[targets.zones_hw == number]
         )
+
+
+@given(arrays(np.int32, (23, 31), elements=st.integers(0, 8)), st.integers(1, 12))
+def test_zones_are_those_of_a_distance_transform_with_every_parcels_own_metric(
+    labels: np.ndarray, spared_px: int
+) -> None:
+    labels[:, spared_px:] = 0  # ground that is far from all parcels
+    instances = numbered(labels, labels)
+    targets = centre_targets(instances)
+    if not len(targets.centre_px):
+        return
+    distances = []
+    for (row0, col0, row1, col1), centre in zip(targets.box_px, targets.centre_px, strict=True):
+        sides = np.array([min(row1, 22) - max(row0 - 1, 0), min(col1, 30) - max(col0 - 1, 0)])
+        elsewhere = np.ones(labels.shape, bool)
+        elsewhere[tuple(centre)] = False
+        distances.append(ndimage.distance_transform_edt(elsewhere, sampling=1 / (0.3 / 1.7 / 3 * sides)))
+    distance_nhw = np.stack(distances)
+    assert np.abs(np.exp(-(distance_nhw.min(0) ** 2) / 2) - targets.heatmap_hw).max() < 1e-6
+    own = np.take_along_axis(distance_nhw, targets.zones_hw[None] - 1, axis=0)[0]
+    np.testing.assert_allclose(own, distance_nhw.min(0), rtol=1e-6)
+
+
+def test_zones_of_parcels_of_one_size_are_voronoi_cells_of_their_centres() -> None:
+    instances = np.zeros((128, 128), np.int32)
+    rng = np.random.default_rng(1)
+    for number, place in enumerate(rng.choice(15 * 15, 40, replace=False), 1):
+        row, col = 2 + 8 * (place // 15), 2 + 8 * (place % 15)
+        instances[row : row + 5, col : col + 5] = number
+    targets = centre_targets(instances)
+    seeds = np.ones(instances.shape, bool)
+    seeds[tuple(targets.centre_px.T)] = False
+    distance, (rows, cols) = ndimage.distance_transform_edt(seeds, return_indices=True)
+    to_own = np.hypot(*(np.indices(instances.shape) - targets.centre_px.T[:, targets.zones_hw - 1]))
+    np.testing.assert_allclose(to_own, distance, atol=1e-6)
+    same = targets.zones_hw[rows, cols] == targets.zones_hw
+    # A pixel as far from one centre as from another may belong to either.
+    assert same.mean() > 0.95
 
 
 def test_gaps_in_the_numbers_are_refused() -> None:

@@ -1,0 +1,79 @@
+"""Tiles as they are read mask by mask, and as they are kept."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from detected_tiles import detect, parcels_of, semantic_of
+
+from geopanoptic.errors import UsageError
+from geopanoptic.grid import Window
+from geopanoptic.pipeline.detections.keeping import keep, kept
+from geopanoptic.pipeline.detections.mask_stack import MaskStack
+from geopanoptic.pipeline.detections.reading import read_tile
+
+PLACE = Window(40, 70, 240, 310)
+
+
+@pytest.fixture
+def arrays():
+    parcels = parcels_of((100, 120))  # labels are twice as fine
+    return detect(parcels, np.random.default_rng(1)) | {"semantic": semantic_of(parcels)}
+
+
+def same(a, b):
+    assert len(a.detections) == len(b.detections)
+    for ours, theirs in zip(a.detections, b.detections, strict=True):
+        assert (ours.label, ours.score, ours.window) == (theirs.label, theirs.score, theirs.window)
+        np.testing.assert_array_equal(ours.mask, theirs.mask)
+    assert (a.semantic is None) == (b.semantic is None)
+    if a.semantic is not None:
+        np.testing.assert_array_equal(a.semantic, b.semantic)
+
+
+@pytest.mark.parametrize("semantic", [True, False])
+def test_a_kept_tile_is_the_one_that_was_read(arrays, semantic, tmp_path):
+    if not semantic:
+        del arrays["semantic"]
+    np.savez_compressed(tmp_path / "tile.npz", **arrays)
+    tile = read_tile(tmp_path / "tile.npz", PLACE)
+    assert kept(tmp_path / "kept" / "a", PLACE) is None
+    for _ in range(2):
+        keep(tile, tmp_path / "kept" / "a")
+    same(kept(tmp_path / "kept" / "a", PLACE), tile)
+    assert [each.name for each in (tmp_path / "kept").iterdir()] == ["a"]
+
+
+def test_a_tile_without_detections_is_kept_too(tmp_path):
+    empty = detect(np.zeros(PLACE.shape, np.int32), np.random.default_rng(0))
+    np.savez(tmp_path / "tile.npz", **empty)
+    keep(read_tile(tmp_path / "tile.npz", PLACE), tmp_path / "a")
+    found = kept(tmp_path / "a", PLACE)
+    assert found.detections == ()
+    assert found.window == PLACE
+
+
+@pytest.mark.parametrize("compressed", [True, False])
+@pytest.mark.parametrize(
+    "change", [lambda masks: masks, lambda masks: masks[:, 0], lambda masks: masks > 0.5]
+)
+def test_masks_one_by_one_are_those_of_the_whole_array(arrays, change, compressed, tmp_path):
+    masks = change(arrays["masks"])
+    (np.savez_compressed if compressed else np.savez)(tmp_path / "tile.npz", **arrays | {"masks": masks})
+    stack = MaskStack.of(tmp_path / "tile.npz", "masks")
+    assert len(stack) == len(masks)
+    for ours, theirs in zip(stack, masks.reshape(-1, *masks.shape[-2:]), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_masks_that_do_not_lie_one_by_one_are_read_whole(arrays, tmp_path):
+    np.savez(tmp_path / "rows.npz", **arrays)
+    np.savez(tmp_path / "columns.npz", **arrays | {"masks": np.asfortranarray(arrays["masks"])})
+    assert MaskStack.of(tmp_path / "columns.npz", "masks") is None
+    same(read_tile(tmp_path / "columns.npz", PLACE), read_tile(tmp_path / "rows.npz", PLACE))
+
+
+def test_logits_called_masks_are_refused(arrays, tmp_path):
+    np.savez(tmp_path / "tile.npz", **arrays | {"masks": arrays["masks"] * 8 - 4})
+    with pytest.raises(UsageError, match="call logits mask_logits"):
+        read_tile(tmp_path / "tile.npz", PLACE)
