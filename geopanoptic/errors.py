@@ -89,7 +89,7 @@ EXIT_CODES: dict[int, str] = {
     5: "the output cannot be written",
     6: "finished, with parts skipped (listed in run.json)",
     7: "not enough memory, disk or device",
-    DEFECTS: "labels have defects (labels check)",
+    DEFECTS: "labels have defects (labels check) or conflicts (labels merge)",
     75: "another run is writing this output",
     130: "interrupted (Ctrl-C)",
     143: "terminated (SIGTERM)",

@@ -13,7 +13,7 @@ from typing import Any
 from geopanoptic.benchmark.bare import BareNetwork, Tiles, measure_bare
 from geopanoptic.benchmark.processes import Finished, run_measured
 from geopanoptic.benchmark.scenes import write_mosaic
-from geopanoptic.benchmark.stages import AFTER_NETWORK, STAGES, seconds_by_stage
+from geopanoptic.benchmark.stages import AFTER_NETWORK, STAGES, peaks_by_stage, seconds_by_stage
 from geopanoptic.pipeline.progress import Progress
 
 FIRST_PX = 256
@@ -120,6 +120,12 @@ class Figures:
         """Largest of all rounds."""
         return max(each.peak_bytes for each in self.rounds)
 
+    @property
+    def stage_peak_bytes(self) -> dict[str, int]:
+        """Largest of all rounds for every stage in ``STAGES``, of the run's own process; 0 where unknown."""
+        peaks = [peaks_by_stage(each.report) for each in self.rounds]
+        return {name: max(each[name] for each in peaks) for name in STAGES}
+
     def median(self, name: str) -> float:
         """Median of one property of the rounds, such as ``share_of_bare``."""
         return statistics.median(getattr(each, name) for each in self.rounds)
@@ -143,6 +149,7 @@ class Figures:
             "share_of_bare_processor": self.median("share_of_bare_processor"),
             "share_after_network": self.median("share_after_network"),
             "peak_memory_bytes": self.peak_bytes,
+            "stage_peak_memory_bytes": self.stage_peak_bytes,
             "planned_memory_bytes": self.planned_bytes,
             "rounds": [
                 {

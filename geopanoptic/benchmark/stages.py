@@ -1,4 +1,4 @@
-"""Seconds of a run by what they were spent on, out of its ``run.json``."""
+"""Seconds and memory of a run by what they were spent on, out of its ``run.json``."""
 
 from __future__ import annotations
 
@@ -46,3 +46,15 @@ def seconds_by_stage(report: Mapping[str, Any]) -> dict[str, float]:
             spent[_STAGE_OF.get(name, "other")] += seconds
     spent["other"] += max(report["seconds_total"] - sum(spent.values()), 0.0)
     return spent
+
+
+def peaks_by_stage(report: Mapping[str, Any]) -> dict[str, int]:
+    """Largest resident size of the run's process in every stage of ``STAGES``, 0 where it is not known.
+
+    That of the network is not parted from reading beside it.
+    """
+    peaks = dict.fromkeys(STAGES, 0)
+    for name, peak_bytes in report.get("stage_peak_memory_bytes", {}).items():
+        stage = "network" if name == "network" else _STAGE_OF.get(name, "other")
+        peaks[stage] = max(peaks[stage], peak_bytes)
+    return peaks

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from rich.table import Table
 
 from geopanoptic.benchmark.benchmark import Figures
-from geopanoptic.benchmark.stages import STAGES
+from geopanoptic.benchmark.stages import AFTER_NETWORK, STAGES
 
 _GB = 2**30
 
@@ -55,6 +55,8 @@ def table_of(measured: Sequence[Figures]) -> Table:
     add("after the network", lambda figures: f"{figures.median('share_after_network'):.1%}", "bold")
     section()
     add("peak memory, GB", lambda figures: f"{figures.peak_bytes / _GB:.2f}", "bold")
+    for stage in ("network", *AFTER_NETWORK):
+        add(f"  {stage}", lambda figures, stage=stage: f"{figures.stage_peak_bytes[stage] / _GB:.2f}")  # type: ignore[misc]
     add("planned, GB", lambda figures: f"{figures.planned_bytes / _GB:.2f}")
     if len(measured) > 1:
         first = measured[0].peak_bytes

@@ -9,12 +9,13 @@ from typing import Any
 
 import click
 
+from geopanoptic.cli.continuing import telling_how_to_continue
 from geopanoptic.cli.sections import SectionedCommand, exit_code_lines
 
 SECTIONS = {
     "Output": ("out", "rasters", "overwrite"),
     "Map": ("scene", "fusion", "min_score", "min_area_m2", "simplify_m"),
-    "Work": ("block_px", "threads"),
+    "Work": ("block_px", "threads", "resume"),
     "Messages": ("as_json", "quiet"),
 }
 
@@ -30,6 +31,8 @@ Detections:
   to their boxes such as (n, 28, 28); mask_logits in their place; semantic (C, H, W) logits if there are any.
   JSON may hold COCO results (bbox, category_id, score, segmentation as run lengths).
   Tiles should overlap by more than the model's uncertain rim; larger parcels than the overlap stay whole.
+  Every file is read once, mask by mask. What counts of it is kept beside FILE while this works: 2 bytes for a pixel
+  of each mask's extent, and for a pixel of each channel of semantic.
 
 \b
 tiles.json beside them says where tiles lie, unless each has its GeoTIFF beside it, and what classes are:
@@ -111,6 +114,11 @@ Rules (--fusion):
     help="Side of a block.",
 )
 @click.option("--threads", type=int, metavar="N", help="Threads.  [default: all cores]")
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Continue after a fuse that was stopped: files that it has read are not read again.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the report or the error as JSON.")
 @click.option("--quiet", is_flag=True, help="Print only warnings and errors.")
 def fuse(detections: Path, scene: Path, out: Path, as_json: bool, quiet: bool, **options: Any) -> None:
@@ -122,7 +130,8 @@ def fuse(detections: Path, scene: Path, out: Path, as_json: bool, quiet: bool, *
     from geopanoptic.pipeline.progress import progress_for
 
     progress = progress_for(sys.stderr, quiet=quiet or as_json)
-    fused = fuse_detections(detections, scene, out, progress=progress, **options)
+    with telling_how_to_continue("--resume"):
+        fused = fuse_detections(detections, scene, out, progress=progress, **options)
     if as_json:
         click.echo(json.dumps(fused.report, indent=2, default=str))
     elif not quiet:

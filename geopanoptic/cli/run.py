@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import shlex
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
+from geopanoptic.cli.continuing import telling_how_to_continue
 from geopanoptic.cli.scene_options import SCENE_OPTIONS, scene_options
 from geopanoptic.cli.sections import SectionedCommand, exit_code_lines
-from geopanoptic.errors import InterruptedRunError, TerminatedRunError
 
 PARTS_SKIPPED = 6
 """Exit code of a map that lacks blocks or dates which failed (``--on-error skip``)."""
@@ -39,6 +36,7 @@ Examples:
   geopanoptic run scenes/2021/ --out parcels.gpkg                every date of the folder
   geopanoptic run scenes/2021/ --from 2021-04-01 --max-cloud 60 --out parcels.gpkg
   geopanoptic run scenes/2021/ --dates 2021-06-15 --out june.gpkg
+  geopanoptic run PASTIS/DATA_S2 --model MODEL --out maps        one map for every patch
   geopanoptic run planet.tif --bands blue,green,red,nir --out parcels.gpkg
   geopanoptic run two_dates.tif --bands red,green,blue,nir --dates 2021-04-15,2021-07-15 --out a.gpkg
   geopanoptic run scene.tif --dry-run
@@ -221,13 +219,14 @@ def run(
     """Map SCENE: agricultural parcels and land cover.
 
     SCENE is one GeoTIFF, COG or JPEG 2000, several files (one per band, per date, or both), or a folder of
-    them, or of a folder per date. Band names and dates are read from descriptions, tags, file and folder names;
+    them, or of a folder per date. Of a folder of PASTIS patches every patch gets a map, in the folder --out. Band names and dates are read from descriptions, tags, file and folder names;
     `geopanoptic inspect SCENE` shows what was found.
 
     The default model needs red, green and blue, and uses near infrared, red edge and short-wave infrared
     where the scene has them.
     """
     from geopanoptic.errors import UsageError
+    from geopanoptic.pipeline.batch import patches_of, run_each
     from geopanoptic.pipeline.progress import progress_for
     from geopanoptic.pipeline.run import plan
     from geopanoptic.pipeline.run import run as run_scene
@@ -247,7 +246,7 @@ def run(
                 "--shard computes a part of the map's data into --work, and writes no map.",
                 remedy="Give --shard and --work without --out; when all parts are done, --finish, --work and --out.",
             )
-        with _telling_how_to_continue():
+        with telling_how_to_continue():
             part = run_shard(source, shard, work, progress=progress, **parameters)
         if as_json:
             click.echo(json.dumps(dataclasses.asdict(part), indent=2))
@@ -261,7 +260,30 @@ def run(
         raise UsageError(
             "--out is missing.", remedy="Name the GeoPackage to write, as in --out parcels.gpkg."
         )
-    with _telling_how_to_continue(*([] if finish else ["--resume"])):
+    if patches := patches_of(source):
+        if work is not None or keep_work or finish:
+            raise UsageError(
+                "--work, --keep-work and --finish are of one map.",
+                remedy="Leave them out, or give one patch.",
+            )
+        with telling_how_to_continue("--resume"):
+            maps = run_each(
+                patches,
+                out,
+                rasters=rasters,
+                resume=resume,
+                overwrite=overwrite,
+                progress=progress,
+                **parameters,
+            )
+        if as_json:
+            click.echo(json.dumps(maps.reports, indent=2, default=str))
+        elif not quiet:
+            parcels = sum(report["parcels"] for report in maps.reports)
+            kept = f"; {maps.kept:,} were there" if maps.kept else ""
+            click.echo(f"{len(maps.reports):,} maps with {parcels:,} parcels in {out}{kept}")
+        _leave_with(skipped=any(map(_is_partial, maps.reports)))
+    with telling_how_to_continue(*([] if finish else ["--resume"])):
         result = run_scene(
             source,
             out,
@@ -281,24 +303,14 @@ def run(
             f"{result.report['parcels']:,} parcels and {result.report['landcover_areas']:,} land-cover areas in {out} "
             f"({result.report['seconds_total']:.0f} s)"
         )
-    damaged = any(lost["damaged"] for lost in result.report.get("dates_left_out", ()))
-    _leave_with(skipped=damaged or bool(result.report.get("skipped_blocks")))
+    _leave_with(skipped=_is_partial(result.report))
+
+
+def _is_partial(report: dict[str, Any]) -> bool:
+    """Whether a map lacks blocks or dates that failed."""
+    damaged = any(lost["damaged"] for lost in report.get("dates_left_out", ()))
+    return damaged or bool(report.get("skipped_blocks"))
 
 
 def _leave_with(*, skipped: bool) -> NoReturn:
     click.get_current_context().exit(PARTS_SKIPPED if skipped else 0)
-
-
-@contextmanager
-def _telling_how_to_continue(*additions: str) -> Iterator[None]:
-    """Ctrl-C and SIGTERM leave with the command that continues the run: this one with the options ``additions``."""
-    given = sys.argv[1:]
-    end = given.index("--") if "--" in given else len(given)
-    options = [option for option in given[:end] if option not in additions]
-    remedy = f"Continue with: geopanoptic {shlex.join([*options, *additions, *given[end:]])}"
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise InterruptedRunError("Interrupted; the output was not changed.", remedy=remedy) from None
-    except TerminatedRunError:
-        raise TerminatedRunError("Terminated; the output was not changed.", remedy=remedy) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from geopanoptic.models.manifest import UNetSettings
+from geopanoptic.models.paps import PapsHeads
 from geopanoptic.models.series import PanopticUNetSeries
 from geopanoptic.models.unet import PanopticUNet
 
@@ -15,3 +16,11 @@ def build_network(
     if settings.temporal is None:
         return PanopticUNet(**unet)
     return PanopticUNetSeries(**settings.temporal.model_dump(), **unet)
+
+
+def paps_heads_of(network: PanopticUNet | PanopticUNetSeries) -> PapsHeads:
+    """The heads of PaPs that a network has; TypeError where it has others."""
+    heads = (network.unet if isinstance(network, PanopticUNetSeries) else network).heads
+    if not isinstance(heads, PapsHeads):
+        raise TypeError("the network has dense heads")
+    return heads

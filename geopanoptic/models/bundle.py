@@ -95,6 +95,11 @@ class Bundle:
         return self.manifest.network.temporal is not None
 
     @property
+    def finds_parcels(self) -> bool:
+        """Whether the network states parcels one by one (PaPs) instead of dense maps."""
+        return self.manifest.network.outputs != "dense"
+
+    @property
     def stride_px(self) -> int:
         """Tile origins and sizes are multiples of this many input pixels."""
         return self.manifest.stride_px
@@ -151,10 +156,11 @@ class Bundle:
 
     def dense_network(self) -> PanopticUNet | PanopticUNetSeries:
         """``network()``, fit for tiles of scenes. Raises ``ModelError`` also where its outputs are not dense."""
-        if self.manifest.network.outputs != "dense":
+        if self.finds_parcels:
             raise ModelError(
-                f"Model {self.name} has the heads of PaPs, whose parcels depend on where an image is cut.",
-                remedy="Score it with geopanoptic pastis; for scenes train with network.outputs dense.",
+                f"Model {self.name} has the heads of PaPs, which state parcels one by one.",
+                remedy="Map scenes and patches with it by geopanoptic run; for anything else train with "
+                "network.outputs dense.",
             )
         return self.network()
 

@@ -5,7 +5,9 @@
 - A 3 x 3 convolution over a nearest-doubled map reads every coarse pixel several times. It equals a 2 x 2
   convolution of the coarse map to four times the channels and a pixel shuffle: 16 products for 36.
 - Outputs within ``margin_px`` of the tile's edge are not wanted. The encoder needs those pixels; the decoder
-  and the fine convolutions, nine tenths of the work, need a few of them.
+  and the fine convolutions, nine tenths of the work, need a few of them. They get those few and pad nothing, so
+  every convolution leaves a pixel less along each edge and nothing is cut off in between.
+- Classes and the other outputs are two tensors: runtimes split and join channels slowly.
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from geopanoptic.models.unet import BAND_MEAN, BAND_STD, HEADS, PanopticUNet
+from geopanoptic.models.heads import HEADS
+from geopanoptic.models.margins import kept_margins_px
+from geopanoptic.models.unet import BAND_MEAN, BAND_STD, PanopticUNet
 
 
 class CompactUNet(nn.Module):
@@ -26,8 +30,9 @@ class CompactUNet(nn.Module):
     Input ``(B, n_inputs, H, W)`` float32: without ``bands`` that of ``PanopticUNet``; with them these bands
     (numbers of its input channels), then one flag for all of them. A band is 0 wherever its flag is 0.
 
-    Output ``(B, n_classes + 3, s * (H - 2 * margin_px), s * (W - 2 * margin_px))`` float32: probabilities in
-    the order of ``HEADS``. ``margin_px`` is 0, or a multiple of the stride and at least the network's reach.
+    Output: probabilities of the classes, ``(B, n_classes, h, w)`` float32, and of the other ``HEADS``, ``(B, 3,
+    h, w)``, over ``s * (H - 2 * margin_px)`` rows and, with a margin, ``SURPLUS_PX`` more at either edge; columns
+    likewise. ``margin_px`` is 0, or a multiple of the stride and at least the network's reach.
     """
 
     def __init__(
@@ -40,8 +45,20 @@ class CompactUNet(nn.Module):
         self.decoder = CompactDecoder(network, whole=margin_px == 0)
         self.n_inputs, self.n_outputs = self.encoder.n_inputs, self.decoder.n_outputs
 
-    def forward(self, input_bchw: Tensor) -> Tensor:
+    def forward(self, input_bchw: Tensor) -> tuple[Tensor, Tensor]:
         return self.decoder(self.encoder(input_bchw))
+
+
+class CompactImage(nn.Module):
+    """``CompactUNet`` with one output ``(B, n_classes + 3, h, w)``, in the order of ``HEADS``. For export."""
+
+    def __init__(self, network: CompactUNet) -> None:
+        super().__init__()
+        self.network = network
+        self.n_inputs, self.n_outputs = network.n_inputs, sum(network.n_outputs)
+
+    def forward(self, input_bchw: Tensor) -> Tensor:
+        return torch.cat(self.network(input_bchw), dim=1)
 
 
 class CompactEncoder(nn.Module):
@@ -53,70 +70,59 @@ class CompactEncoder(nn.Module):
         super().__init__()
         self.n_inputs = 2 * layers.n_bands if bands is None else len(bands) + 1
         self.encoder = layers.encoder
-        self.encoder.features[0][0] = _first(layers.encoder.features[0][0], layers.n_bands, bands)
-        self.detail = nn.Sequential(_first(layers.detail[0], layers.n_bands, bands), nn.ReLU())
+        self.encoder.features[0][0] = on_raw_bands(layers.encoder.features[0][0], layers.n_bands, bands)
+        border_px = 1 if margin_px else 0
+        detail = on_raw_bands(layers.detail[0], layers.n_bands, bands)
+        self.detail = nn.Sequential(_padded(detail, 1 - border_px), nn.ReLU())
         # By level, that is by halvings.
         self.crops_px = [(margin_px >> level) - kept for level, kept in enumerate(kept_px)]
-        self.border_px = 1 if margin_px else 0
+        self.crops_px[0] -= border_px
 
     def forward(self, input_bchw: Tensor) -> list[Tensor]:
         _, *maps = self.encoder(input_bchw)
-        finest = self.detail(cropped(input_bchw, self.crops_px[0] - self.border_px))
+        finest = self.detail(cropped(input_bchw, self.crops_px[0]))
         coarser = [cropped(values, crop_px) for values, crop_px in zip(maps, self.crops_px[1:], strict=True)]
-        return [cropped(finest, self.border_px), *coarser]
+        return [finest, *coarser]
 
 
 class CompactDecoder(nn.Module):
-    """What ``PanopticUNet.decode`` gives, as probabilities in the order of ``HEADS``.
+    """What ``PanopticUNet.decode`` gives, as probabilities of the classes and of the other ``HEADS``.
 
-    ``whole``: of maps without margins; otherwise maps have the margins of ``kept_margins_px``, the output none.
+    ``whole``: of maps without margins; otherwise maps have those of ``kept_margins_px``, the output ``SURPLUS_PX``.
     """
 
     def __init__(self, layers: Any, *, whole: bool) -> None:
         super().__init__()
         blocks = layers.decoder.blocks
-        self.n_classes = layers.heads["semantic"].out_channels
-        self.scale = layers.output_scale
+        self.scale, padding = layers.output_scale, 1 if whole else 0
         widths = [layers.widths[-1], *(block.conv2[0].out_channels for block in blocks)]
         joints = [*(block.conv1[0] for block in blocks), layers.finer[0][0]]
-        self.joints = nn.ModuleList(map(_Joint, joints, widths))
-        self.afters = nn.ModuleList(nn.Sequential(block.conv2[0], nn.ReLU()) for block in blocks)
-        self.finest = nn.Sequential(layers.finer[2][0], nn.ReLU())
-        self.head = _stacked([layers.heads[name] for name in HEADS])
-        self.n_outputs = self.head.out_channels
+        self.joints = nn.ModuleList(
+            _Joint(joint, n_coarse, padding) for joint, n_coarse in zip(joints, widths, strict=True)
+        )
+        self.afters = nn.ModuleList(
+            nn.Sequential(_padded(block.conv2[0], padding), nn.ReLU()) for block in blocks
+        )
+        self.finest = nn.Sequential(_padded(layers.finer[2][0], padding), nn.ReLU())
+        classes, *others = HEADS
+        self.classes, self.others = layers.heads[classes], _stacked([layers.heads[name] for name in others])
+        self.n_outputs = (self.classes.out_channels, self.others.out_channels)
         self.depth = len(self.joints)
-        self.needs_px = [0] * (self.depth + 1) if whole else _needed_margins_px(self.depth)
 
-    def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        needs_px = self.needs_px
+    def forward(self, maps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         values = maps[self.depth]
         for level in range(self.depth - 1, 0, -1):
             joint, after = self.joints[self.depth - 1 - level], self.afters[self.depth - 1 - level]
-            values = cropped(after(joint(values, maps[level])), 2 * needs_px[level + 1] - needs_px[level])
-        values = cropped(self.joints[-1](values, maps[0]), 2 * needs_px[1] - needs_px[0])
-        values = nn.functional.pixel_shuffle(values, self.scale)
-        logits = self.head(cropped(self.finest(values), self.scale * needs_px[0]))
-        semantic = logits[:, : self.n_classes].softmax(dim=1)
-        return torch.cat([semantic, logits[:, self.n_classes :].sigmoid()], dim=1)
+            values = after(joint(values, maps[level]))
+        values = self.joints[-1](values, maps[0])
+        shared = self.finest(nn.functional.pixel_shuffle(values, self.scale))
+        return self.classes(shared).softmax(dim=1), self.others(shared).sigmoid()
 
 
 def compact(network: PanopticUNet, *, bands: Sequence[int] | None = None, margin_px: int = 0) -> CompactUNet:
     """``CompactUNet`` of ``network``, which is changed and of no use afterwards."""
     with torch.no_grad():
         return CompactUNet(network, bands=bands, margin_px=margin_px).eval().requires_grad_(False)
-
-
-def kept_margins_px(depth: int, margin_px: int) -> list[int]:
-    """Margin that the decoder looks at by level, in pixels of that level, where tiles have ``margin_px``."""
-    if not margin_px:
-        return [0] * (depth + 1)
-    needs_px = _needed_margins_px(depth)
-    return [*(2 * needed_px for needed_px in needs_px[1:]), needs_px[-1]]
-
-
-def least_margin_px(depth: int) -> int:
-    """Least ``margin_px`` above 0 that leaves the decoder of a network with ``depth`` halvings its surroundings."""
-    return max(needed_px << level for level, needed_px in enumerate(_needed_margins_px(depth))) + 1
 
 
 def fold_normalisation(network: nn.Module) -> nn.Module:
@@ -137,31 +143,36 @@ def fold_normalisation(network: nn.Module) -> nn.Module:
 
 
 class _Joint(nn.Module):
-    """ReLU of a 3 x 3 convolution over a nearest-doubled coarse map and, after it in channels, a fine one."""
+    """ReLU of a 3 x 3 convolution over a nearest-doubled coarse map and, after it in channels, a fine one.
 
-    def __init__(self, convolution: nn.Conv2d, n_coarse: int) -> None:
+    ``padding`` 0: the fine map has twice the coarse one's margin, and the result a pixel less than it.
+    """
+
+    def __init__(self, convolution: nn.Conv2d, n_coarse: int, padding: int) -> None:
         super().__init__()
         kernel = convolution.weight
         # An even output row reads the coarse row before its own by the first kernel row and its own by the
         # sum of the others; an odd one its own by the first two and the next by the last.
         taps = kernel.new_tensor([[[1, 1, 0], [0, 0, 1]], [[1, 0, 0], [0, 1, 1]]])  # odd before even
         phases = torch.einsum("atk,bul,oikl->oabitu", taps, taps, kernel[:, :n_coarse])
-        self.coarse = convolution_of(phases.reshape(-1, n_coarse, 2, 2), None, padding=1)
-        self.fine = convolution_of(kernel[:, n_coarse:], convolution.bias, padding=1)
+        self.coarse = convolution_of(phases.reshape(-1, n_coarse, 2, 2), None, padding=padding)
+        self.fine = convolution_of(kernel[:, n_coarse:], convolution.bias, padding=padding)
+        self.padding = padding
 
     def forward(self, coarse_bchw: Tensor, fine_bchw: Tensor) -> Tensor:
-        # Odd phases of one output position stand before the even ones of the next: hence the crop by one.
+        # Odd phases of one output position stand before the even ones of the next: with padding, one too many.
         doubled = nn.functional.pixel_shuffle(self.coarse(coarse_bchw), 2)
-        return (self.fine(fine_bchw) + cropped(doubled, 1)).relu()
+        return (self.fine(fine_bchw) + cropped(doubled, self.padding)).relu()
 
 
-def _first(convolution: nn.Conv2d, n_bands: int, bands: Sequence[int] | None) -> nn.Conv2d:
+def on_raw_bands(convolution: nn.Conv2d, n_bands: int, bands: Sequence[int] | None) -> nn.Conv2d:
     """A convolution of standardised bands and flags as one of bands as they come: (b - m) / s * f = b / s - f m / s."""
     kept = list(range(n_bands)) if bands is None else list(bands)
     of_bands, of_flags = (each[:, kept] for each in convolution.weight.split(n_bands, dim=1))
     flags = of_flags - of_bands * (BAND_MEAN / BAND_STD)
     kernel = torch.cat([of_bands / BAND_STD, flags if bands is None else flags.sum(1, keepdim=True)], dim=1)
-    return convolution_of(kernel, convolution.bias, padding=1, stride=convolution.stride[0])
+    padding_px, stride_px = int(convolution.padding[0]), convolution.stride[0]
+    return convolution_of(kernel, convolution.bias, padding=padding_px, stride=stride_px)
 
 
 def _stacked(heads: Sequence[nn.Conv2d]) -> nn.Conv2d:
@@ -178,16 +189,9 @@ def convolution_of(kernel: Tensor, bias: Tensor | None, *, padding: int = 0, str
     return made
 
 
-def _needed_margins_px(depth: int) -> list[int]:
-    """Margin needed of the map at every level, in its pixels, where the output is to be right to its edge.
-
-    The output at twice the resolution needs one pixel of level 0, whose own convolution needs one more; a
-    decoder level has two 3 x 3 convolutions, and the level below is half as fine.
-    """
-    margins_px = [1, 1]
-    while len(margins_px) <= depth:
-        margins_px.append(-(-(margins_px[-1] + 2) // 2))
-    return margins_px
+def _padded(convolution: nn.Conv2d, padding: int) -> nn.Conv2d:
+    """The same convolution with that many zeros around its input."""
+    return convolution_of(convolution.weight, convolution.bias, padding=padding, stride=convolution.stride[0])
 
 
 def cropped(values_bchw: Tensor, by_px: int) -> Tensor:

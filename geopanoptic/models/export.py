@@ -1,7 +1,7 @@
 """Writes a bundle's network for other programs: ONNX, OpenVINO or ``torch.export``.
 
 What is written takes the input of ``PanopticUNet`` (bands, zero where absent or invalid, then one flag per band)
-and gives probabilities, see ``CompactUNet``. Batch, height and width are free; height and width must be
+and gives probabilities, see ``CompactImage``. Batch, height and width are free; height and width must be
 multiples of the bundle's stride. A file describes itself in its metadata where the format has such.
 
 A network of series becomes one file too, which is simpler to use than its two halves: it takes all dates of one
@@ -23,7 +23,7 @@ from geopanoptic.models.bundle import Bundle
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-    from geopanoptic.models.compact import CompactUNet
+    from geopanoptic.models.compact import CompactImage
     from geopanoptic.models.compact_series import CompactSeason
 
 Format = Literal["onnx", "openvino", "torch-export"]
@@ -60,7 +60,7 @@ def export_bundle(bundle: Bundle, to: Format, path: Path, *, overwrite: bool = F
     if present and not overwrite:
         raise OutputError(f"{present[0]} exists.", remedy="Name another file, or add --overwrite.")
 
-    write: dict[str, Callable[[CompactUNet | CompactSeason, Bundle, Path], None]] = {
+    write: dict[str, Callable[[CompactImage | CompactSeason, Bundle, Path], None]] = {
         "onnx": _write_onnx,
         "openvino": _write_openvino,
         "torch-export": _write_torch,
@@ -105,25 +105,25 @@ _DATES = (
 )
 
 
-def _compact(bundle: Bundle) -> CompactUNet | CompactSeason:
-    from geopanoptic.models.compact import compact
+def _compact(bundle: Bundle) -> CompactImage | CompactSeason:
+    from geopanoptic.models.compact import CompactImage, compact
     from geopanoptic.models.compact_series import CompactSeason, compact_series
     from geopanoptic.models.series import PanopticUNetSeries
 
     network = bundle.dense_network()
     if isinstance(network, PanopticUNetSeries):
         return CompactSeason(*compact_series(network))
-    return compact(network)
+    return CompactImage(compact(network))
 
 
-def _onnx(network: CompactUNet | CompactSeason) -> ModelProto:
-    from geopanoptic.models.compact import CompactUNet
-    from geopanoptic.models.onnx_graph import onnx_model, onnx_season
+def _onnx(network: CompactImage | CompactSeason) -> ModelProto:
+    from geopanoptic.models.compact import CompactImage
+    from geopanoptic.models.onnx_graph import onnx_image, onnx_season
 
-    return onnx_model(network) if isinstance(network, CompactUNet) else onnx_season(network)
+    return onnx_image(network) if isinstance(network, CompactImage) else onnx_season(network)
 
 
-def _write_onnx(network: CompactUNet | CompactSeason, bundle: Bundle, path: Path) -> None:
+def _write_onnx(network: CompactImage | CompactSeason, bundle: Bundle, path: Path) -> None:
     from onnx import helper, save
 
     model = _onnx(network)
@@ -131,7 +131,7 @@ def _write_onnx(network: CompactUNet | CompactSeason, bundle: Bundle, path: Path
     save(model, path)
 
 
-def _write_openvino(network: CompactUNet | CompactSeason, bundle: Bundle, path: Path) -> None:
+def _write_openvino(network: CompactImage | CompactSeason, bundle: Bundle, path: Path) -> None:
     import openvino
 
     model = openvino.Core().read_model(_onnx(network).SerializeToString(), b"")
@@ -140,17 +140,17 @@ def _write_openvino(network: CompactUNet | CompactSeason, bundle: Bundle, path: 
     openvino.save_model(model, path, compress_to_fp16=False)
 
 
-def _write_torch(network: CompactUNet | CompactSeason, bundle: Bundle, path: Path) -> None:
+def _write_torch(network: CompactImage | CompactSeason, bundle: Bundle, path: Path) -> None:
     import torch
 
-    from geopanoptic.models.compact import CompactUNet
+    from geopanoptic.models.compact import CompactImage
 
     stride_px = bundle.stride_px
     example = torch.zeros(2, network.n_inputs, 2 * stride_px, 3 * stride_px)
     rows, cols = torch.export.Dim("rows", min=2, max=4096), torch.export.Dim("cols", min=2, max=4096)
     batch = torch.export.Dim("batch", min=1, max=1024)
     inputs, shapes = [example], [{0: batch, 2: rows * stride_px, 3: cols * stride_px}]
-    if not isinstance(network, CompactUNet):
+    if not isinstance(network, CompactImage):
         inputs.append(torch.zeros(2, network.n_days, 1, 1))
         shapes.append({0: batch})
     program = torch.export.export(network, tuple(inputs), dynamic_shapes=tuple(shapes), strict=False)

@@ -1,14 +1,14 @@
 """Compact networks as ONNX models, which OpenVINO and ONNX Runtime both read.
 
 The layers are read off by ``torch.fx`` and written with ``onnx.helper``: a tenth of a second. torch's own
-exporters take 20 s or are deprecated, which would ask for a cache of exported files; here there is none.
+exporters take 20 s or are deprecated.
 """
 
 from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,21 +16,26 @@ import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
-from geopanoptic.models.compact import CompactUNet
-from geopanoptic.models.compact_series import SUMS, CompactReader, CompactSeason, CompactSeasonDecoder
+from geopanoptic.models.compact import CompactImage, CompactUNet
+from geopanoptic.models.compact_series import CompactReader, CompactSeason, CompactSeasonDecoder
+from geopanoptic.models.heads import DAY, INPUT, JOINED, OUTPUTS
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto, TensorProto
 
 OPSET = 17
-INPUT, DAY, OUTPUT = "input_bchw", "day_bchw", "probabilities_bchw"
 
 Shape = tuple[int | str, ...]
 
 
 def onnx_model(network: CompactUNet) -> ModelProto:
-    """The network with dynamic batch, height and width; input ``input_bchw``, output ``probabilities_bchw``."""
-    return _model(network, {INPUT: _tile(network.n_inputs)}, {OUTPUT: _tile(network.n_outputs, "out")})
+    """The network with dynamic batch, height and width; input ``input_bchw``, outputs ``OUTPUTS``."""
+    return _model(network, {INPUT: _tile(network.n_inputs)}, _outputs(network.n_outputs))
+
+
+def onnx_image(image: CompactImage) -> ModelProto:
+    """The same with one output, ``probabilities_bchw``."""
+    return _model(image, {INPUT: _tile(image.n_inputs)}, {JOINED: _tile(image.n_outputs, "out")})
 
 
 def onnx_season(season: CompactSeason) -> ModelProto:
@@ -39,30 +44,27 @@ def onnx_season(season: CompactSeason) -> ModelProto:
         "input_tchw": ("T", season.n_inputs, "H", "W"),
         "day_tchw": ("T", season.n_days, 1, 1),
     }
-    return _model(season, inputs, {OUTPUT: (1, *_tile(season.n_outputs, "out")[1:])})
+    return _model(season, inputs, {JOINED: (1, *_tile(season.n_outputs, "out")[1:])})
 
 
 def onnx_reader(reader: CompactReader) -> ModelProto:
-    """What is done for every date: inputs ``input_bchw`` and ``day_bchw``, outputs by name of ``sums_of``."""
+    """What is done for every date: inputs ``input_bchw`` and ``day_bchw``, outputs the named ``sums``."""
     outputs = {
-        name: _tile(n_channels, name)
-        for name, n_channels in zip(sums_of(reader), reader.n_outputs, strict=True)
+        name: _tile(n_channels, name) for name, n_channels in zip(reader.sums, reader.n_outputs, strict=True)
     }
     return _model(reader, {INPUT: _tile(reader.n_inputs), DAY: ("B", reader.n_days, 1, 1)}, outputs)
 
 
 def onnx_season_decoder(decoder: CompactSeasonDecoder) -> ModelProto:
-    """What is done once: inputs the sums over dates by name of ``sums_of``, output ``probabilities_bchw``."""
+    """What is done once: inputs the named ``sums`` over dates, outputs ``OUTPUTS``."""
     inputs = {
-        name: _tile(n_channels, name)
-        for name, n_channels in zip(sums_of(decoder), decoder.n_inputs, strict=True)
+        name: _tile(n_channels, name) for name, n_channels in zip(decoder.sums, decoder.n_inputs, strict=True)
     }
-    return _model(decoder, inputs, {OUTPUT: _tile(decoder.n_outputs, "out")}, totals=[fx.PH] * len(inputs))
+    return _model(decoder, inputs, _outputs(decoder.n_outputs), totals=[fx.PH] * len(inputs))
 
 
-def sums_of(network: CompactReader | CompactSeasonDecoder) -> tuple[str, ...]:
-    """Names of the sums over dates: ``values_0``, ``squares_0``, ``weights_0``, ``values_1`` ..."""
-    return tuple(f"{kind}_{level}" for level in range(network.n_levels) for kind in SUMS)
+def _outputs(n_channels: Sequence[int]) -> dict[str, Shape]:
+    return {name: _tile(n, "out") for name, n in zip(OUTPUTS, n_channels, strict=True)}
 
 
 def _tile(n_channels: int, name: str = "") -> Shape:
@@ -137,6 +139,10 @@ class _Writer:
                 self._write(
                     node, "Resize", "", scales, mode="linear", coordinate_transformation_mode="half_pixel"
                 )
+            case nn.Upsample(mode="nearest", scale_factor=float(factor)):
+                scales = self._constant(f"{node.name}.scales", torch.tensor([1.0, 1.0, factor, factor]))
+                nearest = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+                self._write(node, "Resize", "", scales, mode="nearest", **nearest)
             case nn.ReLU():
                 self._write(node, "Relu")
             case _:

@@ -38,7 +38,8 @@ def measure_reach_px(network: nn.Module, *, n_channels: int, stride_px: int, out
             poisoned[:, :, position, :] = float("nan")
             rows = torch.zeros(size_px * output_scale, dtype=torch.bool)
             for values in probe(poisoned).values():
-                rows |= values.isnan().any(dim=(0, 1, 3))
+                touched_rows = values.isnan().any(dim=(0, 1, 3))
+                rows |= touched_rows.repeat_interleave(len(rows) // len(touched_rows))
             touched = rows.nonzero().squeeze(1).div(output_scale, rounding_mode="floor")
             reach = max(reach, position - int(touched.min()), int(touched.max()) - position)
     if reach >= middle - stride_px:

@@ -13,11 +13,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from geopanoptic.models.paps import paps_heads
+from geopanoptic.models.heads import HEADS
+from geopanoptic.models.paps import PapsHeads
 from geopanoptic.models.torchvision_ops import ensure_torchvision_imports
-
-HEADS = ("semantic", "centre", "boundary", "distance")
-"""Outputs of every panoptic network, all logits."""
 
 BAND_MEAN, BAND_STD = 0.4, 0.25  # of percentile-normalised bands: what ImageNet kernels expect as 0 and 1
 _PRIOR_LOGITS = {"centre": -2.5, "boundary": -1.5, "distance": -0.5}
@@ -35,7 +33,7 @@ class PanopticUNet(nn.Module):
     ``encoder_depth`` sets the number of halvings and with it the reach; ``decoder_channels`` runs from
     coarse to half the input resolution, ``encoder_depth - 1`` entries. ``detail_channels`` is the width
     of a full-resolution path around encoder and decoder, which keeps narrow parcels visible. With ``outputs``
-    ``paps`` the output is that of ``geopanoptic.models.paps.paps_heads`` instead.
+    ``paps`` or ``paps-unrefined`` the output is that of ``geopanoptic.models.paps.PapsHeads`` instead.
     """
 
     output_scale = 2
@@ -50,7 +48,7 @@ class PanopticUNet(nn.Module):
         decoder_channels: Sequence[int] = (96, 64, 40),
         detail_channels: int = 16,
         head_channels: int = 24,
-        outputs: Literal["dense", "paps"] = "dense",
+        outputs: Literal["dense", "paps", "paps-unrefined"] = "dense",
     ) -> None:
         super().__init__()
         ensure_torchvision_imports()
@@ -77,8 +75,14 @@ class PanopticUNet(nn.Module):
             nn.PixelShuffle(scale),
             _convolution(head_channels // 2, head_channels),
         )
-        if outputs == "paps":
-            self.heads = paps_heads(head_channels, n_classes)
+        self.heads: nn.ModuleDict | PapsHeads
+        if outputs != "dense":
+            self.heads = PapsHeads(
+                n_channels=head_channels,
+                level_channels=(self.widths[-1], *decoder_channels),
+                n_classes=n_classes,
+                refined=outputs == "paps",
+            )
             return
         widths = {name: n_classes if name == "semantic" else 1 for name in HEADS}
         self.heads = nn.ModuleDict({name: nn.Conv2d(head_channels, n, 1) for name, n in widths.items()})
@@ -90,17 +94,25 @@ class PanopticUNet(nn.Module):
 
     def encode(self, input_bchw: Tensor) -> list[Tensor]:
         """Maps ``(B, widths[n], H / 2**n, W / 2**n)`` for n = 0 to the depth: the detail path's, the encoder's."""
-        bands, flags = input_bchw.split(self.n_bands, dim=1)
-        standardised = torch.cat([(bands - BAND_MEAN) / BAND_STD * flags, flags], dim=1)
+        standardised = self.standardised(input_bchw)
         _, *maps = self.encoder(standardised)
         return [self.detail(standardised), *maps]
 
+    def standardised(self, input_bchw: Tensor) -> Tensor:
+        """The input with its bands as the encoder's kernels expect them."""
+        bands, flags = input_bchw.split(self.n_bands, dim=1)
+        return torch.cat([(bands - BAND_MEAN) / BAND_STD * flags, flags], dim=1)
+
     def decode(self, maps: Sequence[Tensor]) -> dict[str, Tensor]:
         """Logits of maps as ``encode`` gives them."""
-        detail, *coarser = maps
-        # smp's decoder leaves the first entry out: the image itself.
-        context = nn.functional.interpolate(self.decoder([detail, *coarser]), scale_factor=2.0)
+        detail, *skips, deepest = maps
+        levels = [deepest]
+        for block, skip in zip(self.decoder.blocks, reversed(skips), strict=True):
+            levels.append(block(levels[-1], *skip.shape[2:], skip))
+        context = nn.functional.interpolate(levels[-1], scale_factor=2.0)
         shared = self.finer(torch.cat([context, detail], dim=1))
+        if isinstance(self.heads, PapsHeads):
+            return self.heads(shared, levels)  # type: ignore[no-any-return]
         return {name: head(shared) for name, head in self.heads.items()}
 
     @property

@@ -60,16 +60,42 @@ class TreeEnsemble:
         )
 
 
+_ROWS_AT_ONCE = 64
+
+
 @njit(nogil=True, cache=True)
 def _predict(features, base, root, feature, threshold, left, right, value):  # type: ignore[no-untyped-def]
-    total = np.empty(len(features))
-    for row in range(len(features)):
-        reached = base
+    asked, bound, children, depth = _levelled(root, feature, threshold, left, right)
+    total = np.full(len(features), base)
+    node = np.empty(_ROWS_AT_ONCE, np.uint32)
+    for first in range(0, len(features), _ROWS_AT_ONCE):
+        # Rows go down a tree together, without a branch: a processor guesses every other one wrong.
+        count = min(_ROWS_AT_ONCE, len(features) - first)
         for tree in range(len(root)):
-            node = root[tree]
-            while feature[node] >= 0:
-                goes_left = features[row, feature[node]] <= threshold[node]
-                node = left[node] if goes_left else right[node]
-            reached += value[node]
-        total[row] = reached
+            node[:] = root[tree]
+            for _ in range(depth[tree]):
+                for row in range(count):
+                    at = node[row]
+                    goes_left = features[first + row, asked[at]] <= bound[at]
+                    node[row] = children[np.uint32(2) * at + np.uint32(goes_left)]
+            for row in range(count):
+                total[first + row] += value[node[row]]
     return total
+
+
+@njit(nogil=True, cache=True)
+def _levelled(root, feature, threshold, left, right):  # type: ignore[no-untyped-def]
+    """What nodes ask, leaves leading to themselves, and the steps to every tree's farthest leaf.
+
+    Children (2n,) lie right before left.
+    """
+    n = len(feature)
+    asked, bound, children = np.zeros(n, np.uint32), np.zeros(n), np.empty(2 * n, np.uint32)
+    height = np.zeros(n, np.int64)
+    for node in range(n - 1, -1, -1):
+        children[2 * node] = children[2 * node + 1] = node
+        if feature[node] >= 0:
+            asked[node], bound[node] = feature[node], threshold[node]
+            children[2 * node], children[2 * node + 1] = right[node], left[node]
+            height[node] = 1 + max(height[left[node]], height[right[node]])
+    return asked, bound, children, height[root]

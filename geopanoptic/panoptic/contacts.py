@@ -50,7 +50,11 @@ class Contacts:
         """The contacts where ``keep`` (m,) is True."""
         return Contacts(a=self.a[keep], b=self.b[keep], sums=self.sums[keep], pass_heat=self.pass_heat[keep])
 
-    def renumbered(self, target: Int64) -> Contacts:
+    def lengths_only(self) -> Contacts:
+        """The contacts with the first column of their ``sums`` only, in a quarter of the memory."""
+        return Contacts(a=self.a, b=self.b, sums=self.sums[:, LENGTH : LENGTH + 1], pass_heat=self.pass_heat)
+
+    def renumbered(self, target: Int64 | NDArray[np.int32]) -> Contacts:
         """The contacts between groups of regions, ``target`` giving each region's group."""
         return gather_contacts(target[self.a], target[self.b], self.sums, self.pass_heat)
 
@@ -59,10 +63,13 @@ def gather_contacts(
     a: NDArray[np.integer], b: NDArray[np.integer], sums: NDArray[np.integer], pass_heat: NDArray[np.integer]
 ) -> Contacts:
     """One contact per pair of different regions: equal pairs are added up, sorted by (a, b), a < b."""
-    keys = np.minimum(a, b).astype(np.int64) << 32 | np.maximum(a, b)
+    apart = np.flatnonzero(a != b)
+    keys = np.minimum(a[apart], b[apart]).astype(np.int64)
+    keys <<= 32
+    keys |= np.maximum(a[apart], b[apart])
     order = np.argsort(keys)
-    order = order[a[order] != b[order]]
-    keys = keys[order]
+    keys, order = keys[order], apart[order]
+    del apart
     starts = np.flatnonzero(np.diff(keys, prepend=-1))
     total = np.zeros((len(starts), sums.shape[1]), np.int64)
     highest = np.zeros(len(starts), np.uint16)

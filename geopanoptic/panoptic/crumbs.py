@@ -21,7 +21,8 @@ def absorb_crumbs(
     longest contact, of equal ones that of the lowest region, and is what that was, until every group that
     has a neighbour is large enough. Both results int64 (n,).
     """
-    return _absorb(contacts.a, contacts.b, contacts.sums, area_px, stuff_class, min_area_px)  # type: ignore[no-any-return]
+    lengths_px = np.ascontiguousarray(contacts.lengths_only().sums)
+    return _absorb(contacts.a, contacts.b, lengths_px, area_px, stuff_class, min_area_px)  # type: ignore[no-any-return]
 
 
 @njit(nogil=True, cache=True)

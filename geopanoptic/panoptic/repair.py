@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from geopanoptic.panoptic.choice import ChoiceRules, RepairRules
+from geopanoptic.panoptic.choice import ChoiceRules, Parcels, RepairRules
 from geopanoptic.panoptic.contacts import Int64
 from geopanoptic.panoptic.crumbs import absorb_crumbs
 from geopanoptic.panoptic.merging import merge_tree
@@ -48,25 +48,18 @@ def repair(graph: RegionGraph, rules: ChoiceRules) -> PanopticRegions:
     A crumb's ground takes kind, class and score of the parcel or stuff that it joins. A thing below the
     minimum area that has no neighbour becomes stuff.
     """
-    parcels = rules.choose(merge_tree(graph))
-    n, united = len(graph.label), parcels.node >= 0
-    group = np.arange(n)
-    # A group goes by its first region.
-    nodes, first, inverse = np.unique(parcels.node[united], return_index=True, return_inverse=True)
-    group[united] = np.flatnonzero(united)[first][inverse]
-    is_thing, score = np.zeros(n, bool), np.full(n, np.nan)
-    is_thing[group[united]] = parcels.is_thing[nodes][inverse]
-    score[group[united]] = parcels.score[nodes][inverse]
-
-    thing_sums = sum_by(group, graph.thing_sums, n)
-    thing_class = thing_sums.argmax(axis=1)
-    class_score = thing_sums.max(axis=1) / np.maximum(thing_sums.sum(axis=1), 1)
+    n = len(graph.label)
+    group, is_thing, score = _united(rules.choose(merge_tree(graph)))
+    thing_class, class_score = _thing_classes(graph, group)
     stuff_class = sum_by(group, graph.stuff_counts, n).argmax(axis=1)
     area_px = sum_by(group, graph.area_px, n)
     # A region that has joined a group is nobody's neighbour: large enough, and without contact.
     area_px[group != np.arange(n)] = rules.min_area_px
     joined, kind = absorb_crumbs(
-        graph.contacts.renumbered(group), area_px, np.where(is_thing, -1, stuff_class), rules.min_area_px
+        graph.contacts.lengths_only().renumbered(group.astype(np.int32)),
+        area_px,
+        np.where(is_thing, -1, stuff_class),
+        rules.min_area_px,
     )
     group, kind = joined[group], kind[group]
     total_px = sum_by(group, graph.area_px, n)
@@ -89,3 +82,21 @@ def repair(graph: RegionGraph, rules: ChoiceRules) -> PanopticRegions:
         score=np.where(thing, score[like], np.nan),
         class_score=np.where(thing, class_score[like], np.nan),
     )
+
+
+def _united(parcels: Parcels) -> tuple[Int64, NDArray[np.bool_], NDArray[np.float64]]:
+    """The first region of the group of each of n regions; whether it is a thing and its score, by that region."""
+    n, united = len(parcels.node), parcels.node >= 0
+    group = np.arange(n)
+    nodes, first, inverse = np.unique(parcels.node[united], return_index=True, return_inverse=True)
+    group[united] = np.flatnonzero(united)[first][inverse]
+    is_thing, score = np.zeros(n, bool), np.full(n, np.nan)
+    is_thing[group[united]] = parcels.is_thing[nodes][inverse]
+    score[group[united]] = parcels.score[nodes][inverse]
+    return group, is_thing, score
+
+
+def _thing_classes(graph: RegionGraph, group: Int64) -> tuple[Int64, NDArray[np.float64]]:
+    """The thing class of each group, by its first region, and its share of the probability of any thing."""
+    sums = sum_by(group, graph.thing_sums, len(group))
+    return sums.argmax(axis=1), sums.max(axis=1) / np.maximum(sums.sum(axis=1), 1)

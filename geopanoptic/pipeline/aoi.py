@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geopanoptic.errors import UsageError
 from geopanoptic.grid import Grid, Window
+from geopanoptic.pipeline.resuming.fingerprints import fingerprint
+
+if TYPE_CHECKING:
+    import geopandas
+
+    Area: TypeAlias = str | Path | geopandas.GeoDataFrame | geopandas.GeoSeries
+    """A vector file, or polygons in memory."""
 
 LATTICE_PX = 1024
 
@@ -46,31 +55,57 @@ class AreaOfInterest:
         return wanted
 
 
-def read_aoi(path: Path, grid: Grid) -> AreaOfInterest:
-    """Polygons of any vector file, reprojected to the grid's CRS.
+def name_of_area(area: Area) -> str:
+    """The file's name; polygons in memory have none of their own."""
+    return Path(area).name if isinstance(area, str | Path) else "polygons in memory"
+
+
+def identity_of_area(area: Area) -> dict[str, str | int]:
+    """What tells an area from others: its name, and the file's fingerprint or a hash of the polygons.
+
+    Raises SceneError for a file that cannot be read.
+    """
+    if isinstance(area, str | Path):
+        return {"name": name_of_area(area), **fingerprint(Path(area))}
+    digest = hashlib.blake2b(str(area.crs).encode(), digest_size=16)
+    for polygon in area.geometry.to_wkb():
+        digest.update(polygon or b"")
+    return {"name": name_of_area(area), "content": digest.hexdigest()}
+
+
+def read_aoi(area: Area, grid: Grid) -> AreaOfInterest:
+    """Polygons of any vector file or in memory, reprojected to the grid's CRS.
 
     Raises UsageError for a file that cannot be read, has no polygons, has no CRS or misses the scene.
     """
-    import geopandas
-    import pyogrio.errors
     import shapely
 
-    try:
-        frame = geopandas.read_file(path)
-    except (OSError, pyogrio.errors.DataSourceError) as failure:
-        raise UsageError(f"The area of interest {path} cannot be read: {failure}") from failure
-    frame = frame[frame.geometry.geom_type.isin(["Polygon", "MultiPolygon"])]
-    if frame.empty:
-        raise UsageError(f"{path} has no polygons.", remedy="Give --aoi a file with at least one polygon.")
-    if frame.crs is None:
+    name = area if isinstance(area, str | Path) else name_of_area(area).capitalize()
+    outlines = _geometries(area)
+    outlines = outlines[outlines.geom_type.isin(["Polygon", "MultiPolygon"])]
+    if outlines.empty:
+        raise UsageError(f"{name} has no polygons.", remedy="Give --aoi a file with at least one polygon.")
+    if outlines.crs is None:
         raise UsageError(
-            f"{path} has no CRS.", remedy="Store it with its coordinate system (GeoPackage, GeoJSON)."
+            f"{name} has no CRS.", remedy="Store it with its coordinate system (GeoPackage, GeoJSON)."
         )
-    geometries = [shapely.make_valid(each) for each in frame.to_crs(grid.crs).geometry]
+    geometries = [shapely.make_valid(each) for each in outlines.to_crs(grid.crs)]
     corners = [(0, 0), (grid.width, 0), (grid.width, grid.height), (0, grid.height)]
     scene = shapely.Polygon([grid.transform @ corner for corner in corners])
     if not any(scene.intersects(each) for each in geometries):
         raise UsageError(
-            f"{path} does not touch the scene.", remedy="Compare the two extents with `geopanoptic inspect`."
+            f"{name} does not touch the scene.", remedy="Compare the two extents with `geopanoptic inspect`."
         )
     return AreaOfInterest(geometries, grid)
+
+
+def _geometries(area: Any) -> geopandas.GeoSeries:
+    import geopandas
+    import pyogrio.errors
+
+    if isinstance(area, geopandas.GeoDataFrame | geopandas.GeoSeries):
+        return area.geometry
+    try:
+        return geopandas.read_file(area).geometry
+    except (OSError, pyogrio.errors.DataSourceError) as failure:
+        raise UsageError(f"The area of interest {area} cannot be read: {failure}") from failure

@@ -3,18 +3,18 @@
 A block is one task. The network takes one batch of tiles at a time in a process, so that it has all cores or
 the GPU to itself, and sees it date by date; it keeps sums over the dates, so neither the number of dates nor
 the size of a scene is felt in memory. While it looks at one date the next one is read; a second task of the
-same process reads its first date, quantises and stores in the meantime. The network is then the only thing a
-run waits for.
+same process reads its first date and stores in the meantime. The network is then the only thing a run waits for.
+A tile is quantised by the thread that computed it, from where the runtime left it: floats are never copied.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from itertools import groupby, islice
 from queue import SimpleQueue
 from threading import Lock
@@ -24,14 +24,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geopanoptic.grid import Window
-from geopanoptic.panoptic.quantisation import LAYERS, NODATA_CLASS, Quantiser
+from geopanoptic.panoptic.quantisation import LAYERS, Quantiser, empty_layers
 from geopanoptic.pipeline.execution.executor import NETWORK_TASKS
 from geopanoptic.pipeline.layout import Layout
 from geopanoptic.pipeline.reading import DateReader
 from geopanoptic.pipeline.store import RunStore
 from geopanoptic.scene.blocks import OnUnreadable, UnreadableBlock, refuse
 
-Outputs = dict[str, NDArray[np.float32]]
+Outputs = Mapping[str, NDArray[np.float32]]
+Take = Callable[[int, Outputs], None]
 DatedTiles = tuple[NDArray[np.float32], float]
 """Tiles (B, 2K, h, w) of one date, and its day of the year, see ``season_day``."""
 
@@ -39,10 +40,11 @@ DatedTiles = tuple[NDArray[np.float32], float]
 class Network(Protocol):
     """What is asked of a runtime."""
 
-    def over(self, dates: Iterable[DatedTiles]) -> Outputs:
-        """Probabilities (B, C, H, W) by name of the same tiles on all dates, over the tile or the middle of it.
+    def each_over(self, dates: Iterable[DatedTiles], take: Take) -> None:
+        """Give ``take`` the number of every tile and its probabilities (C, H, W) by name, seen on all dates.
 
-        Dates are taken one at a time; one on which a tile has no flag changes nothing for it.
+        They cover the tile or the middle of it and are valid during the call; calls may come from several threads
+        at once. Dates are taken one at a time; one on which a tile has no flag changes nothing for it.
         """
 
 
@@ -90,7 +92,7 @@ class InferBlock:
             return self._infer(block, reader)
 
     def _infer(self, block: Window, reader: ThreadPoolExecutor) -> DenseCount:
-        layers = _empty_layers(block)
+        layers = empty_layers(block.shape)
         network_px, network_s = 0, 0.0
         unreadable: list[UnreadableBlock] = []
         on_unreadable = unreadable.append if self.skip_unreadable else refuse
@@ -101,11 +103,9 @@ class InferBlock:
             with _network_turn():
                 network = self.network()
                 started, waited_s = time.perf_counter(), sight.waited_s
-                outputs = network.over(sight)
+                network.each_over(sight, partial(self._keep_core, tiles, block, layers))
                 network_s += time.perf_counter() - started - (sight.waited_s - waited_s)
             network_px += sight.given_px
-            for number, tile in enumerate(tiles):
-                self._keep_core({name: array[number] for name, array in outputs.items()}, tile, block, layers)
         _write(unsealed(self.store) if unreadable else self.store, block, layers)
         return DenseCount(
             network_px=network_px,
@@ -132,34 +132,38 @@ class InferBlock:
         self, tiles: Sequence[_Tile], date: DateReader, on_unreadable: OnUnreadable
     ) -> NDArray[np.float32] | None:
         halo = self.layout.halo_px
-        read = [date(tile.core.grown(halo), on_unreadable) for tile in tiles]
-        for tile, (_, valid) in zip(tiles, read, strict=True):
+        input_bchw: NDArray[np.float32] | None = None
+        shows_anything = False
+        for number, tile in enumerate(tiles):
+            window = tile.core.grown(halo)
+            if input_bchw is None:
+                # Pages of bands that the scene lacks are never touched.
+                input_bchw = np.zeros((len(tiles), date.n_channels, *window.shape), np.float32)
+            _, valid = date(window, on_unreadable, into=input_bchw[number])
             core = np.s_[halo : valid.shape[0] - halo, halo : valid.shape[1] - halo]
             np.logical_or(tile.valid, valid[core], out=tile.valid)
-        if not any(valid.any() for _, valid in read):
-            return None
-        return np.stack([input_chw for input_chw, _ in read])
+            shows_anything = shows_anything or bool(valid.any())
+        return input_bchw if shows_anything else None
 
     def _keep_core(
-        self, outputs: Outputs, tile: _Tile, block: Window, layers: dict[str, NDArray[np.generic]]
+        self,
+        tiles: Sequence[_Tile],
+        block: Window,
+        layers: Mapping[str, NDArray[np.generic]],
+        number: int,
+        outputs: Outputs,
     ) -> None:
+        tile = tiles[number]
         valid = tile.valid.repeat(self.scale, axis=0).repeat(self.scale, axis=1)
         if tile.wanted is not None:
             valid &= tile.wanted
-        window = tile.core.scaled(self.scale)
-        inside = window.intersection(block)
-        if inside is None or not valid.any():
-            return
-        quantised = self.quantise(
-            {name: _middle(array, window.shape) for name, array in outputs.items()}, valid
-        )
-        for name in LAYERS:
-            layers[name][inside.slices(block)] = quantised[name][inside.slices(window)]
+        if valid.any():
+            self.quantise.fill(layers, block, outputs, valid, tile.core.scaled(self.scale))
 
 
 def write_nodata(store: RunStore, block: Window) -> None:
     """Store the layers of a block that failed: no valid pixel, and no hash, so that it is tried again."""
-    _write(unsealed(store), block, _empty_layers(block))
+    _write(unsealed(store), block, empty_layers(block.shape))
 
 
 def unsealed(store: RunStore) -> RunStore:
@@ -226,13 +230,6 @@ def _network_turn() -> Lock:
     return Lock()
 
 
-def _middle(array_chw: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """What is left of a tile's output without the halo, as far as the network has not left it out itself."""
-    height, width = shape
-    row0, col0 = (array_chw.shape[1] - height) // 2, (array_chw.shape[2] - width) // 2
-    return np.ascontiguousarray(array_chw[:, row0 : row0 + height, col0 : col0 + width])
-
-
 def _batches(tiles: Iterator[_Tile], batch: int) -> Iterator[list[_Tile]]:
     """Runs of tiles of one shape, at most ``batch`` long."""
     for _, run in groupby(tiles, key=lambda tile: tile.core.shape):
@@ -240,15 +237,6 @@ def _batches(tiles: Iterator[_Tile], batch: int) -> Iterator[list[_Tile]]:
             yield chunk
 
 
-def _write(store: RunStore, block: Window, layers: dict[str, NDArray[np.generic]]) -> None:
+def _write(store: RunStore, block: Window, layers: Mapping[str, NDArray[np.generic]]) -> None:
     for name in LAYERS:
         store.write(name, block, layers[name])
-
-
-def _empty_layers(block: Window) -> dict[str, NDArray[np.generic]]:
-    wide = {"heat", "relief"}
-    layers: dict[str, NDArray[np.generic]] = {
-        name: np.zeros(block.shape, np.uint16 if name in wide else np.uint8) for name in LAYERS
-    }
-    layers["stuff"] = np.full(block.shape, NODATA_CLASS, np.uint8)
-    return layers

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from geopanoptic.errors import ModelError
 from geopanoptic.grid import Window
 from geopanoptic.models.bundle import Bundle, load_bundle
-from geopanoptic.panoptic.quantisation import Quantiser
+from geopanoptic.panoptic.quantisation import LAYERS, Quantiser
 from geopanoptic.pipeline.aoi import read_aoi
-from geopanoptic.pipeline.dense import InferBlock
+from geopanoptic.pipeline.dense import DenseCount, InferBlock
+from geopanoptic.pipeline.detections.finding import DetectorOfBundle, FindParcels
+from geopanoptic.pipeline.detections.stored import FOUND_LAYERS
 from geopanoptic.pipeline.execution import Executor
+from geopanoptic.pipeline.memory import return_freed_memory, return_large_arrays
 from geopanoptic.pipeline.parameters import Parameters
 from geopanoptic.pipeline.plan import Plan
 from geopanoptic.pipeline.reading import scene_dates
@@ -42,15 +45,18 @@ def infer(
     Raises UsageError for an area of interest that cannot be used, the error of a block that fails (unless
     ``asked.on_error`` says to skip it), and as ``load_runtime``.
     """
-    task = InferBlock(
-        store=store,
-        layout=planned.layout,
-        scale=planned.bundle.output_scale,
-        dates=scene_dates(planned, normalisation),
-        network=bundle_network(planned, asked),
-        quantise=quantiser(planned.bundle),
-        wanted=read_aoi(asked.aoi, planned.grid) if asked.aoi is not None else None,
-        skip_unreadable=asked.on_error == "skip",
+    common: dict[str, Any] = {
+        "store": store,
+        "layout": planned.layout,
+        "scale": planned.bundle.output_scale,
+        "dates": scene_dates(planned, normalisation),
+        "wanted": read_aoi(asked.aoi, planned.grid) if asked.aoi is not None else None,
+        "skip_unreadable": asked.on_error == "skip",
+    }
+    task: Callable[[Window], DenseCount] = (
+        FindParcels(network=bundle_detector(planned, asked), **common)
+        if planned.bundle.finds_parcels
+        else InferBlock(network=bundle_network(planned, asked), quantise=quantiser(planned.bundle), **common)
     )
     on_failure = OnFailure(store=store, record=record, skip=asked.on_error == "skip", n_blocks=len(blocks))
     unreadable: set[UnreadableBlock] = set()
@@ -61,6 +67,8 @@ def infer(
             record.network_px += count.network_px
             record.network_s += count.network_s / planned.processes
             stage.advance(count.core_px)
+        if blocks and not planned.bundle.finds_parcels:
+            executor.everywhere(ReleaseNetwork(network=bundle_network(planned, asked)))
     # Sorted: neighbours find the same ones in their halos, in an order that depends on the layout.
     for lost in sorted(unreadable, key=lambda lost: (lost.file, lost.window.row0, lost.window.col0)):
         record.skip(lost.to_json(), lost.message)
@@ -72,7 +80,8 @@ class BundleNetwork:
 
     path: Path
     sha256: str
-    bands: tuple[str, ...]
+    bands: tuple[str, ...] | None
+    """Those that every date has; None where dates differ, and every band has a flag of its own."""
     margin_px: int
     device: str
     threads: int
@@ -89,7 +98,7 @@ def bundle_network(planned: Plan, asked: Parameters) -> BundleNetwork:
     return BundleNetwork(
         path=planned.bundle.path,
         sha256=planned.bundle.sha256,
-        bands=planned.bands,
+        bands=planned.bands if planned.dates_agree else None,
         margin_px=planned.layout.halo_px,
         device=asked.device,
         threads=planned.workers,
@@ -98,11 +107,44 @@ def bundle_network(planned: Plan, asked: Parameters) -> BundleNetwork:
     )
 
 
+def bundle_detector(planned: Plan, asked: Parameters) -> DetectorOfBundle:
+    """The network of a planned run that states parcels one by one."""
+    return DetectorOfBundle(
+        path=planned.bundle.path,
+        sha256=planned.bundle.sha256,
+        device=asked.device,
+        threads=planned.workers,
+        runtime=asked.runtime,
+        precision=asked.precision,
+    )
+
+
+def network_of_run(planned: Plan, asked: Parameters) -> BundleNetwork | DetectorOfBundle:
+    """Whatever computes a planned run."""
+    return (bundle_detector if planned.bundle.finds_parcels else bundle_network)(planned, asked)
+
+
+def stored_layers(bundle: Bundle) -> tuple[str, ...]:
+    """What the network's stage stores of a block."""
+    return FOUND_LAYERS if bundle.finds_parcels else LAYERS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseNetwork:
+    """Let a process that has run a network give back what the tiles needed: the stages to come need it."""
+
+    network: BundleNetwork
+
+    def __call__(self) -> None:
+        self.network().release()
+        return_freed_memory()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DescribeRuntime:
     """Task: what computes a network where tasks are computed, such as ``openvino 2026.4.1, f32 on cpu``."""
 
-    network: BundleNetwork
+    network: BundleNetwork | DetectorOfBundle
 
     def __call__(self, _: object) -> str:
         runtime = self.network()
@@ -114,6 +156,7 @@ class DescribeRuntime:
 def _loaded(network: BundleNetwork) -> Runtime:
     from geopanoptic.models.runtimes import load_runtime
 
+    return_large_arrays()
     bundle = load_bundle(network.path)
     if bundle.sha256 != network.sha256:
         raise ModelError(

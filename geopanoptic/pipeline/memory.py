@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
+import ctypes
 import re
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from geopanoptic.errors import UsageError
 from geopanoptic.models.bundle import Bundle
+from geopanoptic.models.manifest import KIND_PARTS, KINDS_COARSER
 from geopanoptic.pipeline.layout import Layout
 
-# Measured peaks with the bundled network in float32 (geopanoptic bench --size 10980 --areas 1 --run-options
-# "--tile 848"), the same for OpenVINO and torch within a sixth: bytes per input pixel of a tile with halo and of
-# its core, the next block's tiles being read meanwhile, and per output pixel of a block for every worker of the
-# stages after the network.
-HALO_BYTES_PER_PX = 520
-CORE_BYTES_PER_PX = 1500
+# Bytes per input pixel of a tile with halo and of its core, of which OpenVINO takes about 340 and 700 with the bundled
+# network in float32; the rest is the tile's ten bands with flags, and the next tiles, read and stored meanwhile. Per
+# output pixel of a block for every worker of the stages after the network. Checked with geopanoptic bench, whose
+# table has the plan below the peaks.
+HALO_BYTES_PER_PX = 500
+CORE_BYTES_PER_PX = 900
 BLOCK_BYTES_PER_PX = 110
-PROCESS_BYTES = 1200 << 20
+PROCESS_BYTES = 900 << 20
+"""Code and its libraries, torch among them where a network is made ready for the first time, and caches."""
+
+GRAPH_BYTES_PER_PX = 6
+"""By output pixel of the whole scene: its regions and their contacts. 5.5 were measured with one region to 94 pixels
+(tests/benchmarks/postprocessing.py), which is more than most scenes have."""
 
 _ENCODER_WIDTHS = {"mobilenet_v2": (16, 24, 32, 96, 320)}
 
 DEFAULT_BUDGET_BYTES = 6 << 30
+
+_RETURNED_FROM_BYTES = 4 << 20
+# malloc.h
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
 def needed_bytes(layout: Layout, bundle: Bundle, workers: int) -> int:
@@ -33,6 +46,11 @@ def needed_bytes(layout: Layout, bundle: Bundle, workers: int) -> int:
     return PROCESS_BYTES + max(network, grouping)
 
 
+def graph_bytes(output_px: int) -> int:
+    """Peak of the process that joins the regions of a scene's blocks, whatever the layout."""
+    return PROCESS_BYTES + output_px * GRAPH_BYTES_PER_PX
+
+
 def sums_bytes(layout: Layout, bundle: Bundle) -> int:
     """What a network for series holds of a batch of tiles between two dates; 0 for one that takes one image.
 
@@ -41,13 +59,15 @@ def sums_bytes(layout: Layout, bundle: Bundle) -> int:
     settings = bundle.manifest.network
     if settings.temporal is None:
         return 0
+    n_bands = len(bundle.bands)
     widths = (settings.detail_channels, *_ENCODER_WIDTHS[settings.encoder][: settings.encoder_depth])
     floats_per_px = sum(
         (2 * width + settings.temporal.heads) / 4**level for level, width in enumerate(widths)
     )
-    n_inputs = 2 * len(bundle.bands)
+    if settings.temporal.kinds:
+        floats_per_px += (KIND_PARTS * (n_bands + 1) + n_bands) / KINDS_COARSER**2
     tile_px = (layout.tile_px + 2 * layout.halo_px) ** 2
-    return int(layout.batch * tile_px * 4 * (2 * floats_per_px + n_inputs))
+    return int(layout.batch * tile_px * 4 * 2 * (floats_per_px + n_bands))
 
 
 def parse_size(text: str | int) -> int:
@@ -69,6 +89,32 @@ def default_budget_bytes() -> int:
         except (OSError, ValueError):  # no such control group, or "max"
             continue
     return min(available // 2, DEFAULT_BUDGET_BYTES)
+
+
+def return_large_arrays() -> None:
+    """Let the C library (glibc) return arrays to the system as soon as they are freed, from now on.
+
+    By itself it keeps up to 64 MB of them in every thread: measured over a run of 2048 x 2048 px 190 MB of the
+    peak, and not a processor second less.
+    """
+    tune = _of_c_library("mallopt")
+    if tune is not None:
+        tune(_M_MMAP_THRESHOLD, _RETURNED_FROM_BYTES)
+        tune(_M_TRIM_THRESHOLD, 4 * _RETURNED_FROM_BYTES)
+
+
+def return_freed_memory() -> None:
+    """Give the system back what this process has freed and its C library (glibc) keeps for later."""
+    trim = _of_c_library("malloc_trim")
+    if trim is not None:
+        trim(0)
+
+
+def _of_c_library(name: str) -> Callable[..., int] | None:
+    """A function of glibc, where this is Linux with it."""
+    if sys.platform != "linux":
+        return None
+    return getattr(ctypes.CDLL(None), name, None)
 
 
 def size_text(count: int) -> str:

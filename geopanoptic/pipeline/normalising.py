@@ -45,7 +45,7 @@ def look_at(planned: Plan, *, skip_unreadable: bool) -> FirstLook:
         when = str(single.dates[0] or "undated")
         sample = take_sample(
             single,
-            planned.bands,
+            [band for band in planned.bands if band in single.bands],
             on_unreadable=skipped.append if skip_unreadable else refuse,
         )
         ranges.append(date_range(sample))
@@ -55,7 +55,8 @@ def look_at(planned: Plan, *, skip_unreadable: bool) -> FirstLook:
         elif found := suspicions(single, sample):
             odd[when] = tuple(f"{when}: {text}" for text in found)
     return FirstLook(
-        normalisation=fixed_normalisation(planned.bundle, planned.bands) or series_normalisation(ranges),
+        normalisation=fixed_normalisation(planned.bundle, planned.bands)
+        or series_normalisation(ranges).select(planned.bands),
         valid_share=valid_share,
         warnings=(*_told(list(odd.values())), *in_other_units(dict(zip(valid_share, ranges, strict=True)))),
     )

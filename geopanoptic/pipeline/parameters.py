@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from geopanoptic.scene.masking import CloudMask
+
+if TYPE_CHECKING:
+    from geopanoptic.pipeline.aoi import Area
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +38,8 @@ class Parameters:
     """Whether a scene may be read from http, https and s3 addresses."""
     assume_crs: str | None = None
     """CRS of a scene that states none."""
-    aoi: Path | None = None
-    """Polygons; only pixels inside are mapped."""
+    aoi: Area | None = None
+    """Polygons, as a vector file, GeoDataFrame or GeoSeries; only pixels inside are mapped."""
     min_area_m2: float | None = None
     """Smallest region; default: the area of ten scene pixels."""
     simplify_m: float | None = None

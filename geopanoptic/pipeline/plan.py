@@ -13,9 +13,18 @@ from geopanoptic.grid import Grid, Window
 from geopanoptic.models.bundle import Bundle, list_bundles, load_bundle
 from geopanoptic.models.manifest import ClassSpec
 from geopanoptic.panoptic.quantisation import BYTES_PER_PX
+from geopanoptic.pipeline.detections.layout import finding_layout
 from geopanoptic.pipeline.execution.crew import Crew
 from geopanoptic.pipeline.layout import Layout, round_up
-from geopanoptic.pipeline.memory import default_budget_bytes, needed_bytes, parse_size, size_text, sums_bytes
+from geopanoptic.pipeline.memory import (
+    default_budget_bytes,
+    graph_bytes,
+    needed_bytes,
+    parse_size,
+    size_text,
+    sums_bytes,
+)
+from geopanoptic.pipeline.progress import duration_text
 from geopanoptic.scene import Scene
 
 REQUIRED_BANDS = ("blue", "green", "red")
@@ -24,6 +33,12 @@ SERIES_BUNDLE = "fields-series"
 
 DEFAULT_MIN_AREA_PX = 10
 """Default minimum area of a region, in input pixels."""
+
+# Of halos a network computes the encoder only. Processor seconds per megapixel of cores with fields-s (halo 192)
+# and memory of two tiles side by side: 512 px 2.19 and 1.0 GB, 640 px 2.11, 832 px 2.28 and 2.2 GB, 1024 px 2.06.
+MOST_HALOS = 3
+LEAST_TILE_PX = 512
+"""Tiles of the larger of these sizes are large enough: larger ones take more memory and hardly less time."""
 
 # The store holds the quantised layers plus piece, forest and label at once.
 STORE_BYTES_PER_PX = BYTES_PER_PX + 9
@@ -55,6 +70,8 @@ class Plan:
     """What is kept of a season while it is read, a part of ``memory_bytes``."""
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
+    estimated_s: float | None = None
+    """What a run may take, by the last one on this machine with the same network; None where there was none."""
 
     @property
     def classes(self) -> tuple[ClassSpec, ...]:
@@ -62,10 +79,23 @@ class Plan:
         return self.bundle.classes
 
     @property
+    def dates_agree(self) -> bool:
+        """Whether every date has all of ``bands``."""
+        return all(set(self.bands) <= set(bands) for bands in self.scene.bands_by_date.values())
+
+    @property
     def n_tiles(self) -> int:
         scale = self.bundle.output_scale
         blocks = self.grid.blocks(self.layout.block_px * scale)
         return sum(len(self.layout.cores(block.covering(scale))) for block in blocks)
+
+    @property
+    def network_px(self) -> int:
+        """Input pixels that the network is to be given, with halos and on every date, where all are valid."""
+        scale, halo_px = self.bundle.output_scale, self.layout.halo_px
+        blocks = self.grid.blocks(self.layout.block_px * scale)
+        cores = (core for block in blocks for core in self.layout.cores(block.covering(scale)))
+        return len(self.scene.dates) * sum(core.grown(halo_px).size_px for core in cores)
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as JSON-ready values (sizes in pixels and bytes)."""
@@ -89,6 +119,8 @@ class Plan:
             "memory_budget_bytes": self.budget_bytes,
             "series_memory_bytes": self.sums_bytes,
             "disk_bytes": self.disk_bytes,
+            "network_px": self.network_px,
+            "estimated_seconds": self.estimated_s,
             "warnings": list(self.warnings),
         }
 
@@ -117,6 +149,10 @@ class Plan:
             ),
             ("disk", f"about {size_text(self.disk_bytes)} while running"),
         ]
+        if self.estimated_s is not None:
+            rows.append(
+                ("time", f"about {duration_text(self.estimated_s)}, going by the last run on this machine")
+            )
         return "\n".join(f"{name:<8}{text}" for name, text in rows)
 
 
@@ -173,6 +209,7 @@ def make_plan(
     layout = _fit_layout(scene.grid.window, bundle, budget // sharing, crew, tile_px, block_px, batch)
 
     output_px = grid.height * grid.width
+    graph = graph_bytes(output_px)
     return Plan(
         scene=scene,
         bundle=bundle,
@@ -184,11 +221,11 @@ def make_plan(
         workers=crew.threads,
         min_area_px=min_area_px,
         simplify_m=max(pixel_row_m, pixel_col_m) if simplify_m is None else simplify_m,
-        memory_bytes=needed_bytes(layout, bundle, crew.threads) * sharing,
+        memory_bytes=max(needed_bytes(layout, bundle, crew.threads) * sharing, graph),
         disk_bytes=output_px * STORE_BYTES_PER_PX + (64 << 20),
         budget_bytes=budget,
         sums_bytes=sums_bytes(layout, bundle) * sharing,
-        notes=_notes(scene, bundle),
+        notes=(*_notes(scene, bundle), *_graph_notes(graph, budget)),
         warnings=_pixel_size_warnings(scene, bundle),
     )
 
@@ -208,12 +245,15 @@ def check_disk(plan: Plan, folder: Path, *, stored_bytes: int = 0) -> None:
 
 def _matching_bands(scene: Scene, bundle: Bundle) -> tuple[str, ...]:
     bands = tuple(band for band in bundle.bands if band in scene.bands)
-    lacking = [band for band in REQUIRED_BANDS if band in bundle.bands and band not in scene.bands]
-    if lacking:
+    required = [band for band in REQUIRED_BANDS if band in bundle.bands]
+    for when, present in scene.bands_by_date.items():
+        if not (lacking := [band for band in required if band not in present]):
+            continue
+        whose = scene.name if len(scene.dates) == 1 else f"{scene.name} of {when}"
         raise SceneError(
-            f"{scene.name} has no {', '.join(lacking)} band. Model {bundle.name} takes "
+            f"{whose} has no {', '.join(lacking)} band. Model {bundle.name} takes "
             f"{', '.join(bundle.bands)} and needs at least {', '.join(REQUIRED_BANDS)}; "
-            f"the scene has {', '.join(scene.bands) or 'no named band'}.",
+            f"{'the scene' if len(scene.dates) == 1 else 'that date'} has {', '.join(present)}.",
             remedy="Name the file's bands in their order with --bands (a '-' skips one), or add the missing files.",
         )
     return bands
@@ -235,6 +275,15 @@ def _notes(scene: Scene, bundle: Bundle) -> tuple[str, ...]:
     return (f"All {_dates_text(scene)} are used: model {bundle.name} takes a season.",)
 
 
+def _graph_notes(graph: int, budget: int) -> tuple[str, ...]:
+    if graph <= budget:
+        return ()
+    return (
+        f"Joining the regions of a scene this large takes about {size_text(graph)}, more than the budget of "
+        f"{size_text(budget)}.",
+    )
+
+
 def _dates_text(scene: Scene) -> str:
     first, *others = (str(when) for when in scene.dates)
     return f"{len(scene.dates)} dates from {first} to {others[-1]}" if others else first
@@ -249,7 +298,9 @@ def _fit_layout(
     block_px: int | None,
     batch: int | None,
 ) -> Layout:
-    """The largest tiles that fit a process's budget, one per thread: the halo is paid once per tile."""
+    """The largest tiles that are worth it and fit a process's budget, one per thread: halos are paid per tile."""
+    if bundle.finds_parcels:
+        return _fitting(finding_layout(bundle, scene), bundle, budget, crew)
     stride = bundle.stride_px
     halo = round_up(bundle.reach_px, stride)
     longest = max(scene.height, scene.width)
@@ -257,6 +308,7 @@ def _fit_layout(
     side = _side_for(crew.threads)
     share = -(-longest // _side_for(crew.threads * crew.processes))
     largest = max(round_up(share, stride), min(2 * halo, round_up(longest, stride)))
+    largest = min(largest, max(MOST_HALOS * halo, LEAST_TILE_PX))
 
     def layout(size: int) -> Layout:
         # Equal tiles: a scene slightly larger than two tiles gets three smaller ones, not two and a sliver.
@@ -270,17 +322,24 @@ def _fit_layout(
             batch=batch or crew.threads,
         )
 
-    for size in (*range(min(2048, largest), 64, -64), 64, 32):
+    for size in (*range(largest, 64, -64), 64, 32):
         fitted = layout(size)
         if needed_bytes(fitted, bundle, crew.threads) <= budget:
             return fitted
         if tile_px is not None:
             return fitted
-    raise ResourceError(
-        f"A memory budget of {size_text(budget)} is too small: the smallest layout needs about "
-        f"{size_text(needed_bytes(layout(32), bundle, crew.threads))}.",
-        remedy="Give more with --memory.",
-    )
+    return _fitting(layout(32), bundle, budget, crew)
+
+
+def _fitting(smallest: Layout, bundle: Bundle, budget: int, crew: Crew) -> Layout:
+    needed = needed_bytes(smallest, bundle, crew.threads)
+    if needed > budget:
+        raise ResourceError(
+            f"A memory budget of {size_text(budget)} is too small: the smallest layout needs about "
+            f"{size_text(needed)}.",
+            remedy="Give more with --memory.",
+        )
+    return smallest
 
 
 def _side_for(n_tiles: int) -> int:

@@ -12,10 +12,11 @@ import xarray
 from geopanoptic.errors import SceneError, UsageError
 from geopanoptic.pipeline.execution import Executor
 from geopanoptic.pipeline.execution.crew import Crew, crew_for
-from geopanoptic.pipeline.inference import DescribeRuntime, bundle_network
+from geopanoptic.pipeline.inference import DescribeRuntime, network_of_run, stored_layers
 from geopanoptic.pipeline.normalising import FirstLook, look_at
 from geopanoptic.pipeline.parameters import Parameters
 from geopanoptic.pipeline.plan import Plan, bundle_for, check_disk, make_plan
+from geopanoptic.pipeline.rates import remember, remembered
 from geopanoptic.pipeline.record import Record
 from geopanoptic.pipeline.resuming.beginning import Beginning, begin
 from geopanoptic.pipeline.resuming.identity import identity_of
@@ -53,7 +54,7 @@ def plan_run(source: SceneLike, asked: Parameters, crew: Crew) -> Plan:
             on_error=asked.on_error,
         )
     )
-    return make_plan(
+    planned = make_plan(
         scene,
         bundle_for(scene, asked.model),
         min_area_m2=asked.min_area_m2,
@@ -64,6 +65,22 @@ def plan_run(source: SceneLike, asked: Parameters, crew: Crew) -> Plan:
         memory=asked.memory,
         crew=crew,
     )
+    rate = remembered(_rate_key(planned, asked, crew))
+    if rate is None:
+        return planned
+    return replace(planned, estimated_s=rate.seconds(planned.network_px, planned.grid.window.size_px))
+
+
+def remember_rate(planned: Plan, asked: Parameters, crew: Crew, record: Record) -> None:
+    """Keep how fast a run was that is over, for the estimates of plans to come."""
+    rate = record.rate(planned.grid.window.size_px)
+    if rate is not None:
+        remember(_rate_key(planned, asked, crew), rate)
+
+
+def _rate_key(planned: Plan, asked: Parameters, crew: Crew) -> str:
+    computed_by = f"{asked.runtime} {asked.device} {asked.precision}"
+    return f"{planned.bundle.sha256[:16]} {computed_by} {crew.scheduler} {crew.processes} x {crew.threads}"
 
 
 def begin_run(
@@ -85,7 +102,7 @@ def begin_run(
     scale = planned.bundle.output_scale
     with record.stage("load model"):
         (runtime,) = executor.map(
-            DescribeRuntime(network=bundle_network(planned, asked)), [planned.bundle.name], network=True
+            DescribeRuntime(network=network_of_run(planned, asked)), [planned.bundle.name], network=True
         )
     identity = identity_of(planned.scene, planned.bundle, bands=planned.bands, aoi=asked.aoi, runtime=runtime)
     beginning = begin(
@@ -96,6 +113,7 @@ def begin_run(
         look=lambda: _first_look(planned, asked, record),
         may_continue=may_continue,
         shards=shards,
+        layers=stored_layers(planned.bundle),
     )
     return _adopted(beginning, planned, asked, crew, record), beginning
 
@@ -123,6 +141,7 @@ def begin_finish(
         block_px=stored.block_px,
         look=lambda: _first_look(planned, asked, record),
         may_continue=True,
+        layers=stored_layers(planned.bundle),
     )
     return _adopted(beginning, planned, asked, crew, record), beginning
 

@@ -7,7 +7,7 @@ and pipes; ``Bars`` draws bars on a terminal.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import IO, Protocol
 
@@ -47,17 +47,18 @@ class Silent:
 
 
 class Lines(Silent):
-    """One plain line when a stage ends; notes and warnings as they come."""
+    """One plain line when a stage ends, and every ``every_s`` seconds until then; notes and warnings as they come."""
 
-    def __init__(self, stream: IO[str]) -> None:
+    def __init__(self, stream: IO[str], *, every_s: float = 30.0) -> None:
         self._stream = stream
+        self._every_s = every_s
 
     @contextmanager
     def stage(self, name: str, *, total: float, unit: str) -> Iterator[Stage]:
-        counter, started = _Counter(), time.perf_counter()
-        yield counter
-        seconds = time.perf_counter() - started
-        self._say(f"{name}: {seconds:.1f} s, {rate(counter.done / max(seconds, 1e-9), unit)}")
+        teller = _Teller(self._say, name=name, total=total, unit=unit, every_s=self._every_s)
+        yield teller
+        seconds = time.perf_counter() - teller.started
+        self._say(f"{name}: {seconds:.1f} s, {rate(teller.done / max(seconds, 1e-9), unit)}")
 
     def note(self, text: str) -> None:
         self._say(text)
@@ -128,12 +129,44 @@ def rate(per_second: float, unit: str) -> str:
     return f"{per_second:.0f} {unit}/s"
 
 
+def duration_text(seconds: float) -> str:
+    """``40 s``, ``3 min``, ``2 h 10 min``: as exact as an estimate is."""
+    if seconds < 99.5:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
 class _Counter:
     def __init__(self) -> None:
         self.done = 0.0
 
     def advance(self, amount: float) -> None:
         self.done += amount
+
+
+class _Teller(_Counter):
+    """Says now and then how far a stage is, and about how long it still takes."""
+
+    def __init__(
+        self, say: Callable[[str], None], *, name: str, total: float, unit: str, every_s: float
+    ) -> None:
+        super().__init__()
+        self._say, self._name, self._total, self._unit = say, name, total, unit
+        self._every_s = every_s
+        self.started = self._told = time.perf_counter()
+
+    def advance(self, amount: float) -> None:
+        super().advance(amount)
+        now = time.perf_counter()
+        if now - self._told < self._every_s or not 0 < self.done < self._total:
+            return
+        self._told = now
+        per_second = self.done / (now - self.started)
+        left = duration_text((self._total - self.done) / per_second)
+        self._say(
+            f"{self._name}: {self.done / self._total:.0%}, {rate(per_second, self._unit)}, about {left} left"
+        )
 
 
 class _OnlyWarnings(Lines):

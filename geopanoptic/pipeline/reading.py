@@ -30,7 +30,18 @@ class DateReader(Protocol):
     def day(self) -> float:
         """Day of the year, see ``season_day``."""
 
-    def __call__(self, window: Window, on_unreadable: OnUnreadable = refuse) -> Shown: ...
+    @property
+    def n_channels(self) -> int:
+        """2K."""
+
+    def __call__(
+        self,
+        window: Window,
+        on_unreadable: OnUnreadable = refuse,
+        *,
+        into: NDArray[np.float32] | None = None,
+    ) -> Shown:
+        """The input is written into ``into``, which is zero, or into an array of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,21 +51,30 @@ class SceneDate:
     scene: Scene
     day: float
     bands: tuple[str, ...]
-    """The model's bands that the scene has."""
+    """The model's bands that this date has."""
     model_bands: tuple[str, ...]
     normalisation: Normalisation
     cache_bytes: int
     """GDAL's block cache in the process that reads."""
 
-    def __call__(self, window: Window, on_unreadable: OnUnreadable = refuse) -> Shown:
+    @property
+    def n_channels(self) -> int:
+        return 2 * len(self.model_bands)
+
+    def __call__(
+        self,
+        window: Window,
+        on_unreadable: OnUnreadable = refuse,
+        *,
+        into: NDArray[np.float32] | None = None,
+    ) -> Shown:
         configure_gdal(self.cache_bytes)
         values, valid = self.scene.read(window, self.bands, on_unreadable=on_unreadable)
-        n_bands = len(self.model_bands)
-        channels = [self.model_bands.index(band) for band in self.bands]
-        network_input = np.zeros((2 * n_bands, *window.shape), np.float32)
-        network_input[channels] = self.normalisation.apply(values, valid)
-        network_input[[n_bands + channel for channel in channels]] = valid
-        return network_input, valid
+        shown = np.zeros((self.n_channels, *window.shape), np.float32) if into is None else into
+        for band, normalised in zip(self.bands, self.normalisation.apply(values, valid), strict=True):
+            channel = self.model_bands.index(band)
+            shown[channel], shown[len(self.model_bands) + channel] = normalised, valid
+        return shown, valid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -65,8 +85,18 @@ class ArrayDate:
     valid_hw: NDArray[np.bool_]
     day: float = math.nan
 
-    def __call__(self, window: Window, on_unreadable: OnUnreadable = refuse) -> Shown:
-        shown = np.zeros((len(self.input_chw), *window.shape), np.float32)
+    @property
+    def n_channels(self) -> int:
+        return len(self.input_chw)
+
+    def __call__(
+        self,
+        window: Window,
+        on_unreadable: OnUnreadable = refuse,
+        *,
+        into: NDArray[np.float32] | None = None,
+    ) -> Shown:
+        shown = np.zeros((self.n_channels, *window.shape), np.float32) if into is None else into
         valid = np.zeros(window.shape, np.bool_)
         inside = window.intersection(Window(0, 0, *self.valid_hw.shape))
         if inside is not None:
@@ -82,12 +112,12 @@ def scene_dates(planned: Plan, normalisation: Normalisation) -> tuple[SceneDate,
         SceneDate(
             scene=single,
             day=season_day(single.dates[0], latitude_deg),
-            bands=planned.bands,
+            bands=bands,
             model_bands=planned.bundle.bands,
-            normalisation=normalisation,
+            normalisation=normalisation.select(bands),
             cache_bytes=cache,
         )
-        for single in planned.scene.single_dates()
+        for single, bands in _dates_and_bands(planned)
     )
 
 
@@ -99,7 +129,15 @@ def block_cache_bytes(planned: Plan) -> int:
     """
     span_px = planned.layout.block_px + 2 * planned.layout.halo_px
     needed = max(
-        cache_bytes(single, span_px, planned.bands, readers=NETWORK_TASKS)
-        for single in planned.scene.single_dates()
+        cache_bytes(single, span_px, bands, readers=NETWORK_TASKS)
+        for single, bands in _dates_and_bands(planned)
     )
     return min(needed, planned.budget_bytes // 4)
+
+
+def _dates_and_bands(planned: Plan) -> list[tuple[Scene, tuple[str, ...]]]:
+    """Every date with those of the planned bands that it has."""
+    return [
+        (single, tuple(band for band in planned.bands if band in single.bands))
+        for single in planned.scene.single_dates()
+    ]

@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from geopanoptic.panoptic.repair import PanopticRegions
+from geopanoptic.pipeline.aoi import name_of_area
 from geopanoptic.pipeline.parameters import Parameters
 from geopanoptic.pipeline.plan import Plan
 from geopanoptic.pipeline.progress import Progress, Stage
+from geopanoptic.pipeline.rates import LEAST_PX, Rate
 from geopanoptic.products.geopackage import UNDATED
-from geopanoptic.products.report import peak_memory_bytes, versions
+from geopanoptic.products.report import peak_memory_bytes, restart_peak, versions
 from geopanoptic.scene import Normalisation, Scene
 
 
@@ -24,6 +26,8 @@ class Record:
 
     progress: Progress
     seconds: dict[str, float] = field(default_factory=dict)
+    peak_bytes: dict[str, int] = field(default_factory=dict)
+    """Largest resident size of this process by stage; one begins where the one before it ends."""
     warnings: list[str] = field(default_factory=list)
     network_px: int = 0
     """Input pixels given to the network, halos included."""
@@ -51,6 +55,10 @@ class Record:
         else:
             yield _Unseen()
         self.seconds[name] = time.perf_counter() - started
+        peak = peak_memory_bytes()
+        if peak is not None:
+            self.peak_bytes[name] = max(peak, self.peak_bytes.get(name, 0))
+        restart_peak()
 
     def note(self, text: str) -> None:
         self.progress.note(text)
@@ -68,6 +76,18 @@ class Record:
         for lost in planned.scene.left_out:
             if lost.damaged:
                 self.skipped.append(lost.to_json())
+
+    def rate(self, output_px: int) -> Rate | None:
+        """How fast the run was, once it is over; None where the network was given too little to tell."""
+        if self.network_px < LEAST_PX:
+            return None
+        before_s = sum(self.seconds.get(name, 0.0) for name in ("plan", "load model", "normalise"))
+        network_s = self.seconds["network"]
+        return Rate(
+            start_s=before_s,
+            network_s_per_px=network_s / self.network_px,
+            after_s_per_px=(sum(self.seconds.values()) - before_s - network_s) / output_px,
+        )
 
     @property
     def failed_blocks(self) -> int:
@@ -91,7 +111,8 @@ class Record:
             "network_seconds": round(self.network_s, 3),
             "network_px_per_s": round(self.network_px / self.network_s) if self.network_s else None,
             "share_of_network_rate": round(self.network_s / total_s, 3),
-            "peak_memory_bytes": peak_memory_bytes(),
+            "peak_memory_bytes": max([peak_memory_bytes() or 0, *self.peak_bytes.values()]) or None,
+            "stage_peak_memory_bytes": self.peak_bytes,
             "worker_peak_memory_bytes": self.worker_peak_bytes,
             "warnings": self.warnings,
         }
@@ -113,7 +134,7 @@ def metadata(planned: Plan, asked: Parameters, record: Record) -> dict[str, Any]
         "min_area_output_px": planned.min_area_px,
         "simplify_m": planned.simplify_m,
         "fusion": asked.fusion,
-        "area_of_interest": asked.aoi.name if asked.aoi is not None else None,
+        "area_of_interest": None if asked.aoi is None else name_of_area(asked.aoi),
         "assumed_crs": asked.assume_crs,
         "warnings": [*planned.scene.warnings, *planned.warnings],
         "skipped_blocks": record.skipped,

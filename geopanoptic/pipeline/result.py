@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import geopandas
 import xarray
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 class VectorLayers(Protocol):
@@ -42,6 +45,25 @@ class Result:
     def landcover(self) -> geopandas.GeoDataFrame:
         """Stuff, one polygon per connected area: class_id, class_name, area_m2."""
         return self.layers.landcover()
+
+    def plot(self, *, ax: Axes | None = None) -> Axes:
+        """Draws parcels by class over the land cover, in map coordinates, on a matplotlib axes, which it returns."""
+        import matplotlib.pyplot as plt
+
+        axes: Axes = plt.subplots(figsize=(7, 7))[1] if ax is None else ax
+        # As text: a legend would also list classes that do not occur.
+        if len(self.landcover):
+            kinds = self.landcover["class_name"].astype(str)
+            self.landcover.plot(kinds, ax=axes, cmap="Pastel2", categorical=True)
+        if len(self.parcels):
+            self.parcels.plot(
+                self.parcels["class_name"].astype(str), ax=axes, cmap="Set1", categorical=True, alpha=0.75,
+                legend=True, edgecolor="black", linewidth=0.4, legend_kwds={"loc": "upper right"},
+            )  # fmt: skip
+        axes.set_aspect("equal")
+        axes.ticklabel_format(style="plain", useOffset=False)
+        axes.set_title(f"{self.report['scene']}: {self.report['parcels']:,} parcels")
+        return axes
 
     def __repr__(self) -> str:
         where = f", out={str(self.out)!r}" if self.out else ""

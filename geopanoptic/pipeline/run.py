@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import xarray
 
 from geopanoptic.errors import UsageError
+from geopanoptic.pipeline.detections.finding import group_parcels
 from geopanoptic.pipeline.drawing import LayersOfFile
 from geopanoptic.pipeline.emission import (
     RASTERS,
@@ -30,6 +31,7 @@ from geopanoptic.pipeline.preparing import (
     crew_of,
     plan_run,
     refuse_changed,
+    remember_rate,
 )
 from geopanoptic.pipeline.progress import Progress, Silent
 from geopanoptic.pipeline.record import Record, metadata, report, timestamp
@@ -160,7 +162,18 @@ def run(
             infer(beginning.store, missing, planned, asked, beginning.normalisation, executor, record)
         store, normalisation = beginning.store, beginning.normalisation
         # 5 group and 6 fuse.
-        final = segment(store, rules, executor=executor, progress=record)
+        final = (
+            group_parcels(
+                store,
+                planned.bundle,
+                fusion=asked.fusion,
+                min_area_px=planned.min_area_px,
+                executor=executor,
+                progress=record,
+            )
+            if planned.bundle.finds_parcels
+            else segment(store, rules, executor=executor, progress=record)
+        )
         if not final.n_regions:
             record.warn("The scene has no valid pixel in the area asked for: the layers are empty.")
         # 7 trace.
@@ -187,6 +200,7 @@ def run(
             told = report(planned, asked, normalisation, final, record)
             write_run_report(commit.staged(targets.report), told)
             commit.publish(checks)
+            remember_rate(planned, asked, crew, record)
             arrays = rasters_of_files(targets.rasters)
     return Result(
         layers=layers if targets.vector is None else LayersOfFile(path=targets.vector),

@@ -23,6 +23,7 @@ from geopanoptic.panoptic.watershed import TerminalLabels, label_block, stitch
 from geopanoptic.pipeline.execution import Executor
 from geopanoptic.pipeline.execution.executor import Item, Value
 from geopanoptic.pipeline.fusing import DescribeSettled, read_evidence, settled_regions
+from geopanoptic.pipeline.memory import return_large_arrays
 from geopanoptic.pipeline.progress import Progress
 from geopanoptic.pipeline.rules import GroupingRules
 from geopanoptic.pipeline.store import RunStore
@@ -35,6 +36,7 @@ def segment(
 
     Every label is one 4-connected region; labels 1..n_things are things, the rest pieces of stuff.
     """
+    return_large_arrays()
     blocks = store.blocks()
     scene_px = store.shape[0] * store.shape[1]
     verdict = rules.fusion.verdict
@@ -49,10 +51,14 @@ def segment(
             return values
 
         terminals = stitch(over_blocks(GrowForest(store=store, rules=rules), blocks))
-        labelled = [(block, terminals[block]) for block in blocks]
-        graph, region_of_piece = join_blocks(over_blocks(DescribeRegions(store=store, rules=rules), labelled))
+        described = over_blocks(
+            DescribeRegions(store=store, rules=rules), [(block, terminals.pop(block)) for block in blocks]
+        )
         store.drop("zones")
+        graph, region_of_piece = join_blocks(described)
+        described.clear()
         final = repair(graph, rules.repair)
+        del graph
         pieces = "piece"
         if verdict is not None:
             claims = [

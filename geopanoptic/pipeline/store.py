@@ -92,6 +92,13 @@ class RunStore:
                     result[part.slices(window)] = self._load(layer, row0, col0)[part.slices(block)]
         return result
 
+    def read_block(self, layer: str, block: Window) -> NDArray[Any] | None:
+        """What was written for one block, whatever its shape; None where nothing was."""
+        try:
+            return np.array(self._load(layer, block.row0, block.col0))
+        except FileNotFoundError:
+            return None
+
     def drop(self, layer: str) -> None:
         """Delete a layer that no later stage reads."""
         folder = self.folder / layer

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from geopanoptic.benchmark.bare import Tiles, run_bare
 from geopanoptic.benchmark.processes import run_measured
 from geopanoptic.benchmark.scenes import BANDS, write_mosaic
-from geopanoptic.benchmark.stages import STAGES, seconds_by_stage
+from geopanoptic.benchmark.stages import STAGES, peaks_by_stage, seconds_by_stage
 from geopanoptic.errors import GeopanopticError, SceneError
 
 CHILD = "import time; block = bytearray(300 << 20); time.sleep(0.6)"
@@ -47,6 +47,15 @@ seconds = st.floats(0, 1e4)
 names = st.sampled_from(
     ["plan", "normalise", "load model", "network", "group", "trace", "write", "new stage"]
 )
+
+
+def test_the_peak_of_a_stage_is_that_of_its_largest_part():
+    report = {
+        "stage_peak_memory_bytes": {"plan": 3, "load model": 7, "network": 20, "simplify": 5, "trace": 4}
+    }
+    peaks = peaks_by_stage(report)
+    assert (peaks["start"], peaks["network"], peaks["trace"], peaks["write"]) == (7, 20, 5, 0)
+    assert not any(peaks_by_stage({}).values())
 
 
 @given(st.dictionaries(names, seconds), seconds, seconds)

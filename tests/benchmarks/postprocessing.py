@@ -38,6 +38,7 @@ from geopanoptic.pipeline.rules import rules_of_bundle
 from geopanoptic.pipeline.segmentation import segment
 from geopanoptic.pipeline.store import RunStore
 from geopanoptic.products.commit import Commit
+from geopanoptic.products.report import restart_peak
 from geopanoptic.scene import open_scene
 from geopanoptic.training.synthetic import BANDS, generate_scene
 
@@ -77,14 +78,18 @@ def report(size_px: int, told: dict) -> None:
 
 def measured_run(size_px: int, block_px: int, workers: int, with_rasters: bool) -> dict:
     stages: dict[str, tuple[float, float, float]] = {}
+    record = Record(Silent())
 
     @contextmanager
     def stage(name: str) -> Iterator[None]:
-        Path("/proc/self/clear_refs").write_text("5")  # the peak so far is forgotten
+        restart_peak()
+        known = set(record.peak_bytes)
         started, started_cpu = time.perf_counter(), time.process_time()
         yield
         seconds, core_s = time.perf_counter() - started, time.process_time() - started_cpu
-        stages[name] = seconds, core_s, resident_mb("VmHWM")
+        # The record begins a peak of its own with every stage that it knows.
+        inner = [peak / 2**20 for each, peak in record.peak_bytes.items() if each not in known]
+        stages[name] = seconds, core_s, max([resident_mb("VmHWM"), *inner])
 
     with tempfile.TemporaryDirectory(prefix="postprocessing-") as name:
         folder = Path(name)
@@ -93,7 +98,7 @@ def measured_run(size_px: int, block_px: int, workers: int, with_rasters: bool) 
         store = RunStore(folder=folder / "store", shape=planned.grid.shape, block_px=block_px)
         fill(store, planned)
         rest_mb = resident_mb("VmRSS")
-        out, record = folder / "out.gpkg", Record(Silent())
+        out = folder / "out.gpkg"
         rasters = {each: folder / f"{each}.tif" for each in RASTERS if with_rasters}
         with Commit([out, *rasters.values()]) as commit:
             told = run_stages(store, planned, commit, out, rasters, record, stage)

@@ -58,6 +58,7 @@ def test_cores_equal_the_whole_scene_bit_for_bit(runtime: RuntimeName) -> None:
     scene = plane(bundle, whole_px + 2 * margin_px, bands)
     whole = load_runtime(bundle, "cpu", 1, runtime, bands=bands, margin_px=margin_px)(scene)
     tiled = load_runtime(bundle, "cpu", 2, runtime, bands=bands, margin_px=margin_px)
+    tiled.release()
     for core_px, batch in ((16, 3), (48, 2), (80, 1)):
         last = whole_px - core_px
         origins = [(0, 0), (last, last), (0, last)][:batch]
@@ -69,6 +70,8 @@ def test_cores_equal_the_whole_scene_bit_for_bit(runtime: RuntimeName) -> None:
             for number, (row, col) in enumerate(origins):
                 rows, cols = (np.s_[at * scale : (at + core_px) * scale] for at in (row, col))
                 np.testing.assert_array_equal(values[number], whole[name][0][:, rows, cols], err_msg=name)
+        # Memory given back is taken again.
+        tiled.release()
 
 
 @pytest.mark.parametrize("bands", [None, ("nir", "blue", "green", "red", "swir16")])

@@ -6,7 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geopanoptic.panoptic.quantisation import LAYERS, NODATA_CLASS, Quantiser
+from geopanoptic.grid import Window
+from geopanoptic.panoptic.quantisation import LAYERS, NODATA_CLASS, Quantiser, empty_layers
 
 QUANTISE = Quantiser(thing_channels=(0, 3), stuff_channels=(1, 2), relief_boundary_weight=0.25)
 
@@ -70,6 +71,24 @@ def test_any_crop_gives_the_layers_of_the_whole(seed, rows, cols):
     crop = QUANTISE({name: array[part] for name, array in maps.items()}, valid[part])
     for name in LAYERS:
         np.testing.assert_array_equal(crop[name], whole[name][part])
+
+
+@given(seed=st.integers(0, 1000), surplus=st.integers(0, 3), row=st.integers(1, 6), col=st.integers(1, 8))
+def test_tiles_fill_a_block_from_outputs_with_a_surplus(seed, surplus, row, col):
+    maps, valid = outputs(seed), np.random.default_rng(seed).random((7, 9)) < 0.8
+    block = Window(1, 0, 7, 8)
+    layers = empty_layers(block.shape)
+    for tile in (
+        Window(0, 0, row, col),
+        Window(0, col, row, 9),
+        Window(row, 0, 7, col),
+        Window(row, col, 7, 9),
+    ):
+        around = [(0, 0), (surplus, surplus), (surplus, surplus)]
+        part = {name: np.pad(array[(..., *tile.slices())], around) for name, array in maps.items()}
+        QUANTISE.fill(layers, block, part, valid[tile.slices()], tile)
+    for name, layer in QUANTISE(maps, valid).items():
+        np.testing.assert_array_equal(layers[name], layer[block.slices()])
 
 
 def single(semantic: list[float], centre: float, boundary: float, distance: float) -> dict[str, int]:

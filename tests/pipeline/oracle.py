@@ -65,14 +65,18 @@ def truth_maps(instances: np.ndarray, cover: np.ndarray) -> np.ndarray:
 class Oracle:
     """A network for which every date's maps are its share of the truth: it adds them up."""
 
-    def over(self, dates):
+    def each_over(self, dates, take):
         total = sum(tiles_bchw for tiles_bchw, _ in dates)
-        return {
-            "semantic": total[:, :6],
-            "centre": total[:, 6:7],
-            "boundary": total[:, 7:8],
-            "distance": total[:, 8:9],
-        }
+        for number, maps in enumerate(total):
+            take(
+                number,
+                {
+                    "semantic": maps[:6],
+                    "centre": maps[6:7],
+                    "boundary": maps[7:8],
+                    "distance": maps[8:9],
+                },
+            )
 
 
 def segment_maps(

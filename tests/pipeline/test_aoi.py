@@ -12,7 +12,7 @@ from rasterio.features import rasterize
 
 from geopanoptic.errors import UsageError
 from geopanoptic.grid import Grid, Window
-from geopanoptic.pipeline.aoi import read_aoi
+from geopanoptic.pipeline.aoi import identity_of_area, name_of_area, read_aoi
 
 GRID = Grid(
     crs_wkt=pyproj.CRS.from_epsg(32632).to_wkt(),
@@ -50,6 +50,21 @@ def test_other_crs_is_reprojected(file):
     degrees = geopandas.GeoSeries([ROUND], crs=32632).to_crs(4326).iloc[0]
     here, there = read_aoi(file(ROUND), GRID), read_aoi(file(degrees, "EPSG:4326", "deg.gpkg"), GRID)
     assert np.mean(here(GRID.window) != there(GRID.window)) < 1e-4
+
+
+def test_polygons_in_memory_are_told_apart_by_their_content(file):
+    frame = geopandas.GeoDataFrame(geometry=[ROUND], crs="EPSG:32632")
+    expected = read_aoi(file(ROUND), GRID)(GRID.window)
+    for area in (frame, frame.geometry, str(file(ROUND, name="named.gpkg"))):
+        np.testing.assert_array_equal(read_aoi(area, GRID)(GRID.window), expected)
+    known = [
+        identity_of_area(area) for area in (frame, frame.geometry, frame.translate(1), frame.to_crs(4326))
+    ]
+    assert known[0] == known[1]
+    assert len({each["content"] for each in known}) == 3
+    assert name_of_area(file(ROUND)) == "aoi.gpkg"
+    with pytest.raises(UsageError, match="Polygons in memory has no CRS"):
+        read_aoi(frame.set_crs(None, allow_override=True), GRID)
 
 
 @pytest.mark.parametrize(

@@ -43,14 +43,14 @@ class Watched:
     days: list[float] = field(default_factory=list)
     threads: set[str] = field(default_factory=set)
 
-    def over(self, dates):
+    def each_over(self, dates, take):
         def watched():
             for tiles, day in dates:
                 self.taken += 1
                 self.days.append(day)
                 yield tiles, day
 
-        return Oracle().over(watched())
+        Oracle().each_over(watched(), take)
 
     def readers(self):
         return [_WatchedDate(self, each) for each in self.dates]
@@ -65,11 +65,15 @@ class _WatchedDate:
     def day(self):
         return self.date.day
 
-    def __call__(self, window, on_unreadable=None):
+    @property
+    def n_channels(self):
+        return self.date.n_channels
+
+    def __call__(self, window, on_unreadable=None, *, into=None):
         self.watched.read += 1
         self.watched.ahead = max(self.watched.ahead, self.watched.read - self.watched.taken)
         self.watched.threads.add(threading.current_thread().name)
-        return self.date(window)
+        return self.date(window, into=into)
 
 
 def infer(folder, dates, network, *, tile_px=32, block_px=64, batch=1, **settings) -> RunStore:

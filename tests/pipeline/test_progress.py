@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from geopanoptic.pipeline.progress import Bars, Lines, Progress, Silent, progress_for, rate
+from geopanoptic.pipeline.progress import Bars, Lines, Progress, Silent, duration_text, progress_for, rate
 
 
 def tell(progress: Progress) -> None:
@@ -25,6 +25,22 @@ def test_lines_are_plain_text():
     assert lines[0].startswith("network: 0.0 s, ")
     assert lines[1:] == ["20 m bands resampled", "warning: [taken] as RGB"]
     assert "\x1b" not in stream.getvalue()
+
+
+def test_a_log_says_now_and_then_how_long_it_still_takes():
+    stream = io.StringIO()
+    tell(Lines(stream, every_s=0.0))
+    first, last, *_ = stream.getvalue().splitlines()
+    assert first.startswith("network: 25%, ")
+    assert first.endswith(" s left")
+    assert last.startswith("network: 0.0 s, ")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.4, "0 s"), (99.0, "99 s"), (100.0, "2 min"), (3600.0, "1 h 0 min")]
+)
+def test_duration(seconds, text):
+    assert duration_text(seconds) == text
 
 
 def test_quiet_keeps_the_warnings():

@@ -14,7 +14,10 @@ from affine import Affine
 import geopanoptic
 from geopanoptic.errors import SceneError
 from geopanoptic.models.bundle import Bundle
+from geopanoptic.pipeline.normalising import look_at
+from geopanoptic.pipeline.reading import scene_dates
 from geopanoptic.pipeline.result import Result
+from geopanoptic.pipeline.run import plan
 
 BANDS = ("blue", "green", "red", "nir")
 FIRST = date(2021, 3, 30)
@@ -253,3 +256,33 @@ def test_a_fixed_normalisation_is_obeyed(files, tiny_series_bundle: Bundle, tmp_
     found = geopanoptic.run(files[:2], model=folder)
     assert found.report["normalisation"]["red"] == [300, 3000]
     assert set(found.report["valid_share"]) == {"2021-03-30", "2021-04-11"}
+
+
+def test_a_date_that_lacks_a_band_counts_without_it(files, model, tmp_path):
+    dates = season(4)
+    lacking = write_season(
+        tmp_path / "lacking", [values[: 3 if k == 1 else 4] for k, values in enumerate(dates)]
+    )
+    planned = plan(lacking, model=model)
+    assert not planned.dates_agree
+    assert planned.bands == BANDS
+    readers = scene_dates(planned, look_at(planned, skip_unreadable=False).normalisation)
+    for number, reader in enumerate(readers):
+        flags = reader(planned.scene.grid.window)[0][len(BANDS) :]
+        assert flags[:3].any()
+        assert flags[3].any() == (number != 1)
+    result = geopanoptic.run(lacking, model=model)
+    assert any("no nir band on 2021-04-11" in text for text in result.report["warnings"])
+    shuffled = geopanoptic.run(lacking[::-1], model=model, tile_px=32)
+    without = geopanoptic.run([*lacking[:1], *lacking[2:]], model=model)
+    for name in RASTERS:
+        np.testing.assert_array_equal(result.rasters[name], shuffled.rasters[name])
+    assert (result.rasters["confidence"] != without.rasters["confidence"]).any()
+
+
+def test_every_date_needs_the_visible_bands(files, model, tmp_path):
+    dates = season(2)
+    folder = tmp_path / "dark"
+    write_season(folder, [dates[0], dates[1][:2]])
+    with pytest.raises(SceneError, match=r"of 2021-04-11 has no red band.*that date has blue, green"):
+        geopanoptic.run(folder, model=model)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from geopanoptic.errors import OutputError
-from geopanoptic.products.report import peak_memory_bytes, redact, versions, write_run_report
+from geopanoptic.products.report import peak_memory_bytes, redact, restart_peak, versions, write_run_report
 
 
 def test_values_become_plain_json_in_the_given_order(tmp_path: Path) -> None:
@@ -68,6 +69,18 @@ def test_versions_and_memory() -> None:
     assert {"python", "system", "numpy", "shapely", "rasterio"} <= set(found)
     peak = peak_memory_bytes()
     assert peak is None or peak > 10 * 2**20
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux begins a peak again")
+def test_a_peak_begins_again() -> None:
+    restart_peak()
+    before = peak_memory_bytes()
+    assert before is not None
+    held = np.ones(100 << 20, np.uint8)
+    assert (peak_memory_bytes() or 0) - before > 90 << 20
+    del held
+    restart_peak()
+    assert (peak_memory_bytes() or 0) - before < 50 << 20
 
 
 def test_unwritable_report_is_refused(tmp_path: Path) -> None:

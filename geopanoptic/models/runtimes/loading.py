@@ -6,20 +6,23 @@ import functools
 import importlib.metadata
 import importlib.util
 import os
+import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Literal, get_args
-
-import torch
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from geopanoptic.errors import ModelError, ResourceError, UsageError
 from geopanoptic.models.bundle import Bundle
-from geopanoptic.models.compact import CompactUNet, compact, least_margin_px
-from geopanoptic.models.compact_series import CompactReader, CompactSeasonDecoder, compact_series
+from geopanoptic.models.graph_cache import image_graph
+from geopanoptic.models.margins import least_margin_px
 from geopanoptic.models.runtimes.runtime import ImageRuntime, Probabilities, Runtime
-from geopanoptic.models.runtimes.series_runtime import Halves, SeriesRuntime
-from geopanoptic.models.runtimes.torch_runtime import torch_halves, torch_probabilities
-from geopanoptic.models.series import PanopticUNetSeries
+
+if TYPE_CHECKING:
+    import torch
+
+    from geopanoptic.models.compact_series import CompactReader, CompactSeasonDecoder
+    from geopanoptic.models.runtimes.series_runtime import Halves
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 RuntimeName = Literal["auto", "torch", "openvino", "onnxruntime"]
@@ -33,6 +36,8 @@ a CPU without AVX-512: its encoder is faster, its decoder slower.
 """
 
 _PACKAGES = {"openvino": ("openvino", "onnx"), "onnxruntime": ("onnxruntime", "onnx"), "torch": ("torch",)}
+# One of them is there where a driver of NVIDIA (on Linux, Jetson, in WSL) or AMD is.
+_GPU_FILES = ("nvidiactl", "nvmap", "dxg", "kfd")
 _EXTRAS = {"openvino": "cpu", "onnxruntime": "onnx"}
 
 
@@ -63,7 +68,7 @@ def load_runtime(
     for a runtime that is unknown, not installed, or not for that device, and for wrong bands and margins,
     ``ModelError`` for damaged weights and as ``Bundle.dense_network``.
     """
-    target = _resolved(device)
+    target = "cpu" if _means_cpu(device) else str(resolved_device(device))
     name = _chosen(runtime, target)
     if precision not in get_args(Precision):
         raise UsageError(f"There is no precision {precision!r}.", remedy="Choose f32 or bf16.")
@@ -74,23 +79,32 @@ def load_runtime(
     common: dict[str, Any] = {
         "name": name,
         "version": importlib.metadata.version(name),
-        "device": str(target),
+        "device": target,
         "precision": precision,
         "bundle": bundle,
         "channels": tuple(range(2 * n_bands)) if numbers is None else (*numbers, n_bands + numbers[0]),
         "margin_px": margin_px,
-        "workers": _workers(n_workers) if target.type == "cpu" else None,
+        "workers": _workers(n_workers, name) if target == "cpu" else None,
     }
-    trained = bundle.dense_network()
-    if not all(values.isfinite().all() for values in trained.state_dict().values()):
-        raise ModelError(f"The weights of {bundle.path} hold NaN.", remedy="Fetch the bundle again.")
-    if isinstance(trained, PanopticUNetSeries):
+    if bundle.takes_series:
+        from geopanoptic.models.compact_series import compact_series
+        from geopanoptic.models.runtimes.series_runtime import SeriesRuntime
+
+        trained = _finite_network(bundle)
         harmonics = trained.harmonics
         reader, decoder = compact_series(trained, bands=numbers, margin_px=margin_px)
         halves = _halves(name, reader, decoder, target, n_workers, precision)
         return SeriesRuntime(halves=halves, harmonics=harmonics, **common)
-    network = compact(trained, bands=numbers, margin_px=margin_px)
-    return ImageRuntime(probabilities=_probabilities(name, network, target, n_workers, precision), **common)
+    if name == "torch":
+        from geopanoptic.models.compact import compact
+        from geopanoptic.models.runtimes.torch_runtime import torch_probabilities
+
+        network = compact(_finite_network(bundle), bands=numbers, margin_px=margin_px)
+        probabilities: Probabilities = torch_probabilities(network, target, autocast=precision == "bf16")
+    else:
+        graph = image_graph(bundle, lambda: _finite_network(bundle), bands=numbers, margin_px=margin_px)
+        probabilities = _of_graph(name, graph, n_workers, precision)
+    return ImageRuntime(probabilities=probabilities, **common)
 
 
 def installed_runtimes() -> tuple[RuntimeName, ...]:
@@ -98,30 +112,33 @@ def installed_runtimes() -> tuple[RuntimeName, ...]:
     return tuple(name for name in RUNTIMES if not _missing_packages(name))
 
 
-def _probabilities(
-    name: str, network: CompactUNet, device: torch.device, threads: int, precision: Precision
-) -> Probabilities:
+def _finite_network(bundle: Bundle) -> Any:
+    trained = bundle.dense_network()
+    if not all(values.isfinite().all() for values in trained.state_dict().values()):
+        raise ModelError(f"The weights of {bundle.path} hold NaN.", remedy="Fetch the bundle again.")
+    return trained
+
+
+def _of_graph(name: str, graph: bytes, threads: int, precision: Precision) -> Probabilities:
     if name == "openvino":
         from geopanoptic.models.runtimes.openvino_runtime import openvino_probabilities
 
-        return openvino_probabilities(network, threads=threads, bf16=precision == "bf16")
-    if name == "onnxruntime":
-        from geopanoptic.models.runtimes.onnx_runtime import onnx_probabilities
+        return openvino_probabilities(graph, threads=threads, bf16=precision == "bf16")
+    from geopanoptic.models.runtimes.onnx_runtime import onnx_probabilities
 
-        if precision == "bf16":
-            raise UsageError(
-                "ONNX Runtime computes this network in float32 only.",
-                remedy="Choose --precision f32, or --runtime openvino.",
-            )
-        return onnx_probabilities(network)
-    return torch_probabilities(network, device, autocast=precision == "bf16")
+    if precision == "bf16":
+        raise UsageError(
+            "ONNX Runtime computes this network in float32 only.",
+            remedy="Choose --precision f32, or --runtime openvino.",
+        )
+    return onnx_probabilities(graph)
 
 
 def _halves(
     name: str,
     reader: CompactReader,
     decoder: CompactSeasonDecoder,
-    device: torch.device,
+    device: str,
     threads: int,
     precision: Precision,
 ) -> Halves:
@@ -138,15 +155,17 @@ def _halves(
         from geopanoptic.models.runtimes.onnx_runtime import onnx_halves
 
         return onnx_halves(reader, decoder)
+    from geopanoptic.models.runtimes.torch_runtime import torch_halves
+
     return torch_halves(reader, decoder, device, autocast=precision == "bf16")
 
 
-def _chosen(runtime: str, device: torch.device) -> str:
+def _chosen(runtime: str, device: str) -> str:
     if runtime not in ("auto", *RUNTIMES):
         raise UsageError(
             f"There is no runtime {runtime!r}.", remedy=f"Choose auto, {', '.join(sorted(RUNTIMES))}."
         )
-    if device.type != "cpu":
+    if device != "cpu":
         if runtime not in ("auto", "torch"):
             raise UsageError(
                 f"Runtime {runtime} computes on the CPU only, not on {device}.",
@@ -187,7 +206,17 @@ def _check_margin(bundle: Bundle, margin_px: int) -> None:
         )
 
 
-def _resolved(device: str) -> torch.device:
+def _means_cpu(device: str) -> bool:
+    """Whether it is the CPU that is meant for sure. Asking torch for a GPU takes seconds."""
+    if device == "auto" and sys.platform == "linux":
+        return not any(Path("/dev", name).exists() for name in _GPU_FILES)
+    return device == "cpu"
+
+
+def resolved_device(device: str) -> torch.device:
+    """The device of a name, ``auto`` being a CUDA GPU where there is one; ``ResourceError`` where it is not there."""
+    import torch
+
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
@@ -205,7 +234,11 @@ def _usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-def _workers(n_workers: int) -> ThreadPoolExecutor:
+def _workers(n_workers: int, name: str) -> ThreadPoolExecutor:
+    if name != "torch":
+        return ThreadPoolExecutor(n_workers, "geopanoptic-network")
+    import torch
+
     # torch counts threads per calling thread: the rest of the process keeps its own number.
     return ThreadPoolExecutor(
         n_workers, "geopanoptic-network", initializer=torch.set_num_threads, initargs=(1,)

@@ -9,21 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from geopanoptic.models.compact import CompactUNet
-from geopanoptic.models.compact_series import CompactReader, CompactSeasonDecoder
-from geopanoptic.models.onnx_graph import (
-    DAY,
-    INPUT,
-    OUTPUT,
-    onnx_model,
-    onnx_reader,
-    onnx_season_decoder,
-    sums_of,
-)
+from geopanoptic.models.heads import DAY, INPUT, OUTPUTS
 
 if TYPE_CHECKING:
-    from onnx import ModelProto
     from onnxruntime import InferenceSession
+
+    from geopanoptic.models.compact_series import CompactReader, CompactSeasonDecoder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,8 +23,9 @@ class OnnxProbabilities:
 
     session: InferenceSession
 
-    def __call__(self, input_bchw: NDArray[np.float32]) -> NDArray[np.float32]:
-        return self.session.run([OUTPUT], {INPUT: input_bchw})[0]
+    def __call__(self, input_bchw: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        classes, others = self.session.run(OUTPUTS, {INPUT: input_bchw})
+        return classes, others
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,30 +41,33 @@ class OnnxHalves:
     ) -> list[NDArray[np.float32]]:
         return self.reader.run(self.sums, {INPUT: input_bchw, DAY: day_bchw})
 
-    def decode(self, totals: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-        return self.decoder.run([OUTPUT], dict(zip(self.sums, totals, strict=True)))[0]
+    def decode(
+        self, totals: Sequence[NDArray[np.float32]]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        classes, others = self.decoder.run(OUTPUTS, dict(zip(self.sums, totals, strict=True)))
+        return classes, others
 
 
-def onnx_probabilities(network: CompactUNet) -> OnnxProbabilities:
-    """The network as a session."""
-    return OnnxProbabilities(session=_session(onnx_model(network)))
+def onnx_probabilities(graph: bytes) -> OnnxProbabilities:
+    """A serialised ``onnx_model`` as a session."""
+    return OnnxProbabilities(session=_session(graph))
 
 
 def onnx_halves(reader: CompactReader, decoder: CompactSeasonDecoder) -> OnnxHalves:
     """Both halves as sessions."""
+    from geopanoptic.models.onnx_graph import onnx_reader, onnx_season_decoder
+
     return OnnxHalves(
-        reader=_session(onnx_reader(reader)),
-        decoder=_session(onnx_season_decoder(decoder)),
-        sums=sums_of(reader),
+        reader=_session(onnx_reader(reader).SerializeToString()),
+        decoder=_session(onnx_season_decoder(decoder).SerializeToString()),
+        sums=reader.sums,
     )
 
 
-def _session(model: ModelProto) -> InferenceSession:
+def _session(graph: bytes) -> InferenceSession:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    return onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])

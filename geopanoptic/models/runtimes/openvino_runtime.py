@@ -11,13 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geopanoptic.errors import ResourceError
-from geopanoptic.models.compact import CompactUNet
-from geopanoptic.models.compact_series import CompactReader, CompactSeasonDecoder
-from geopanoptic.models.onnx_graph import onnx_model, onnx_reader, onnx_season_decoder
 
 if TYPE_CHECKING:
-    from onnx import ModelProto
     from openvino import CompiledModel, Core
+
+    from geopanoptic.models.compact_series import CompactReader, CompactSeasonDecoder
 
 
 _FIRST_CONVERSION = threading.Lock()
@@ -38,6 +36,10 @@ class _Compiled:
         request.infer(inputs, share_inputs=True)
         return [request.get_output_tensor(number).data for number in range(len(self.network.outputs))]
 
+    def release(self) -> None:
+        """Give back what inference allocated; the next call allocates it again."""
+        self.network.release_memory()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenVinoProbabilities:
@@ -45,8 +47,12 @@ class OpenVinoProbabilities:
 
     network: _Compiled
 
-    def __call__(self, input_bchw: NDArray[np.float32]) -> NDArray[np.float32]:
-        return self.network(input_bchw)[0]
+    def __call__(self, input_bchw: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        classes, others = self.network(input_bchw)
+        return classes, others
+
+    def release(self) -> None:
+        self.network.release()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,12 +67,19 @@ class OpenVinoHalves:
     ) -> list[NDArray[np.float32]]:
         return self.reader(input_bchw, day_bchw)
 
-    def decode(self, totals: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-        return self.decoder(*totals)[0]
+    def decode(
+        self, totals: Sequence[NDArray[np.float32]]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        classes, others = self.decoder(*totals)
+        return classes, others
+
+    def release(self) -> None:
+        self.reader.release()
+        self.decoder.release()
 
 
-def openvino_probabilities(network: CompactUNet, *, threads: int, bf16: bool) -> OpenVinoProbabilities:
-    """The network for ``threads`` tiles at once.
+def openvino_probabilities(graph: bytes, *, threads: int, bf16: bool) -> OpenVinoProbabilities:
+    """A serialised ``onnx_model`` for ``threads`` tiles at once.
 
     Raises ``ResourceError`` where bfloat16 is asked for and the CPU has no instructions for it.
     """
@@ -77,21 +90,23 @@ def openvino_probabilities(network: CompactUNet, *, threads: int, bf16: bool) ->
         raise ResourceError(
             "This CPU does not compute in bfloat16.", remedy="Run with --precision f32, which every CPU has."
         )
-    return OpenVinoProbabilities(network=_compiled(core, onnx_model(network), threads=threads, bf16=bf16))
+    return OpenVinoProbabilities(network=_compiled(core, graph, threads=threads, bf16=bf16))
 
 
 def openvino_halves(reader: CompactReader, decoder: CompactSeasonDecoder, *, threads: int) -> OpenVinoHalves:
     """Both halves for ``threads`` tiles at once, in float32: OpenVINO knows one precision for a whole graph."""
     import openvino
 
+    from geopanoptic.models.onnx_graph import onnx_reader, onnx_season_decoder
+
     core = openvino.Core()
     return OpenVinoHalves(
-        reader=_compiled(core, onnx_reader(reader), threads=threads),
-        decoder=_compiled(core, onnx_season_decoder(decoder), threads=threads),
+        reader=_compiled(core, onnx_reader(reader).SerializeToString(), threads=threads),
+        decoder=_compiled(core, onnx_season_decoder(decoder).SerializeToString(), threads=threads),
     )
 
 
-def _compiled(core: Core, model: ModelProto, *, threads: int, bf16: bool = False) -> _Compiled:
+def _compiled(core: Core, graph: bytes, *, threads: int, bf16: bool = False) -> _Compiled:
     _make_conversions()
     settings = {
         "INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32",
@@ -99,7 +114,7 @@ def _compiled(core: Core, model: ModelProto, *, threads: int, bf16: bool = False
         "NUM_STREAMS": threads,
         "ENABLE_CPU_PINNING": False,
     }
-    read = core.read_model(model.SerializeToString(), b"")
+    read = core.read_model(graph, b"")
     return _Compiled(network=core.compile_model(read, "CPU", settings))
 
 

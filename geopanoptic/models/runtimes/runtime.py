@@ -10,22 +10,42 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geopanoptic.errors import ModelError
 from geopanoptic.models.bundle import Bundle
-from geopanoptic.models.unet import HEADS
+from geopanoptic.models.heads import HEADS
+from geopanoptic.models.margins import surplus_px
 
 Floats = NDArray[np.float32]
 DatedTiles = tuple[Floats, float]
 """Tiles (B, 2 * n_bands, H, W) on one date and its day, 1 to 366 of the northern seasons, NaN where unknown."""
-Probabilities = Callable[[Floats], Floats]
-"""Input of ``CompactUNet`` to its output; on the CPU called from several threads at once, one tile each."""
+Probabilities = Callable[[Floats], tuple[Floats, Floats]]
+"""Input of ``CompactUNet`` to its outputs, which are valid until the same thread's next call; on the CPU called from
+several threads at once, one tile each."""
+Take = Callable[[int, Mapping[str, Floats]], None]
+"""Is given the number of a tile in its batch and its probabilities (C, h, w) by name of the head, which are valid
+during the call; on the CPU called from several threads at once."""
+
+
+@runtime_checkable
+class Releasing(Protocol):
+    """What computes a network and keeps the memory of a tile until it is told to give it back."""
+
+    def release(self) -> None: ...
+
+
+def release_of(network: object) -> None:
+    """Let a network give back memory, where it knows how."""
+    if isinstance(network, Releasing):
+        network.release()
+
 
 # Axes to mirror a batch along, by view. A tile begins and ends on the stride, so its mirror image does too.
 _MIRRORS: tuple[tuple[int, ...], ...] = ((), (2,), (3,), (2, 3))
@@ -54,9 +74,29 @@ class Runtime(ABC):
         """Probabilities of one batch of equally large tiles of one image, as ``over`` of a date unknown."""
         return self.over([(input_bchw, math.nan)])
 
-    @abstractmethod
     def over(self, dates: Iterable[DatedTiles]) -> dict[str, Floats]:
-        """Probabilities of one batch of equally large tiles, seen on ``dates``.
+        """Probabilities of one batch of equally large tiles, seen on ``dates``, see ``each_over``.
+
+        Returns arrays of their own, at the output resolution s without the margin m of ``margin_px``: ``semantic``
+        (B, n_classes, s * (H - 2m), s * (W - 2m)), and ``centre``, ``boundary``, ``distance`` with one channel.
+        """
+        kept: dict[int, dict[str, Floats]] = {}
+        surplus = surplus_px(self.margin_px)
+
+        def keep(number: int, outputs: Mapping[str, Floats]) -> None:
+            kept[number] = {
+                name: values[
+                    :, surplus : values.shape[1] - surplus, surplus : values.shape[2] - surplus
+                ].copy()
+                for name, values in outputs.items()
+            }
+
+        self.each_over(dates, keep)
+        return {name: np.stack([kept[number][name] for number in sorted(kept)]) for name in HEADS}
+
+    @abstractmethod
+    def each_over(self, dates: Iterable[DatedTiles], take: Take) -> None:
+        """Compute one batch of equally large tiles, seen on ``dates``, and hand each one's probabilities on.
 
         Tiles are (B, 2 * n_bands, H, W) float32 without NaN, the same places on every date; H and W multiples
         of the stride. On the CPU the batch should hold as many tiles as there are threads. A network of single
@@ -64,14 +104,16 @@ class Runtime(ABC):
         sums of them only, and nothing changes by a date on which a tile has no flag. Rounding depends on
         the dates' order.
 
-        Returns float32 arrays in [0, 1] at the output resolution s, without the margin m of ``margin_px``:
-        ``semantic`` (B, n_classes, s * (H - 2m), s * (W - 2m)), summing to one over classes, and ``centre``,
-        ``boundary``, ``distance`` with one channel.
+        ``take`` is given float32 in [0, 1], ``semantic`` summing to one over classes, of the tile without its
+        margin but with ``surplus_px`` along every edge.
 
         Raises ``ModelError`` for no date or more than the network takes, a wrong number of channels, a size off
         the stride or within the margins, tiles that change their shape between dates, and for NaN,
         ``ResourceError`` where the device's memory does not hold one tile.
         """
+
+    def release(self) -> None:  # noqa: B027  most runtimes keep nothing
+        """Give back the memory that tiles needed; the network stays loaded. Not while it computes."""
 
     @property
     def mirrors(self) -> tuple[tuple[int, ...], ...]:
@@ -86,16 +128,26 @@ class Runtime(ABC):
         for _ in self.workers.map(compute, [slice(number, number + 1) for number in range(batch)]):
             pass
 
-    def empty_outputs(self, shape: tuple[int, ...]) -> Floats:
-        """All outputs of tiles of this shape, not filled yet."""
-        scale, margin_px, n_classes = self.bundle.output_scale, self.margin_px, len(self.bundle.classes)
-        inner = (scale * (length - 2 * margin_px) for length in shape[2:])
-        return np.empty((shape[0], n_classes + len(HEADS) - 1, *inner), np.float32)
+    def mean_of_views(self, compute: Callable[[tuple[int, ...]], Sequence[Floats]]) -> Sequence[Floats]:
+        """The mean of what ``compute`` gives of a batch mirrored along each of ``mirrors``, mirrored back."""
+        first = compute(())
+        if len(self.mirrors) == 1:
+            return first
+        total = [values.copy() for values in first]
+        for axes in self.mirrors[1:]:
+            for mean, seen in zip(total, compute(axes), strict=True):
+                mean += np.flip(seen, axes)
+        for mean in total:
+            mean /= len(self.mirrors)
+        return total
 
-    def by_name(self, outputs: Floats) -> dict[str, Floats]:
-        """All outputs as views by the name of the head."""
-        parts = np.split(outputs, range(len(self.bundle.classes), outputs.shape[1]), axis=1)
-        return dict(zip(HEADS, parts, strict=True))
+    def hand_on(self, part: slice, outputs: Sequence[Floats], take: Take) -> None:
+        """Give ``take`` the tiles of a part of the batch, by ``outputs`` as of ``Probabilities``.
+
+        Raises ``ModelError`` for NaN."""
+        self.refuse_nan(*outputs)
+        for number, (classes, others) in enumerate(zip(*outputs, strict=True), part.start):
+            take(number, dict(zip(HEADS, (classes, *np.split(others, len(others))), strict=True)))
 
     def refuse_nan(self, *arrays: Floats) -> None:
         """Look at a network's input as well: some runtimes' minima and maxima turn NaN into a number."""
@@ -131,7 +183,10 @@ class ImageRuntime(Runtime):
 
     probabilities: Probabilities
 
-    def over(self, dates: Iterable[DatedTiles]) -> dict[str, Floats]:
+    def release(self) -> None:
+        release_of(self.probabilities)
+
+    def each_over(self, dates: Iterable[DatedTiles], take: Take) -> None:
         inputs = [input_bchw for input_bchw, _ in dates]
         if len(inputs) != 1:
             raise ModelError(
@@ -140,16 +195,13 @@ class ImageRuntime(Runtime):
             )
         input_bchw = inputs[0]
         self.check_shape(input_bchw.shape)
-        outputs = self.empty_outputs(input_bchw.shape)
-        self.side_by_side(lambda part: self._fill(input_bchw, outputs, part), len(input_bchw))
-        return self.by_name(outputs)
 
-    def _fill(self, input_bchw: Floats, outputs: Floats, part: slice) -> None:
-        tiles = input_bchw[part, self.channels]
-        total = outputs[part]
-        total[:] = self.probabilities(tiles)
-        for axes in self.mirrors[1:]:
-            total += np.flip(self.probabilities(np.ascontiguousarray(np.flip(tiles, axes))), axes)
-        if len(self.mirrors) > 1:
-            total /= len(self.mirrors)
-        self.refuse_nan(tiles, total)
+        def compute(part: slice) -> None:
+            tiles = input_bchw[part, self.channels]
+            self.refuse_nan(tiles)
+            views = self.mean_of_views(
+                lambda axes: self.probabilities(np.ascontiguousarray(np.flip(tiles, axes)))
+            )
+            self.hand_on(part, views, take)
+
+        self.side_by_side(compute, len(input_bchw))

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 
 from geopanoptic.errors import ModelError
-from geopanoptic.models.compact import kept_margins_px
-from geopanoptic.models.runtimes.runtime import DatedTiles, Floats, Runtime
+from geopanoptic.models.margins import kept_margins_px
+from geopanoptic.models.runtimes.runtime import DatedTiles, Floats, Runtime, Take, release_of
 from geopanoptic.models.series import encoded_days
 
 Sums = Sequence[Any]
@@ -29,8 +29,8 @@ class Halves(Protocol):
     def read(self, input_bchw: Floats, day_bchw: Floats) -> Sums:
         """As ``CompactReader``. What is returned may change with the thread's next call."""
 
-    def decode(self, totals: Sums) -> Floats:
-        """As ``CompactSeasonDecoder``."""
+    def decode(self, totals: Sums) -> tuple[Floats, Floats]:
+        """As ``CompactSeasonDecoder``; valid until the thread's next call."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +40,10 @@ class SeriesRuntime(Runtime):
     halves: Halves
     harmonics: int
 
-    def over(self, dates: Iterable[DatedTiles]) -> dict[str, Floats]:
+    def release(self) -> None:
+        release_of(self.halves)
+
+    def each_over(self, dates: Iterable[DatedTiles], take: Take) -> None:
         shape: tuple[int, ...] | None = None
         totals: dict[tuple[int, int], Sums] = {}
         for input_bchw, day in dates:
@@ -57,9 +60,7 @@ class SeriesRuntime(Runtime):
             raise ModelError(
                 f"Model {self.bundle.name} was given no date.", remedy="Give it one date or more."
             )
-        outputs = self.empty_outputs(shape)
-        self.side_by_side(lambda part: self._decode(totals, outputs, part), shape[0])
-        return self.by_name(outputs)
+        self.side_by_side(lambda part: self._decode(totals, part, take), shape[0])
 
     def _add(self, totals: dict[tuple[int, int], Sums], input_bchw: Floats, day: float) -> None:
         day_bchw = encoded_days(torch.tensor([day], dtype=torch.float32), self.harmonics)[..., None, None]
@@ -90,14 +91,7 @@ class SeriesRuntime(Runtime):
         flags = [channel for channel in self.channels if channel >= len(self.bundle.bands)]
         return any(tiles_bchw[:, flag, rows, cols].any() for flag in flags)
 
-    def _decode(self, totals: dict[tuple[int, int], Sums], outputs: Floats, part: slice) -> None:
-        mean = outputs[part]
-        for view, axes in enumerate(self.mirrors):
-            seen = np.flip(self.halves.decode(totals.pop((part.start, view))), axes)
-            if view:
-                mean += seen
-            else:
-                mean[:] = seen
-        if len(self.mirrors) > 1:
-            mean /= len(self.mirrors)
-        self.refuse_nan(mean)
+    def _decode(self, totals: dict[tuple[int, int], Sums], part: slice, take: Take) -> None:
+        views = iter(range(len(self.mirrors)))
+        outputs = self.mean_of_views(lambda _: self.halves.decode(totals.pop((part.start, next(views)))))
+        self.hand_on(part, outputs, take)

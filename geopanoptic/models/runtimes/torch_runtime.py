@@ -17,6 +17,8 @@ from geopanoptic.models.compact import CompactUNet
 from geopanoptic.models.compact_series import CompactReader, CompactSeasonDecoder
 
 Network = TypeVar("Network", bound=nn.Module)
+Outputs = tuple[NDArray[np.float32], NDArray[np.float32]]
+"""Probabilities of the classes and of the other heads."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -53,17 +55,17 @@ class TorchProbabilities(_OnDevice):
 
     network: nn.Module
 
-    def __call__(self, input_bchw: NDArray[np.float32]) -> NDArray[np.float32]:
+    def __call__(self, input_bchw: NDArray[np.float32]) -> Outputs:
         """Raises ``ResourceError`` where not even one tile fits the device's memory."""
-        results: list[NDArray[np.float32]] = []
+        results: list[Outputs] = []
 
         def compute(part: slice) -> None:
             with self.maybe_in_bfloat16():
                 outputs = self.network(self.to_device(input_bchw[part]))
-            results.append(outputs.float().cpu().numpy())
+            results.append(_on_host(outputs))
 
         self.in_parts(compute, len(input_bchw), input_bchw.shape[1:])
-        return results[0] if len(results) == 1 else np.concatenate(results)
+        return _joined(results)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -88,35 +90,51 @@ class TorchHalves(_OnDevice):
         self.in_parts(compute, len(input_bchw), input_bchw.shape[1:])
         return results[0] if len(results) == 1 else [torch.cat(parts) for parts in zip(*results, strict=True)]
 
-    def decode(self, totals: Sequence[Tensor]) -> NDArray[np.float32]:
+    def decode(self, totals: Sequence[Tensor]) -> Outputs:
         """Raises ``ResourceError`` where not even one tile fits the device's memory."""
-        results: list[NDArray[np.float32]] = []
+        results: list[Outputs] = []
 
         def compute(part: slice) -> None:
-            maps = self.decoder.maps_of([total[part] for total in totals])
+            part_totals = [total[part] for total in totals]
+            maps = self.decoder.maps_of(part_totals)
             with self.maybe_in_bfloat16():
                 outputs = self.decoder.decoder(maps)
-            results.append(outputs.float().cpu().numpy())
+            in_float32 = [values.float() for values in outputs]
+            results.append(_on_host(self.decoder.with_kinds(in_float32, part_totals)))
 
         self.in_parts(compute, len(totals[0]), tuple(totals[0].shape[1:]))
-        return results[0] if len(results) == 1 else np.concatenate(results)
+        return _joined(results)
 
 
-def torch_probabilities(network: CompactUNet, device: torch.device, *, autocast: bool) -> TorchProbabilities:
+def torch_probabilities(network: CompactUNet, device: str, *, autocast: bool) -> TorchProbabilities:
     """The network moved to ``device``."""
-    return TorchProbabilities(network=_moved(network, device, autocast), device=device, autocast=autocast)
+    target = torch.device(device)
+    return TorchProbabilities(network=_moved(network, target, autocast), device=target, autocast=autocast)
 
 
 def torch_halves(
-    reader: CompactReader, decoder: CompactSeasonDecoder, device: torch.device, *, autocast: bool
+    reader: CompactReader, decoder: CompactSeasonDecoder, device: str, *, autocast: bool
 ) -> TorchHalves:
     """Both halves moved to ``device``."""
+    target = torch.device(device)
     return TorchHalves(
-        reader=_moved(reader, device, autocast),
-        decoder=_moved(decoder, device, autocast),
-        device=device,
+        reader=_moved(reader, target, autocast),
+        decoder=_moved(decoder, target, autocast),
+        device=target,
         autocast=autocast,
     )
+
+
+def _on_host(outputs: tuple[Tensor, Tensor]) -> Outputs:
+    classes, others = (values.float().cpu().contiguous().numpy() for values in outputs)
+    return classes, others
+
+
+def _joined(parts: Sequence[Outputs]) -> Outputs:
+    if len(parts) == 1:
+        return parts[0]
+    classes, others = (np.concatenate(each) for each in zip(*parts, strict=True))
+    return classes, others
 
 
 def _moved(network: Network, device: torch.device, autocast: bool) -> Network:

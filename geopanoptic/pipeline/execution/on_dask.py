@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import cast
 
@@ -78,6 +79,11 @@ class OnDask:
             return failed(item, error)
 
         yield from in_order(submit, items, window=window, failed=told)
+
+    def everywhere(self, function: Callable[[], None]) -> None:
+        """See ``Executor.everywhere``."""
+        with suppress(ResourceError), asking_scheduler(self.client):
+            self.client.run(function, on_error="ignore")
 
     def worker_peak_bytes(self) -> int | None:
         """See ``Executor.worker_peak_bytes``."""

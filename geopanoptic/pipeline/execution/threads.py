@@ -38,5 +38,9 @@ class Threads:
             raise
         pool.shutdown()
 
+    def everywhere(self, function: Callable[[], None]) -> None:
+        """See ``Executor.everywhere``."""
+        function()
+
     def worker_peak_bytes(self) -> None:
         """See ``Executor.worker_peak_bytes``."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -40,12 +40,12 @@ class Beginning:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IsStored:
-    """Task: whether the dense stage has stored all layers of a block, undamaged."""
+    """Task: whether the network's stage has stored all layers of a block, undamaged."""
 
     store: RunStore
 
     def __call__(self, block: Window) -> bool:
-        return self.store.holds(LAYERS, block)
+        return self.store.holds(self.store.sealed, block)
 
 
 def begin(
@@ -57,11 +57,12 @@ def begin(
     look: Callable[[], FirstLook],
     may_continue: bool,
     shards: int | None = None,
+    layers: Iterable[str] = LAYERS,
 ) -> Beginning:
     """Open a work folder for a run; ``look`` is asked where the folder does not know what the scene shows.
 
     ``shape`` (rows, cols) and ``block_px`` are in output pixels; a stored ``block_px`` goes before the given
-    one. Raises UsageError, with every difference, where the folder holds another run, and without
+    one. ``layers`` are what the network's stage stores of a block. Raises UsageError, with every difference, where the folder holds another run, and without
     ``may_continue`` also where it holds this one.
     """
     if not may_continue:
@@ -79,7 +80,7 @@ def begin(
             warnings=seen.warnings,
             shards=shards,
         )
-    store, manifest = open_store(folder, proposed, shape)
+    store, manifest = open_store(folder, proposed, shape, layers)
     return Beginning(store=store, manifest=manifest)
 
 

@@ -10,11 +10,11 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from geopanoptic import __version__
 from geopanoptic.models.bundle import Bundle
+from geopanoptic.pipeline.aoi import identity_of_area
 from geopanoptic.pipeline.resuming.fingerprints import fingerprint
 from geopanoptic.scene import Scene, SourceFile
 from geopanoptic.scene.arrays import ArraySource
@@ -22,6 +22,9 @@ from geopanoptic.scene.cube_file import CubeFile
 from geopanoptic.scene.headers import Source
 from geopanoptic.scene.patch_file import PatchFile
 from geopanoptic.scene.remote import RemoteFile
+
+if TYPE_CHECKING:
+    from geopanoptic.pipeline.aoi import Area
 
 FORMAT_VERSION = 2
 """Of the stored blocks: goes up when a new version of the software would store other bytes."""
@@ -33,7 +36,7 @@ _SHOWN_CHARACTERS = 80
 
 
 def identity_of(
-    scene: Scene, bundle: Bundle, *, bands: tuple[str, ...], aoi: Path | None, runtime: str
+    scene: Scene, bundle: Bundle, *, bands: tuple[str, ...], aoi: Area | None, runtime: str
 ) -> Identity:
     """The identity of a run: everything that the stored blocks depend on.
 
@@ -52,7 +55,7 @@ def identity_of(
         "bands": list(bands),
         "dates": [str(date) for date in scene.dates],
         "scale, offset, nodata and masks": _reading(scene),
-        "area of interest": None if aoi is None else {"name": aoi.name, **fingerprint(aoi)},
+        "area of interest": None if aoi is None else identity_of_area(aoi),
         "model": {
             "name": bundle.name,
             "weights": bundle.sha256,

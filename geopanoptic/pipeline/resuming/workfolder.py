@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from geopanoptic.errors import LockedError, OutputError, UsageError
+from geopanoptic.panoptic.quantisation import LAYERS
 from geopanoptic.pipeline.progress import Progress
 from geopanoptic.pipeline.resuming.identity import Identity
 from geopanoptic.pipeline.resuming.manifest import MANIFEST, Manifest, agree, read_manifest, require_same
@@ -119,17 +120,25 @@ def require_unused(folder: Path, identity: Identity) -> None:
     )
 
 
-def open_store(folder: Path, proposed: Manifest, shape: tuple[int, int]) -> tuple[RunStore, Manifest]:
+def open_store(
+    folder: Path, proposed: Manifest, shape: tuple[int, int], layers: Iterable[str] = LAYERS
+) -> tuple[RunStore, Manifest]:
     """The store of a work folder and the manifest that counts there: the stored one, else ``proposed``.
 
-    ``shape`` (rows, cols) is in output pixels. Raises UsageError, listing the differences, where the folder
+    ``shape`` (rows, cols) is in output pixels; ``layers`` are those that a later run may continue from. Raises UsageError, listing the differences, where the folder
     holds another run.
     """
     try:
         manifest = agree(folder, proposed)
     except OSError as failure:
         raise _unwritable(folder, failure) from None
-    store = RunStore(folder=folder / BLOCKS, shape=shape, block_px=manifest.block_px, seal=manifest.seal)
+    store = RunStore(
+        folder=folder / BLOCKS,
+        shape=shape,
+        block_px=manifest.block_px,
+        seal=manifest.seal,
+        sealed=frozenset(layers),
+    )
     return store, manifest
 
 

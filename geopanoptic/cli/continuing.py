@@ -1,0 +1,25 @@
+"""What a command that was stopped says of how to go on."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from geopanoptic.errors import InterruptedRunError, TerminatedRunError
+
+
+@contextmanager
+def telling_how_to_continue(*additions: str) -> Iterator[None]:
+    """Ctrl-C and SIGTERM leave with the command that continues the run: this one with the options ``additions``."""
+    given = sys.argv[1:]
+    end = given.index("--") if "--" in given else len(given)
+    options = [option for option in given[:end] if option not in additions]
+    remedy = f"Continue with: geopanoptic {shlex.join([*options, *additions, *given[end:]])}"
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise InterruptedRunError("Interrupted; the output was not changed.", remedy=remedy) from None
+    except TerminatedRunError:
+        raise TerminatedRunError("Terminated; the output was not changed.", remedy=remedy) from None

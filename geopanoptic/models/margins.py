@@ -1,0 +1,26 @@
+"""What a network computes beyond the pixels that are wanted of a tile.
+
+The decoder of a network with a margin pads nothing: a level doubles the map below it and loses a pixel along each
+edge by each of its two convolutions, so a margin of 2 stays 2. The finest level has one convolution, leaving 3;
+the output, twice as fine, has one more, and 5 pixels are left over.
+"""
+
+from __future__ import annotations
+
+SURPLUS_PX = 5
+"""Output pixels beyond the wanted ones along every edge of a tile that has a margin."""
+
+
+def kept_margins_px(depth: int, margin_px: int) -> list[int]:
+    """Margin that the decoder looks at by level, in pixels of that level, where tiles have ``margin_px``."""
+    return [*([4] * depth), 2] if margin_px else [0] * (depth + 1)
+
+
+def surplus_px(margin_px: int) -> int:
+    """``SURPLUS_PX`` where tiles have a margin, else 0."""
+    return SURPLUS_PX if margin_px else 0
+
+
+def least_margin_px(depth: int) -> int:
+    """Least ``margin_px`` above 0 that leaves the decoder of a network with ``depth`` halvings its surroundings."""
+    return max(kept << level for level, kept in enumerate(kept_margins_px(depth, 1))) + 1

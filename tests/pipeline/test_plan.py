@@ -1,0 +1,95 @@
+"""A plan before any pixel: scenes of any size are laid out alike, and what it says of time and memory."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import rioxarray  # noqa: F401  registers .rio
+import xarray
+from affine import Affine
+
+from geopanoptic.models.bundle import load_bundle
+from geopanoptic.pipeline.execution.crew import Crew
+from geopanoptic.pipeline.parameters import Parameters
+from geopanoptic.pipeline.plan import Plan, make_plan
+from geopanoptic.pipeline.preparing import plan_run, remember_rate
+from geopanoptic.pipeline.progress import Silent
+from geopanoptic.pipeline.record import Record
+from geopanoptic.scene import Scene, open_scene
+
+CREW = Crew.of_threads(2)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+
+def scene(side_px: int) -> Scene:
+    """Without pixels of its own: one value seen everywhere."""
+    values = np.broadcast_to(np.uint16(1), (4, side_px, side_px))
+    array = xarray.DataArray(
+        values, dims=("band", "y", "x"), coords={"band": ["blue", "green", "red", "nir"]}, name="scene"
+    )
+    transform = Affine(10, 0, 600_000, 0, -10, 5_800_000)
+    return open_scene(array.rio.write_crs("EPSG:32632").rio.write_transform(transform))
+
+
+def planned(side_px: int, **asked: object) -> Plan:
+    return make_plan(scene(side_px), load_bundle(), crew=CREW, **asked)
+
+
+def test_large_scenes_are_laid_out_like_small_ones():
+    plans = [planned(side_px, memory="6GB") for side_px in (1024, 2048, 4096, 10980)]
+    assert {plan.layout.batch for plan in plans} == {2}
+    assert all(512 <= plan.layout.tile_px <= 576 for plan in plans)
+    first, *_, last = [plan.memory_bytes for plan in plans]
+    assert last <= 1.8 * first
+    assert last < 4 << 30
+    assert not plans[-1].notes
+
+
+def test_the_graph_of_a_large_scene_is_told_where_it_exceeds_the_budget():
+    plan = planned(10980, memory="2GB")
+    assert plan.memory_bytes > plan.budget_bytes
+    (note,) = plan.notes
+    assert "more than the budget of 2.0 GB" in note
+
+
+def test_a_small_budget_gives_small_tiles_and_a_large_one_no_larger_ones():
+    small, usual, large = (planned(4096, memory=memory) for memory in ("1.5GB", "6GB", "60GB"))
+    assert small.layout.tile_px < usual.layout.tile_px == large.layout.tile_px
+    assert small.memory_bytes <= small.budget_bytes
+
+
+def test_pixels_of_the_network_are_those_of_all_tiles_with_halos():
+    plan = planned(1024, memory="6GB")
+    assert plan.network_px == plan.n_tiles * (plan.layout.tile_px + 2 * plan.layout.halo_px) ** 2
+
+
+def test_time_is_estimated_from_the_last_run_here(tiny_bundle):
+    asked = Parameters(model=tiny_bundle.path, memory="6GB")
+    first = plan_run(scene(1024), asked, CREW)
+    assert first.to_dict()["estimated_seconds"] is None
+    assert "last run" not in first.describe()
+
+    record = Record(Silent())
+    record.seconds |= {"plan": 1.0, "load model": 2.0, "network": 20.0, "group": 4.0, "write": 2.0}
+    record.network_px = first.network_px
+    remember_rate(first, asked, CREW, record)
+    again = plan_run(scene(1024), asked, CREW)
+    assert again.estimated_s == pytest.approx(29.0)
+    assert "about 29 s, going by the last run on this machine" in again.describe()
+    larger = plan_run(scene(2048), asked, CREW)
+    assert 60 < (larger.estimated_s or 0) < 3 + 4 * 26 + 1
+    assert plan_run(scene(1024), asked, Crew.of_threads(1)).estimated_s is None
+
+
+def test_a_run_too_small_says_nothing(tiny_bundle):
+    asked = Parameters(model=tiny_bundle.path, memory="6GB")
+    plan = plan_run(scene(64), asked, CREW)
+    record = Record(Silent())
+    record.seconds |= {"network": 1.0}
+    record.network_px = 10_000
+    remember_rate(plan, asked, CREW, record)
+    assert plan_run(scene(64), asked, CREW).estimated_s is None
