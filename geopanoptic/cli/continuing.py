@@ -11,8 +11,11 @@ from geopanoptic.errors import InterruptedRunError, TerminatedRunError
 
 
 @contextmanager
-def telling_how_to_continue(*additions: str) -> Iterator[None]:
-    """Ctrl-C and SIGTERM leave with the command that continues the run: this one with the options ``additions``."""
+def telling_how_to_continue(*additions: str, stands: str = "the output was not changed") -> Iterator[None]:
+    """Ctrl-C and SIGTERM leave with the command that continues the run: this one with the options ``additions``.
+
+    ``stands`` says what has become of the output until then.
+    """
     given = sys.argv[1:]
     end = given.index("--") if "--" in given else len(given)
     options = [option for option in given[:end] if option not in additions]
@@ -20,6 +23,6 @@ def telling_how_to_continue(*additions: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        raise InterruptedRunError("Interrupted; the output was not changed.", remedy=remedy) from None
+        raise InterruptedRunError(f"Interrupted; {stands}.", remedy=remedy) from None
     except TerminatedRunError:
-        raise TerminatedRunError("Terminated; the output was not changed.", remedy=remedy) from None
+        raise TerminatedRunError(f"Terminated; {stands}.", remedy=remedy) from None

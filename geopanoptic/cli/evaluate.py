@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +55,7 @@ With --fusion, PRED is a scene: the network maps it once, every rule makes a map
 
 
 @click.command(cls=SectionedCommand, sections=SECTIONS, epilog=EPILOG)
-@click.argument("pred", type=click.Path(path_type=Path))
+@click.argument("pred")
 @click.argument("truth", type=click.Path(path_type=Path))
 @click.option(
     "--area",
@@ -149,7 +150,7 @@ With --fusion, PRED is a scene: the network maps it once, every rule makes a map
 @click.pass_context
 def evaluate(
     context: click.Context,
-    pred: Path,
+    pred: str,
     truth: Path,
     json_path: Path | None,
     picture: Path | None,
@@ -169,6 +170,9 @@ def evaluate(
 
     if image is not None and picture is None:
         raise UsageError("--image is given without --picture.", remedy="Name the picture: --picture out.png.")
+    for out in (json_path, picture):
+        if out is not None:
+            _require_writable(out)
     mapping = {name: options.pop(name) for name in (*MAPPING, *SCENE_OPTIONS)}
     if fusion is not None:
         if picture is not None:
@@ -189,7 +193,7 @@ def evaluate(
                 f"{option} is about mapping a scene, and PRED is a map.",
                 remedy="Leave it out, or give a scene and --fusion.",
             )
-    evaluation = compare(pred, truth, **options)
+    evaluation = compare(Path(pred), truth, **options)
     if json_path is not None:
         evaluation.to_json(json_path)
     if picture is not None:
@@ -199,12 +203,12 @@ def evaluate(
 
 
 def _by_rules(
-    scene: Path, truth: Path, fusion: str, mapping: dict[str, Any], options: dict[str, Any], *, quiet: bool
+    scene: str, truth: Path, fusion: str, mapping: dict[str, Any], options: dict[str, Any], *, quiet: bool
 ) -> FusionTable:
     from geopanoptic.evaluation.fusion_table import evaluate_fusions
     from geopanoptic.pipeline.progress import progress_for
 
-    files = str(scene).split(",")
+    files = scene.split(",")
     return evaluate_fusions(
         files if len(files) > 1 else files[0],
         truth,
@@ -214,3 +218,14 @@ def _by_rules(
         **{name: mapping[name] for name in MAPPING},
         **options,
     )
+
+
+def _require_writable(out: Path) -> None:
+    """Raise OutputError where a file cannot be written, before hours are spent on what is to be in it."""
+    from geopanoptic.products.writing import writing
+
+    with writing(out):
+        if not out.exists():
+            tempfile.TemporaryFile(dir=out.parent).close()
+        elif not out.is_fifo():  # whose reader would take the closing for the end
+            out.open("ab").close()

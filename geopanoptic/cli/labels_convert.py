@@ -10,7 +10,7 @@ import click
 from geopanoptic.cli.sections import SectionedCommand, exit_code_lines
 
 SECTIONS = {
-    "Formats": ("to", "source_format", "taxonomy", "label_divisor"),
+    "Formats": ("to", "source_format", "taxonomy", "label_divisor", "rle"),
     "Images": ("image", "tile_px", "overlap_px", "pictures"),
     "Columns": ("layer", "class_column", "id_column"),
     "History": ("base", "annotator"),
@@ -54,6 +54,11 @@ pixels, so that they find back.
     help="For deeplab, whose values are class * N + object.",
 )
 @click.option(
+    "--rle",
+    is_flag=True,
+    help="For coco-instances: objects as run lengths of their pixels, holes included, instead of polygons.",
+)
+@click.option(
     "--image",
     type=click.Path(path_type=Path),
     metavar="RASTER",
@@ -91,8 +96,7 @@ pixels, so that they find back.
     "--base",
     type=click.Path(path_type=Path, exists=True),
     metavar="LABELS",
-    help="The labels that SOURCE was made of, such as the folder of prelabel.  [default: those whose folder it "
-    "lies in]",
+    help="The labels that SOURCE was made of, such as the folder of prelabel.  [default: as recorded beside it]",
 )
 @click.option("--annotator", default="", metavar="NAME", help="Who answers for the labels.")
 @click.option("--overwrite", is_flag=True, help="Replace TARGET once the new one is complete.")
@@ -105,6 +109,7 @@ def convert(
     source_format: str | None,
     taxonomy: str | None,
     label_divisor: int,
+    rle: bool,
     image: Path | None,
     tile_px: int | None,
     overlap_px: int,
@@ -135,6 +140,7 @@ def convert(
         overlap_px=overlap_px,
         pictures=pictures,
         label_divisor=label_divisor,
+        rle=rle,
         base=base,
         annotator=annotator,
         overwrite=overwrite,

@@ -266,7 +266,7 @@ def run(
                 "--work, --keep-work and --finish are of one map.",
                 remedy="Leave them out, or give one patch.",
             )
-        with telling_how_to_continue("--resume"):
+        with telling_how_to_continue("--resume", stands="the maps that were finished stay"):
             maps = run_each(
                 patches,
                 out,

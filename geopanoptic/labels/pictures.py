@@ -43,7 +43,7 @@ def write_pictures(
     most of the ground is taken. The suffix of a tile's name says whether it is a PNG or a JPEG. Memory holds one
     tile. Raises ``SceneError`` for bands that the scene has not, and blocks that cannot be read.
     """
-    shown = clearest(scene)
+    shown = clearest(scene, bands or ())
     names = picture_bands(shown, bands)
     stretch = measure(shown, names)
     for tile in tiles:

@@ -11,54 +11,49 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-import os
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 from geopanoptic.models.bundle import Bundle
+from geopanoptic.models.cache_folder import cache_folder, keep
 
 if TYPE_CHECKING:
     from geopanoptic.models.unet import PanopticUNet
 
+GRAPHS = "graphs"
+
 _HASH_BYTES = 32
 _KEPT_FILES = 16
-_WRITTEN_BY = ("compact.py", "heads.py", "margins.py", "onnx_graph.py", "unet.py")
+_WRITTEN_BY = ("building.py", "compact.py", "heads.py", "margins.py", "onnx_graph.py", "unet.py")
 """Modules of this folder that decide what is in a file."""
+_WRITTEN_WITH = ("torch", "segmentation-models-pytorch", "timm", "onnx", "numpy")
 
 
 def image_graph(
     bundle: Bundle, trained: Callable[[], PanopticUNet], *, bands: Sequence[int] | None, margin_px: int
 ) -> bytes:
     """``onnx_model`` of a bundle's network of single images, serialised; ``trained`` gives it where it is needed."""
-    path = cache_folder() / f"{_key(bundle, bands, margin_px)}.onnx"
-    kept = _read(path)
-    if kept is not None:
+    path = _path(bundle, bands, margin_px)
+    if path is not None and (kept := _read(path)) is not None:
         return kept
     from geopanoptic.models.compact import compact
     from geopanoptic.models.onnx_graph import onnx_model
 
     network = compact(trained(), bands=bands, margin_px=margin_px)
     content: bytes = onnx_model(network).SerializeToString()
-    # What cannot be kept is computed again.
-    with suppress(OSError):
+    if path is not None:
         _write(path, content)
     return content
 
 
-def cache_folder() -> Path:
-    """Where this user's programs keep what can be computed again; need not exist."""
-    match sys.platform:
-        case "win32":
-            base = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
-        case "darwin":
-            base = "~/Library/Caches"
-        case _:
-            base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "geopanoptic" / "graphs"
+def _path(bundle: Bundle, bands: Sequence[int] | None, margin_px: int) -> Path | None:
+    """None where there is no folder, or nothing says what a file follows from: modules packed into one program."""
+    folder = cache_folder()
+    with suppress(OSError, importlib.metadata.PackageNotFoundError):
+        return None if folder is None else folder / GRAPHS / f"{_key(bundle, bands, margin_px)}.onnx"
+    return None
 
 
 def _key(bundle: Bundle, bands: Sequence[int] | None, margin_px: int) -> str:
@@ -69,7 +64,7 @@ def _key(bundle: Bundle, bands: Sequence[int] | None, margin_px: int) -> str:
         "shape": [len(manifest.bands), len(manifest.classes)],
         "bands": None if bands is None else list(bands),
         "margin_px": margin_px,
-        "versions": [importlib.metadata.version(name) for name in ("torch", "onnx", "numpy")],
+        "versions": [importlib.metadata.version(name) for name in _WRITTEN_WITH],
     }
     digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode())
     for name in _WRITTEN_BY:
@@ -87,16 +82,11 @@ def _read(path: Path) -> bytes | None:
 
 
 def _write(path: Path, graph: bytes) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    partial = path.with_name(f"{uuid4().hex}.partial")
-    try:
-        partial.write_bytes(graph + _hash(path, graph))
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-    oldest_first = sorted(path.parent.glob("*.onnx"), key=lambda file: file.stat().st_mtime)
-    for file in oldest_first[:-_KEPT_FILES]:
-        file.unlink(missing_ok=True)
+    keep(path, graph + _hash(path, graph))
+    with suppress(OSError):
+        oldest_first = sorted(path.parent.glob("*.onnx"), key=lambda file: file.stat().st_mtime)
+        for file in oldest_first[:-_KEPT_FILES]:
+            file.unlink(missing_ok=True)
 
 
 def _hash(path: Path, graph: bytes) -> bytes:

@@ -63,12 +63,13 @@ def name_of_area(area: Area) -> str:
 def identity_of_area(area: Area) -> dict[str, str | int]:
     """What tells an area from others: its name, and the file's fingerprint or a hash of the polygons.
 
-    Raises SceneError for a file that cannot be read.
+    Raises SceneError for a file that cannot be read, UsageError for a table in memory that has no geometry.
     """
     if isinstance(area, str | Path):
         return {"name": name_of_area(area), **fingerprint(Path(area))}
-    digest = hashlib.blake2b(str(area.crs).encode(), digest_size=16)
-    for polygon in area.geometry.to_wkb():
+    outlines = _geometry_of(area, area)
+    digest = hashlib.blake2b(str(outlines.crs).encode(), digest_size=16)
+    for polygon in outlines.to_wkb():
         digest.update(polygon or b"")
     return {"name": name_of_area(area), "content": digest.hexdigest()}
 
@@ -80,21 +81,22 @@ def read_aoi(area: Area, grid: Grid) -> AreaOfInterest:
     """
     import shapely
 
-    name = area if isinstance(area, str | Path) else name_of_area(area).capitalize()
     outlines = _geometries(area)
     outlines = outlines[outlines.geom_type.isin(["Polygon", "MultiPolygon"])]
     if outlines.empty:
-        raise UsageError(f"{name} has no polygons.", remedy="Give --aoi a file with at least one polygon.")
+        raise _without_polygons(area)
     if outlines.crs is None:
         raise UsageError(
-            f"{name} has no CRS.", remedy="Store it with its coordinate system (GeoPackage, GeoJSON)."
+            f"{_subject(area)} has no CRS.",
+            remedy="Store it with its coordinate system (GeoPackage, GeoJSON).",
         )
     geometries = [shapely.make_valid(each) for each in outlines.to_crs(grid.crs)]
     corners = [(0, 0), (grid.width, 0), (grid.width, grid.height), (0, grid.height)]
     scene = shapely.Polygon([grid.transform @ corner for corner in corners])
     if not any(scene.intersects(each) for each in geometries):
         raise UsageError(
-            f"{name} does not touch the scene.", remedy="Compare the two extents with `geopanoptic inspect`."
+            f"{_subject(area)} does not touch the scene.",
+            remedy="Compare the two extents with `geopanoptic inspect`.",
         )
     return AreaOfInterest(geometries, grid)
 
@@ -104,8 +106,26 @@ def _geometries(area: Any) -> geopandas.GeoSeries:
     import pyogrio.errors
 
     if isinstance(area, geopandas.GeoDataFrame | geopandas.GeoSeries):
-        return area.geometry
+        return _geometry_of(area, area)
     try:
-        return geopandas.read_file(area).geometry
+        return _geometry_of(geopandas.read_file(area), area)
     except (OSError, pyogrio.errors.DataSourceError) as failure:
         raise UsageError(f"The area of interest {area} cannot be read: {failure}") from failure
+
+
+def _geometry_of(table: Any, area: Area) -> geopandas.GeoSeries:
+    try:
+        return table.geometry
+    except AttributeError:
+        raise _without_polygons(area) from None
+
+
+def _without_polygons(area: Area) -> UsageError:
+    return UsageError(
+        f"{_subject(area)} has no polygons.", remedy="Give --aoi a file with at least one polygon."
+    )
+
+
+def _subject(area: Area) -> str:
+    """An area at the beginning of a sentence."""
+    return str(area) if isinstance(area, str | Path) else name_of_area(area).capitalize()

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from geopanoptic.errors import OutputError, UsageError
+from geopanoptic.pipeline.aoi import identity_of_area
+from geopanoptic.pipeline.emission import RASTERS
+from geopanoptic.pipeline.parameters import Parameters
+from geopanoptic.pipeline.preparing import crew_of, plan_run
 from geopanoptic.pipeline.progress import Progress, Silent
+from geopanoptic.pipeline.record import Record, metadata
+from geopanoptic.pipeline.resuming.identity import differences
 from geopanoptic.pipeline.run import run
+from geopanoptic.products.commit import Commit
+from geopanoptic.products.staging import real_target, staging_folder
+from geopanoptic.products.suffixes import VECTOR_SUFFIXES
 from geopanoptic.scene.pastis import patches_in
+
+_OF_ITS_PIXELS = ("valid_share", "skipped_blocks", "warnings")
+"""What a map's metadata can say only once it is made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,14 +55,15 @@ def run_each(
 ) -> Maps:
     """Map every patch to ``out/<name>.gpkg``, and its rasters to ``rasters/<name>``; else as ``run``.
 
-    ``resume``: maps that are there are complete, and stay. Raises as ``run`` at the first patch that is refused,
-    and UsageError where ``out`` names a file.
+    ``resume``: maps stay that were made of the same patches with the same model and parameters. Raises as ``run``
+    at the first patch that is refused, OutputError at a map of another kind without ``overwrite``, and UsageError
+    where ``out`` names a file.
     """
-    folder, tell = Path(out), progress or Silent()
-    if folder.suffix or (folder.exists() and not folder.is_dir()):
+    folder, tell, asked = Path(out), progress or Silent(), Parameters(**parameters)
+    if folder.suffix.lower() in VECTOR_SUFFIXES or (folder.exists() and not folder.is_dir()):
         raise UsageError(
             f"{folder} is one file, and there are {len(patches):,} patches, each a place of its own.",
-            remedy=f"Name a folder for their maps, as in --out {folder.with_suffix('')}.",
+            remedy=f"Name a folder for their maps, as in --out {folder.with_name(f'{folder.stem}_maps')}.",
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -61,15 +75,64 @@ def run_each(
     with tell.stage("maps", total=len(patches), unit="patches") as stage:
         for patch in patches:
             target = folder / f"{patch.stem}.gpkg"
-            if not (resume and target.is_file()):
+            its_rasters = None if rasters is None else Path(rasters) / patch.stem
+            if not (resume and _is_made(target, its_rasters, patch, asked, may_replace=overwrite)):
                 result = run(
-                    patch,
-                    target,
-                    rasters=None if rasters is None else Path(rasters) / patch.stem,
-                    resume=resume,
-                    overwrite=overwrite,
-                    **parameters,
+                    patch, target, rasters=its_rasters, resume=resume, overwrite=overwrite, **parameters
                 )
+                for warning in result.report["warnings"]:
+                    tell.warn(f"{patch.stem}: {warning}")
                 reports.append(result.report)
             stage.advance(1)
     return Maps(folder=folder, reports=tuple(reports), kept=len(patches) - len(reports))
+
+
+def _is_made(
+    target: Path, rasters: Path | None, patch: Path, asked: Parameters, *, may_replace: bool
+) -> bool:
+    """Whether the map is there that a run of the patch would make.
+
+    Raises OutputError, with the differences, where another one is there that may not be replaced.
+    """
+    if staging_folder(real_target(target)).exists():
+        # A run that was killed while it put its files in place is brought to its end.
+        with Commit([target], overwrite=True, resumable=True):
+            pass
+    if not target.is_file():
+        return False
+    unlike = _unlike(target, rasters, patch, asked)
+    if unlike and not may_replace:
+        raise OutputError(
+            f"{target} exists already, and is another map: {'; '.join(unlike)}.",
+            remedy="Add --overwrite to replace it once the new one is complete, or name another folder.",
+        )
+    return not unlike
+
+
+def _unlike(target: Path, rasters: Path | None, patch: Path, asked: Parameters) -> list[str]:
+    """What sets a map that is there apart from the one that was asked for, in words."""
+    try:
+        told = json.loads(target.with_suffix(".run.json").read_text(encoding="utf-8"))
+        runtime = str(told["runtime"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ["its run.json is missing or damaged"]
+    planned = plan_run(patch, asked, crew_of(asked))
+    expected = {
+        **metadata(planned, asked, Record(Silent())),
+        "area_of_interest_content": None if asked.aoi is None else identity_of_area(asked.aoi),
+        "thresholds": planned.bundle.thresholds.model_dump(),
+    }
+    wanted = {key: value for key, value in expected.items() if key not in _OF_ITS_PIXELS}
+    found = differences({key: told[key] for key in wanted if key in told}, json.loads(json.dumps(wanted)))
+    if f", {asked.precision} on " not in runtime or not (
+        asked.runtime == "auto" or runtime.startswith(f"{asked.runtime} ")
+    ):
+        found.append(f"it was computed by {runtime}")
+    if asked.on_error == "fail" and told.get("skipped_blocks"):
+        found.append("parts of it are left out")
+    made_ns = target.stat().st_mtime_ns
+    if any(Path(file).stat().st_mtime_ns > made_ns for file in planned.scene.files):
+        found.append("the patch has changed since")
+    if rasters is not None and not all((rasters / f"{name}.tif").is_file() for name in RASTERS):
+        found.append("its rasters are missing")
+    return found

@@ -100,7 +100,7 @@ class InferBlock:
             sight = _Ahead(reader, self._look(tiles, on_unreadable))
             if sight.is_empty:
                 continue
-            with _network_turn():
+            with network_turn():
                 network = self.network()
                 started, waited_s = time.perf_counter(), sight.waited_s
                 network.each_over(sight, partial(self._keep_core, tiles, block, layers))
@@ -225,7 +225,7 @@ def _readers() -> SimpleQueue[ThreadPoolExecutor]:
 
 
 @cache
-def _network_turn() -> Lock:
+def network_turn() -> Lock:
     """Held by the task of this process whose tiles are in the network."""
     return Lock()
 

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from geopanoptic.errors import ModelError
 from geopanoptic.grid import Window
-from geopanoptic.models.bundle import Bundle, load_bundle
+from geopanoptic.models.bundle import Bundle
 from geopanoptic.panoptic.quantisation import LAYERS, Quantiser
 from geopanoptic.pipeline.aoi import read_aoi
-from geopanoptic.pipeline.dense import DenseCount, InferBlock
+from geopanoptic.pipeline.dense import DenseCount, InferBlock, network_turn
 from geopanoptic.pipeline.detections.finding import DetectorOfBundle, FindParcels
 from geopanoptic.pipeline.detections.stored import FOUND_LAYERS
 from geopanoptic.pipeline.execution import Executor
 from geopanoptic.pipeline.memory import return_freed_memory, return_large_arrays
 from geopanoptic.pipeline.parameters import Parameters
 from geopanoptic.pipeline.plan import Plan
+from geopanoptic.pipeline.planned_bundle import planned_bundle
 from geopanoptic.pipeline.reading import scene_dates
 from geopanoptic.pipeline.record import Record
 from geopanoptic.pipeline.skipping import OnFailure
@@ -90,7 +90,11 @@ class BundleNetwork:
 
     def __call__(self) -> Runtime:
         """Raises ModelError where another bundle lies at ``path`` here, and as ``load_runtime``."""
-        return _loaded(self)
+        runtime = _loaded().get(self)
+        if runtime is None:
+            _loaded().clear()
+            runtime = _loaded()[self] = _load(self)
+        return runtime
 
 
 def bundle_network(planned: Plan, asked: Parameters) -> BundleNetwork:
@@ -131,12 +135,23 @@ def stored_layers(bundle: Bundle) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseNetwork:
-    """Let a process that has run a network give back what the tiles needed: the stages to come need it."""
+    """Let a process that has run a network give back what the tiles needed: the stages to come need it.
+
+    Never loads or waits, for it is called in the event loop of workers that had no tile as well: what another run
+    computes with stays as it is.
+    """
 
     network: BundleNetwork
 
     def __call__(self) -> None:
-        self.network().release()
+        if not network_turn().acquire(blocking=False):
+            return
+        try:
+            runtime = _loaded().get(self.network)
+            if runtime is not None:
+                runtime.release()
+        finally:
+            network_turn().release()
         return_freed_memory()
 
 
@@ -151,20 +166,18 @@ class DescribeRuntime:
         return f"{runtime.name} {runtime.version}, {runtime.precision} on {runtime.device.partition(':')[0]}"
 
 
-# One: the networks of several bundles need not fit the memory of a GPU together.
-@lru_cache(maxsize=1)
-def _loaded(network: BundleNetwork) -> Runtime:
+@cache
+def _loaded() -> dict[BundleNetwork, Runtime]:
+    """The network that this process has loaded: one, for those of several bundles need not fit a GPU together."""
+    return {}
+
+
+def _load(network: BundleNetwork) -> Runtime:
     from geopanoptic.models.runtimes import load_runtime
 
     return_large_arrays()
-    bundle = load_bundle(network.path)
-    if bundle.sha256 != network.sha256:
-        raise ModelError(
-            f"{network.path} holds other weights than when the run was planned.",
-            remedy="Give all workers the same bundle, and do not change it during a run.",
-        )
     return load_runtime(
-        bundle,
+        planned_bundle(network.path, network.sha256),
         device=network.device,  # type: ignore[arg-type]
         threads=network.threads,
         runtime=network.runtime,  # type: ignore[arg-type]

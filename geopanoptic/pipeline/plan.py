@@ -71,7 +71,8 @@ class Plan:
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
     estimated_s: float | None = None
-    """What a run may take, by the last one on this machine with the same network; None where there was none."""
+    """What a run may take, by the last one on this machine with the same network; None where there was none, and of an area of
+    interest."""
 
     @property
     def classes(self) -> tuple[ClassSpec, ...]:

@@ -65,15 +65,16 @@ def plan_run(source: SceneLike, asked: Parameters, crew: Crew) -> Plan:
         memory=asked.memory,
         crew=crew,
     )
-    rate = remembered(_rate_key(planned, asked, crew))
+    # How much of the scene an area of interest holds is not known yet.
+    rate = remembered(_rate_key(planned, asked, crew)) if asked.aoi is None else None
     if rate is None:
         return planned
     return replace(planned, estimated_s=rate.seconds(planned.network_px, planned.grid.window.size_px))
 
 
 def remember_rate(planned: Plan, asked: Parameters, crew: Crew, record: Record) -> None:
-    """Keep how fast a run was that is over, for the estimates of plans to come."""
-    rate = record.rate(planned.grid.window.size_px)
+    """Keep how fast a run of a whole scene was that is over, for the estimates of plans to come."""
+    rate = record.rate(planned.grid.window.size_px) if asked.aoi is None else None
     if rate is not None:
         remember(_rate_key(planned, asked, crew), rate)
 
@@ -153,6 +154,7 @@ def _first_look(planned: Plan, asked: Parameters, record: Record) -> FirstLook:
 
 def _adopted(beginning: Beginning, planned: Plan, asked: Parameters, crew: Crew, record: Record) -> Plan:
     record.runtime = beginning.manifest.identity["runtime"]
+    record.area = beginning.manifest.identity["area of interest"]
     record.valid_share = beginning.manifest.valid_share
     for warning in beginning.manifest.warnings:
         record.warn(warning)

@@ -10,13 +10,13 @@ import json
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from uuid import uuid4
 
-from geopanoptic.models.graph_cache import cache_folder
+from geopanoptic.models.cache_folder import cache_folder, keep
 
 LEAST_PX = 1_000_000
 """Runs of fewer network pixels say little of larger ones."""
 
+_RATES = "rates.json"
 _KEPT = 64
 
 
@@ -38,20 +38,19 @@ class Rate:
 
 def remember(key: str, rate: Rate) -> None:
     """Keep the rate of the latest run with this ``key``: what decides how fast a run is."""
-    file = _file()
-    kept = _all(file)
+    folder = cache_folder()
+    if folder is None:
+        return
+    kept = _all(folder)
     kept.pop(key, None)
     latest = dict([*kept.items(), (key, asdict(rate))][-_KEPT:])
-    partial = file.with_name(f"{uuid4().hex}.partial")
-    with suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(latest, indent=1))
-        partial.replace(file)
+    keep(folder / _RATES, json.dumps(latest, indent=1).encode())
 
 
 def remembered(key: str) -> Rate | None:
     """The rate of the latest run with this ``key`` on this machine, if there was one."""
-    stored = _all(_file()).get(key)
+    folder = cache_folder()
+    stored = None if folder is None else _all(folder).get(key)
     if stored is None:
         return None
     with suppress(TypeError, ValueError):
@@ -59,13 +58,9 @@ def remembered(key: str) -> Rate | None:
     return None
 
 
-def _file() -> Path:
-    return cache_folder().with_name("rates.json")
-
-
-def _all(file: Path) -> dict[str, dict[str, float]]:
+def _all(folder: Path) -> dict[str, dict[str, float]]:
     try:
-        stored = json.loads(file.read_text())
+        stored = json.loads((folder / _RATES).read_text())
     except (OSError, ValueError):
         return {}
     if not isinstance(stored, dict):

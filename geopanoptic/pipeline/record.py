@@ -37,6 +37,8 @@ class Record:
     """Of the worker process that needed most; None where this process computes."""
     runtime: str = ""
     """What computed the network, such as ``openvino 2026.4.1, f32 on cpu``."""
+    area: dict[str, Any] | None = None
+    """What tells the area of interest from others, as ``identity_of_area`` found it when the run began."""
     valid_share: dict[str, float] = field(default_factory=dict)
     """Share of the scene's pixels that are valid, by date, from a fixed sample."""
     skipped: list[dict[str, Any]] = field(default_factory=list)
@@ -147,6 +149,7 @@ def report(
     """Everything about a run, ready for JSON."""
     return {
         **metadata(planned, asked, record),
+        "area_of_interest_content": record.area,
         "files": [str(file) for file in planned.scene.files],
         "notes": list(planned.scene.notes),
         "plan": planned.to_dict(),

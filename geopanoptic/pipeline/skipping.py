@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from geopanoptic.errors import GeopanopticError, OutputError, UsageError
 from geopanoptic.grid import Window
-from geopanoptic.pipeline.dense import DenseCount, write_nodata
+from geopanoptic.pipeline.dense import DenseCount, unsealed, write_nodata
+from geopanoptic.pipeline.detections.stored import PARCELS, write_none
 from geopanoptic.pipeline.record import Record
 from geopanoptic.pipeline.store import RunStore
 
@@ -30,7 +31,7 @@ class OnFailure:
         hopeless = isinstance(error, UsageError | OSError) or self.record.failed_blocks == self.n_blocks - 1
         if not self.skip or hopeless:
             raise _placed(error, where)
-        write_nodata(self.store, block)
+        _write_nodata(self.store, block)
         reason = error.message if isinstance(error, GeopanopticError) else f"{type(error).__name__}: {error}"
         window = [block.row0, block.col0, block.row1, block.col1]
         self.record.skip({"output_window": window, "reason": reason}, f"{where}: {reason}")
@@ -42,6 +43,14 @@ def leave_out(blocks: Sequence[Window], store: RunStore, record: Record) -> None
     on_failure = OnFailure(store=store, record=record, skip=True, n_blocks=len(store.blocks()))
     for block in blocks:
         on_failure(block, OutputError("No shard has stored it.", remedy="Run the shards first."))
+
+
+def _write_nodata(store: RunStore, block: Window) -> None:
+    """Store of a block that failed what the run's network stores, without a hash: it is tried again."""
+    if PARCELS in store.sealed:
+        write_none(unsealed(store), block)
+    else:
+        write_nodata(store, block)
 
 
 def _placed(error: Exception, where: str) -> Exception:

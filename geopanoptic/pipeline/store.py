@@ -99,6 +99,14 @@ class RunStore:
         except FileNotFoundError:
             return None
 
+    def stamp(self, layer: str, block: Window) -> tuple[int, int] | None:
+        """Another one whenever the block was written again; None where it was not."""
+        try:
+            state = self._path(layer, block.row0, block.col0).stat()
+        except FileNotFoundError:
+            return None
+        return state.st_mtime_ns, state.st_size
+
     def drop(self, layer: str) -> None:
         """Delete a layer that no later stage reads."""
         folder = self.folder / layer

@@ -79,7 +79,7 @@ def quicklook(
     percentile; invalid pixels white. Of several dates, the one that shows most of the ground, and where its mask
     hides it the next."""
     names = picture_bands(scene, bands)
-    values, valid = read_composite(by_clearness(scene), names, longest_px=longest_px)
+    values, valid = read_composite(by_clearness(scene, names), names, longest_px=longest_px)
     picture = np.full((*valid.shape, 3), 255, np.uint8)
     for channel in range(3):
         plane = values[channel % len(names)]
@@ -103,7 +103,7 @@ def plot(
         ax = plt.subplots(figsize=(7, 7))[1]
     names = picture_bands(scene, bands)
     picture = quicklook(scene, names, longest_px=longest_px)
-    scene = clearest(scene)
+    scene = clearest(scene, names)
     grid = scene.grid
     if _is_upright(grid):
         left, top = grid.transform @ (0, 0)
@@ -119,15 +119,24 @@ def plot(
     return ax
 
 
-def clearest(scene: Scene) -> Scene:
-    """Of several dates, the one that shows most of the ground."""
-    return by_clearness(scene)[0]
+def clearest(scene: Scene, bands: Sequence[str] = ()) -> Scene:
+    """Of the dates that have all ``bands``, the one that shows most of the ground. Raises SceneError."""
+    return by_clearness(scene, bands)[0]
 
 
-def by_clearness(scene: Scene) -> tuple[Scene, ...]:
-    """The single dates of a scene, those that show most of the ground first."""
+def by_clearness(scene: Scene, bands: Sequence[str] = ()) -> tuple[Scene, ...]:
+    """The single dates of a scene that have all ``bands``, those that show most of the ground first.
+
+    Raises SceneError where several dates have them only together.
+    """
     if len(scene.dates) == 1:
         return (scene,)
+    singles = [single for single in scene.single_dates() if set(bands) <= set(single.bands)]
+    if not singles:
+        raise SceneError(
+            f"{scene.name} has no date with {' and '.join(bands)}; it has {', '.join(scene.bands)}.",
+            remedy="Add the missing band's file, or name other bands.",
+        )
 
     def shown_share(single: Scene) -> float:
         _, valid = read_preview(single, single.bands[:1], longest_px=_GLANCE_PX)
@@ -135,13 +144,14 @@ def by_clearness(scene: Scene) -> tuple[Scene, ...]:
         stated = 0.0 if single.masks else cloud_share(single) or 0.0
         return float(shown.mean()) * (1 - stated)
 
-    return tuple(sorted(scene.single_dates(), key=shown_share, reverse=True))
+    return tuple(sorted(singles, key=shown_share, reverse=True))
 
 
 def picture_bands(scene: Scene, bands: Sequence[str] | None) -> tuple[str, ...]:
     """The bands of a picture: those asked for, else true colour, else the first. Raises SceneError."""
     if bands is None:
-        return _TRUE_COLOUR if set(_TRUE_COLOUR) <= set(scene.bands) else scene.bands[:1]
+        in_colour = any(set(_TRUE_COLOUR) <= set(bands) for bands in scene.bands_by_date.values())
+        return _TRUE_COLOUR if in_colour else scene.bands[:1]
     if len(bands) not in (1, 3):
         raise SceneError(
             f"A picture takes one or three bands, not {len(bands)}.", remedy="Name red, green and blue."

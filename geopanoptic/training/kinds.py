@@ -31,7 +31,7 @@ from geopanoptic.training.datasets.mixture import Mixture
 from geopanoptic.training.datasets.settings import SeasonPoolData
 from geopanoptic.training.feed import Feed
 from geopanoptic.training.patch import OUTPUT_SCALE
-from geopanoptic.training.start import averaged_weights
+from geopanoptic.training.start import averaged_weights, fitting
 
 NUMBERS_OF_DATES = (1, 2, 3, 4, 6, 8, 10, 12)
 PARCELS_PER_CROP, PIXELS_PER_PARCEL = 6, 8
@@ -54,12 +54,8 @@ def fit_kinds(config: TrainingConfig, weights: dict[str, Tensor], *, batches: in
             "The configuration's network tells no kinds by their season.",
             remedy="Set network.temporal.kinds to the number of its thing classes.",
         )
-    missing, odd = network.load_state_dict(weights, strict=False)
-    if odd or any(not name.startswith(_PREFIX) for name in missing):
-        raise UsageError(
-            "The weights are those of another network than the configuration's.",
-            remedy="Give the configuration of the run that wrote them.",
-        )
+    begun = {name: values for name, values in network.state_dict().items() if name.startswith(_PREFIX)}
+    network.load_state_dict(fitting(begun | weights, network, "The checkpoint"))
     fit(network.kinds, *gather_seasons(network, network.kinds, feed_of(config), batches))
     return network.state_dict()
 

@@ -41,7 +41,7 @@ def build_network(config: TrainingConfig) -> PanopticUNet | PanopticUNetSeries:
             )
         return network
     if config.start.endswith(".safetensors"):
-        network.load_state_dict(_fitting(averaged_weights(Path(config.start)), network, config.start))
+        network.load_state_dict(fitting(averaged_weights(Path(config.start)), network, config.start))
         return network
     bundle = load_bundle(None if config.start == "default" else config.start)
     grows = isinstance(network, PanopticUNetSeries) and not bundle.takes_series
@@ -101,7 +101,8 @@ def averaged_weights(checkpoint: Path) -> dict[str, Tensor]:
     return weights
 
 
-def _fitting(weights: dict[str, Tensor], network: nn.Module, source: str) -> dict[str, Tensor]:
+def fitting(weights: dict[str, Tensor], network: nn.Module, source: str) -> dict[str, Tensor]:
+    """``weights``; raises ``UsageError`` where names or shapes of ``network`` are others."""
     wanted = network.state_dict()
     odd = sorted(wanted.keys() ^ weights.keys())
     odd += [name for name in wanted if name in weights and wanted[name].shape != weights[name].shape]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import importlib
 import json
 import re
 import signal
@@ -43,6 +44,8 @@ def failing_run(monkeypatch):
         def run(*arguments, **parameters):
             raise failure
 
+        # Whoever imports run by name has to have done so before it is another.
+        importlib.import_module("geopanoptic.pipeline.batch")
         monkeypatch.setattr("geopanoptic.pipeline.run.run", run)
 
     return fail_with

@@ -48,6 +48,19 @@ def test_a_stopped_run_tells_how_to_continue(failure, code, word, monkeypatch, c
         assert shown.endswith(f"Continue with: geopanoptic run {remedy}\n")
 
 
+def test_a_stopped_batch_tells_that_its_maps_stay(monkeypatch, capsys):
+    def run_each(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("geopanoptic.pipeline.batch.patches_of", lambda _: ("S2_1.npy", "S2_2.npy"))
+    monkeypatch.setattr("geopanoptic.pipeline.batch.run_each", run_each)
+    monkeypatch.setattr(sys, "argv", ["geopanoptic", "run", "DATA_S2", "--out", "maps"])
+    assert invoke(["run", "DATA_S2", "--out", "maps"]) == 130
+    shown = capsys.readouterr().err
+    assert "Interrupted; the maps that were finished stay." in shown
+    assert shown.endswith("run DATA_S2 --out maps --resume\n")
+
+
 def test_shards_and_their_finish(arguments, tmp_path, capsys):
     work, out = str(tmp_path / "work"), tmp_path / "a.gpkg"
     assert invoke([*arguments, "--shard", "1/2", "--work", work, "--quiet"]) == 0

@@ -73,6 +73,22 @@ def test_mistakes_are_refused_before_anything_is_mapped(country, capsys, options
     assert told in capsys.readouterr().err
 
 
+def test_an_address_reaches_the_scene_as_it_is(country, capsys):
+    address = "https://127.0.0.1:9/scene.tif"
+    assert invoke(["evaluate", address, str(country / "truth.gpkg"), "--fusion", "all"]) != 0
+    told = capsys.readouterr().err
+    assert address in told
+    assert "--allow-remote" in told
+
+
+def test_figures_that_cannot_be_written_are_told_before_anything_is_mapped(country, tmp_path, capsys):
+    arguments = ["evaluate", str(country / "scene.tif"), str(country / "truth.gpkg"), "--fusion", "all"]
+    maps, figures = tmp_path / "maps", tmp_path / "nowhere" / "rules.json"
+    assert invoke([*arguments, "--maps", str(maps), "--json", str(figures)]) == 5
+    assert "rules.json could not be written" in capsys.readouterr().err
+    assert not maps.exists()
+
+
 def test_a_truth_that_is_none_is_refused_before_anything_is_mapped(country, tmp_path):
     with pytest.raises(UsageError, match="does not exist"):
         evaluate_fusions(country / "scene.tif", tmp_path / "nowhere.gpkg", maps=tmp_path / "maps")

@@ -121,6 +121,34 @@ def test_a_damaged_history_is_refused(chain):
         history(chain / "nowhere")
 
 
+def test_what_other_programs_call_provenance_is_none_of_ours(chain):
+    foreign = chain / "provenance.json"
+    foreign.write_text('{"generated_by": "another program"}')
+    register(chain / "new.gpkg", SQUARES)
+    assert [step.action for step in history(chain / "new.gpkg")] == [FOUND]
+    assert history(chain)[-1].action == FOUND
+    assert states(chain) == {}
+    assert len(history(chain / "c.geojson")) == 3
+    foreign.write_text('{"format": "geopanoptic-provenance", "ver')
+    with pytest.raises(UsageError, match="no history of labels"):
+        history(chain / "new.gpkg")
+
+
+def test_histories_of_the_first_version_have_no_ids(chain):
+    path = provenance_path(chain / "c.geojson")
+    now = history(chain / "c.geojson")
+    content = json.loads(path.read_text())
+    by_id = {step.id: step.content for step in now}
+    for step in content["steps"]:
+        del step["id"]
+        step["parents"] = [by_id[each] for each in step["parents"]]
+    path.write_text(json.dumps(content))
+    with pytest.raises(UsageError, match="KeyError 'id'"):
+        history(chain / "c.geojson")
+    path.write_text(json.dumps(content | {"version": 1}))
+    assert history(chain / "c.geojson") == now
+
+
 def test_added_removed_and_changed_objects_are_told(tmp_path, capsys):
     before = register(
         tmp_path / "a.gpkg",
@@ -200,6 +228,20 @@ def test_an_export_elsewhere_goes_back_to_the_labels_that_are_named(chain):
     steps = history(chain / "y.gpkg")
     assert steps[:3] == history(chain / "c.geojson")
     assert (steps[3].action, steps[3].parents) == (EDITED, (steps[2].id,))
+
+
+def test_the_labels_that_are_named_count_before_what_lies_around(chain):
+    (chain / "sent").mkdir()
+    convert(chain / "a.gpkg", chain / "sent" / "b.parquet", to="geoparquet")
+    provenance_path(chain / "sent" / "b.parquet").rename(chain / "sent" / "provenance.json")
+    register(chain / "sent" / "mine.gpkg", SQUARES[:2])
+    mine, base = chain / "sent" / "mine.gpkg", chain / "c.geojson"
+    assert history(mine)[-2].action == "converted from gpkg to geoparquet"
+    assert history(mine, base=base)[:-1] == history(base)
+    # What goes back to the named labels itself tells more.
+    assert history(base, base=chain / "b.parquet") == history(base)
+    (chain / "copy.geojson").write_bytes(base.read_bytes())
+    assert history(chain / "copy.geojson", base=base) == history(base)
 
 
 def test_the_history_of_labels_that_are_elsewhere_is_told(chain, capsys):

@@ -150,6 +150,11 @@ def test_missing_parts_and_pictures_are_told(country, tmp_path):  # noqa: F811
     made(country, tmp_path / "work", to="label-studio", split="3")
     labels = tmp_path / "work" / "area-1" / "label-studio.json"
     labels.write_text(json.dumps(json.loads(labels.read_text())[1:]))
+    # Any name of an export's own is one of labels.
+    named = labels.rename(labels.with_name("my_task.json"))
+    named.with_name(f"{named.name}.provenance.json").write_text("{}")
+    sent = tmp_path / "work" / "area-3" / "label-studio.json"
+    sent.rename(sent.with_name("corrected_labels.json"))
     merged = merge([tmp_path / "work" / "area-1", tmp_path / "work" / "area-3"], tmp_path / "merged.gpkg")
     told = [each for each in merged.conflicts if each.kind == "missing"]
     assert [each.parts for each in told] == [("area-2",), ("area-1",)]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -11,15 +14,17 @@ import pytest
 pytest.importorskip("onnx")
 
 from geopanoptic.models.bundle import Bundle, load_bundle
-from geopanoptic.models.graph_cache import cache_folder, image_graph
+from geopanoptic.models.cache_folder import cache_folder
+from geopanoptic.models.graph_cache import GRAPHS, image_graph
 from geopanoptic.models.unet import PanopticUNet
+from geopanoptic.pipeline.rates import Rate, remember, remembered
 
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("XDG_CACHE_HOME", "LOCALAPPDATA", "HOME"):
         monkeypatch.setenv(name, str(tmp_path))
-    return cache_folder()
+    return (cache_folder() or tmp_path) / GRAPHS
 
 
 def never() -> PanopticUNet:
@@ -64,12 +69,29 @@ def test_a_folder_that_cannot_be_used_is_done_without(tiny_bundle: Bundle, folde
     assert kept(tiny_bundle) == kept(tiny_bundle)
 
 
+def test_a_user_without_a_home_does_without(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody(_: int) -> None:
+        raise KeyError("uid not found")
+
+    for name in ("XDG_CACHE_HOME", "LOCALAPPDATA", "HOME", "USERPROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    assert cache_folder() is None
+    assert kept(tiny_bundle) == kept(tiny_bundle)
+    remember("a", Rate(start_s=1.0, network_s_per_px=1.0, after_s_per_px=1.0))
+    assert remembered("a") is None
+
+
 def test_the_folder_does_not_grow_for_ever(tiny_bundle: Bundle, folder: Path) -> None:
     folder.mkdir(parents=True)
     for number in range(40):
         (folder / f"{number}.onnx").write_bytes(b"older")
+    for name, age_s in (("killed.partial", 100_000), ("written.partial", 10)):
+        (folder / name).write_bytes(b"part")
+        os.utime(folder / name, (time.time() - age_s,) * 2)
     kept(tiny_bundle)
-    assert len(list(folder.iterdir())) == 16
+    assert len(list(folder.glob("*.onnx"))) == 16
+    assert [file.name for file in folder.glob("*.partial")] == ["written.partial"]
     image_graph(tiny_bundle, never, bands=None, margin_px=0)
 
 

@@ -81,6 +81,20 @@ def test_useless_areas_are_refused(file, geometry, crs, words):
         read_aoi(file(geometry, crs), GRID)
 
 
+@pytest.mark.filterwarnings("ignore:.*geometry")
+def test_tables_without_a_geometry_are_refused(tmp_path):
+    table = tmp_path / "aoi.csv"
+    table.write_text("name,area\nfield,3\n")
+    frame = geopandas.GeoDataFrame({"name": ["field"]})
+    for refused in (
+        lambda: read_aoi(table, GRID),
+        lambda: read_aoi(frame, GRID),
+        lambda: identity_of_area(frame),
+    ):
+        with pytest.raises(UsageError, match="has no polygons"):
+            refused()
+
+
 def test_unreadable_files_are_refused(tmp_path):
     (tmp_path / "aoi.gpkg").write_text("no database")
     with pytest.raises(UsageError, match="cannot be read"):

@@ -9,6 +9,7 @@ import signal
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -139,6 +140,10 @@ def test_the_first_failure_is_raised_at_its_place_and_ends_the_work():
     assert [next(values) for _ in range(5)] == [0, 1, 4, 9, 16]
     with pytest.raises(ValueError, match="5 is bad"):
         next(values)
+
+
+def test_nothing_happens_where_a_process_cannot_be_told():
+    Threads(workers=2).everywhere(partial(Square(bad=1), 1))
 
 
 def test_a_failure_may_be_given_a_value():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import rioxarray  # noqa: F401  registers .rio
@@ -67,7 +69,7 @@ def test_pixels_of_the_network_are_those_of_all_tiles_with_halos():
     assert plan.network_px == plan.n_tiles * (plan.layout.tile_px + 2 * plan.layout.halo_px) ** 2
 
 
-def test_time_is_estimated_from_the_last_run_here(tiny_bundle):
+def test_time_is_estimated_from_the_last_run_here(tiny_bundle, tmp_path):
     asked = Parameters(model=tiny_bundle.path, memory="6GB")
     first = plan_run(scene(1024), asked, CREW)
     assert first.to_dict()["estimated_seconds"] is None
@@ -83,6 +85,12 @@ def test_time_is_estimated_from_the_last_run_here(tiny_bundle):
     larger = plan_run(scene(2048), asked, CREW)
     assert 60 < (larger.estimated_s or 0) < 3 + 4 * 26 + 1
     assert plan_run(scene(1024), asked, Crew.of_threads(1)).estimated_s is None
+
+    within = replace(asked, aoi=tmp_path / "aoi.geojson")
+    assert plan_run(scene(1024), within, CREW).estimated_s is None
+    record.seconds["network"] = 2000.0
+    remember_rate(first, within, CREW, record)
+    assert plan_run(scene(1024), asked, CREW).estimated_s == again.estimated_s
 
 
 def test_a_run_too_small_says_nothing(tiny_bundle):

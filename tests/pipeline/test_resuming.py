@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +25,7 @@ from geopanoptic.pipeline.resuming.shards import Shard, shard_block_px, shards_o
 from geopanoptic.pipeline.resuming.workfolder import (
     claimed,
     clear,
+    kept_if_useful,
     make,
     open_store,
     require_unused,
@@ -191,6 +193,23 @@ def test_only_one_run_claims_a_work_folder(tmp_path):
         pass
     with claimed(work):
         pass
+
+
+@pytest.mark.parametrize(
+    ("failure", "results", "stays"),
+    [
+        (KeyboardInterrupt(), "tiles/*/*.npy", True),
+        (KeyboardInterrupt(), "blocks/*/*.npy", False),
+        (OSError(errno.ENOSPC, "No space left on device"), "tiles/*/*.npy", False),
+    ],
+)
+def test_work_outlives_a_failure_where_it_is_of_use(failure, results, stays, tmp_path):
+    work = tmp_path / "work"
+    (work / "tiles" / "a").mkdir(parents=True)
+    (work / "tiles" / "a" / "fields.npy").write_bytes(b"")
+    with pytest.raises(type(failure)), kept_if_useful(work, results):
+        raise failure
+    assert work.is_dir() == stays
 
 
 def test_a_folder_of_other_things_is_no_work_folder(tmp_path):

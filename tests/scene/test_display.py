@@ -66,6 +66,27 @@ def test_what_a_mask_hides_is_shown_as_another_date_saw_it(tmp_path: Path) -> No
     assert (scene.at("2021-06-15").quicklook() != 255).any()
 
 
+def test_bands_that_some_dates_lack_are_shown_of_the_others(tmp_path: Path) -> None:
+    values = ramp(4, 30, 20)
+    write_raster(tmp_path / "scene_20210615.tif", values[:3], names=RGB)
+    clouded = values.copy()
+    clouded[:, :20] = 0
+    write_raster(tmp_path / "scene_20210715.tif", clouded, names=("nir", "red", "green", "swir16"), nodata=0)
+    scene = open_scene(tmp_path)
+    false_colour = ["nir", "red", "green"]
+    np.testing.assert_array_equal(
+        scene.quicklook(false_colour), scene.at("2021-07-15").quicklook(false_colour)
+    )
+    np.testing.assert_array_equal(scene.quicklook(), scene.at("2021-06-15").quicklook())
+    mpl.use("agg")
+    import matplotlib.pyplot as plt
+
+    assert "2021-07-15" in scene.plot(false_colour).get_title()
+    plt.close("all")
+    with pytest.raises(SceneError, match="no date with nir and blue and red"):
+        scene.quicklook(["nir", "blue", "red"])
+
+
 def test_quicklook_of_mixed_resolutions_keeps_places(tmp_path: Path) -> None:
     fine = np.zeros((16, 16), "uint16")
     fine[:8] = 1000

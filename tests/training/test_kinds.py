@@ -59,3 +59,5 @@ def test_what_cannot_be_fitted_is_refused(pool: Path) -> None:
         fit_kinds(config_of(pool, kinds=0), weights, batches=1)
     with pytest.raises(UsageError, match="another network"):
         fit_kinds(config, {name: v for name, v in weights.items() if "decoder" not in name}, batches=1)
+    with pytest.raises(UsageError, match="another network"):
+        fit_kinds(config, built(config_of(pool, kind_channels=24)).state_dict(), batches=1)

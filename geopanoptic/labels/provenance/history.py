@@ -22,6 +22,7 @@ from geopanoptic.labels.provenance.manifest import (
     PROVENANCE,
     Provenance,
     Step,
+    is_provenance,
     provenance_path,
     read_provenance,
     write_provenance,
@@ -85,24 +86,23 @@ def record(
 def history(labels: Path, *, base: Path | None = None, annotator: str = "") -> History:
     """Steps to the labels as they are now, the oldest first.
 
-    ``base`` are the labels that these were made of, where nothing beside them says so; ``annotator`` is who did what
-    nobody recorded. Labels that are not here themselves, as DVC leaves them elsewhere, have the history beside them.
-    Raises ``UsageError`` where nothing is there.
+    ``base`` are the labels that these were made of; what is recorded beside these counts where it goes back to them,
+    or none are named. ``annotator`` is who did what nobody recorded. Labels that are not here themselves, as DVC
+    leaves them elsewhere, have the history beside them. Raises ``UsageError`` where nothing is there.
     """
     own = provenance_path(labels)
     if not labels.exists():
         if own.is_file():
             return read_provenance(own).steps
         raise UsageError(f"{labels} does not exist.", remedy="Name a file or folder of labels.")
-    known = _known(labels)
-    if known is not None:
-        now = content_of(known.now)
-        if now == content_of(known.written):
-            return known.steps
-        earlier = known.steps
+    known, named = _known(labels), () if base is None else history(base)
+    if known is not None and (not named or named[-1] in known.steps):
+        now, written, earlier = content_of(known.now), content_of(known.written), known.steps
     else:
         now = content_of(hashes_of([labels], labels if labels.is_dir() else labels.parent))
-        earlier = () if base is None else history(base)
+        written, earlier = named[-1].content if named else "", named
+    if now == written:
+        return earlier
     if not earlier:
         return (replace(_found(labels), content=now, annotator=annotator),)
     edited = Step(
@@ -134,10 +134,11 @@ class _Known:
 def _known(labels: Path) -> _Known | None:
     """What is recorded of labels: beside or in them, else in the folder that they lie in."""
     own, around = provenance_path(labels), labels.parent / PROVENANCE
-    if own.is_file():
+    # Named after its file it is ours or damaged; a folder may hold another program's.
+    if own.is_file() and (own.name != PROVENANCE or is_provenance(own)):
         found = read_provenance(own)
         return _Known(steps=found.steps, written=dict(found.files), now=_now(labels, found))
-    if around.is_file():
+    if around.is_file() and is_provenance(around):
         found, root = read_provenance(around), labels.parent
         inside = (labels.name, f"{labels.name}/")
         written = {n: sha for n, sha in found.files.items() if n == inside[0] or n.startswith(inside[1])}

@@ -10,15 +10,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from geopanoptic.errors import UsageError
 
 PROVENANCE = "provenance.json"
 
 _FORMAT = "geopanoptic-provenance"
-_VERSION = 1
+_VERSION = 2
+"""In the first, steps had no id, and named their parents by content."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,13 +71,21 @@ def provenance_path(labels: Path) -> Path:
     return labels / PROVENANCE if labels.is_dir() else labels.with_name(f"{labels.name}.{PROVENANCE}")
 
 
+def is_provenance(path: Path) -> bool:
+    """Whether a file is a history of this program, damaged or not: other programs call theirs ``provenance.json`` too."""
+    try:
+        return _FORMAT in path.read_text(encoding="utf-8", errors="replace")
+    except OSError:  # reading it says why
+        return True
+
+
 def read_provenance(path: Path) -> Provenance:
     """The history that a file holds. Raises ``UsageError`` for a damaged one, and for steps that were rewritten."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["format"] != _FORMAT or content["version"] > _VERSION:
             raise ValueError(f"format {content['format']!r}, version {content['version']!r}")
-        steps = tuple(_step(each) for each in content["steps"])
+        steps = _steps(content["steps"], content["version"])
         if not steps:
             raise ValueError("no step")
         return Provenance(files={str(name): str(sha) for name, sha in content["files"].items()}, steps=steps)
@@ -97,9 +107,15 @@ def write_provenance(path: Path, files: Mapping[str, str], steps: Sequence[Step]
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _step(told: Mapping[str, object]) -> Step:
-    values = {name: value for name, value in told.items() if name != "id"}
-    step = Step(**{**values, "parents": tuple(told["parents"])})  # type: ignore[arg-type]
-    if step.id != told["id"]:
-        raise ValueError(f"step {str(told['id'])[:12]} is not as it was written")
-    return step
+def _steps(stored: Sequence[Mapping[str, Any]], version: int) -> tuple[Step, ...]:
+    steps: list[Step] = []
+    for told in stored:
+        values = {name: value for name, value in told.items() if name != "id"}
+        step = Step(**{**values, "parents": tuple(told["parents"])})
+        if version == 1 and "id" not in told:
+            by_content = {each.content: each.id for each in steps}
+            step = replace(step, parents=tuple(by_content.get(each, each) for each in step.parents))
+        elif step.id != told["id"]:
+            raise ValueError(f"step {str(told['id'])[:12]} is not as it was written")
+        steps.append(step)
+    return tuple(steps)

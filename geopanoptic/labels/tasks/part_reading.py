@@ -17,8 +17,7 @@ from geopanoptic.labels.sidecar import SIDECAR, Sidecar, placed, read_sidecar
 from geopanoptic.labels.tasks.task_file import TASK, Task, read_task
 from geopanoptic.labels.tiles import SOURCE_ID, canvas_outline
 
-_NO_LABELS = (TASK, SIDECAR, PROVENANCE, "label-studio.xml", "cvat-labels.json")
-"""Endings of files that are none."""
+_NO_LABELS = {TASK, SIDECAR, PROVENANCE, "label-studio.xml", "cvat-labels.json"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,9 +80,7 @@ def read_part(path: Path, shown: Sidecar) -> PartLabels:
 
 
 def _labels_in(folder: Path) -> Path:
-    files = sorted(
-        each for each in folder.iterdir() if not each.name.endswith(_NO_LABELS) and each.name[0] != "."
-    )
+    files = sorted(each for each in folder.iterdir() if _may_be_labels(each.name))
     if len(files) == 1:
         return files[0]
     names = ", ".join(each.name for each in files) or "none"
@@ -91,6 +88,10 @@ def _labels_in(folder: Path) -> Path:
         f"{folder} holds {len(files)} files of labels: {names}.",
         remedy="Name the one that counts instead of the folder.",
     )
+
+
+def _may_be_labels(name: str) -> bool:
+    return name not in _NO_LABELS and not name.endswith(f".{PROVENANCE}") and not name.startswith(".")
 
 
 def told_ids(labels: OutlineLabels) -> list[int]:

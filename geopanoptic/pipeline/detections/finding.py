@@ -19,9 +19,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from geopanoptic.errors import ModelError
 from geopanoptic.grid import Window
-from geopanoptic.models.bundle import Bundle, load_bundle
+from geopanoptic.models.bundle import Bundle
 from geopanoptic.panoptic.fusion.logits import fixed_logits
 from geopanoptic.panoptic.fusion.rules import DEEPLAB, FusionRule, fusion_named
 from geopanoptic.panoptic.quantisation import NODATA_CLASS
@@ -30,10 +29,11 @@ from geopanoptic.pipeline.dense import DenseCount, Mask, unsealed
 from geopanoptic.pipeline.detections.folder import DetectedClass, DetectedClasses
 from geopanoptic.pipeline.detections.matching import TileSummary, rank_objects, summary_of
 from geopanoptic.pipeline.detections.settling import settle
-from geopanoptic.pipeline.detections.stored import PARCELS, SHOWN, FoundParcels, packed
+from geopanoptic.pipeline.detections.stored import PARCELS, SHOWN, FoundParcels, packed, write_none
 from geopanoptic.pipeline.detections.tile import Detection
 from geopanoptic.pipeline.execution import Executor
 from geopanoptic.pipeline.layout import Layout, round_up
+from geopanoptic.pipeline.planned_bundle import planned_bundle
 from geopanoptic.pipeline.progress import Progress
 from geopanoptic.pipeline.reading import DateReader
 from geopanoptic.pipeline.store import RunStore
@@ -78,12 +78,17 @@ class FindParcels:
     skip_unreadable: bool = False
 
     def __call__(self, block: Window) -> DenseCount:
+        core_px = block.size_px // self.scale**2
+        wanted = None if self.wanted is None else self.wanted(block)
+        if wanted is not None and not wanted.any():
+            write_none(self.store, block)
+            return DenseCount(network_px=0, core_px=core_px, network_s=0.0)
         sight = _Sight(task=self, tile=self._tile(block.covering(self.scale)))
         tile, network = sight.tile.scaled(self.scale), self.network()
         started = time.perf_counter()
         found = network.parcels(sight, _within(block, tile))
         network_s = time.perf_counter() - started - sight.reading_s
-        shown = self._shown(block, sight)
+        shown = self._shown(block, sight, wanted)
         core_row, core_col = block.row0 - tile.row0, block.col0 - tile.col0
         parcels = [
             _detection(each, network, tile)
@@ -95,7 +100,7 @@ class FindParcels:
         store.write(PARCELS, block, packed([each for each in parcels if each is not None]))
         return DenseCount(
             network_px=sight.given_px,
-            core_px=block.size_px // self.scale**2,
+            core_px=core_px,
             network_s=network_s,
             unreadable=tuple(sight.unreadable),
         )
@@ -106,10 +111,10 @@ class FindParcels:
         scene = Window(0, 0, *(round_up(side // self.scale, stride_px) for side in self.store.shape))
         return core.grown(self.layout.halo_px).intersection(scene) or core
 
-    def _shown(self, block: Window, sight: _Sight) -> NDArray[np.bool_]:
+    def _shown(self, block: Window, sight: _Sight, wanted: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
         fine = sight.valid_hw.repeat(self.scale, axis=0).repeat(self.scale, axis=1)
         shown: NDArray[np.bool_] = fine[block.slices(sight.tile.scaled(self.scale))]
-        return shown if self.wanted is None else shown & self.wanted(block)
+        return shown if wanted is None else shown & wanted
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -220,14 +225,8 @@ def _detection(parcel: DrawnParcel, network: PapsDetector, origin: Window) -> De
 def _loaded(network: DetectorOfBundle) -> PapsDetector:
     from geopanoptic.models.paps_detector import load_detector
 
-    bundle = load_bundle(network.path)
-    if bundle.sha256 != network.sha256:
-        raise ModelError(
-            f"{network.path} holds other weights than when the run was planned.",
-            remedy="Give all workers the same bundle, and do not change it during a run.",
-        )
     return load_detector(
-        bundle,
+        planned_bundle(network.path, network.sha256),
         device=network.device,
         threads=network.threads,
         runtime=network.runtime,

@@ -14,6 +14,7 @@ between is called other.
 from __future__ import annotations
 
 import hashlib
+import shutil
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -24,10 +25,11 @@ import rasterio
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from geopanoptic import __version__
 from geopanoptic.errors import UsageError
 from geopanoptic.grid import Grid, Window
 from geopanoptic.models.manifest import ClassSpec
-from geopanoptic.pipeline.detections.keeping import keep, kept
+from geopanoptic.pipeline.detections.keeping import KEPT_FORMAT, keep, kept
 from geopanoptic.pipeline.detections.reading import SUFFIXES, read_tile
 from geopanoptic.pipeline.detections.tile import DetectedTile
 
@@ -168,9 +170,9 @@ def open_folder(folder: Path, grid: Grid) -> tuple[DetectionFolder, TilesFile]:
 
 
 def _stamp(path: Path, window: Window) -> str:
-    """Another one whenever the file was written again, or lies elsewhere."""
+    """Another one whenever the file was written again, lies elsewhere, or another version may keep it differently."""
     state = path.stat()
-    told = f"{path.name} {state.st_size} {state.st_mtime_ns} {window}"
+    told = f"{__version__} {KEPT_FORMAT} {path.name} {state.st_size} {state.st_mtime_ns} {window}"
     return hashlib.blake2b(told.encode(), digest_size=16).hexdigest()
 
 
@@ -245,7 +247,11 @@ def _place(path: Path, told: TilesFile, grid: Grid) -> Window:
 def _read(path: Path, window: Window, here: Path | None) -> DetectedTile:
     if here is None:
         return read_tile(path, window)
-    if not here.is_dir():
-        keep(read_tile(path, window), here)
     found = kept(here, window)
-    return read_tile(path, window) if found is None else found
+    if found is None:
+        shutil.rmtree(here, ignore_errors=True)
+        tile = read_tile(path, window)
+        keep(tile, here)
+        # As it is kept, its semantic logits take no memory.
+        found = kept(here, window) or tile
+    return found

@@ -25,6 +25,7 @@ from geopanoptic.pipeline.execution.crew import usable_cores
 from geopanoptic.pipeline.plan import DEFAULT_MIN_AREA_PX
 from geopanoptic.pipeline.progress import Progress, Silent
 from geopanoptic.pipeline.record import UNDATED, Record
+from geopanoptic.pipeline.resuming.workfolder import kept_if_useful
 from geopanoptic.pipeline.store import RunStore
 from geopanoptic.products.commit import Commit
 from geopanoptic.products.report import versions, write_run_report
@@ -105,12 +106,13 @@ def fuse(
     report_path = vector.with_suffix(".run.json")
     raster_paths = {} if rasters is None else {name: Path(rasters) / f"{name}.tif" for name in RASTERS}
     executor = Threads(workers=workers)
-    with Commit(
+    outputs = Commit(
         [vector, report_path, *raster_paths.values()],
         overwrite=overwrite,
         resumable=True,
         inputs=[Path(scene), *found.paths],
-    ) as commit:
+    )
+    with outputs as commit, kept_if_useful(commit.work, f"{TILES}/*/*.npy"):
         for folder in (BLOCKS,) if resume else (BLOCKS, TILES):
             shutil.rmtree(commit.work / folder, ignore_errors=True)
         store = RunStore(folder=commit.work / BLOCKS, shape=grid.shape, block_px=block_px)

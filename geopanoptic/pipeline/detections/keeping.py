@@ -15,6 +15,9 @@ import numpy as np
 from geopanoptic.grid import Window
 from geopanoptic.pipeline.detections.tile import DetectedTile, Detection
 
+KEPT_FORMAT = 1
+"""Goes up when a new version would keep other bytes of the same tile."""
+
 _FIELDS, _MASKS, _SEMANTIC = "fields.npy", "masks.npy", "semantic.npy"
 
 
@@ -41,11 +44,18 @@ def keep(tile: DetectedTile, folder: Path) -> None:
 
 
 def kept(folder: Path, window: Window) -> DetectedTile | None:
-    """The tile at ``window`` that was kept in ``folder``, None where none was; semantic logits stay on disk."""
+    """The tile at ``window`` that was kept in ``folder``, None where none was, or a power cut has left part of it.
+
+    Semantic logits stay on disk.
+    """
     try:
-        fields = np.load(folder / _FIELDS)
-    except FileNotFoundError:
+        return _loaded(folder, window)
+    except (OSError, ValueError, EOFError):
         return None
+
+
+def _loaded(folder: Path, window: Window) -> DetectedTile:
+    fields = np.load(folder / _FIELDS)
     masks = np.load(folder / _MASKS).astype(np.int32)
     places = [Window(*row) for row in fields[:, :4].astype(np.int64).tolist()]
     ends = np.cumsum([each.size_px for each in places], dtype=np.int64)[:-1]

@@ -38,7 +38,8 @@ class FoundParcels:
 
     def read(self, number: int) -> DetectedTile:
         """One block's parcels; the last few blocks that were read are remembered."""
-        return _read(self.store, number)
+        block = self.store.blocks()[number]
+        return _read(self.store, block, self.store.stamp(PARCELS, block))
 
     def touching(self, window: Window) -> list[int]:
         """Blocks whose parcels may reach into ``window``."""
@@ -48,6 +49,12 @@ class FoundParcels:
     def shown(self, block: Window) -> NDArray[np.bool_]:
         """Where a block has data, (h, w)."""
         return self.store.read(SHOWN, block) != NODATA_CLASS
+
+
+def write_none(store: RunStore, block: Window) -> None:
+    """Store of a block that it shows nothing and has no parcels."""
+    store.write(SHOWN, block, np.full(block.shape, NODATA_CLASS, np.uint8))
+    store.write(PARCELS, block, packed([]))
 
 
 def packed(parcels: Sequence[Detection]) -> NDArray[np.int32]:
@@ -81,8 +88,7 @@ def unpacked(stored: NDArray[np.int32]) -> tuple[Detection, ...]:
 
 
 @lru_cache(maxsize=32)
-def _read(store: RunStore, number: int) -> DetectedTile:
-    block = store.blocks()[number]
+def _read(store: RunStore, block: Window, _stamp: object) -> DetectedTile:
     stored = store.read_block(PARCELS, block)
     parcels = () if stored is None else unpacked(stored)
     reach = block.grown(PAPS_BOX_PX // 2).intersection(Window(0, 0, *store.shape))

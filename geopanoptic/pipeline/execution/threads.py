@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 
 from geopanoptic.errors import InterruptedRunError
@@ -40,7 +41,8 @@ class Threads:
 
     def everywhere(self, function: Callable[[], None]) -> None:
         """See ``Executor.everywhere``."""
-        function()
+        with suppress(Exception):
+            function()
 
     def worker_peak_bytes(self) -> None:
         """See ``Executor.worker_peak_bytes``."""

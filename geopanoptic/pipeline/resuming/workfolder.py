@@ -44,16 +44,24 @@ def work_folder(
             progress.note("What an earlier run had computed is discarded; --resume would have continued it.")
         if not resume:
             clear(commit.work)
-        try:
+        with kept_if_useful(commit.work, f"{BLOCKS}/*/*.npy"):
             yield commit.work
-        except BaseException as failure:
-            full = isinstance(failure, OSError) and failure.errno in (errno.ENOSPC, errno.EDQUOT)
-            if full or not any((commit.work / BLOCKS).glob("*/*.npy")):
-                shutil.rmtree(commit.work, ignore_errors=True)
-            raise
     else:
         with tempfile.TemporaryDirectory(prefix="geopanoptic-") as folder:
             yield Path(folder)
+
+
+@contextmanager
+def kept_if_useful(work: Path, results: str) -> Iterator[None]:
+    """Delete ``work`` after a failure that leaves no file of the pattern ``results`` to continue from, or that is a
+    full disk: the space it takes is what is missing."""
+    try:
+        yield
+    except BaseException as failure:
+        full = isinstance(failure, OSError) and failure.errno in (errno.ENOSPC, errno.EDQUOT)
+        if full or not any(work.glob(results)):
+            shutil.rmtree(work, ignore_errors=True)
+        raise
 
 
 @contextmanager

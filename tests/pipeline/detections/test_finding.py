@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import geopandas
 import matplotlib as mpl
 import numpy as np
 import pytest
+import shapely
 import torch
 import xarray
 from numpy.typing import NDArray
@@ -21,12 +23,23 @@ from geopanoptic.models.manifest import UNetSettings
 from geopanoptic.models.paps import draw_parcels
 from geopanoptic.models.paps_detector import load_detector
 from geopanoptic.pipeline.detections import layout
-from geopanoptic.pipeline.detections.stored import packed, unpacked
+from geopanoptic.pipeline.detections.stored import (
+    FOUND_LAYERS,
+    PARCELS,
+    SHOWN,
+    FoundParcels,
+    packed,
+    unpacked,
+)
 from geopanoptic.pipeline.detections.tile import Detection
 from geopanoptic.pipeline.normalising import look_at
+from geopanoptic.pipeline.progress import Silent
 from geopanoptic.pipeline.reading import scene_dates
+from geopanoptic.pipeline.record import Record
 from geopanoptic.pipeline.result import Result
 from geopanoptic.pipeline.run import plan
+from geopanoptic.pipeline.skipping import leave_out
+from geopanoptic.pipeline.store import RunStore
 
 BANDS = ("blue", "green", "red", "nir")
 SHAPE = (148, 210)  # neither is a multiple of the stride
@@ -162,6 +175,34 @@ def test_a_run_continues_and_is_the_same_for_any_layout(
     assert first.report["parcels"] > 0
     assert (tmp_path / "a.gpkg").read_bytes() == (tmp_path / "b.gpkg").read_bytes()
     assert again.report["fusion"] == "deeplab"
+
+
+def test_blocks_outside_the_area_are_not_computed(
+    scene: xarray.DataArray, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(layout, "BLOCK_PX", 64)
+    corner = geopandas.GeoSeries([shapely.box(600_000, 5_499_500, 600_500, 5_500_000)], crs=32632)
+    part = geopanoptic.run(scene, aoi=corner, model=bundle.path, memory="4GB", min_area_m2=0, threads=1)
+    assert len(part.parcels) > 0
+    assert (np.asarray(part.rasters["class"])[:, 100:] == 0).all()  # type: ignore[index]
+    # One of twelve blocks: the network sees no more than the scene once, on both dates.
+    assert 0 < part.report["network_px"] <= 2 * 152 * 216
+
+
+def test_a_block_that_is_left_out_has_no_parcels_and_is_tried_again(tmp_path: Path) -> None:
+    store = RunStore(folder=tmp_path, shape=(8, 16), block_px=8, seal="a", sealed=frozenset(FOUND_LAYERS))
+    (block, _), parcels = store.blocks(), FoundParcels(store=store)
+    found = Detection(label=1, score=0.5, window=Window(1, 1, 3, 3), mask=np.ones((2, 2), np.int32))
+    store.write(SHOWN, block, np.zeros(block.shape, np.uint8))
+    store.write(PARCELS, block, packed([found]))
+    assert len(parcels.read(0).detections) == 1
+    leave_out([block], store, Record(Silent()))
+    assert parcels.read(0).detections == ()
+    assert not parcels.shown(block).any()
+    assert not store.holds(FOUND_LAYERS, block)
+    assert {each.name for each in tmp_path.iterdir()} == set(FOUND_LAYERS)
+    store.write(PARCELS, block, packed([found]))
+    assert len(parcels.read(0).detections) == 1
 
 
 def test_other_runtimes_are_refused(scene: xarray.DataArray, bundle: Bundle) -> None:

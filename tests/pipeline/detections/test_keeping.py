@@ -8,6 +8,7 @@ from detected_tiles import detect, parcels_of, semantic_of
 
 from geopanoptic.errors import UsageError
 from geopanoptic.grid import Window
+from geopanoptic.pipeline.detections.folder import DetectionFolder
 from geopanoptic.pipeline.detections.keeping import keep, kept
 from geopanoptic.pipeline.detections.mask_stack import MaskStack
 from geopanoptic.pipeline.detections.reading import read_tile
@@ -51,6 +52,22 @@ def test_a_tile_without_detections_is_kept_too(tmp_path):
     found = kept(tmp_path / "a", PLACE)
     assert found.detections == ()
     assert found.window == PLACE
+
+
+@pytest.mark.parametrize("name", ["fields", "masks", "semantic"])
+@pytest.mark.parametrize("left", [0, 40, -7])
+def test_a_kept_tile_that_is_not_whole_is_kept_again(name, left, arrays, tmp_path):
+    np.savez(tmp_path / "tile.npz", **arrays)
+    tiles = DetectionFolder(
+        paths=(tmp_path / "tile.npz",), windows=(PLACE,), stamps=("a",), kept=tmp_path / "kept"
+    )
+    keep(read_tile(tmp_path / "tile.npz", PLACE), tmp_path / "kept" / "a")
+    file = tmp_path / "kept" / "a" / f"{name}.npy"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:left])
+    assert kept(tmp_path / "kept" / "a", PLACE) is None
+    same(tiles.read(0), read_tile(tmp_path / "tile.npz", PLACE))
+    assert file.read_bytes() == whole
 
 
 @pytest.mark.parametrize("compressed", [True, False])
