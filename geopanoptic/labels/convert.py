@@ -64,6 +64,7 @@ def convert(
     overlap_px: int = 0,
     pictures: bool = False,
     label_divisor: int = 1000,
+    rle: bool = False,
     base: str | Path | None = None,
     annotator: str = "",
     overwrite: bool = False,
@@ -88,6 +89,8 @@ def convert(
         is a folder, to ``NAME.images`` beside one that is a file.
     label_divisor
         For ``deeplab``: class * divisor + object.
+    rle
+        For ``coco-instances``: objects as run lengths of their pixels, holes included, in place of polygons.
     base
         The labels that ``source`` was made of, for its history, where nothing beside it says so.
     annotator
@@ -102,6 +105,11 @@ def convert(
     """
     source, target = Path(source), Path(target)
     wanted = format_named(to)
+    if rle and wanted.name != "coco-instances":
+        raise UsageError(
+            f"Run lengths are asked for, which {wanted.title} has no place for.",
+            remedy="Leave --rle out, or write --to coco-instances.",
+        )
     of_source = format_named(source_format) if source_format is not None else recognise(source)
     given = sidecar_of_images(image)
     single = next(iter(given.images.values())) if len(given.images) == 1 else None
@@ -140,7 +148,7 @@ def convert(
         written = wanted.write(
             _remembering(labels, drawn),
             staged,
-            WriteOptions(images=_path(image), label_divisor=label_divisor),
+            WriteOptions(images=_path(image), label_divisor=label_divisor, rle=rle),
         )
         files = list(written.files)
         if wanted.images != "none":

@@ -63,6 +63,24 @@ def test_a_map_comes_back_from_tiles_of_every_format_pixel_for_pixel(country, tm
         assert (np.isin(before, things) == (after > 0))[np.isin(before, things)].all()
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+@pytest.mark.parametrize("overlap_px", [0, 16])
+def test_run_lengths_of_tiles_give_the_map_back_pixel_for_pixel(country, tmp_path, overlap_px):
+    target = tmp_path / "labels.json"
+    convert(country / "truth.tif", target, to="coco-instances", rle=True, tile_px=64, overlap_px=overlap_px)
+    told = json.loads(target.read_text())["annotations"]
+    assert all(isinstance(each["segmentation"]["counts"], str) for each in told)
+    convert(target, tmp_path / "back.tif", to="raster")
+    np.testing.assert_array_equal(ids_of(country / "truth.tif")[0], ids_of(tmp_path / "back.tif")[0])
+
+
+def test_run_lengths_of_other_formats_are_refused(country, tmp_path, capsys):
+    arguments = ["labels", "convert", str(country / "truth.tif"), str(tmp_path / "coco"), "--rle"]
+    assert invoke([*arguments, "--to", "coco-panoptic"]) == 2
+    assert "--to coco-instances" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 def _keeps(name):
     from geopanoptic.labels.formats.registry import format_named
 

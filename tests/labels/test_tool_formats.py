@@ -21,9 +21,9 @@ from geopanoptic.labels.objects import Canvas, OutlineLabels, as_outlines, as_ra
 TOOLS = {"coco-instances": ".json", "cvat": ".xml", "label-studio": ".json", "labelme": "", "via": ".json"}
 
 
-def written_and_read(folder, name, images):
+def written_and_read(folder, name, images, options=None):
     target = folder / f"labels{TOOLS.get(name, '')}"
-    written = format_named(name).write(iter(images), target, WriteOptions())
+    written = format_named(name).write(iter(images), target, options or WriteOptions())
     assert written.images == len(images)
     if sum(len(each.objects) for each in images):
         assert recognise(target).name == name
@@ -148,6 +148,64 @@ def test_coco_run_lengths_are_read(tmp_path):
     (tmp_path / "labels.json").write_text(json.dumps(content))
     (found,) = format_named("coco-instances").read(tmp_path / "labels.json", ReadOptions())
     assert [geometry.bounds for geometry in found.objects.geometry] == [(3, 2, 8, 5)] * 2
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+@settings(deadline=None, max_examples=40)
+@given(ids=arrays(np.int32, st.tuples(st.integers(1, 12), st.integers(1, 12)), elements=st.integers(0, 3)))
+def test_run_lengths_are_those_of_pycocotools_and_give_every_pixel_back(tmp_path_factory, ids):
+    from pycocotools import mask as coco_mask
+
+    before = image(ids, {1: "corn", 2: "meadow", 3: "water"}, scores={1: 0.5, 2: 0.25, 3: np.nan})
+    folder = tmp_path_factory.mktemp("set")
+    (after,) = written_and_read(folder, "coco-instances", [before], WriteOptions(rle=True))
+    again, claims = as_raster(after)
+    assert claims == 0
+    np.testing.assert_array_equal(again.ids_hw, ids)
+    annotations = json.loads((folder / "labels.json").read_text())["annotations"]
+    assert [each["object_id"] for each in annotations] == before.objects["object_id"].tolist()
+    for each in annotations:
+        theirs = coco_mask.encode(np.asfortranarray(ids == each["object_id"], np.uint8))
+        assert each["segmentation"] == {"size": list(ids.shape), "counts": theirs["counts"].decode()}
+        assert each["area"] == coco_mask.area(theirs)
+        assert each["bbox"] == coco_mask.toBbox(theirs).tolist()
+        assert each["iscrowd"] == 0
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_run_lengths_keep_overlaps_and_leave_out_what_has_no_pixel(tmp_path):
+    outlines = {
+        7: shapely.box(2, 1, 9, 8).difference(shapely.box(4, 3, 6, 5)),
+        8: shapely.box(3.2, 3.2, 3.4, 3.4),
+        9: shapely.MultiPolygon([shapely.box(-4, 2.4, 5, 4.4), shapely.box(7, 6, 30, 7)]),
+        11: shapely.box(20, 2, 30, 4),
+    }
+    frame = geopandas.GeoDataFrame(
+        {"object_id": list(outlines), "class_name": "corn", "score": np.nan}, geometry=list(outlines.values())
+    )
+    canvas = Canvas(image="a.png", height=10, width=12)
+    labels = OutlineLabels(objects=frame, taxonomy=CLASSES, canvas=canvas)
+    target = tmp_path / "labels.json"
+    written = format_named("coco-instances").write(iter([labels]), target, WriteOptions(rle=True))
+    assert written.objects == 2
+    assert written.losses == ("2 objects cover no pixel of their image and are left out",)
+    (after,) = format_named("coco-instances").read(target, ReadOptions())
+    found = after.objects.set_index("object_id").geometry
+    assert found.index.tolist() == [7, 9]
+    assert found[7].equals(outlines[7])
+    assert found[9].equals(shapely.union(shapely.box(0, 2, 5, 4), shapely.box(7, 6, 12, 7)))
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_run_lengths_of_another_size_are_refused(tmp_path):
+    target = tmp_path / "labels.json"
+    ids = np.ones((4, 5), np.int32)
+    format_named("coco-instances").write(iter([image(ids, {1: "corn"})]), target, WriteOptions(rle=True))
+    content = json.loads(target.read_text())
+    content["images"][0]["height"] = 9
+    target.write_text(json.dumps(content))
+    with pytest.raises(UsageError, match=r"annotation 1: .*\(4, 5\) pixels"):
+        list(format_named("coco-instances").read(target, ReadOptions()))
 
 
 def test_coco_of_label_studio_is_read_although_it_omits_sizes_and_numbers(tmp_path):

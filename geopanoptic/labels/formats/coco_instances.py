@@ -1,12 +1,13 @@
 """COCO instances: one JSON file, objects as lists of polygons or as run lengths; things, no land cover needed.
 
-Polygons of one annotation are one object. The format has no holes: an outline with holes is cut into pieces.
-Run lengths are read with pycocotools.
+Polygons of one annotation are one object. They have no holes: an outline with holes is cut into pieces. Run lengths
+have them, and are the pixels of an object exactly; pycocotools reads and writes them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import shapely
 from pydantic import ValidationError
 
 from geopanoptic.errors import UsageError
+from geopanoptic.labels.formats import run_lengths
 from geopanoptic.labels.formats.coco_panoptic import categories_of, taxonomy_of_categories
 from geopanoptic.labels.formats.format import Format, LabelSource, ReadOptions, WriteOptions, Written
 from geopanoptic.labels.formats.json_files import read_json, write_items
@@ -81,8 +83,10 @@ def write(labels: Iterable[Labels], target: Path, options: WriteOptions) -> Writ
     images: list[dict[str, Any]] = []
     categories: list[dict[str, Any]] = []
     tally = Tally(labels)
+    unseen = 0
 
     def annotations() -> Iterator[dict[str, Any]]:
+        nonlocal unseen
         first_id = 1
         for number, outlines in enumerate(tally, 1):
             canvas = outlines.image
@@ -90,14 +94,21 @@ def write(labels: Iterable[Labels], target: Path, options: WriteOptions) -> Writ
                 {"id": number, "file_name": canvas.image, "height": canvas.height, "width": canvas.width}
             )
             categories[:] = categories_of(outlines.taxonomy)
-            yield from _annotations_of(outlines, canvas, image_id=number, first_id=first_id)
+            for each in _annotations_of(
+                outlines, canvas, image_id=number, first_id=first_id, rle=options.rle
+            ):
+                if options.rle and each["area"] == 0:
+                    unseen += 1
+                else:
+                    yield each
             first_id = tally.objects + 1
 
     def rest() -> dict[str, Any]:
         return {"info": {}, "licenses": [], "images": images, "categories": categories}
 
     write_items(target, annotations(), key="annotations", rest=rest)
-    return tally.written(target)
+    losses = (f"{unseen:,} objects cover no pixel of their image and are left out",) if unseen else ()
+    return replace(tally.written(target, losses=losses), objects=tally.objects - unseen)
 
 
 FORMAT = Format(
@@ -113,7 +124,7 @@ FORMAT = Format(
 
 
 def _annotations_of(
-    labels: OutlineLabels, canvas: Canvas, *, image_id: int, first_id: int
+    labels: OutlineLabels, canvas: Canvas, *, image_id: int, first_id: int, rle: bool
 ) -> Iterator[dict[str, Any]]:
     frame = labels.objects
     attributes = frame.drop(columns=["object_id", "class_name", "score", frame.geometry.name]).to_dict(
@@ -122,25 +133,21 @@ def _annotations_of(
     outlines = pixel_outlines(labels, canvas)
     rows = zip(
         outlines,
-        shapely.bounds(outlines).tolist(),
-        shapely.area(outlines).tolist(),
         frame["object_id"].tolist(),
         frame["class_name"],
         frame["score"].tolist(),
         attributes or [{}] * len(frame),
         strict=True,
     )
-    for number, (outline, (left, top, right, bottom), area, own, name, score, told) in enumerate(
-        rows, first_id
-    ):
-        pieces = [piece for part in shapely.get_parts(outline) for piece in without_holes(part)]
+    for number, (outline, own, name, score, told) in enumerate(rows, first_id):
+        segmentation, area, bbox = run_lengths.encode(outline, canvas.shape) if rle else _polygons(outline)
         annotation: dict[str, Any] = {
             "id": number,
             "image_id": image_id,
             "category_id": labels.taxonomy[name].id,
-            "segmentation": [shapely.get_coordinates(piece)[:-1].ravel().tolist() for piece in pieces],
+            "segmentation": segmentation,
             "area": area,
-            "bbox": [left, top, right - left, bottom - top],
+            "bbox": bbox,
             "iscrowd": 0,
             "object_id": own,
         }
@@ -148,6 +155,17 @@ def _annotations_of(
             annotation["score"] = score
         annotation |= {key: value for key, value in told.items() if value is not None and value == value}
         yield annotation
+
+
+def _polygons(outline: shapely.Geometry) -> tuple[list[list[float]], float, list[float]]:
+    """Pieces as x, y, x, y, ...; area and box (x, y, width, height)."""
+    pieces = [piece for part in shapely.get_parts(outline) for piece in without_holes(part)]
+    left, top, right, bottom = shapely.bounds(outline).tolist()
+    return (
+        [shapely.get_coordinates(piece)[:-1].ravel().tolist() for piece in pieces],
+        outline.area,
+        [left, top, right - left, bottom - top],
+    )
 
 
 def _canvas_of(image: dict[str, Any], known: Mapping[str, Canvas]) -> Canvas | None:
@@ -197,7 +215,7 @@ def _read_image(
 
 def _outlines(segmentation: Any, canvas: Canvas) -> Iterator[shapely.Geometry]:
     if isinstance(segmentation, dict):
-        outline = mask_outline(_decoded(segmentation, canvas), canvas)
+        outline = mask_outline(run_lengths.decode(segmentation, canvas.shape))
         if outline is not None:
             yield outline
         return
@@ -205,14 +223,3 @@ def _outlines(segmentation: Any, canvas: Canvas) -> Iterator[shapely.Geometry]:
         points = np.asarray(ring, np.float64).reshape(-1, 2)
         if len(points) >= 3:
             yield shapely.Polygon(points)
-
-
-def _decoded(rle: dict[str, Any], canvas: Canvas) -> np.ndarray:
-    try:
-        from pycocotools import mask
-    except ImportError:
-        raise UsageError(
-            "Run lengths of COCO need pycocotools, not installed here.", remedy="pip install pycocotools"
-        ) from None
-    packed = mask.frPyObjects(rle, canvas.height, canvas.width) if isinstance(rle["counts"], list) else rle
-    return np.asarray(mask.decode(packed), np.bool_)

@@ -155,7 +155,7 @@ def _outline(each: ElementTree.Element, canvas: Canvas, where: str) -> shapely.G
         if each.tag == "box":
             return shapely.box(*(float(each.get(name, "")) for name in ("xtl", "ytl", "xbr", "ybr")))
         if each.tag == "mask":
-            return mask_outline(_mask(each, canvas), canvas)
+            return mask_outline(_mask(each, canvas))
     except (TypeError, ValueError) as error:
         raise UsageError(f"{where}: {error}.", remedy="Correct the file, or export it again.") from None
     return None  # points and lines have no area; tags belong to the whole image

@@ -33,12 +33,14 @@ class ReadOptions:
 class WriteOptions:
     """``images``: folder or file of the images, where a format keeps them beside the labels or inside.
 
+    ``rle`` asks COCO instances for run lengths of pixels, which have holes, in place of polygons.
     ``image_root`` goes before the images' names where a tool looks for them (a folder, or an address).
     ``predictions`` says that the labels are a model's, for tools that show those apart from people's.
     """
 
     images: Path | None = None
     label_divisor: int = 1000
+    rle: bool = False
     image_root: str = ""
     predictions: bool = False
 

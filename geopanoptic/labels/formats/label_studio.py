@@ -192,7 +192,7 @@ def _outline(result: Mapping[str, Any], canvas: Canvas) -> shapely.Geometry | No
         points = np.asarray(value["points"], np.float64).reshape(-1, 2) * percent
         return shapely.Polygon(on_corners(points)) if len(points) >= 3 else None
     if kind == "brushlabels":
-        return mask_outline(brush.decode(value["rle"], canvas.shape), canvas)
+        return mask_outline(brush.decode(value["rle"], canvas.shape))
     # Boxes and ellipses turn about their corner and their centre.
     x, y = np.array([value["x"], value["y"]], np.float64) * percent
     turn = np.radians(float(value.get("rotation", 0.0)))

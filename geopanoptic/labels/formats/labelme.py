@@ -153,7 +153,7 @@ def _outline(each: dict[str, Any], canvas: Canvas, where: str) -> shapely.Geomet
             part = np.asarray(picture) > 0
         whole = np.zeros(canvas.shape, np.bool_)
         whole[y0 : y0 + part.shape[0], x0 : x0 + part.shape[1]] = part
-        return mask_outline(whole, canvas)
+        return mask_outline(whole)
     if kind in ("point", "points", "line", "linestrip") or len(points) < 3:
         return None  # no area
     raise UsageError(

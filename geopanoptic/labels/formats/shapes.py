@@ -16,19 +16,13 @@ import geopandas
 import numpy as np
 import pandas as pd
 import shapely
+from affine import Affine
 from numpy.typing import NDArray
 
 from geopanoptic.labels.formats.format import Written
 from geopanoptic.labels.formats.tables import with_columns
 from geopanoptic.labels.joining import ROUNDING_PX, joined
-from geopanoptic.labels.objects import (
-    Canvas,
-    Labels,
-    OutlineLabels,
-    RasterLabels,
-    as_outlines,
-    pixel_outlines,
-)
+from geopanoptic.labels.objects import Canvas, Labels, OutlineLabels, as_outlines, pixel_outlines
 from geopanoptic.labels.taxonomy import Taxonomy, taxonomy_of_names
 from geopanoptic.labels.tiles import SOURCE_ID
 
@@ -125,19 +119,17 @@ def labels_of_shapes(
     return OutlineLabels(objects=frame, taxonomy=taxonomy, canvas=bare)
 
 
-def mask_outline(mask_hw: NDArray[np.bool_], canvas: Canvas) -> shapely.Geometry | None:
+def mask_outline(mask_hw: NDArray[np.bool_]) -> shapely.Geometry | None:
     """The outline of the True pixels of an image, along pixel edges; None where there is none."""
-    if not mask_hw.any():
+    from geopanoptic.panoptic.coverage import trace
+
+    rows, cols = np.flatnonzero(mask_hw.any(axis=1)), np.flatnonzero(mask_hw.any(axis=0))
+    if len(rows) == 0:
         return None
-    found = as_outlines(
-        RasterLabels(
-            ids_hw=mask_hw.astype(np.int32),
-            objects=with_columns(pd.DataFrame({"object_id": [1], "class_name": ["x"]})),
-            taxonomy=taxonomy_of_names(["x"]),
-            canvas=Canvas(image=canvas.image, height=canvas.height, width=canvas.width),
-        )
-    )
-    return found.objects.geometry.iloc[0]
+    # Traced within its box: an image has many masks.
+    part = mask_hw[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1].astype(np.int32)
+    _, polygons = trace(part, Affine.translation(cols[0], rows[0]))
+    return polygons[0] if len(polygons) == 1 else shapely.multipolygons(polygons)
 
 
 def taxonomy_for(names: Iterable[str], given: Taxonomy | None) -> Taxonomy:
