@@ -2,7 +2,6 @@
 
 ``python tests/benchmarks/series_memory.py [--dates 3 6 30 60] [--size 768] [--tile 384] [--model BUNDLE]``: writes as
 many dated GeoTIFFs of four bands, runs ``geopanoptic run`` on them in a process of its own, and prints a table.
-Without a model the network is that of ``fields-s`` with untrained attention: what it computes is as much.
 """
 
 from __future__ import annotations
@@ -22,9 +21,6 @@ import rasterio
 from affine import Affine
 
 from geopanoptic.benchmark.processes import Finished, run_measured
-from geopanoptic.models.building import build_network
-from geopanoptic.models.bundle import Bundle, load_bundle, save_bundle
-from geopanoptic.models.manifest import TemporalSettings
 
 BANDS = ("blue", "green", "red", "nir")
 FIRST, STEP = date(2021, 1, 3), timedelta(days=5)
@@ -49,14 +45,13 @@ def main() -> None:
     parser.add_argument("--tile", type=int, default=384)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--runtime", default="auto")
-    parser.add_argument("--model", type=Path)
+    parser.add_argument("--model", default="fields-series")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        model = options.model or untrained_series(folder / "bundle").path
         images = write_images(folder / "images", options.size)
         run_options = [
-            *("--model", str(model), "--tile", str(options.tile)),
+            *("--model", options.model, "--tile", str(options.tile)),
             *("--threads", str(options.threads), "--runtime", options.runtime),
         ]
         measured = [measure(folder / f"{n}-dates", images, n, run_options) for n in options.dates]
@@ -71,26 +66,6 @@ def main() -> None:
             f"{each.finished.processor_s:>12.1f} {added:>15}"
         )
     print(f"peak x {measured[-1].finished.peak_bytes / measured[0].finished.peak_bytes:.3f}")
-
-
-def untrained_series(folder: Path) -> Bundle:
-    """``fields-s`` as a network for series that has not learned to choose among dates."""
-    bundle = load_bundle("fields-s")
-    settings = bundle.manifest.network.model_copy(update={"temporal": TemporalSettings()})
-    network = build_network(settings, n_bands=len(bundle.bands), n_classes=len(bundle.classes))
-    network.unet.load_state_dict(bundle.network().state_dict())
-    kept = bundle.manifest.model_dump(
-        exclude={"weights", "grouping", "architecture", "network", "reach_px", "name"}
-    )
-    return save_bundle(
-        folder,
-        weights=network.state_dict(),
-        card="# Untrained attention\n",
-        name="untrained-series",
-        network=settings,
-        reach_px=bundle.reach_px + bundle.stride_px,  # weights are interpolated from the coarsest map
-        **kept,
-    )
 
 
 def write_images(folder: Path, size_px: int) -> list[Path]:
