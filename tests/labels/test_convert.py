@@ -1,6 +1,7 @@
 """``labels convert``: whole journeys on generated and real labels."""
 
 import json
+from pathlib import Path
 
 import geopandas
 import numpy as np
@@ -224,3 +225,13 @@ def test_what_does_not_lie_on_the_image_is_told(country, tmp_path):
         assert told["pixels lay in several objects and went to the smallest"] >= 20
         if not options:
             assert done.objects == 3
+
+
+@pytest.mark.parametrize("name", ["coco-instances", "label-studio", "via", "cvat"])
+def test_what_was_written_without_a_suffix_is_known_by_its_content(tmp_path: Path, name: str) -> None:
+    made = synthesize((64, 64), character="plain", seed=2)
+    made.to_geotiff(tmp_path / "scene.tif")
+    made.parcels().to_file(tmp_path / "parcels.gpkg")
+    convert(tmp_path / "parcels.gpkg", tmp_path / "labels", to=name, image=tmp_path / "scene.tif")
+    back = convert(tmp_path / "labels", tmp_path / "back.gpkg", to="gpkg")
+    assert back.source_format == name

@@ -31,7 +31,7 @@ _OWN_KEYS = {
 
 
 def recognises(path: Path) -> bool:
-    if not path.is_file() or path.suffix.lower() != ".json":
+    if not path.is_file() or path.suffix.lower() not in {".json", ""}:
         return False
     try:
         content = read_json(path)

@@ -31,7 +31,7 @@ _SCORE, _OBJECT = "score", "object_id"
 
 
 def recognises(path: Path) -> bool:
-    if not path.is_file() or path.suffix.lower() != ".xml":
+    if not path.is_file() or path.suffix.lower() not in {".xml", ""}:
         return False
     try:
         root = read_xml(path)

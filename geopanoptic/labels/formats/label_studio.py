@@ -35,7 +35,7 @@ _KINDS = ("polygonlabels", "brushlabels", "rectanglelabels", "ellipselabels")
 
 
 def recognises(path: Path) -> bool:
-    if not path.is_file() or path.suffix.lower() != ".json":
+    if not path.is_file() or path.suffix.lower() not in {".json", ""}:
         return False
     try:
         tasks = read_json(path)

@@ -25,7 +25,7 @@ _ELLIPSE_POINTS = 64
 
 
 def recognises(path: Path) -> bool:
-    if not path.is_file() or path.suffix.lower() != ".json":
+    if not path.is_file() or path.suffix.lower() not in {".json", ""}:
         return False
     try:
         first = next(iter(_images_in(path).values()))
