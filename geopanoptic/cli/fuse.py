@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from geopanoptic.cli.continuing import telling_how_to_continue
+from geopanoptic.cli.map_options import map_options
 from geopanoptic.cli.sections import SectionedCommand, exit_code_lines
 
 SECTIONS = {
@@ -83,27 +84,7 @@ Rules (--fusion):
     metavar="SCORE",
     help="Leave out detections below it.",
 )
-@click.option(
-    "--min-area",
-    "min_area_m2",
-    type=float,
-    metavar="M2",
-    help="Smallest region in square metres; smaller ones join a neighbour.  [default: 10 scene pixels]",
-)
-@click.option(
-    "--simplify",
-    "simplify_m",
-    type=float,
-    metavar="METRES",
-    help="How far a border may move when it is straightened; 0 keeps pixel edges.  [default: one pixel]",
-)
-@click.option(
-    "--rasters",
-    type=click.Path(path_type=Path),
-    metavar="FOLDER",
-    help="Also write class.tif, parcel_id.tif and confidence.tif, cloud-optimised.",
-)
-@click.option("--overwrite", is_flag=True, help="Replace existing outputs, once the new ones are complete.")
+@map_options
 @click.option(
     "--block",
     "block_px",

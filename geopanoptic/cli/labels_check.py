@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from geopanoptic.cli.label_options import reading_options, tell_losses
 from geopanoptic.cli.sections import SectionedCommand, exit_code_lines
 
 SECTIONS = {
@@ -58,12 +59,7 @@ every change; ground that several objects claim goes to the class named first in
     metavar="PREDICTIONS",
     help="Compare with predictions in any label format.",
 )
-@click.option(
-    "--from", "source_format", metavar="FORMAT", help="Format of SOURCE.  [default: by its content]"
-)
-@click.option("--layer", metavar="NAME", help="Layer of SOURCE.")
-@click.option("--class-column", metavar="NAME", help="Column of the class.  [default: class_name]")
-@click.option("--id-column", metavar="NAME", help="Column of the id.  [default: object_id, parcel_id]")
+@reading_options
 @click.option(
     "--tolerance",
     type=click.FloatRange(0),
@@ -126,10 +122,6 @@ def check(
     model: str | None,
     bands: str | None,
     against: Path | None,
-    source_format: str | None,
-    layer: str | None,
-    class_column: str | None,
-    id_column: str | None,
     tolerance: float | None,
     sliver_width: float | None,
     gap_area: float | None,
@@ -144,6 +136,7 @@ def check(
     annotator: str,
     overwrite: bool,
     quiet: bool,
+    **options: str | None,
 ) -> None:
     """Look for defects in the labels SOURCE."""
     from geopanoptic.errors import DEFECTS, UsageError
@@ -161,12 +154,9 @@ def check(
         raise UsageError(f"{issues_file} is no name of a GeoPackage.", remedy="End it in .gpkg.")
     refuse_reports(source, json_file, html_file, issues_file, overwrite=overwrite)
     reading: dict[str, Any] = {
-        "source_format": source_format,
+        **options,
         "image": image,
         "taxonomy": taxonomy,
-        "layer": layer,
-        "class_column": class_column,
-        "id_column": id_column,
         "limits": Limits(
             tolerance=tolerance, sliver_width=sliver_width, gap_area=gap_area, agreement=agreement
         ),
@@ -192,7 +182,6 @@ def check(
             click.echo(f"Repaired, {fixed.objects:,} objects: {out}")
             for kind, count in fixed.by_kind().items():
                 click.echo(f"  {kind}: {count:,}")
-            for loss in fixed.losses:
-                click.echo(f"lost: {loss}", err=True)
+            tell_losses(fixed.losses)
     if report.fails(fail_on):
         context.exit(DEFECTS)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from geopanoptic.cli.label_options import reading_options, tell_losses
 from geopanoptic.cli.sections import SectionedCommand, exit_code_lines
 
 SECTIONS = {
@@ -41,9 +42,7 @@ pixels, so that they find back.
 @click.argument("source", type=click.Path(path_type=Path))
 @click.argument("target", type=click.Path(path_type=Path))
 @click.option("--to", required=True, metavar="FORMAT", help="Format to write.")
-@click.option(
-    "--from", "source_format", metavar="FORMAT", help="Format of SOURCE.  [default: by its content]"
-)
+@reading_options
 @click.option("--taxonomy", metavar="NAME|FILE", help="Convert the classes to these.")
 @click.option(
     "--label-divisor",
@@ -86,13 +85,6 @@ pixels, so that they find back.
     help="Also write these images as 8-bit PNG, made of the scene with one stretch: images/ in TARGET, or beside it.",
 )
 @click.option(
-    "--layer", metavar="NAME", help="Layer of SOURCE.  [default: parcels and landcover, or the first]"
-)
-@click.option("--class-column", metavar="NAME", help="Column of the class.  [default: class_name]")
-@click.option(
-    "--id-column", metavar="NAME", help="Column of the id.  [default: object_id, parcel_id, or by row]"
-)
-@click.option(
     "--base",
     type=click.Path(path_type=Path, exists=True),
     metavar="LABELS",
@@ -106,7 +98,6 @@ def convert(
     source: Path,
     target: Path,
     to: str,
-    source_format: str | None,
     taxonomy: str | None,
     label_divisor: int,
     rle: bool,
@@ -114,14 +105,12 @@ def convert(
     tile_px: int | None,
     overlap_px: int,
     pictures: bool,
-    layer: str | None,
-    class_column: str | None,
-    id_column: str | None,
     base: Path | None,
     annotator: str,
     overwrite: bool,
     as_json: bool,
     quiet: bool,
+    **reading: str | None,
 ) -> None:
     """Write the labels SOURCE in another format to TARGET."""
     from geopanoptic.labels.convert import convert as convert_labels
@@ -130,12 +119,8 @@ def convert(
         source,
         target,
         to=to,
-        source_format=source_format,
         image=image,
         taxonomy=taxonomy,
-        layer=layer,
-        class_column=class_column,
-        id_column=id_column,
         tile_px=tile_px,
         overlap_px=overlap_px,
         pictures=pictures,
@@ -144,15 +129,14 @@ def convert(
         base=base,
         annotator=annotator,
         overwrite=overwrite,
+        **reading,
     )
     if as_json:
         click.echo(json.dumps(done.to_dict()))
         return
     for note in () if quiet else done.notes:
         click.echo(f"note: {note}", err=True)
-    for loss in done.losses:
-        click.secho("lost: ", fg="yellow", nl=False, err=True)
-        click.echo(loss, err=True)
+    tell_losses(done.losses)
     if not quiet:
         images = f" on {done.images:,} images" if done.images > 1 else ""
         click.echo(

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from geopanoptic.cli.label_options import tell_losses
 from geopanoptic.cli.scene_options import SCENE_OPTIONS, scene_options_except
 from geopanoptic.cli.sections import SectionedCommand, exit_code_lines
 
@@ -132,9 +133,7 @@ def prelabel(
     if as_json:
         click.echo(json.dumps(done.to_dict()))
         return
-    for loss in done.losses:
-        click.secho("lost: ", fg="yellow", nl=False, err=True)
-        click.echo(loss, err=True)
+    tell_losses(done.losses)
     if not quiet:
         parts = f" in {len(done.parts)} parts" if done.parts else ""
         click.echo(

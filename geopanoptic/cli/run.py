@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import click
 
 from geopanoptic.cli.continuing import telling_how_to_continue
+from geopanoptic.cli.map_options import map_options
 from geopanoptic.cli.scene_options import SCENE_OPTIONS, scene_options
 from geopanoptic.cli.sections import SectionedCommand, exit_code_lines
 
@@ -84,29 +85,7 @@ is until the new one is complete and verified, whatever ends the run.
     metavar="FILE",
     help="Map only pixels inside these polygons (any vector format; reprojected).",
 )
-@click.option(
-    "--min-area",
-    "min_area_m2",
-    type=float,
-    metavar="M2",
-    help="Smallest region in square metres. Smaller ones join a neighbour, so no holes appear.  [default: 10 "
-    "scene pixels]",
-)
-@click.option(
-    "--simplify",
-    "simplify_m",
-    type=float,
-    metavar="METRES",
-    help="How far a border may move when it is straightened; shared borders move together. 0 keeps pixel "
-    "edges.  [default: one output pixel]",
-)
-@click.option(
-    "--rasters",
-    type=click.Path(path_type=Path),
-    metavar="FOLDER",
-    help="Also write class.tif, parcel_id.tif and confidence.tif, cloud-optimised.",
-)
-@click.option("--overwrite", is_flag=True, help="Replace existing outputs, once the new ones are complete.")
+@map_options
 @click.option(
     "--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda, cuda:1 or mps."
 )
@@ -197,7 +176,7 @@ is until the new one is complete and verified, whatever ends the run.
     "--finish", is_flag=True, help="Make the map of the parts in --work, once all of them are there."
 )
 @click.option(
-    "--dry-run", is_flag=True, help="Check the scene, print the plan (tiles, memory, disk), and stop."
+    "--dry-run", is_flag=True, help="Check the scene, print the plan (tiles, memory, disk, time), and stop."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the report, the plan or the error as JSON.")
 @click.option("--quiet", is_flag=True, help="Print only warnings and errors.")
