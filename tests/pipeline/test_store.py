@@ -120,3 +120,16 @@ def test_a_failed_write_leaves_the_block_as_it_was(store, monkeypatch):
         store.write("heat", BLOCK, np.zeros((4, 4), np.uint16))
     assert store.holds(["heat"], BLOCK)
     assert len(list((store.folder / "heat").iterdir())) == 1
+
+
+@given(
+    shape=st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    block_px=st.integers(1, 17),
+    corner=st.tuples(st.integers(-9, 45), st.integers(-9, 45)),
+    size=st.tuples(st.integers(1, 30), st.integers(1, 30)),
+)
+def test_blocks_in_a_window_are_those_that_intersect_it(shape, block_px, corner, size, tmp_path_factory):
+    store = RunStore(folder=tmp_path_factory.getbasetemp(), shape=shape, block_px=block_px)
+    window = Window(*corner, corner[0] + size[0], corner[1] + size[1])
+    expected = [number for number, each in enumerate(store.blocks()) if each.intersection(window)]
+    assert store.numbers_in(window) == expected

@@ -43,8 +43,7 @@ class FoundParcels:
 
     def touching(self, window: Window) -> list[int]:
         """Blocks whose parcels may reach into ``window``."""
-        near = window.grown(PAPS_BOX_PX // 2)
-        return [number for number, each in enumerate(self.store.blocks()) if each.intersection(near)]
+        return self.store.numbers_in(window.grown(PAPS_BOX_PX // 2))
 
     def shown(self, block: Window) -> NDArray[np.bool_]:
         """Where a block has data, (h, w)."""
