@@ -170,6 +170,17 @@ def test_a_task_that_kills_its_workers_is_refused_in_words(client):
     assert "died" in told[0].message
 
 
+def test_tasks_that_wait_beside_a_deadly_one_are_not_refused_with_it():
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=4, dashboard_address=None) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        # 0 and 3 still wait in the process that 1 kills, every time.
+        task = Square(deadly=1, pause_s=0.3)
+        values = OnDask(client=client).map(task, range(6), failed=lambda item, error: -item)
+        assert list(values) == [0, -1, 4, 9, 16, 25]
+
+
 def test_a_scheduler_that_is_lost_ends_the_work_with_a_remedy():
     spawned = multiprocessing.get_context("spawn")
     addresses = spawned.SimpleQueue()

@@ -49,6 +49,8 @@ class OnDask:
     ) -> Iterator[Value]:
         """See ``Executor.map``. A task that raises is tried again ``RETRIES`` times; one whose worker dies
         moves to another until the scheduler has lost too many (``distributed.scheduler.allowed-failures``).
+        The scheduler suspects every task that waited on those workers, so that such a task is tried again by
+        itself, when nothing else of this map is under way, before it is refused.
 
         Raises ResourceError for such a task, and where the scheduler is lost.
         """
@@ -57,16 +59,34 @@ class OnDask:
             resources = self._resources() if network else None
             loop = cast(BaseAsyncIOLoop, self.client.loop).asyncio_loop
             held = self.client.submit(_itself, function, pure=False)
+        under_way: set[concurrent.futures.Future[Value]] = set()
 
-        def submit(item: Item) -> concurrent.futures.Future[Value]:
+        def submit(item: Item, held: Future = held) -> concurrent.futures.Future[Value]:
             with asking_scheduler(self.client):
                 future = self.client.submit(
                     _compute, held, item, pure=False, retries=RETRIES, resources=resources
                 )
             # Fetched as it completes; whatever goes wrong on the way arrives here too.
-            return asyncio.run_coroutine_threadsafe(_result(future), loop)
+            fetched: concurrent.futures.Future[Value] = asyncio.run_coroutine_threadsafe(
+                _result(future), loop
+            )
+            under_way.add(fetched)
+            fetched.add_done_callback(under_way.discard)
+            return fetched
+
+        def alone(item: Item) -> Value:
+            concurrent.futures.wait(tuple(under_way))
+            with asking_scheduler(self.client):
+                # Anew, for it may have been suspected, too.
+                held = self.client.submit(_itself, function, pure=False)
+            return submit(item, held).result()
 
         def told(item: Item, error: Exception) -> Value:
+            if isinstance(error, KilledWorker):
+                try:
+                    return alone(item)
+                except Exception as again:
+                    error = again
             if isinstance(error, LOSSES) or self.client.status != "running":
                 raise lost_scheduler() from error
             if isinstance(error, KilledWorker):
