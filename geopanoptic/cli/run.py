@@ -21,7 +21,7 @@ PARTS_SKIPPED = 6
 SECTIONS = {
     "Output": ("out", "rasters", "overwrite"),
     "Scene": (*SCENE_OPTIONS, "aoi"),
-    "Map": ("model", "fusion", "min_area_m2", "simplify_m"),
+    "Map": ("model", "pixel_size", "fusion", "min_area_m2", "simplify_m"),
     "Work": (
         *("device", "runtime", "precision", "scheduler", "workers", "threads"),
         *("memory", "tile_px", "block_px", "batch", "on_error"),
@@ -38,6 +38,7 @@ Examples:
   geopanoptic run scenes/2021/ --from 2021-04-01 --max-cloud 60 --out parcels.gpkg
   geopanoptic run scenes/2021/ --dates 2021-06-15 --out june.gpkg
   geopanoptic run PASTIS/DATA_S2 --model MODEL --out maps        one map for every patch
+  geopanoptic run aerial.tif --pixel-size 5 --out parcels.gpkg   small fields in fine pixels
   geopanoptic run planet.tif --bands blue,green,red,nir --out parcels.gpkg
   geopanoptic run two_dates.tif --bands red,green,blue,nir --dates 2021-04-15,2021-07-15 --out a.gpkg
   geopanoptic run scene.tif --dry-run
@@ -70,6 +71,14 @@ is until the new one is complete and verified, whatever ends the run.
     "--model",
     metavar="MODEL",
     help="Name of a bundled model, or the folder of another.  [default: see `geopanoptic models list`]",
+)
+@click.option(
+    "--pixel-size",
+    default="auto",
+    show_default=True,
+    metavar="METRES",
+    help="Pixel that the network is shown, each the mean of the scene's smaller ones: a size, native (the scene's), "
+    "or auto, which brings scenes finer than a model likes to the size at which it draws best.",
 )
 @click.option(
     "--fusion",

@@ -2,10 +2,11 @@
 
 ``python -m geopanoptic.evaluation --pool POOL [--model BUNDLE ...] [--fusion RULE ...] [--tune]``: POOL is what
 ``python -m geopanoptic.training.samples`` writes; only its ``val-`` folders are read. The class parcel is
-scored at the output resolution, segments summed over all images of a folder, with unlabelled ground counted
+scored at the resolution of the labels, segments summed over all images of a folder, with unlabelled ground counted
 against a prediction (``all``) or ignored (``known``), by the COCO protocol or the PASTIS one. Every method has
 one set of parameters for all folders; the classical ones, and with --tune the bundles' thresholds, are searched
-on these very images for the greatest mean PQ ``known``.
+on these very images for the greatest mean PQ ``known``. A bundle sees an image of fine pixels (folder ``val-naip-2.5m``) as
+``geopanoptic run`` shows it, averaged to its working pixel size.
 
 Folders of seasons (``python -m geopanoptic.training.samples.season_pool``) are scored for each bundle of series
 with 1, 3, 6, 12 and 24 of their dates, see ``seasons``; a bundle of single images sees one.
@@ -197,13 +198,13 @@ def _methods(asked: argparse.Namespace, folders: Folders) -> Iterator[tuple[str,
                         TUNABLE,
                         start,
                         lambda tried, maps=maps, bundle=bundle, fusion=fusion: mean_known(  # type: ignore[misc]
-                            folders, lambda image: maps(image, rules_of(bundle, tried, fusion=fusion))
+                            folders, lambda image: maps.as_run(image, rules_of(bundle, tried, fusion=fusion))
                         ),
                     )
                     about["thresholds"] = choice
                     rules = rules_of(bundle, choice, fusion=fusion)
                 called = name if len(asked.fusion) == 1 else f"{name} {fusion}"
-                yield called, about, lambda image, maps=maps, rules=rules: maps(image, rules)  # type: ignore[misc]
+                yield called, about, lambda image, maps=maps, rules=rules: maps.as_run(image, rules)  # type: ignore[misc]
     for each in asked.baselines:
         baseline = BASELINES[each]
         choice = best(

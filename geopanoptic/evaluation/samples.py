@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,6 +25,7 @@ from geopanoptic.pipeline.reading import ArrayDate
 from geopanoptic.pipeline.rules import GroupingRules, fused_choice, rules_of_bundle
 from geopanoptic.pipeline.segmentation import segment
 from geopanoptic.pipeline.store import RunStore
+from geopanoptic.scene.reduction import factor_for, means
 
 
 class Shown(Protocol):
@@ -46,6 +48,16 @@ class LabelledImage:
     available: NDArray[np.bool_]
     valid: NDArray[np.bool_]
     instances: NDArray[np.int32]
+    pixel_m: float | None = None
+    """What a pixel stands for, where the folder says it."""
+
+    def reduced(self, factor: int) -> LabelledImage:
+        """The image in pixels ``factor`` times as wide, as ``Scene.reduced`` gives them; the labels stay."""
+        margins = [(0, -length % factor) for length in self.valid.shape]
+        image, valid = means(
+            np.pad(self.image * self.valid, ((0, 0), *margins)), np.pad(self.valid, margins), factor
+        )
+        return replace(self, name=f"{self.name} by {factor}", image=image, valid=valid)
 
     @property
     def void(self) -> NDArray[np.bool_]:
@@ -64,8 +76,10 @@ class LabelledImage:
 
 
 def read_images(folder: Path) -> list[LabelledImage]:
-    """All samples of a folder, sorted by name."""
-    return [read_image(path) for path in sorted(folder.glob("[!.]*.npz"))]
+    """All samples of a folder, sorted by name. A folder's name may end with the size of a pixel: ``val-naip-2.5m``."""
+    stated = re.search(r"-(\d+(?:\.\d+)?)m$", folder.name)
+    pixel_m = float(stated[1]) if stated else None
+    return [replace(read_image(path), pixel_m=pixel_m) for path in sorted(folder.glob("[!.]*.npz"))]
 
 
 def read_image(path: Path) -> LabelledImage:
@@ -115,6 +129,18 @@ class BundleMapper:
             class_index=final.class_index,
             class_score=final.class_score,
         )
+
+    def as_run(self, image: LabelledImage, rules: GroupingRules) -> Prediction:
+        """As ``geopanoptic run`` maps it: an image of finer pixels than the bundle likes is reduced before, and the
+        labels are enlarged after."""
+        wanted_m = self._bundle.working_pixel_m
+        factor = 1 if image.pixel_m is None or wanted_m is None else factor_for(image.pixel_m, wanted_m)
+        if factor == 1:
+            return self(image, rules)
+        coarse = self(image.reduced(factor), rules)
+        height, width = image.instances.shape
+        labels = coarse.labels.repeat(factor, 0).repeat(factor, 1)[:height, :width]
+        return replace(coarse, labels=labels)
 
     def _infer(self, image: Shown) -> RunStore:
         bundle = self._bundle

@@ -115,6 +115,11 @@ class Bundle:
         return self.manifest.pixel_size_m
 
     @property
+    def working_pixel_m(self) -> float | None:
+        """Pixel size in metres to which finer scenes are averaged; None: they are read as stored."""
+        return self.manifest.working_pixel_m
+
+    @property
     def thresholds(self) -> Thresholds:
         return self.manifest.thresholds
 

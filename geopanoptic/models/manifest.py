@@ -173,6 +173,8 @@ class Manifest(_Strict):
     network: UNetSettings = UNetSettings()
     bands: tuple[Name, ...] = Field(min_length=1, max_length=64)
     pixel_size_m: tuple[float, float] = (5.0, 20.0)
+    working_pixel_m: float | None = Field(None, gt=0)
+    """Where it draws best: finer scenes are averaged to about this pixel size. None: they are read as stored."""
     normalisation: Annotated[Normalisation | FixedNormalisation, Field(discriminator="kind")] = (
         Normalisation()
     )

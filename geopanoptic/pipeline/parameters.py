@@ -38,6 +38,9 @@ class Parameters:
     """Whether a scene may be read from http, https and s3 addresses."""
     assume_crs: str | None = None
     """CRS of a scene that states none."""
+    pixel_size: float | str = "auto"
+    """Metres of a pixel that the network is shown, each the mean of those of the files; ``native``: theirs;
+    ``auto``: as the model likes them."""
     aoi: Area | None = None
     """Polygons, as a vector file, GeoDataFrame or GeoSeries; only pixels inside are mapped."""
     min_area_m2: float | None = None

@@ -106,6 +106,8 @@ class Plan:
             "bands": list(self.bands),
             "missing_bands": list(self.missing_bands),
             "model": self.bundle.name,
+            "stored_pixel_m": max(self.scene.stored_grid.pixel_size_m()),
+            "pixel_m": max(self.scene.grid.pixel_size_m()),
             "output_shape": list(self.grid.shape),
             "tile_px": self.layout.tile_px,
             "halo_px": self.layout.halo_px,
@@ -127,11 +129,12 @@ class Plan:
 
     def describe(self) -> str:
         """The plan as a few lines of text."""
-        height, width = self.scene.grid.shape
+        (height, width), stored = self.scene.stored_grid.shape, max(self.scene.stored_grid.pixel_size_m())
         pixel = max(self.scene.grid.pixel_size_m())
+        read = f", read at {pixel:.3g} m" if self.scene.reduction is not None else ""
         series = f", {size_text(self.sums_bytes)} of it for the season" if self.sums_bytes else ""
         rows = [
-            ("scene", f"{self.scene.name}: {width:,} x {height:,} px of {pixel:.3g} m"),
+            ("scene", f"{self.scene.name}: {width:,} x {height:,} px of {stored:.3g} m{read}"),
             *([("dates", _dates_text(self.scene))] if any(self.scene.dates) else []),
             ("bands", ", ".join(self.bands) + _without(self.missing_bands)),
             ("model", self.bundle.name),
@@ -178,6 +181,7 @@ def make_plan(
     batch: int | None = None,
     memory: str | int | None = None,
     crew: Crew | None = None,
+    pixel_size: float | str = "auto",
 ) -> Plan:
     """Check scene against model and lay the work out within the memory budget, for ``crew`` (default: all
     threads of this process). Processes of this machine share the budget; on others it is for each.
@@ -185,6 +189,7 @@ def make_plan(
     Raises SceneError where the model cannot take the scene, UsageError for sizes that cannot be meant and
     ResourceError where not even the smallest tile fits the budget.
     """
+    scene = at_working_pixel(scene, bundle, pixel_size)
     bands = _matching_bands(scene, bundle)
     if not bundle.takes_series:
         _one_date(scene, bundle)
@@ -244,6 +249,35 @@ def check_disk(plan: Plan, folder: Path, *, stored_bytes: int = 0) -> None:
         )
 
 
+def at_working_pixel(scene: Scene, bundle: Bundle, pixel_size: float | str = "auto") -> Scene:
+    """The scene in the pixels that the network is to be shown: about ``pixel_size`` metres, those of the files
+    (``native``), or (``auto``) as the bundle likes them, unless the scene has been reduced already.
+
+    Raises UsageError for another word, and for a size that is no size or much finer than the files' pixels.
+    """
+    if pixel_size == "auto":
+        if scene.reduction is not None or bundle.working_pixel_m is None:
+            return scene
+        return scene.at_pixel_size(bundle.working_pixel_m)
+    if pixel_size == "native":
+        return scene.reduced(1)
+    stored_m = max(scene.stored_grid.pixel_size_m())
+    try:
+        wanted_m = float(pixel_size)
+    except ValueError:
+        wanted_m = math.nan
+    if not 0 < wanted_m < math.inf:
+        raise UsageError(
+            f"--pixel-size is {pixel_size!r}.", remedy="Give auto, native or a number of metres, such as 5."
+        )
+    if wanted_m < stored_m / 1.5:
+        raise UsageError(
+            f"--pixel-size is {wanted_m:g} m and the pixels of {scene.name} are {stored_m:.3g} m already.",
+            remedy="Leave it out, or give native: nothing is gained by finer pixels than the files have.",
+        )
+    return scene.at_pixel_size(wanted_m)
+
+
 def _matching_bands(scene: Scene, bundle: Bundle) -> tuple[str, ...]:
     bands = tuple(band for band in bundle.bands if band in scene.bands)
     required = [band for band in REQUIRED_BANDS if band in bundle.bands]
@@ -271,9 +305,17 @@ def _one_date(scene: Scene, bundle: Bundle) -> None:
 
 
 def _notes(scene: Scene, bundle: Bundle) -> tuple[str, ...]:
-    if len(scene.dates) < 2:
-        return ()
-    return (f"All {_dates_text(scene)} are used: model {bundle.name} takes a season.",)
+    notes = []
+    if scene.reduction is not None:
+        factor = scene.reduction.factor
+        stored_m, read_m = (max(grid.pixel_size_m()) for grid in (scene.stored_grid, scene.grid))
+        notes.append(
+            f"Read at {read_m:.3g} m: every pixel is the mean of {factor} x {factor} of the scene's {stored_m:.3g} m. "
+            f"--pixel-size says otherwise (metres, or native)."
+        )
+    if len(scene.dates) > 1:
+        notes.append(f"All {_dates_text(scene)} are used: model {bundle.name} takes a season.")
+    return tuple(notes)
 
 
 def _graph_notes(graph: int, budget: int) -> tuple[str, ...]:

@@ -64,6 +64,7 @@ def plan_run(source: SceneLike, asked: Parameters, crew: Crew) -> Plan:
         batch=asked.batch,
         memory=asked.memory,
         crew=crew,
+        pixel_size=asked.pixel_size,
     )
     # How much of the scene an area of interest holds is not known yet.
     rate = remembered(_rate_key(planned, asked, crew)) if asked.aoi is None else None

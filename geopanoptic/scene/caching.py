@@ -32,6 +32,8 @@ def cache_bytes(scene: Scene, window_px: int, bands: Sequence[str] | None = None
 
     Measured: reading the window whole and cutting the tiles from it takes as long and more memory.
     """
+    if scene.reduction is not None:
+        window_px *= scene.reduction.factor
     by_file: dict[GdalSource, list[Layer]] = {}
     for layer in scene.layers_of(bands):
         if isinstance(layer.source, GdalSource):

@@ -104,7 +104,7 @@ def plot(
     names = picture_bands(scene, bands)
     picture = quicklook(scene, names, longest_px=longest_px)
     scene = clearest(scene, names)
-    grid = scene.grid
+    grid = scene.stored_grid
     if _is_upright(grid):
         left, top = grid.transform @ (0, 0)
         right, bottom = grid.transform @ (grid.width, grid.height)

@@ -63,9 +63,10 @@ def read_hidden(scene: Scene, *, longest_px: int) -> NDArray[np.bool_]:
 def _positions(
     scene: Scene, longest_px: int
 ) -> tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]], float]:
-    """The scene's rows and columns that a view shows, and how many pixels they are apart."""
-    step = max(1.0, max(scene.grid.shape) / longest_px)
-    rows, cols = ((np.arange(max(1, int(size / step))) + 0.5) * step for size in scene.grid.shape)
+    """The scene's stored rows and columns that a view shows, and how many pixels they are apart."""
+    shape = scene.stored_grid.shape
+    step = max(1.0, max(shape) / longest_px)
+    rows, cols = ((np.arange(max(1, int(size / step))) + 0.5) * step for size in shape)
     return rows, cols, step
 
 

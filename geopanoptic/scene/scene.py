@@ -18,6 +18,7 @@ from geopanoptic.scene.blocks import OnUnreadable, refuse
 from geopanoptic.scene.headers import Source
 from geopanoptic.scene.masking import Mask
 from geopanoptic.scene.reading import Layer, Pixels, read_layers
+from geopanoptic.scene.reduction import Reduction, factor_for
 
 if TYPE_CHECKING:
     import xarray
@@ -51,7 +52,8 @@ class Scene:
     """Satellite image(s) of one place on one grid, opened from headers only.
 
     Picklable, hashable and safe to share between threads: each thread opens its own datasets on the first
-    read. ``masks`` hide pixels of their date; ``cloud_shares`` (0..1) are those that the files state.
+    read. ``masks`` hide pixels of their date; ``cloud_shares`` (0..1) are those that the files state. ``reduction``
+    makes the pixels of ``grid`` of smaller ones, see ``reduced``; None: they are the finest file's.
     ``notes`` say what was done (resampling, bands left out), ``warnings`` what was assumed.
     """
 
@@ -59,6 +61,7 @@ class Scene:
     grid: Grid
     layers: tuple[Layer, ...]
     masks: tuple[Mask, ...] = ()
+    reduction: Reduction | None = None
     cloud_shares: tuple[tuple[date | None, float], ...] = ()
     left_out: tuple[DateLeftOut, ...] = ()
     notes: tuple[str, ...] = ()
@@ -81,6 +84,11 @@ class Scene:
     def dates(self) -> tuple[date | None, ...]:
         """Acquisition dates, ascending; ``(None,)`` where nothing states one."""
         return tuple(dict.fromkeys(layer.date for layer in self.layers))
+
+    @property
+    def stored_grid(self) -> Grid:
+        """The grid of the finest file, to which layers and masks refer."""
+        return self.grid if self.reduction is None else self.reduction.stored
 
     @property
     def sources(self) -> tuple[Source, ...]:
@@ -145,7 +153,22 @@ class Scene:
         does not depend on the window. Raises SceneError as ``layers_of``, and for blocks that cannot be decoded;
         ``on_unreadable=found.append`` lists these instead and leaves their pixels invalid.
         """
-        return read_layers(self.grid, self.layers_of(bands), window, on_unreadable, masks=self.masks)
+        layers = self.layers_of(bands)
+        if self.reduction is not None:
+            return self.reduction.read(layers, window, on_unreadable, masks=self.masks)
+        return read_layers(self.grid, layers, window, on_unreadable, masks=self.masks)
+
+    def reduced(self, factor: int) -> Scene:
+        """This scene in pixels ``factor`` times as wide as the finest file's, each the mean of the valid ones among
+        ``factor`` x ``factor`` and valid where at least half of them are; 1: the files' own pixels."""
+        if factor == 1:
+            return replace(self, grid=self.stored_grid, reduction=None)
+        reduction = Reduction(stored=self.stored_grid, factor=factor)
+        return replace(self, grid=reduction.grid, reduction=reduction)
+
+    def at_pixel_size(self, pixel_m: float) -> Scene:
+        """This scene ``reduced`` to pixels of about ``pixel_m`` metres; as stored where those are no finer."""
+        return self.reduced(factor_for(max(self.stored_grid.pixel_size_m()), pixel_m))
 
     def fingerprint(self) -> str:
         """SHA-256 over files (path, size, time of change or version), bands, dates, masks and grid."""

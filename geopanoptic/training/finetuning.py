@@ -93,6 +93,7 @@ def fine_tune(
             bands=bands,
             dates=dates,
             assume_crs=assume_crs,
+            pixel_m=bundle.working_pixel_m,
             folds=FOLDS,
         )
         for pair in pairs

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from geopanoptic.models.bundle import Bundle
 from geopanoptic.pipeline.plan import make_plan
-from geopanoptic.scene import open_scene
+from geopanoptic.training.datasets.labelled_scene import scene_of
 from geopanoptic.training.datasets.settings import VectorData
 from geopanoptic.training.datasets.vectors import folds_of, large_enough, read_fields
 
@@ -30,8 +30,7 @@ def survey_labels(settings: VectorData, bundle: Bundle, *, folds: int) -> LabelS
     Raises ``SceneError`` where the scene cannot be read or lacks bands that the bundle needs, ``UsageError`` for
     the labels as ``read_fields`` does.
     """
-    source = settings.scene if isinstance(settings.scene, str) else list(settings.scene)
-    scene = open_scene(source, bands=settings.bands, dates=settings.dates, assume_crs=settings.assume_crs)
+    scene = scene_of(settings)
     planned = make_plan(scene, bundle)
     frame = read_fields(settings.labels, scene.grid)
     usable = large_enough(frame, scene.grid)

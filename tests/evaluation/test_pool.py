@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from geopanoptic.evaluation import __main__ as command
 from geopanoptic.evaluation.baselines import BASELINES
-from geopanoptic.evaluation.samples import LabelledImage, Prediction, read_images
+from geopanoptic.evaluation.samples import BundleMapper, LabelledImage, Prediction, read_images, rules_of
 from geopanoptic.evaluation.tuning import best
+from geopanoptic.models.bundle import load_bundle
+from geopanoptic.models.runtimes import load_runtime
 
 SIDE = 32
 
@@ -112,3 +114,22 @@ def test_command(pool, monkeypatch, capsys, tiny_bundle):
 
 def test_only_validation_folders_are_read(pool):
     assert [each.name for each in read_images(pool / "val-one")] == ["val-one/0"]
+
+
+def test_images_of_fine_pixels_are_mapped_as_a_run_maps_them(tmp_path):
+    fine = fields()
+    finer = replace(
+        fine, image=fine.image.repeat(4, 1).repeat(4, 2), valid=fine.valid.repeat(4, 0).repeat(4, 1)
+    )
+    finer = replace(finer, name="finer", pixel_m=2.5, instances=fine.instances.repeat(4, 0).repeat(4, 1))
+    np.testing.assert_allclose(finer.reduced(4).image, fine.image, rtol=1e-6)
+    bundle = load_bundle()
+    maps = BundleMapper(bundle, load_runtime(bundle, device="cpu"), tmp_path, margin_px=16)
+    coarse, enlarged = maps.as_run(fine, rules_of(bundle)), maps.as_run(finer, rules_of(bundle))
+    np.testing.assert_array_equal(enlarged.labels, coarse.labels.repeat(4, 0).repeat(4, 1))
+
+
+def test_folders_may_state_their_pixel(pool):
+    (pool / "val-one").rename(pool / "val-one-2.5m")
+    assert read_images(pool / "val-one-2.5m")[0].pixel_m == 2.5
+    assert read_images(pool / "val-two")[0].pixel_m is None

@@ -10,6 +10,7 @@ import rioxarray  # noqa: F401  registers .rio
 import xarray
 from affine import Affine
 
+from geopanoptic.errors import UsageError
 from geopanoptic.models.bundle import load_bundle
 from geopanoptic.pipeline.execution.crew import Crew
 from geopanoptic.pipeline.parameters import Parameters
@@ -27,13 +28,13 @@ def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
 
 
-def scene(side_px: int) -> Scene:
+def scene(side_px: int, pixel_m: float = 10) -> Scene:
     """Without pixels of its own: one value seen everywhere."""
     values = np.broadcast_to(np.uint16(1), (4, side_px, side_px))
     array = xarray.DataArray(
         values, dims=("band", "y", "x"), coords={"band": ["blue", "green", "red", "nir"]}, name="scene"
     )
-    transform = Affine(10, 0, 600_000, 0, -10, 5_800_000)
+    transform = Affine(pixel_m, 0, 600_000, 0, -pixel_m, 5_800_000)
     return open_scene(array.rio.write_crs("EPSG:32632").rio.write_transform(transform))
 
 
@@ -101,3 +102,45 @@ def test_a_run_too_small_says_nothing(tiny_bundle):
     record.network_px = 10_000
     remember_rate(plan, asked, CREW, record)
     assert plan_run(scene(64), asked, CREW).estimated_s is None
+
+
+def test_fine_scenes_are_read_in_the_pixels_that_the_model_likes():
+    plan = make_plan(scene(1024, pixel_m=2.5), load_bundle(), crew=CREW)
+    assert plan.scene.grid.shape == (256, 256)
+    assert plan.grid.shape == (512, 512)
+    assert plan.to_dict()["stored_pixel_m"] == pytest.approx(2.5, rel=0.01)
+    assert plan.to_dict()["pixel_m"] == pytest.approx(10, rel=0.01)
+    assert "1,024 x 1,024 px of 2.5 m, read at 10 m" in plan.describe()
+    (note,) = plan.notes
+    assert "the mean of 4 x 4 of the scene's 2.5 m" in note
+    assert not plan.warnings
+    again = make_plan(plan.scene, load_bundle(), crew=CREW)
+    assert again.scene == plan.scene
+
+
+@pytest.mark.parametrize(("pixel_size", "side_px"), [("native", 1024), (2.5, 1024), ("5", 512), (40, 64)])
+def test_the_pixel_size_can_be_chosen(pixel_size, side_px):
+    fine = scene(1024, pixel_m=2.5)
+    plan = make_plan(fine, load_bundle(), crew=CREW, pixel_size=pixel_size)
+    assert plan.scene.grid.shape == (side_px, side_px)
+    assert (plan.scene.reduction is None) == (side_px == 1024)
+    # A scene that somebody has reduced already is left as it is, unless a size is asked for.
+    assert make_plan(fine.reduced(2), load_bundle(), crew=CREW).scene.grid.shape == (512, 512)
+    assert make_plan(fine.reduced(2), load_bundle(), crew=CREW, pixel_size=pixel_size).scene == plan.scene
+
+
+def test_models_that_like_no_pixel_size_see_the_scene_as_stored():
+    bundle = load_bundle()
+    likes_none = replace(bundle, manifest=bundle.manifest.model_copy(update={"working_pixel_m": None}))
+    assert make_plan(scene(512, pixel_m=2.5), likes_none, crew=CREW).scene.reduction is None
+
+
+@pytest.mark.parametrize("pixel_size", ["0", -3, "nan", "inf", "coarse"])
+def test_a_pixel_size_that_is_none_is_refused(pixel_size):
+    with pytest.raises(UsageError, match="--pixel-size is"):
+        planned(512, pixel_size=pixel_size)
+
+
+def test_pixels_finer_than_the_scene_are_refused():
+    with pytest.raises(UsageError, match=r"--pixel-size is 5 m and the pixels of scene are 10 m already"):
+        planned(512, pixel_size=5)

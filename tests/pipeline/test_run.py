@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import geopandas
+import geopandas.testing
 import numpy as np
 import pytest
 import rasterio
@@ -87,6 +88,19 @@ def test_the_map_is_the_same_for_every_layout(layout, scene_file, reference):
             == shapely.to_wkb(theirs.geometry.to_numpy()).tolist()
         )
         assert ours.drop(columns="geometry").equals(theirs.drop(columns="geometry"))
+
+
+@pytest.mark.realdata
+def test_a_finer_file_of_the_same_ground_gives_the_same_map(farmland, reference, tmp_path):
+    values, transform = farmland
+    fine = write_scene(
+        tmp_path / "fine.tif", values.repeat(4, 1).repeat(4, 2), transform @ Affine.scale(1 / 4), tiled=True
+    )
+    result = geopanoptic.run(fine, simplify_m=0, tile_px=64, block_px=128)
+    assert result.report["plan"]["pixel_m"] == pytest.approx(10, rel=0.01)
+    for name in ("class", "parcel_id", "confidence"):
+        np.testing.assert_array_equal(result.rasters[name], reference.rasters[name])
+    geopandas.testing.assert_geodataframe_equal(result.parcels, reference.parcels)
 
 
 @pytest.mark.realdata

@@ -39,6 +39,13 @@ _CACHED_TILES = 256
 _EDGE_PX = 8  # the field that a patch is drawn for lies at least so far inside
 
 
+def scene_of(settings: VectorData) -> Scene:
+    """The scene of labelled fields, in the pixels that the network is shown. Raises SceneError as ``open_scene``."""
+    source = settings.scene if isinstance(settings.scene, str) else list(settings.scene)
+    scene = open_scene(source, bands=settings.bands, dates=settings.dates, assume_crs=settings.assume_crs)
+    return scene if settings.pixel_m is None else scene.at_pixel_size(settings.pixel_m)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LabelledScene:
     """Patches around labelled fields of a scene, each field with the same chance, on all of its dates."""
@@ -62,8 +69,7 @@ class LabelledScene:
         Raises ``SceneError`` where the scene cannot be read or shares no band with the network, ``UsageError``
         for the labels (see ``read_fields``) and where the part holds no field.
         """
-        source = settings.scene if isinstance(settings.scene, str) else list(settings.scene)
-        scene = open_scene(source, bands=settings.bands, dates=settings.dates, assume_crs=settings.assume_crs)
+        scene = scene_of(settings)
         frame = read_fields(settings.labels, scene.grid)
         chosen = large_enough(frame, scene.grid)
         if settings.fold is not None:

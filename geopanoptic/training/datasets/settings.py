@@ -58,6 +58,8 @@ class VectorData(StrictModel):
     bands: str | None = None
     dates: str | None = None
     assume_crs: str | None = None
+    pixel_m: float | None = Field(default=None, gt=0)
+    """Scenes of finer pixels are averaged to about this size; None: they are read as stored."""
     folds: int = Field(default=4, ge=2)
     fold: int | None = Field(default=None, ge=0)
     """The fold that is held out; None: no part is."""

@@ -16,7 +16,7 @@ import shutil
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -61,15 +61,15 @@ class Peer:
         return statistics.median(getattr(run, name) for run in self.runs)
 
 
-def mapping_peers(scene: Path, folder: Path, patch_px: int) -> list[Peer]:
-    """Scene to parcels, all with the same network."""
+def mapping_peers(scene: Path, folder: Path, patch_px: int, skipped: Collection[str] = ()) -> list[Peer]:
+    """Scene to parcels, all with the same network; without the ``skipped`` packages."""
     whole = folder / "whole.tif"
     run_measured([PYTHON, str(HERE / "dense.py"), str(scene), str(whole)])
     with rasterio.open(scene) as file:
         size_px = min(file.shape)
 
     def script(title: str, name: str, needs: str, stride_px: int, *options: str) -> Peer | None:
-        if importlib.util.find_spec(needs) is None:
+        if needs in skipped or importlib.util.find_spec(needs) is None:
             return None
         out = folder / f"{name}{''.join(options)}.gpkg"
         borders_px = tile_borders_px(size_px, patch_px, stride_px)
@@ -192,7 +192,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=1024, help="side of the generated scene")
     parser.add_argument("--patch", type=int, default=256, help="side of the peers' tiles")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--skip", default="", help="parts to leave out: tracing,orfeo")
+    parser.add_argument("--skip", default="", help="to leave out, of tracing,orfeo,monai,torchgeo,sahi")
     parser.add_argument("--json", type=Path, help="write all figures")
     parser.add_argument("--work", type=Path, help="folder for scenes and outputs")
     options = parser.parse_args()
@@ -202,7 +202,7 @@ def main() -> None:
         if options.scene is None:
             write_mosaic(scene, options.size)
         compile_kernels(folder)
-        groups: dict[str, list[Peer]] = {"mapping": mapping_peers(scene, folder, options.patch)}
+        groups: dict[str, list[Peer]] = {"mapping": mapping_peers(scene, folder, options.patch, skipped)}
         labels = folder / "whole.tif"
         if "tracing" not in skipped:
             groups["tracing"] = tracing_peers(labels, folder)
