@@ -1,7 +1,7 @@
 """Writes a pool: one ``.npz`` per sample in folders by origin; ``val-`` folders are never trained on.
 
-``python -m geopanoptic.training.samples --data DIR --out POOL``. With ``--teacher BUNDLE`` unlabelled series are
-outlined as well (see ``series``). The arrays of a file are those of ``crops.Sample``, the image as float16.
+``python -m geopanoptic.training.samples --data DIR --out POOL``. With ``--teacher BUNDLE``, one of series, unlabelled
+series are outlined as well (see ``series``). The arrays of a file are those of ``crops.Sample``, the image as float16.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from geopanoptic.pipeline.demo import real_scene_files
+from geopanoptic.scene import open_scene
 from geopanoptic.training.samples import crops, land_cover, series
 from geopanoptic.training.samples.aerials import NAIP_VALIDATION, naip, naip_split
 from geopanoptic.training.samples.collage import Palette, collage
@@ -82,16 +84,13 @@ def _write_series(
     data: Path, pool: Path, teacher: str, outlines: Outlines, n_collages: int, seed: int
 ) -> None:
     """Every unlabelled series, and landscapes generated in their colours."""
-    from geopanoptic.models.bundle import load_bundle
-    from geopanoptic.models.runtimes import load_runtime
-
-    network = load_runtime(load_bundle(teacher), device="cpu")
+    scenes = series.scenes(data)
     palettes = []
     for folder, (dates, hidden), reductions in (
         ("austria", (series.austria(data), None), (1,)),
         ("boerde", series.boerde(data), (1, 2, 3)),
     ):
-        instances = series.outlines(dates, network, hidden)
+        instances = series.outlines(scenes[folder], teacher, hidden)
         palettes += [Palette.of(date, instances) for date in dates]
         _write(pool / folder, _numbered(series.samples(dates, instances, reductions=reductions)))
     for number in range(n_collages):
@@ -102,7 +101,7 @@ def _write_series(
     coast = land_cover.virginia_folder()
     if coast is not None:
         dates = series.virginia(coast)
-        instances = series.outlines(dates, network)
+        instances = series.outlines(open_scene(real_scene_files()), teacher)
         # From one date a field that looks like something else is easily overlooked.
         instances[instances == 0] = -1
         _write(pool / "virginia", _numbered(series.samples(dates, instances)))
@@ -114,6 +113,6 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for the samples")
     parser.add_argument("--scenes", type=int, default=600, help="generated scenes, four crops each")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--teacher", help="bundle that says where fields are in unlabelled series")
+    parser.add_argument("--teacher", help="bundle of series that outlines unlabelled ones")
     options = parser.parse_args()
     write_pool(options.data, options.out, scenes=options.scenes, seed=options.seed, teacher=options.teacher)

@@ -58,17 +58,14 @@ def write(folder: Path, samples: Iterable[tuple[str, SeriesSample]]) -> None:
 
 
 def write_real(pool: Path, data: Path, teacher: str) -> None:
-    """The folders ``boerde`` and ``austria``, outlined with the help of the bundle ``teacher``."""
-    from geopanoptic.models.bundle import load_bundle
-    from geopanoptic.models.runtimes import load_runtime
-
-    network = load_runtime(load_bundle(teacher), device="cpu")
+    """The folders ``boerde`` and ``austria``, outlined by the bundle ``teacher``."""
+    scenes = series.scenes(data)
     sources = {
-        "austria": (series.austria(data), None, real_seasons.austria, (1,)),
-        "boerde": (*series.boerde(data), real_seasons.boerde, (1, 2, 3)),
+        "austria": (None, real_seasons.austria, (1,)),
+        "boerde": (series.boerde(data)[1], real_seasons.boerde, (1, 2, 3)),
     }
-    for folder, (dates, hidden, season_of, reductions) in sources.items():
-        season = season_of(data, series.outlines(dates, network, hidden))
+    for folder, (hidden, season_of, reductions) in sources.items():
+        season = season_of(data, series.outlines(scenes[folder], teacher, hidden))
         samples = real_seasons.crops_of(season, reductions)
         write(pool / folder, ((f"{number:03d}", sample) for number, sample in enumerate(samples)))
 
@@ -83,9 +80,7 @@ def main() -> None:
         "--held-out", action="store_true", help="for validation: outlines that training never sees"
     )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--teacher", help="bundle that says where fields are: writes the real seasons instead"
-    )
+    parser.add_argument("--teacher", help="bundle of series that outlines real seasons: writes these instead")
     options = parser.parse_args()
     if options.teacher is not None:
         write_real(options.out, options.data, options.teacher)

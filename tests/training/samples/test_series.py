@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import rasterio
 
+import geopanoptic
+from geopanoptic.scene import Scene, open_scene
 from geopanoptic.training.samples import crops
 from geopanoptic.training.samples.series import Date, outlines, samples
 
@@ -21,53 +24,54 @@ def date(*halves: float, valid: np.ndarray | None = None) -> Date:
     return Date(image_chw=(image * seen).astype(np.float32), bands=BANDS, valid_hw=seen)
 
 
-def teacher(field: float):
-    """Says the same everywhere; sees no boundary."""
-
-    def opinion(input_bchw: np.ndarray) -> dict[str, np.ndarray]:
-        batch, channels, height, width = input_bchw.shape
-        assert channels == 20
-        fine = (batch, 1, 2 * height, 2 * width)
-        return {
-            "semantic": np.concatenate([np.full(fine, field), np.full(fine, 1 - field)], axis=1),
-            "boundary": np.zeros(fine),
-        }
-
-    return opinion
-
-
-def parcels(labels: np.ndarray) -> int:
-    return len(np.unique(labels[labels > 0]))
-
-
-def test_an_edge_of_any_date_divides():
-    one, other = date(0.2, 0.2, 0.8), date(0.1, 0.9, 0.9)
-    assert parcels(outlines([one], teacher(0.9))) == 2
-    both = outlines([one, other], teacher(0.9))
-    assert parcels(both) == 3
-    # The borders lie where they were drawn, to one label pixel.
-    middle = both[SIDE_PX]
-    assert np.flatnonzero(np.diff(middle)) == pytest.approx([39.5, 79.5], abs=1)
+@pytest.fixture(scope="module")
+def season(tmp_path_factory) -> Scene:
+    """Two dates of a generated landscape, 96 x 96 pixels; the later one lacks its first ten columns, both a corner."""
+    folder = tmp_path_factory.mktemp("season")
+    for day, month in (("2021-05-01", 5), ("2021-08-01", 8)):
+        made = geopanoptic.synthesize((96, 96), character="mosaic", seed=3, month=month)
+        image = np.maximum(made.image[[0, 1, 2, 6]], 1)
+        image[:, :8, :8] = 0
+        if month == 8:
+            image[:, :, :10] = 0
+        with rasterio.open(
+            folder / f"s_{day}.tif", "w", driver="GTiff", count=4, height=96, width=96, dtype="uint16",
+            crs=made.grid.crs_wkt, transform=made.grid.transform, nodata=0,
+        ) as file:  # fmt: skip
+            file.write(image)
+            file.descriptions = ("blue", "green", "red", "nir")
+    return open_scene(folder)
 
 
-@pytest.mark.parametrize(("field", "label"), [(0.1, 0), (0.5, -1)])
-def test_the_teacher_decides_what_is_a_field_at_all(field, label):
-    assert (outlines([date(0.1, 0.9)], teacher(field)) == label).all()
+@pytest.fixture(scope="module")
+def outlined(season) -> np.ndarray:
+    return outlines(season, "fields-series")
 
 
-def test_hidden_ground_hides_all_that_touches_it():
-    hidden = np.zeros((SIDE_PX, SIDE_PX), bool)
-    hidden[5, 5] = True
-    labels = outlines([date(0.1, 0.9)], teacher(0.9), hidden)
-    assert (labels[:, :58] == -1).all()
-    assert parcels(labels) == 1
+def test_parcels_that_the_teacher_is_sure_of_are_outlined(season, outlined):
+    rasters = geopanoptic.run(season, model="fields-series", simplify_m=0).rasters
+    mapped = {name: rasters[name].to_numpy() for name in ("confidence", "parcel_id", "class")}
+    sure = mapped["confidence"] >= 0.6 * 255
+    parcel, cover = mapped["parcel_id"] > 0, (mapped["parcel_id"] == 0) & (mapped["class"] > 0)
+    assert (outlined[parcel & sure] == mapped["parcel_id"][parcel & sure]).all()
+    assert (outlined[parcel & ~sure] == -1).all()
+    assert (outlined[cover] == 0).all()
+    assert len(np.unique(outlined[outlined > 0])) > 20
 
 
-def test_no_data_is_unknown():
-    valid = np.ones((SIDE_PX, SIDE_PX), bool)
-    valid[:, :10] = False
-    labels = outlines([date(0.1, 0.9), date(0.1, 0.9, valid=valid)], teacher(0.9))
-    assert (labels[:, :20] == -1).all()
+def test_ground_that_any_date_shows_is_known_and_that_none_shows_is_not(outlined):
+    assert (outlined[:16, :16] == -1).all()
+    assert (outlined[16:, :20] >= 0).any()
+
+
+def test_hidden_ground_hides_all_that_touches_it(season, outlined):
+    row, col = (int(place.mean()) for place in np.nonzero(outlined == outlined.max()))
+    hidden = np.zeros((96, 96), bool)
+    hidden[row // 2, col // 2] = True
+    found = outlines(season, "fields-series", hidden)
+    touched = np.unique(outlined[hidden.repeat(2, 0).repeat(2, 1)])
+    gone = np.isin(outlined, touched[touched > 0]) | hidden.repeat(2, 0).repeat(2, 1)
+    np.testing.assert_array_equal(found, np.where(gone, -1, outlined))
 
 
 def test_samples_share_labels_and_differ_in_pixels(monkeypatch):
