@@ -30,8 +30,8 @@ Examples:
 \b
 Your own labels:
   Any vector file of polygons, one per field, in any CRS; at least 10 fields, better 50. With 20 or more
-  a quarter of them, in other blocks of ground, is held out: it decides when to stop and shows what was
-  gained. Nothing else needs to be drawn: unlabelled ground is ignored.
+  a quarter of them, in other blocks of ground, is held out: it decides how far the model is changed, if at
+  all, and shows what was gained. Nothing else needs to be drawn: unlabelled ground is ignored.
 
 A run from a CONFIG that was interrupted goes on with the same command.
 

@@ -6,6 +6,9 @@ images that they are scored on, in their favour.
 
 from __future__ import annotations
 
+import functools
+import heapq
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -16,12 +19,13 @@ from scipy import ndimage
 from geopanoptic.evaluation.samples import LabelledImage, Prediction
 
 Choice = Mapping[str, float]
+_KEPT_MERGINGS = 128
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Baseline:
-    """``segment(picture, **choice)`` turns (h, w, 3) float32 in 0..1 into labels (h, w) >= 0; ``grid`` are the
-    values that a search tries, the middle one first."""
+    """``segment(image, **choice)`` gives labels (2h, 2w) >= 0; ``grid`` are the values that a search tries, the
+    middle one first."""
 
     name: str
     source: str
@@ -33,66 +37,97 @@ class Baseline:
         return {name: values[len(values) // 2] for name, values in self.grid.items()}
 
     def __call__(self, image: LabelledImage, choice: Choice) -> Prediction:
-        labels = np.asarray(self.segment(_picture(image), **choice)).astype(np.int32)
+        labels = np.asarray(self.segment(image, **choice)).astype(np.int32)
         labels[~image.valid.repeat(2, 0).repeat(2, 1)] = 0
         return Prediction(labels=labels, n_things=int(labels.max(initial=0)), score=np.zeros(0))
 
 
 def _picture(image: LabelledImage) -> NDArray[np.float32]:
+    """Red, green and blue (2h, 2w, 3) in 0..1."""
     # The bands of a sample begin with blue, green, red; SLIC measures distances as eyes do.
     rgb = np.clip(image.image[2::-1], 0, 1).transpose(1, 2, 0)
     return ndimage.zoom(rgb, (2, 2, 1), order=1, grid_mode=True, mode="nearest")
 
 
 def _felzenszwalb(
-    picture: NDArray[np.float32], *, scale: float, sigma: float, min_size: float
+    image: LabelledImage, *, scale: float, sigma: float, min_size: float
 ) -> NDArray[np.integer]:
     from skimage.segmentation import felzenszwalb
 
-    return felzenszwalb(picture, scale=scale, sigma=sigma, min_size=int(min_size)) + 1
+    return felzenszwalb(_picture(image), scale=scale, sigma=sigma, min_size=int(min_size)) + 1
 
 
 def _slic_merged(
-    picture: NDArray[np.float32], *, segment_px: float, compactness: float, difference: float
+    image: LabelledImage, *, segment_px: float, compactness: float, difference: float
 ) -> NDArray[np.integer]:
     """Superpixels, then the two most similar neighbours are joined until none differ by less in mean colour."""
-    from skimage.graph import merge_hierarchical, rag_mean_color
+    pieces, merges, level = _merging(image, segment_px, compactness)
+    n = int(pieces.max()) + 1
+    merges = merges[: int(np.searchsorted(level, difference))]
+    root = np.arange(n + len(merges))
+    for number in range(len(merges) - 1, -1, -1):
+        root[merges[number]] = root[n + number]
+    return root[pieces] + 1
+
+
+@functools.lru_cache(maxsize=_KEPT_MERGINGS)
+def _merging(
+    image: LabelledImage, segment_px: float, compactness: float
+) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.float64]]:
+    """Superpixels (h, w) from 0 to n - 1 and their unions down to one: all thresholds share them.
+
+    Union k makes region n + k of the two regions in row k of the second array; the third is the largest
+    difference of mean colour among the unions up to it.
+    """
     from skimage.segmentation import slic
 
+    picture = _picture(image)
     n_segments = max(2, int(picture[..., 0].size / segment_px))
-    pieces = slic(picture, n_segments=n_segments, compactness=compactness, start_label=0)
-    graph = rag_mean_color(picture, pieces)
-    merged = merge_hierarchical(
-        pieces,
-        graph,
-        thresh=difference,
-        rag_copy=False,
-        in_place_merge=True,
-        merge_func=_join_means,
-        weight_func=_difference_of_means,
-    )
-    return np.asarray(merged) + 1
+    pieces = slic(picture, n_segments=n_segments, compactness=compactness, start_label=0).astype(np.int32)
+    size = np.bincount(pieces.ravel()).tolist()
+    total = np.stack(
+        [np.bincount(pieces.ravel(), picture[..., band].ravel()) for band in range(3)], axis=1
+    ).tolist()
+    along = [(pieces[:-1], pieces[1:]), (pieces[:, :-1], pieces[:, 1:])]
+    pairs = np.concatenate([np.stack([a.ravel(), b.ravel()], axis=1)[(a != b).ravel()] for a, b in along])
+    near: list[set[int]] = [set() for _ in size]
+    for first, second in np.unique(pairs, axis=0).tolist():
+        near[first].add(second)
+        near[second].add(first)
 
+    def apart(first: int, second: int) -> tuple[float, int, int]:
+        means = ([value / size[region] for value in total[region]] for region in (first, second))
+        return math.dist(*means), first, second
 
-def _join_means(graph, source, target) -> None:  # type: ignore[no-untyped-def]
-    into, gone = graph.nodes[target], graph.nodes[source]
-    into["total color"] += gone["total color"]
-    into["pixel count"] += gone["pixel count"]
-    into["mean color"] = into["total color"] / into["pixel count"]
-
-
-def _difference_of_means(graph, source, target, neighbour) -> dict[str, float]:  # type: ignore[no-untyped-def]
-    difference = graph.nodes[target]["mean color"] - graph.nodes[neighbour]["mean color"]
-    return {"weight": float(np.linalg.norm(difference))}
+    queue = [apart(first, second) for first in range(len(near)) for second in near[first] if first < second]
+    heapq.heapify(queue)
+    merges, level = [], [0.0]
+    while queue:
+        gap, first, second = heapq.heappop(queue)
+        if not (near[first] and near[second]):  # one of them has become part of another region
+            continue
+        merged, around = len(near), (near[first] | near[second]) - {first, second}
+        size.append(size[first] + size[second])
+        total.append([a + b for a, b in zip(total[first], total[second], strict=True)])
+        near.append(around)
+        for other in around:
+            near[other] -= {first, second}
+            near[other].add(merged)
+            heapq.heappush(queue, apart(other, merged))
+        near[first], near[second] = set(), set()
+        merges.append((first, second))
+        level.append(max(gap, level[-1]))
+    return pieces, np.array(merges, np.int64).reshape(-1, 2), np.array(level[1:])
 
 
 def _edge_watershed(
-    picture: NDArray[np.float32], *, sigma: float, depth: float, min_size: float
+    image: LabelledImage, *, sigma: float, depth: float, min_size: float
 ) -> NDArray[np.integer]:
     """Watershed of the gradient from its minima of at least ``depth``; small basins are no parcels."""
     from skimage.morphology import h_minima
     from skimage.segmentation import watershed
 
+    picture = _picture(image)
     gradient = np.max(
         [ndimage.gaussian_gradient_magnitude(picture[..., band], sigma) for band in range(3)], axis=0
     )
@@ -117,8 +152,8 @@ BASELINES = {
             segment=_slic_merged,
             grid={
                 "segment_px": (150, 300, 600, 1200),
-                "compactness": (1, 3, 10, 30),
-                "difference": (0.03, 0.05, 0.08, 0.12, 0.18),
+                "compactness": (10, 30, 100),
+                "difference": (0.03, 0.05, 0.08, 0.12, 0.18, 0.27),
             },
         ),
         Baseline(

@@ -1,13 +1,13 @@
 """How well a bundle maps the held-out fields of labelled scenes: the run that a user would make, scored.
 
-The map is made by ``pipeline.run`` around the held-out fields only. Sparse labels say how well each field is
-met by its best parcel; full labels also how much else was drawn, hence panoptic quality.
+The map is made by ``pipeline.run`` around the held-out fields only. Of sparse labels a parcel is known to be false
+where most of it lies on drawn fields and it matches none of them: it cannot match one that nobody drew.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ import shapely
 from numpy.typing import NDArray
 
 from geopanoptic.evaluation.panoptic_quality import PanopticQuality, add_image
-from geopanoptic.evaluation.sparse import compare
+from geopanoptic.evaluation.sparse import SparseAgreement, compare
 from geopanoptic.grid import Window
 from geopanoptic.models.bundle import Bundle
 from geopanoptic.pipeline.run import run
@@ -29,14 +29,15 @@ from geopanoptic.training.patch import OUTPUT_SCALE
 _MARGIN_PX = 40  # scene pixels around a held-out field that are mapped with it
 _TILE_PX = 256
 _PARCEL = 1
+_MATCH_IOU = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldOutFigures:
-    """``best_iou`` (n,) of every held-out field with its best parcel; ``pq`` None for sparse labels."""
+    """``best_iou`` (n,) of every held-out field with its best parcel; ``pq`` on labelled ground."""
 
     best_iou: NDArray[np.float64]
-    pq: float | None
+    pq: float
 
     @property
     def fields(self) -> int:
@@ -49,20 +50,25 @@ class HeldOutFigures:
     @property
     def recall(self) -> float:
         """Share of fields whose best IoU is above one half."""
-        return float((self.best_iou > 0.5).mean())
+        return float((self.best_iou > _MATCH_IOU).mean())
 
     def is_worse_than(self, other: HeldOutFigures) -> bool:
-        """By panoptic quality where it is known, else by the mean best IoU."""
-        if self.pq is not None and other.pq is not None:
-            return self.pq < other.pq
-        return self.mean_best_iou < other.mean_best_iou
+        """By panoptic quality; by the mean best IoU where that is equal."""
+        return (self.pq, self.mean_best_iou) < (other.pq, other.mean_best_iou)
 
     def to_metrics(self) -> dict[str, float]:
         """By name, as in ``bundle.json``."""
-        figures = {"mean best IoU": self.mean_best_iou, "recall at IoU 0.5": self.recall}
-        if self.pq is not None:
-            figures = {"PQ": self.pq, **figures}
+        figures = {"PQ": self.pq, "mean best IoU": self.mean_best_iou, "recall at IoU 0.5": self.recall}
         return {name: round(value, 4) for name, value in figures.items()}
+
+
+def best_way(before: HeldOutFigures, ways: Mapping[float, HeldOutFigures]) -> tuple[float, HeldOutFigures]:
+    """How far to go and what is reached there: the shortest of the best ways, none where none is better."""
+    share, reached = 0.0, before
+    for tried, figures in ways.items():
+        if reached.is_worse_than(figures):
+            share, reached = tried, figures
+    return share, reached
 
 
 def held_out_scenes(config: TrainingConfig) -> list[LabelledScene]:
@@ -77,6 +83,7 @@ def held_out_scenes(config: TrainingConfig) -> list[LabelledScene]:
 def score_held_out(bundle: Bundle, parts: Sequence[LabelledScene], *, threads: int) -> HeldOutFigures:
     """Map the surroundings of all chosen fields of ``parts`` and compare."""
     best: list[NDArray[np.float64]] = []
+    n_false = 0
     counts: dict[int, PanopticQuality] = {_PARCEL: PanopticQuality()}
     full = all(part.fields.known == "full" for part in parts)
     for part in parts:
@@ -97,10 +104,28 @@ def score_held_out(bundle: Bundle, parts: Sequence[LabelledScene], *, threads: i
                 threads=threads,
             )
             parcels = result.parcels
-        best.append(compare(parcels, drawn).best_iou)
+        agreement = compare(parcels, drawn)
+        best.append(agreement.best_iou)
         if full:
             _count(counts, parcels, part, around)
-    return HeldOutFigures(best_iou=np.concatenate(best), pq=counts[_PARCEL].pq if full else None)
+        else:
+            n_false += false_parcels(parcels, drawn, agreement)
+    best_iou = np.concatenate(best)
+    if full:
+        return HeldOutFigures(best_iou=best_iou, pq=counts[_PARCEL].pq)
+    met = best_iou[best_iou > _MATCH_IOU]
+    return HeldOutFigures(best_iou=best_iou, pq=2 * float(met.sum()) / (len(met) + len(best_iou) + n_false))
+
+
+def false_parcels(
+    parcels: geopandas.GeoDataFrame, drawn: geopandas.GeoDataFrame, agreement: SparseAgreement
+) -> int:
+    """How many parcels lie for the most part on drawn fields without matching one."""
+    ground = shapely.union_all(drawn.to_crs(parcels.crs).geometry.to_numpy())
+    shapes = parcels.geometry.to_numpy()
+    false = shapely.area(shapely.intersection(shapes, ground)) > 0.5 * shapely.area(shapes)
+    false[agreement.best_parcel[agreement.best_iou > _MATCH_IOU]] = False
+    return int(false.sum())
 
 
 def _count(

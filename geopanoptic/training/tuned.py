@@ -27,8 +27,13 @@ def write_tuned(
     surveys: Sequence[LabelSurvey],
     before: HeldOutFigures | None = None,
     after: HeldOutFigures | None = None,
+    *,
+    share: float = 1.0,
 ) -> Bundle:
-    """Write the bundle of ``checkpoint`` into ``folder``; what is not trained is that of ``base``."""
+    """Write the bundle of ``checkpoint`` into ``folder``; what is not trained is that of ``base``.
+
+    ``share`` is how much of the way from its weights to the trained ones was gone, for the card.
+    """
     from geopanoptic.training.export import export_bundle
 
     manifest = base.manifest
@@ -46,8 +51,9 @@ def write_tuned(
         metrics["protocol"] = f"{after.fields} held-out fields in other blocks of ground"
         metrics |= {f"before: {name}": value for name, value in before.to_metrics().items()}
         metrics |= after.to_metrics()
-        if after.is_worse_than(before):
-            notes.append(worse_than(base))
+    notes.append(f"Its weights are {share:.0%} of the way from those of {base.name} to the trained ones.")
+    if before is not None and share == 0:
+        notes.append(no_better_than(base))
     tuned = export_bundle(
         checkpoint,
         folder,
@@ -74,9 +80,12 @@ def write_tuned(
     return tuned if base.grouping is None else save_with_grouping(tuned, base.grouping, folder)
 
 
-def worse_than(base: Bundle) -> str:
+def no_better_than(base: Bundle) -> str:
     """What to do with a model that did not gain."""
-    return f"It maps the held-out fields worse than {base.name}: use that, train longer, or label more."
+    return (
+        f"Nothing learned maps the held-out fields better than {base.name}, whose weights it keeps: "
+        "train longer, or label more."
+    )
 
 
 def keep_records(config: TrainingConfig, run: Path, folder: Path) -> None:

@@ -17,6 +17,7 @@ import geopanoptic
 from geopanoptic.errors import OutputError, SceneError, UsageError
 from geopanoptic.models.bundle import Bundle, load_bundle
 from geopanoptic.training.finetuning import FineTuned, LabelledPair, fine_tune
+from geopanoptic.training.held_out import HeldOutFigures, best_way
 
 VISIBLE = ("blue", "green", "red", "nir")
 QUICK = (
@@ -75,7 +76,6 @@ def test_the_held_out_loss_falls(tuned: FineTuned) -> None:
 def test_the_bundle_tells_where_it_comes_from(tuned: FineTuned, tiny_bundle: Bundle) -> None:
     bundle = tuned.bundle
     assert bundle.name == "my-fields"
-    assert bundle.sha256 != tiny_bundle.sha256
     assert (bundle.bands, bundle.classes, bundle.reach_px) == (
         tiny_bundle.bands,
         tiny_bundle.classes,
@@ -114,6 +114,8 @@ def test_few_labels_are_all_trained_on(labelled: Labelled, tiny_bundle: Bundle, 
     )
     assert tuned.before is tuned.after is None
     assert load_bundle(tmp_path / "few").name == "few"
+    assert tuned.bundle.sha256 != tiny_bundle.sha256
+    assert "50% of the way from those of tiny" in tuned.bundle.card
     assert "Not measured" in tuned.bundle.card
     assert "12 fields (full)" in tuned.bundle.card
 
@@ -130,7 +132,6 @@ def test_full_labels_give_panoptic_quality(labelled: Labelled, tiny_bundle: Bund
         changes=[*QUICK, "steps=1"],
     )
     assert tuned.after is not None
-    assert tuned.after.pq is not None
     assert list(tuned.after.to_metrics()) == ["PQ", "mean best IoU", "recall at IoU 0.5"]
 
 
@@ -182,6 +183,22 @@ def test_the_starting_weights_stay_where_training_only_harms(
     assert tuned.before is not None
     assert tuned.after is not None
     np.testing.assert_array_equal(tuned.before.best_iou, tuned.after.best_iou)
+    assert "Nothing learned maps the held-out fields better than tiny" in tuned.bundle.card
+
+
+@pytest.mark.parametrize(
+    ("reached", "share"),
+    [((0.4, 0.5), 0.0), ((0.6, 0.6), 0.25), ((0.6, 0.7), 1.0), ((0.4, 0.6), 1.0)],
+)
+def test_the_shortest_of_the_best_ways_is_gone_if_it_gains(
+    reached: tuple[float, float], share: float
+) -> None:
+    def figures(iou: float) -> HeldOutFigures:
+        return HeldOutFigures(best_iou=np.array([iou, iou]), pq=iou)
+
+    gone, figure = best_way(figures(0.5), dict(zip((0.25, 1.0), map(figures, reached), strict=True)))
+    assert gone == share
+    assert figure.mean_best_iou == max(0.5, *reached)
 
 
 def test_a_model_of_series_learns_from_all_dates(

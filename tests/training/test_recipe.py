@@ -19,7 +19,7 @@ def test_held_out_fields_of_a_configured_scene_are_measured(tmp_path: Path) -> N
     config = tiny_config([source], steps=2, batch=2, validation=[held_out], validation_crops=2)
     bundle = train_bundle(config, tmp_path / "run")
     assert bundle is not None
-    assert set(bundle.manifest.metrics) == {"mean best IoU", "recall at IoU 0.5"}
+    assert set(bundle.manifest.metrics) == {"PQ", "mean best IoU", "recall at IoU 0.5"}
     assert "| mean best IoU | - |" in bundle.card
     assert "vectors: fields.gpkg, share 1.00" in bundle.card
     settings = tmp_path / "run" / "settings.yaml"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import socket
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
 from tiny_training import TINY_NETWORK, tensors_of, tiny_config, write_pool
@@ -122,6 +124,27 @@ def test_harmful_rates_leave_the_starting_weights_and_end_the_run(
 def test_tensorboard_is_asked_for_where_it_is_missing(data: list[dict[str, Any]], tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="TensorBoard is not installed"):
         train(tiny_config(data, tensorboard=True), tmp_path)
+
+
+def test_tensorboard_gets_every_term_and_the_pictures(data: list[dict[str, Any]], tmp_path: Path) -> None:
+    reading = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    config = tiny_config(data, tensorboard=True, picture_steps=2, validation=data, validation_steps=4)
+    train(config, tmp_path)
+    train(config.model_copy(update={"steps": 8}), tmp_path)
+    board = reading.EventAccumulator(str(tmp_path / "tensorboard"))
+    board.Reload()
+    with (tmp_path / "log.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert set(board.Tags()["scalars"]) == set(rows[0]) - {"step"}
+    for name in board.Tags()["scalars"]:
+        logged = {int(row["step"]): float(row[name]) for row in rows if row[name]}
+        assert {each.step: each.value for each in board.Scalars(name)} == pytest.approx(logged, rel=1e-3)
+    assert [each.step for each in board.Images("crops")] == [2, 4, 6, 8]
+    picture = board.Images("crops")[-1]
+    with Image.open(tmp_path / "pictures" / "0000008.png") as written:
+        assert (picture.width, picture.height) == written.size
+        with Image.open(io.BytesIO(picture.encoded_image_string)) as shown:
+            assert shown.convert("RGB").tobytes() == written.convert("RGB").tobytes()
 
 
 def test_frozen_norms_keep_their_statistics(data: list[dict[str, Any]], tmp_path: Path) -> None:
