@@ -1,12 +1,13 @@
 """Validation figures of bundles beside classical segmentations tuned on the same images.
 
-``python -m geopanoptic.evaluation --pool POOL [--model BUNDLE ...] [--fusion RULE ...] [--tune]``: POOL is what
-``python -m geopanoptic.training.samples`` writes; only its ``val-`` folders are read. The class parcel is
-scored at the resolution of the labels, segments summed over all images of a folder, with unlabelled ground counted
-against a prediction (``all``) or ignored (``known``), by the COCO protocol or the PASTIS one. Every method has
-one set of parameters for all folders; the classical ones, and with --tune the bundles' thresholds, are searched
-on these very images for the greatest mean PQ ``known``. A bundle sees an image of fine pixels (folder ``val-naip-2.5m``) as
-``geopanoptic run`` shows it, averaged to its working pixel size.
+``python -m geopanoptic.evaluation --pool POOL [--model BUNDLE ...] [--fusion RULE ...] [--tune] [--failures PNG]``:
+POOL is what ``python -m geopanoptic.training.samples`` writes; only its ``val-`` folders are read. The class parcel
+is scored at the resolution of the labels, segments summed over all images of a folder, with unlabelled ground
+counted against a prediction (``all``) or ignored (``known``), by the COCO protocol or the PASTIS one. Every method
+has one set of parameters for all folders; the classical ones, and with --tune the bundles' thresholds, are searched
+on these very images for the greatest mean PQ ``known``. A bundle sees an image of fine pixels (folder
+``val-naip-2.5m``) as ``geopanoptic run`` shows it, averaged to its working pixel size. With --failures the two
+images of every folder on which the one bundle asked for does worst are drawn.
 
 Folders of seasons (``python -m geopanoptic.training.samples.season_pool``) are scored for each bundle of series
 with 1, 3, 6, 12 and 24 of their dates, see ``seasons``; a bundle of single images sees one.
@@ -27,6 +28,7 @@ import numpy as np
 
 from geopanoptic.errors import GeopanopticError, UsageError
 from geopanoptic.evaluation.baselines import BASELINES
+from geopanoptic.evaluation.failures import draw_failures, worst
 from geopanoptic.evaluation.matching import PROTOCOLS, Protocol
 from geopanoptic.evaluation.panoptic_quality import PanopticQuality, add_image
 from geopanoptic.evaluation.samples import (
@@ -107,10 +109,19 @@ def _parser() -> argparse.ArgumentParser:
         "--tune", action="store_true", help="also search the bundles' thresholds on these images"
     )
     parser.add_argument("--json", type=Path, help="write the figures there as well")
+    parser.add_argument(
+        "--failures", type=Path, metavar="PNG", help="draw the images on which the bundle does worst there"
+    )
     return parser
 
 
 def _evaluate(asked: argparse.Namespace) -> dict[str, object]:
+    n_bundles = (1 if asked.model is None else len(asked.model)) * len(asked.fusion)
+    if asked.failures and n_bundles != 1:
+        raise UsageError(
+            f"--failures shows one bundle with one rule, {n_bundles} were asked for.",
+            remedy="Name one after --model and one after --fusion.",
+        )
     chosen = [folder for folder in sorted(asked.pool.glob("val-*")) if folder.is_dir()]
     if not chosen:
         raise UsageError(
@@ -118,6 +129,11 @@ def _evaluate(asked: argparse.Namespace) -> dict[str, object]:
         )
     of_seasons = [folder for folder in chosen if any(map(is_season, islice(folder.glob("[!.]*.npz"), 1)))]
     folders = {folder.name: read_images(folder) for folder in chosen if folder not in of_seasons}
+    if asked.failures and not folders:
+        raise UsageError(
+            f"--failures draws single images, and {asked.pool} has seasons only.",
+            remedy="Leave it out, or add a folder of images: python -m geopanoptic.training.samples.",
+        )
     seasons = _evaluate_seasons(asked, of_seasons) if of_seasons else {}
     if not folders:
         return {"protocol": asked.protocol, "seasons": seasons}
@@ -169,6 +185,11 @@ def _evaluate_images(asked: argparse.Namespace, folders: Folders) -> dict[str, o
             print(f"  {'':<14} recall by size (output px): {_recall(found['known'].recall_by_size)}")
             if name not in BASELINES and len(asked.fusion) == 1:
                 of_models[folder].append(found)
+        if asked.failures and name not in BASELINES:
+            failures = {
+                each: worst(images, mapper, protocol=asked.protocol) for each, images in folders.items()
+            }
+            draw_failures(failures, bundle=name, path=asked.failures)
     spread = {folder: _spread(each) for folder, each in of_models.items() if len(each) > 1}
     for folder, by_ground in spread.items():
         words = ", ".join(f"{ground}: PQ {m:.3f} +- {s:.3f}" for ground, (m, s) in by_ground.items())

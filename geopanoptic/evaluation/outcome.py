@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geopanoptic.evaluation.contingency import Contingency
-from geopanoptic.evaluation.figures import Figures
+from geopanoptic.evaluation.covering import SegmentationErrors
+from geopanoptic.evaluation.matching import Matches
 
 
 class Outcome(IntEnum):
@@ -32,15 +33,31 @@ class Outcomes:
     true: NDArray[np.uint8]
     predicted: NDArray[np.uint8]
 
+    @property
+    def counts(self) -> dict[Outcome, int]:
+        """True objects by what became of them, and false parcels."""
+        of_true = (Outcome.FOUND, Outcome.SPLIT, Outcome.MERGED, Outcome.MISSED)
+        counts = {each: int(np.count_nonzero(self.true == each)) for each in of_true}
+        return counts | {Outcome.FALSE: int(np.count_nonzero(self.predicted == Outcome.FALSE))}
+
+    def of_pixels(self, predicted: NDArray[np.integer], true: NDArray[np.integer]) -> NDArray[np.uint8]:
+        """Of labels (h, w) what became of the true object, and where there is none, whether a parcel is false."""
+        of_true, is_false = self.true[true], self.predicted[predicted] == Outcome.FALSE
+        return np.where(of_true > 0, of_true, np.where(is_false, np.uint8(Outcome.FALSE), np.uint8(0)))
+
 
 def outcomes(
-    table: Contingency, figures: Figures, *, n_true_things: int, n_predicted_things: int
+    table: Contingency,
+    matches: Matches,
+    errors: SegmentationErrors,
+    *,
+    n_true_things: int,
+    n_predicted_things: int,
 ) -> Outcomes:
     """An object that was not found is split, else merged, else missed.
 
     It is merged where a predicted object that is a merge covers at least half of it.
     """
-    matches, errors = figures.matches, figures.objects.errors
     true = np.zeros(table.n_true + 2, np.uint8)
     true[:-1][matches.false_negative] = Outcome.MISSED
     is_merge = np.zeros(table.n_predicted + 1, bool)

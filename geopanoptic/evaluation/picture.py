@@ -6,6 +6,7 @@ Drawn in pixels of the common grid, thinned where it is large. Needs matplotlib,
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from geopanoptic.evaluation.evaluation import Evaluation
-from geopanoptic.evaluation.outcome import Outcome, outcomes
+from geopanoptic.evaluation.outcome import Outcome, Outcomes, outcomes
 from geopanoptic.grid import Grid, Window
 from geopanoptic.products.page import INK, MUTED, Frame, draw_north_arrow, draw_scale_bar
 from geopanoptic.products.writing import writing
@@ -31,8 +32,10 @@ _MOST_LINES = 0.25
 _DPI = 200
 _PANEL_IN = 7.0
 _MARGIN_IN, _GAP_IN, _HEAD_IN, _FOOT_IN = 0.3, 0.2, 0.85, 0.6
-_PAPER = (244, 243, 239)
-_TRUE_LINE, _TRUE_LINE_ON_IMAGE, _PREDICTED_LINE = (255, 255, 255), (255, 222, 60), (20, 22, 26)
+
+PALE = 225
+PAPER = (244, 243, 239)
+TRUE_LINE, TRUE_LINE_ON_IMAGE, PREDICTED_LINE = (255, 255, 255), (255, 222, 60), (20, 22, 26)
 
 COLOURS: dict[Outcome, tuple[int, int, int]] = {
     Outcome.FOUND: (46, 160, 90),
@@ -41,7 +44,7 @@ COLOURS: dict[Outcome, tuple[int, int, int]] = {
     Outcome.MISSED: (214, 48, 49),
     Outcome.FALSE: (245, 158, 11),
 }
-_WORDS = {
+WORDS = {
     Outcome.FOUND: "found",
     Outcome.SPLIT: "split",
     Outcome.MERGED: "merged",
@@ -80,16 +83,20 @@ def draw_outcome(
     panels = [_panel(figure, size_in, number, height_in) for number in range(n_panels)]
     if ground is not None:
         fields = np.where(true <= evaluation.maps.true.n_things, true, 0)
-        drawn = _outlined(ground, fields, _TRUE_LINE_ON_IMAGE)
+        drawn = outlined(ground, fields, TRUE_LINE_ON_IMAGE)
         panels[0].imshow(drawn, extent=frame.extent, interpolation="none")
-    shown = _coloured(evaluation, predicted, true, known, ground)
+    became = _became(evaluation)
+    shown = _coloured(evaluation, became, predicted, true, known, ground)
     panels[-1].imshow(shown, extent=frame.extent, interpolation="none")
     for panel in panels:
         frame.fix(panel)
     draw_scale_bar(panels[0], frame)
     draw_north_arrow(panels[-1], grid, frame)
     _heading(figure, size_in, evaluation)
-    _legend(figure, size_in, evaluation)
+    texts = {each: f"{WORDS[each]}  {count:,}" for each, count in became.counts.items()}
+    if evaluation.sparse:
+        del texts[Outcome.FALSE]
+    draw_legend(figure, size_in, _MARGIN_IN, texts)
     if path is not None:
         with writing(Path(path)):
             figure.savefig(path, format="png", dpi=_DPI, metadata={"Software": None})
@@ -165,45 +172,42 @@ def _photograph(image: str | Path, grid: Grid) -> NDArray[np.uint8]:
 
 def _coloured(
     evaluation: Evaluation,
+    became: Outcomes,
     predicted: NDArray[np.int32],
     true: NDArray[np.int32],
     known: NDArray[np.bool_],
     ground: NDArray[np.uint8] | None,
 ) -> NDArray[np.uint8]:
-    figures = next(iter(evaluation.figures.values()))
-    pair = evaluation.maps
-    found = outcomes(
-        evaluation.table_of_overlaps,
-        figures,
-        n_true_things=pair.true.n_things,
-        n_predicted_things=pair.predicted.n_things,
-    )
-    of_true, of_predicted = found.true[true], found.predicted[predicted]
-    if evaluation.sparse:
-        of_predicted = np.where(of_predicted == Outcome.FALSE, Outcome.NONE, of_predicted)
-    outcome = np.where(of_true > 0, of_true, np.where(of_predicted == Outcome.FALSE, Outcome.FALSE, 0))
     base = (
-        np.full((*true.shape, 3), _PAPER, np.float32)
+        np.full((*true.shape, 3), PAPER, np.float32)
         if ground is None
         else 0.45 * ground.mean(axis=2, keepdims=True).repeat(3, 2) + 110
     )
+    painted = paint(base, became.of_pixels(predicted, true), known | evaluation.sparse)
+    pair = evaluation.maps
+    things = np.where(true <= pair.true.n_things, true, 0)
+    fields = np.where(predicted <= pair.predicted.n_things, predicted, 0)
+    return outlined(outlined(painted, things, TRUE_LINE), fields, PREDICTED_LINE)
+
+
+def paint(
+    base: NDArray[np.floating], outcome: NDArray[np.uint8], known: NDArray[np.bool_]
+) -> NDArray[np.uint8]:
+    """``base`` (h, w, 3), 0 to 255, in the colours of ``outcome`` (h, w); ground that is not ``known`` is pale."""
     colour = np.zeros((len(Outcome), 3), np.float32)
     share = np.zeros(len(Outcome), np.float32)
     for each, rgb in COLOURS.items():
         colour[each], share[each] = rgb, 0.62
     weight = share[outcome][..., None]
     mixed = base * (1 - weight) + colour[outcome] * weight
-    if not evaluation.sparse:
-        mixed[~known] = 0.35 * mixed[~known] + 0.65 * 225
-    things = np.where(true <= pair.true.n_things, true, 0)
-    fields = np.where(predicted <= pair.predicted.n_things, predicted, 0)
-    return _outlined(_outlined(np.rint(mixed).astype(np.uint8), things, _TRUE_LINE), fields, _PREDICTED_LINE)
+    mixed[~known] = 0.35 * mixed[~known] + 0.65 * PALE
+    return np.rint(mixed).astype(np.uint8)
 
 
-def _outlined(
+def outlined(
     picture: NDArray[np.uint8], labels: NDArray[np.int32], colour: tuple[int, int, int]
 ) -> NDArray[np.uint8]:
-    """With lines between labels, unless they would hide what lies between them."""
+    """With lines of two pixels between labels, unless they would hide what lies between them."""
     edges = _edges(labels)
     if edges.mean() > _MOST_LINES:
         return picture
@@ -253,42 +257,39 @@ def _heading(figure: Figure, size_in: tuple[float, float], evaluation: Evaluatio
     figure.text(left, 1 - 0.48 / height, facts, fontsize=10, color=MUTED, **style)
 
 
-def _legend(figure: Figure, size_in: tuple[float, float], evaluation: Evaluation) -> None:
+def draw_legend(
+    figure: Figure, size_in: tuple[float, float], left_in: float, texts: Mapping[Outcome, str]
+) -> None:
+    """One swatch for every outcome with a text along the foot of a page, and what the lines are."""
     from matplotlib.patches import Rectangle
 
     width, height = size_in
-    counts = _counts(evaluation)
-    x = _MARGIN_IN
-    for outcome, rgb in COLOURS.items():
-        if outcome not in counts:
-            continue
+    x = left_in
+    for outcome, text in texts.items():
         figure.add_artist(
             Rectangle(
                 (x / width, 0.22 / height), 0.22 / width, 0.16 / height,
-                facecolor=[each / 255 for each in rgb], edgecolor=INK, linewidth=0.5,
+                facecolor=[each / 255 for each in COLOURS[outcome]], edgecolor=INK, linewidth=0.5,
                 transform=figure.transFigure,
             )
         )  # fmt: skip
-        text = f"{_WORDS[outcome]}  {counts[outcome]:,}"
         figure.text((x + 0.29) / width, 0.3 / height, text, va="center", fontsize=9, color=INK)
         x += 0.55 + 0.075 * len(text)
     lines = "white or yellow: true outlines   black: mapped outlines"
-    figure.text(1 - _MARGIN_IN / width, 0.1 / height, lines, ha="right", va="center", fontsize=8, color=MUTED)
+    figure.text(1 - left_in / width, 0.1 / height, lines, ha="right", va="center", fontsize=8, color=MUTED)
 
 
-def _counts(evaluation: Evaluation) -> dict[Outcome, int]:
-    figures = next(iter(evaluation.figures.values()))
-    pair = evaluation.maps
-    found = outcomes(
+def _became(evaluation: Evaluation) -> Outcomes:
+    """Of sparse truth no parcel is known to be false."""
+    figures, pair = next(iter(evaluation.figures.values())), evaluation.maps
+    became = outcomes(
         evaluation.table_of_overlaps,
-        figures,
+        figures.matches,
+        figures.objects.errors,
         n_true_things=pair.true.n_things,
         n_predicted_things=pair.predicted.n_things,
     )
-    counts = {
-        each: int(np.count_nonzero(found.true == each))
-        for each in (Outcome.FOUND, Outcome.SPLIT, Outcome.MERGED, Outcome.MISSED)
-    }
     if not evaluation.sparse:
-        counts[Outcome.FALSE] = int(np.count_nonzero(found.predicted == Outcome.FALSE))
-    return counts
+        return became
+    is_false = became.predicted == Outcome.FALSE
+    return replace(became, predicted=np.where(is_false, np.uint8(Outcome.NONE), became.predicted))

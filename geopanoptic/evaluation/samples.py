@@ -39,7 +39,7 @@ class Shown(Protocol):
     def dates(self) -> Sequence[ArrayDate]: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LabelledImage:
     """One validation image in network range; arrays as in ``geopanoptic.training.samples``."""
 

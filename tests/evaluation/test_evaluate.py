@@ -367,11 +367,23 @@ def test_outcomes():
         [(0, 0, 90, 90), (100, 0, 145, 90), (145, 0, 190, 90), (200, 0, 390, 90), (200, 100, 290, 190)]
     )
     found = evaluate(mine, true, area=table([(0, 0, 400, 200)]), resolution_m=5)
-    became = outcomes(found.table_of_overlaps, found.figures["count"], n_true_things=5, n_predicted_things=5)
+    figures = found.figures["count"]
+    became = outcomes(
+        found.table_of_overlaps,
+        figures.matches,
+        figures.objects.errors,
+        n_true_things=5,
+        n_predicted_things=5,
+    )
     assert [Outcome(each).name for each in became.true[1:-1]] == [
         "FOUND", "SPLIT", "MERGED", "MERGED", "MISSED",
     ]  # fmt: skip
     assert [Outcome(each).name for each in became.predicted[1:]] == ["FOUND", *["FALSE"] * 4]
+    assert {each.name: count for each, count in became.counts.items()} == {
+        "FOUND": 1, "SPLIT": 1, "MERGED": 2, "MISSED": 1, "FALSE": 4,
+    }  # fmt: skip
+    pixels = became.of_pixels(np.array([[1, 5, 5, 0, 5]]), np.array([[1, 5, 0, 0, -1]]))
+    assert [Outcome(each).name for each in pixels[0]] == ["FOUND", "MISSED", "FALSE", "NONE", "FALSE"]
 
 
 def test_a_picture(tmp_path, labels, monkeypatch):
