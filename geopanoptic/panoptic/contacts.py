@@ -127,27 +127,37 @@ def sides_within(piece, boundary, relief, heat):  # type: ignore[no-untyped-def]
     """The table of contacts between the pieces - 1 of a block."""
     height, width = piece.shape
     table = start_table()
+    # Whether a side parts two pieces; in words, since mostly it does not.
+    parts = np.zeros(-(-width // 8) * 8, np.uint8)
+    words = parts.view(np.uint64)
     for row in range(height):
         table = with_room(table, 2 * width)
         for down in range(2):
-            row2 = row + down
+            row2, n_cols = row + down, width - 1 + down
             if row2 == height:
                 continue
+            first, second = piece[row, :n_cols], piece[row2, 1 - down :]
+            parts[:] = 0
+            for col in range(n_cols):
+                parts[col] = (first[col] != second[col]) & (first[col] > 0) & (second[col] > 0)
             # Neighbouring sides mostly belong to one contact.
             latest, at = np.int64(-1), 0
-            for col in range(width - 1 + down):
-                col2 = col + 1 - down
-                here, there = np.int64(piece[row, col]), np.int64(piece[row2, col2])
-                if here == there or here == 0 or there == 0:
+            for word in range(len(words)):
+                if not words[word]:
                     continue
-                key = (min(here, there) - 1) << 32 | (max(here, there) - 1)
-                if key != latest:
-                    latest, at = key, row_of(table, key)
-                strength = max(boundary[row, col], boundary[row2, col2])
-                sums = table.sums[at]
-                sums[LENGTH] += 1
-                sums[BOUNDARY] += strength
-                sums[WEAK] += strength < WEAK_BOUNDARY_U8
-                sums[RELIEF] += max(relief[row, col], relief[row2, col2]) >> 8
-                table.pass_heat[at] = max(table.pass_heat[at], min(heat[row, col], heat[row2, col2]))
+                for col in range(8 * word, min(8 * word + 8, n_cols)):
+                    if not parts[col]:
+                        continue
+                    here, there = np.int64(first[col]) - 1, np.int64(second[col]) - 1
+                    key = min(here, there) << 32 | max(here, there)
+                    if key != latest:
+                        latest, at = key, row_of(table, key)
+                    col2 = col + 1 - down
+                    strength = max(boundary[row, col], boundary[row2, col2])
+                    sums = table.sums[at]
+                    sums[LENGTH] += 1
+                    sums[BOUNDARY] += strength
+                    sums[WEAK] += strength < WEAK_BOUNDARY_U8
+                    sums[RELIEF] += max(relief[row, col], relief[row2, col2]) >> 8
+                    table.pass_heat[at] = max(table.pass_heat[at], min(heat[row, col], heat[row2, col2]))
     return table

@@ -20,24 +20,26 @@ Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
 
 
+FIRST, LAST, COUNT = range(3)
+"""Columns of ``Contraction.lists``."""
+
+
 class Contraction(NamedTuple):
     """The state, changed in place. A group goes by its *handle*, one of its regions; see ``find``."""
 
-    a: Int32
-    b: Int32
+    ends: Int32
+    """(m, 2) handles of the groups that a contact joins; -1 where it was added to another one, or is none now."""
     sums: Int64
     """(m, k) of each contact, see ``Contacts``."""
     pass_heat: NDArray[np.uint16]
-    alive: NDArray[np.bool_]
-    rank: Int64
+    rank: Int32
     """(m,) the first of the original contacts that were added up in this one: the same for every layout."""
-    handle: Int64
-    first_entry: Int32
-    last_entry: Int32
-    n_entries: Int32
+    handle: Int32
+    lists: Int32
+    """(n, 3) first and last entry of a group's list, -1 where it is empty, and how many there are."""
     next_entry: Int32
-    """(2 m,) entry 2 c stands in the list of one end of contact c, entry 2 c + 1 in that of the other."""
-    slots: NDArray[np.int32]
+    """(2 m,) entry 2 c + e stands in the list of end e of contact c."""
+    slots: Int32
     """Contacts by the hash of their ends, linear probing, -1 where free."""
     n_filled: Int64
     """(1,) slots that are not free; more than there are contacts, since those that moved stand twice."""
@@ -50,29 +52,27 @@ def start(
     """Every one of ``n`` regions is a group; ``a``, ``b`` (m,) are its contacts, one per pair."""
     m = len(a)
     state = Contraction(
-        a,
-        b,
+        np.empty((m, 2), np.int32),
         sums.astype(np.int64),
         pass_heat.copy(),
-        np.ones(m, np.bool_),
-        np.arange(m),
-        np.arange(n),
-        np.full(n, -1, np.int32),
-        np.full(n, -1, np.int32),
-        np.zeros(n, np.int32),
-        np.full(2 * m, -1, np.int32),
+        np.arange(m).astype(np.int32),
+        np.arange(n).astype(np.int32),
+        np.full((n, 3), -1, np.int32),
+        np.empty(2 * m, np.int32),
         np.empty(_n_slots(m), np.int32),
         np.zeros(1, np.int64),
     )
+    state.lists[:, COUNT] = 0
     for contact in range(m):
-        _append(state, a[contact], 2 * contact)
-        _append(state, b[contact], 2 * contact + 1)
+        state.ends[contact, 0], state.ends[contact, 1] = a[contact], b[contact]
+        _append(state.lists, state.next_entry, a[contact], 2 * contact)
+        _append(state.lists, state.next_entry, b[contact], 2 * contact + 1)
     _fill_slots(state)
     return state
 
 
-@njit(nogil=True, cache=True)
-def find(handle: Int64, region: int) -> int:
+@njit(nogil=True, cache=True, inline="always")
+def find(handle: Int32, region: int) -> int:
     """The handle of the group that ``region`` is in."""
     while handle[region] != region:
         handle[region] = handle[handle[region]]
@@ -81,55 +81,51 @@ def find(handle: Int64, region: int) -> int:
 
 
 @njit(nogil=True, cache=True)
-def other_end(handle: Int64, a: int, b: int, group: int) -> int:
-    """The handle at the other end of one of the group's contacts, ``a``-``b``."""
-    end = find(handle, a)
-    return find(handle, b) if end == group else end
-
-
-@njit(nogil=True, cache=True)
 def contact_between(state: Contraction, p: int, q: int) -> int:
     """The contact of two groups, by handle, that touch."""
-    return state.slots[_slot_of(state, p, q)]
+    return state.slots[_slot_of(state.slots, state.ends, p, q)]
 
 
 @njit(nogil=True, cache=True)
-def unite(state: Contraction, contact: int, grown: list[int]) -> int:
+def unite(state: Contraction, contact: int, grown: list[int]) -> np.int64:
     """Unite the two groups at a contact; returns the handle of both.
 
     ``grown`` receives the contacts that another one was added to.
     """
-    handle = state.handle
-    p, q = find(handle, state.a[contact]), find(handle, state.b[contact])
-    state.alive[contact] = False
-    if state.n_entries[p] < state.n_entries[q]:
+    ends, lists = state.ends, state.lists
+    p, q = ends[contact, 0], ends[contact, 1]
+    if lists[p, COUNT] < lists[q, COUNT]:
         p, q = q, p
-    if 4 * (state.n_filled[0] + state.n_entries[q]) > 3 * len(state.slots):
+    if 4 * (state.n_filled[0] + lists[q, COUNT]) > 3 * len(state.slots):
         _fill_slots(state)
-    handle[q] = p
-    entry = state.first_entry[q]
+    _end(state, contact)
+    state.handle[q] = p
+    entry = lists[q, FIRST]
     while entry >= 0:
         following = state.next_entry[entry]
-        moving = entry >> 1
-        if state.alive[moving]:
-            other = other_end(handle, state.a[moving], state.b[moving], p)
-            # It already joins p and the other one: only another contact is looked for.
-            state.alive[moving] = False
-            slot = _slot_of(state, p, other)
+        moving, end = entry >> 1, entry & 1
+        if ends[moving, 0] >= 0:
+            slot = _slot_of(state.slots, state.ends, p, ends[moving, 1 - end])
             kept = state.slots[slot]
             if kept >= 0:
                 for column in range(state.sums.shape[1]):
                     state.sums[kept, column] += state.sums[moving, column]
                 state.pass_heat[kept] = max(state.pass_heat[kept], state.pass_heat[moving])
                 state.rank[kept] = min(state.rank[kept], state.rank[moving])
+                _end(state, moving)
                 grown.append(kept)
             else:
-                state.alive[moving] = True
+                ends[moving, end] = p
                 state.slots[slot] = moving
                 state.n_filled[0] += 1
-                _append(state, p, entry)
+                _append(state.lists, state.next_entry, p, entry)
         entry = following
-    return p
+    return np.int64(p)
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _end(state: Contraction, contact: int) -> None:
+    state.ends[contact, 0] = state.ends[contact, 1] = -1
 
 
 @njit(nogil=True, cache=True)
@@ -143,40 +139,37 @@ def _n_slots(n_contacts: int) -> int:
 
 @njit(nogil=True, cache=True)
 def _fill_slots(state: Contraction) -> None:
-    """Put just the contacts that are alive into the table."""
+    """Put just the contacts that there are into the table."""
     state.slots[:] = -1
     state.n_filled[0] = 0
-    for contact in range(len(state.a)):
-        if state.alive[contact]:
-            p, q = find(state.handle, state.a[contact]), find(state.handle, state.b[contact])
-            state.slots[_slot_of(state, p, q)] = contact
+    for contact in range(len(state.ends)):
+        p, q = state.ends[contact, 0], state.ends[contact, 1]
+        if p >= 0:
+            state.slots[_slot_of(state.slots, state.ends, p, q)] = contact
             state.n_filled[0] += 1
 
 
-@njit(nogil=True, cache=True)
-def _slot_of(state: Contraction, p: int, q: int) -> np.int64:
+@njit(nogil=True, cache=True, inline="always")
+def _slot_of(slots: Int32, ends: Int32, p: int, q: int) -> np.int64:
     """Where the contact of two groups is, or the free slot where it would be."""
-    last = len(state.slots) - 1
-    slot = ((np.int64(min(p, q)) << 32 | np.int64(max(p, q))) * GOLDEN >> 20) & last
-    while state.slots[slot] >= 0 and not _joins(state, state.slots[slot], p, q):
+    last = len(slots) - 1
+    low, high = min(p, q), max(p, q)
+    slot = ((np.int64(low) << 32 | np.int64(high)) * GOLDEN >> 20) & last
+    while slots[slot] >= 0:
+        contact = slots[slot]
+        end, other = ends[contact, 0], ends[contact, 1]
+        if min(end, other) == low and max(end, other) == high:
+            break
         slot = (slot + 1) & last
     return slot
 
 
-@njit(nogil=True, cache=True)
-def _joins(state: Contraction, contact: int, p: int, q: int) -> bool:
-    if not state.alive[contact]:
-        return False
-    end, other = find(state.handle, state.a[contact]), find(state.handle, state.b[contact])
-    return (end == p and other == q) or (end == q and other == p)
-
-
-@njit(nogil=True, cache=True)
-def _append(state: Contraction, group: int, entry: int) -> None:
-    if state.first_entry[group] < 0:
-        state.first_entry[group] = entry
+@njit(nogil=True, cache=True, inline="always")
+def _append(lists: Int32, next_entry: Int32, group: int, entry: int) -> None:
+    if lists[group, FIRST] < 0:
+        lists[group, FIRST] = entry
     else:
-        state.next_entry[state.last_entry[group]] = entry
-    state.next_entry[entry] = -1
-    state.last_entry[group] = entry
-    state.n_entries[group] += 1
+        next_entry[lists[group, LAST]] = entry
+    next_entry[entry] = -1
+    lists[group, LAST] = entry
+    lists[group, COUNT] += 1

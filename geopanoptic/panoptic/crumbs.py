@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 
 from geopanoptic.panoptic.contacts import LENGTH, Contacts, Int64
-from geopanoptic.panoptic.contraction import contact_between, find, other_end, start, unite
+from geopanoptic.panoptic.contraction import FIRST, contact_between, find, start, unite
 
 
 def absorb_crumbs(
@@ -32,7 +32,7 @@ def _absorb(a, b, sums, area_px, stuff_class, min_area_px):  # type: ignore[no-u
     # By handle: pixels, lowest region, and the region whose kind the group has.
     area, lowest, like = area_px.copy(), np.arange(n), np.arange(n)
     for contact in range(len(a)):
-        if state.alive[contact] and _one_stuff(stuff_class[a[contact]], stuff_class[b[contact]]):
+        if state.ends[contact, 0] >= 0 and _one_stuff(stuff_class[a[contact]], stuff_class[b[contact]]):
             _join(state, area, lowest, like, contact, b[contact])
 
     queue = [(area[h], lowest[h], h) for h in range(n) if state.handle[h] == h and area[h] < min_area_px]
@@ -43,11 +43,11 @@ def _absorb(a, b, sums, area_px, stuff_class, min_area_px):  # type: ignore[no-u
             continue
         touched = [crumb for _ in range(0)]
         longest, neighbour = -1, -1
-        entry = state.first_entry[crumb]
+        entry = state.lists[crumb, FIRST]
         while entry >= 0:
             contact = entry >> 1
-            if state.alive[contact]:
-                other = other_end(state.handle, a[contact], b[contact], crumb)
+            other = state.ends[contact, 1 - (entry & 1)]
+            if other >= 0:
                 touched.append(other)
                 more = 0 if longest < 0 else state.sums[contact, LENGTH] - state.sums[longest, LENGTH]
                 if longest < 0 or more > 0 or (more == 0 and lowest[other] < lowest[neighbour]):
@@ -73,7 +73,7 @@ def _absorb(a, b, sums, area_px, stuff_class, min_area_px):  # type: ignore[no-u
 @njit(nogil=True, cache=True)
 def _join(state, area, lowest, like, contact, model):  # type: ignore[no-untyped-def]
     """Unite the groups at a contact; the whole is what ``model``, a handle of one of them, was."""
-    p, q = find(state.handle, state.a[contact]), find(state.handle, state.b[contact])
+    p, q = state.ends[contact, 0], state.ends[contact, 1]
     total, first, kind = area[p] + area[q], min(lowest[p], lowest[q]), like[model]
     group = unite(state, contact, [contact for _ in range(0)])
     area[group], lowest[group], like[group] = total, first, kind

@@ -12,14 +12,16 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from geopanoptic.panoptic.contact_table import GOLDEN
+
 RIGHT_BIT = 1
 DOWN_BIT = 2
 
 _OUTSIDE = 1 << 16
+_PAIRS = 1 << 12
 _STAY, _UP, _LEFT, _RIGHT, _DOWN = range(5)
 
 
-@njit(nogil=True, cache=True)
 def descend(
     relief: NDArray[np.uint16],
     domain: NDArray[np.bool_],
@@ -31,14 +33,28 @@ def descend(
     Returns the basin of each pixel, int32 (h, w), -1 outside the domain, and the number of basins.
     Basin i is that of terminal i for i < len(terminals); the others follow.
     """
-    height, width = relief.shape
-    steps_hw = _steepest_steps(relief, domain)
-    steps = steps_hw.ravel()
+    # Large arrays come from numpy, which asks the system for huge pages; compiled code does not.
+    basins, steps = np.full(relief.shape, -1, np.int32), np.empty(relief.shape, np.uint8)
+    return basins, _fill_basins(relief, domain, terminals, zones, steps, basins)
+
+
+@njit(nogil=True, cache=True)
+def _fill_basins(
+    relief: NDArray[np.uint16],
+    domain: NDArray[np.bool_],
+    terminals: NDArray[np.int64],
+    zones: NDArray[np.uint8],
+    steps_hw: NDArray[np.uint8],
+    basins_hw: NDArray[np.int32],
+) -> int:
+    """See ``descend``; ``steps_hw`` may hold anything, ``basins_hw`` holds -1. Returns the number of basins."""
+    width = relief.shape[1]
+    _steepest_steps(relief, domain, steps_hw)
+    steps, basins = steps_hw.ravel(), basins_hw.ravel()
     for pixel in terminals:
         steps[pixel] = _STAY
     _mark_steps(steps_hw, zones)
 
-    basins = np.full(steps.size, -1, np.int32)
     for i, pixel in enumerate(terminals):
         basins[pixel] = i
     count = len(terminals)
@@ -64,17 +80,16 @@ def descend(
             basins[pixel] = basin
             pixel += offsets[steps[pixel]]
         basins[end] = basin
-    return basins.reshape(height, width), count
+    return count
 
 
 @njit(nogil=True, cache=True)
-def _steepest_steps(relief: NDArray[np.uint16], domain: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """The direction of each pixel's smallest edge, uint8 (h, w); _STAY outside the domain or without edge.
+def _steepest_steps(relief: NDArray[np.uint16], domain: NDArray[np.bool_], steps: NDArray[np.uint8]) -> None:
+    """Fill in the direction of each pixel's smallest edge; _STAY outside the domain or without edge.
 
     Of equal weights the smallest edge index wins: up, left, right, down.
     """
     height, width = relief.shape
-    steps = np.empty((height, width), np.uint8)
     above = np.full(width + 2, _OUTSIDE, np.int32)
     here = np.full(width + 2, _OUTSIDE, np.int32)
     below = np.full(width + 2, _OUTSIDE, np.int32)
@@ -95,7 +110,6 @@ def _steepest_steps(relief: NDArray[np.uint16], domain: NDArray[np.bool_]) -> ND
             down = max(height_here, below[col + 1])
             step, best = (_DOWN, down) if down < best else (step, best)
             steps[row, col] = _STAY if best == _OUTSIDE else step
-    return steps
 
 
 @njit(nogil=True, cache=True)
@@ -113,41 +127,72 @@ def _mark_steps(steps: NDArray[np.uint8], zones: NDArray[np.uint8]) -> None:
                 zones[row, col] |= DOWN_BIT if steps[row + 1, col] == _UP else 0
 
 
-@njit(nogil=True, cache=True)
 def edges_between_basins(
     relief: NDArray[np.uint16], basins: NDArray[np.int32]
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Basins (n, 2) and block edge index (n,) of each edge that joins two basins, in the total order.
+    """Basins (n, 2) and block edge index (n,) of edges that join two basins, in the total order.
 
-    A stable counting sort by weight: edges are met in the order of their index.
+    Of any two basins the first one is there, and most of the others are not.
+    """
+    most = 2 * relief.size
+    return _sorted_edges(relief, basins, np.empty(most, np.int32), np.empty(most, np.uint16))  # type: ignore[no-any-return]
+
+
+@njit(nogil=True, cache=True)
+def _sorted_edges(
+    relief: NDArray[np.uint16],
+    basins: NDArray[np.int32],
+    met: NDArray[np.int32],
+    weights: NDArray[np.uint16],
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """A stable counting sort by weight: edges are met in the order of their index, in ``met``, ``weights``.
+
+    Only the first edge of two basins can decide anything. A small table of the pairs met last, where each
+    overwrites whatever had its place, finds most of the others before they are sorted.
     """
     height, width = relief.shape
-    met = np.empty(2 * relief.size, np.int32)
-    weights = np.empty(2 * relief.size, np.uint16)
     position = np.zeros(_OUTSIDE + 1, np.int64)
+    pairs, places = np.full(_PAIRS, -1, np.int64), np.empty(_PAIRS, np.int32)
+    # Whether the edges to the right (1) and down (2) part two basins; in words, since mostly they do not.
+    parts = np.zeros(-(-width // 8) * 8, np.uint8)
+    words = parts.view(np.uint64)
     count = 0
     for row in range(height):
+        here, below = basins[row], basins[min(row + 1, height - 1)]
         for col in range(width):
-            basin = basins[row, col]
-            if basin < 0:
+            parts[col] = ((here[col] != below[col]) & (here[col] >= 0) & (below[col] >= 0)) << 1
+        for col in range(width - 1):
+            parts[col] |= (here[col] != here[col + 1]) & (here[col] >= 0) & (here[col + 1] >= 0)
+        for word in range(len(words)):
+            if not words[word]:
                 continue
-            pixel = row * width + col
-            if col + 1 < width and basins[row, col + 1] >= 0 and basins[row, col + 1] != basin:
-                weight = max(relief[row, col], relief[row, col + 1])
-                met[count], weights[count] = 2 * pixel, weight
-                position[weight + 1] += 1
-                count += 1
-            if row + 1 < height and basins[row + 1, col] >= 0 and basins[row + 1, col] != basin:
-                weight = max(relief[row, col], relief[row + 1, col])
-                met[count], weights[count] = 2 * pixel + 1, weight
-                position[weight + 1] += 1
-                count += 1
+            for col in range(8 * word, min(8 * word + 8, width)):
+                for down in range(2):
+                    if not parts[col] >> down & 1:
+                        continue
+                    row2, col2 = row + down, col + 1 - down
+                    basin, other = here[col], basins[row2, col2]
+                    weight = max(relief[row, col], relief[row2, col2])
+                    pair = np.int64(min(basin, other)) << 32 | np.int64(max(basin, other))
+                    slot = (pair * GOLDEN >> 40) & (_PAIRS - 1)
+                    if pairs[slot] == pair:
+                        earlier = places[slot]
+                        if weights[earlier] <= weight:
+                            continue
+                        position[weights[earlier] + 1] -= 1
+                        met[earlier] = -1
+                    pairs[slot], places[slot] = pair, count
+                    met[count], weights[count] = 2 * (row * width + col) + down, weight
+                    position[weight + 1] += 1
+                    count += 1
     position = np.cumsum(position)
 
     basin_of = basins.ravel()
-    ends = np.empty((count, 2), np.int32)
-    edges = np.empty(count, np.int32)
+    ends = np.empty((position[-1], 2), np.int32)
+    edges = np.empty(position[-1], np.int32)
     for i in range(count):
+        if met[i] < 0:
+            continue
         at = position[weights[i]]
         position[weights[i]] += 1
         pixel, down = met[i] >> 1, met[i] & 1

@@ -130,6 +130,7 @@ def _terminals(
     inside = (seed_rows >= window.row0) & (seed_rows < window.row1)
     inside &= (seed_cols >= window.col0) & (seed_cols < window.col1)
     seed_px = (seed_rows[inside] - window.row0) * width + seed_cols[inside] - window.col0
+    seed_px = seed_px[domain.ravel()[seed_px]]
 
     first_row, first_col = np.arange(width), np.arange(height) * width
     candidates = [seed_px]
@@ -143,7 +144,9 @@ def _terminals(
         candidates.append(first_col + width - 1)
     terminals = np.unique(np.concatenate(candidates))
     terminals = terminals[domain.ravel()[terminals]]
-    return terminals, np.isin(terminals, seed_px)
+    is_seed = np.zeros(len(terminals), np.bool_)
+    is_seed[np.searchsorted(terminals, seed_px)] = True
+    return terminals, is_seed
 
 
 @njit(nogil=True, cache=True)

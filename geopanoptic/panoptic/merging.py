@@ -15,8 +15,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from geopanoptic.panoptic.contact_queue import open_next, put, start_queue
 from geopanoptic.panoptic.contacts import BOUNDARY, LENGTH, Contacts, Int64
-from geopanoptic.panoptic.contraction import find, start, unite
+from geopanoptic.panoptic.contraction import start, unite
 from geopanoptic.panoptic.regions import RegionGraph
 
 Int32 = NDArray[np.int32]
@@ -90,23 +91,31 @@ def _unite_weakest_first(
     children = np.empty((max(n - 1, 0), 2), np.int64)
     sums = np.empty((max(n - 1, 0), contact_sums.shape[1]), np.int64)
     pass_heat = np.empty(max(n - 1, 0), np.int64)
-    # A contact that has grown is queued again; its older entries no longer have its strength, or come later.
-    queue = [(_strength(state.sums, c), c, c) for c in range(len(a))]
-    heapq.heapify(queue)
+    strength = np.empty(len(a))
+    queue, heap = start_queue(2 * len(a)), [(0.0, np.int32(c), c) for c in range(0)]
+    for contact in range(len(a)):
+        strength[contact] = _strength(state.sums, contact)
+        put(queue, heap, contact, strength[contact], np.int32(contact))
+    grown = [0 for _ in range(0)]
     count = 0
-    while len(queue):
-        strength, _, contact = heapq.heappop(queue)
-        if not state.alive[contact] or _strength(state.sums, contact) != strength:
+    while True:
+        open_next(queue, heap, strength, state.rank, state.ends)
+        if len(heap) == 0:
+            break
+        weakest, _, contact = heapq.heappop(heap)
+        if state.ends[contact, 0] < 0 or strength[contact] != weakest:
             continue
-        left, right = node[find(state.handle, a[contact])], node[find(state.handle, b[contact])]
+        left, right = node[state.ends[contact, 0]], node[state.ends[contact, 1]]
         children[count, 0], children[count, 1] = min(left, right), max(left, right)
         sums[count] = state.sums[contact]
         pass_heat[count] = state.pass_heat[contact]
-        grown = [contact for _ in range(0)]
+        grown.clear()
         node[unite(state, contact, grown)] = n + count
         count += 1
+        # A contact that has grown is queued again; what says otherwise of it is out of date or comes later.
         for other in grown:
-            heapq.heappush(queue, (_strength(state.sums, other), state.rank[other], other))
+            strength[other] = _strength(state.sums, other)
+            put(queue, heap, other, strength[other], state.rank[other])
     return children[:count].copy(), sums[:count].copy(), pass_heat[:count].copy()
 
 

@@ -57,46 +57,57 @@ def watershed(
 
 def label_block(
     zones: NDArray[np.uint8], terminals: TerminalLabels, window: Window, scene_width: int
-) -> NDArray[np.int64]:
-    """Labels of one block, int64 (h, w), from its zones (h, w) and the labels of its terminals.
+) -> NDArray[np.integer]:
+    """Labels of one block (h, w), from its zones (h, w) and the labels of its terminals, in their dtype.
 
-    A label is the scene pixel index of the region's seed + 1; 0 is outside the domain or unreached.
+    0 is outside the domain or unreached.
     Raises ValueError where ``zones`` does not have the window's shape.
     """
     if zones.shape != window.shape:
         raise ValueError(f"zones {zones.shape} must be {window.shape}")
     rows, cols = np.divmod(terminals.terminal_px, scene_width)
     block_px = (rows - window.row0) * window.width + cols - window.col0
-    return _spread(np.ascontiguousarray(zones), block_px, terminals.label)
+    # Trees are numbered in the array that receives their labels. Large arrays come from numpy, which asks the
+    # system for huge pages; compiled code does not.
+    labels = np.empty(zones.shape, terminals.label.dtype)
+    _spread(np.ascontiguousarray(zones), block_px, terminals.label, labels, np.empty(zones.size, np.int32))
+    return labels
 
 
 @njit(nogil=True, cache=True)
 def _spread(
-    zones: NDArray[np.uint8], terminal_px: NDArray[np.int64], terminal_label: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """Give each tree of zone edges the label of the terminal that it holds, 0 where it holds none."""
+    zones: NDArray[np.uint8],
+    terminal_px: NDArray[np.int64],
+    terminal_label: NDArray[np.integer],
+    labels: NDArray[np.integer],
+    parent: NDArray[np.int32],
+) -> None:
+    """Give each tree of zone edges the label of the terminal that it holds, 0 where it holds none.
+
+    Fills ``labels`` (h, w), of the dtype of ``terminal_label``; ``parent`` (h * w,) may hold anything.
+    """
     height, width = zones.shape
-    # Trees are numbered in the array that receives their labels.
-    labels = np.empty((height, width), np.int64)
-    parent = np.empty(zones.size, np.int32)
     count = 0
     for row in range(height):
+        above = max(row - 1, 0)
+        edge_left = np.uint8(0)
         for col in range(width):
-            from_left = col > 0 and zones[row, col - 1] & RIGHT_BIT
-            from_above = row > 0 and zones[row - 1, col] & DOWN_BIT
+            from_left = edge_left
+            from_above = zones[above, col] & DOWN_BIT if row else np.uint8(0)
+            edge_left = zones[row, col] & RIGHT_BIT
             if from_left and from_above:
                 a = find_root(parent, labels[row, col - 1])
-                b = find_root(parent, labels[row - 1, col])
+                b = find_root(parent, labels[above, col])
                 labels[row, col] = parent[max(a, b)] = min(a, b)
             elif from_left:
                 labels[row, col] = labels[row, col - 1]
             elif from_above:
-                labels[row, col] = labels[row - 1, col]
+                labels[row, col] = labels[above, col]
             else:
                 labels[row, col] = parent[count] = count
                 count += 1
 
-    label_of = np.zeros(count, np.int64)
+    label_of = np.zeros(count, terminal_label.dtype)
     for i in range(len(terminal_px)):
         pixel = terminal_px[i]
         label_of[find_root(parent, labels[pixel // width, pixel % width])] = terminal_label[i]
@@ -107,4 +118,3 @@ def _spread(
     for row in range(height):
         for col in range(width):
             labels[row, col] = label_of[labels[row, col]]
-    return labels

@@ -81,7 +81,8 @@ def trace_layers(
     with record.stage("simplify"):
         if planned.simplify_m > 0:
             along_row_m, along_col_m = grid.pixel_size_m()
-            arcs = simplify(arcs, (planned.simplify_m / along_row_m, planned.simplify_m / along_col_m))
+            tolerance_px = planned.simplify_m / along_row_m, planned.simplify_m / along_col_m
+            arcs = simplify(arcs, tolerance_px, planned.workers)
     return DrawnLayers(
         outlines=outlines(arcs),
         grid=grid,

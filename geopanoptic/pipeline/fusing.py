@@ -87,7 +87,7 @@ def settled_regions(
 
 
 def read_evidence(store: RunStore, block: Window, *, stuff: NDArray[np.uint8]) -> Evidence:
-    """What the layers of a block say, with ``stuff`` (h, w) free of ``NODATA_CLASS``."""
+    """What the layers of a block say, with that ``stuff`` (h, w)."""
     return Evidence(
         field=store.read("field", block),
         boundary=store.read("boundary", block),

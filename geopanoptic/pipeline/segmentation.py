@@ -7,7 +7,7 @@ the run store (a margin of pixels) or in a global step over small summaries.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from geopanoptic.grid import Window
 from geopanoptic.panoptic.centres import find_centres
 from geopanoptic.panoptic.forest import BlockSummary, forest_block
-from geopanoptic.panoptic.pieces import BlockRegions, describe_block
+from geopanoptic.panoptic.pieces import BlockRegions, describe_block, looked_up
 from geopanoptic.panoptic.quantisation import NODATA_CLASS
 from geopanoptic.panoptic.regions import join_blocks
 from geopanoptic.panoptic.repair import PanopticRegions, repair
@@ -125,21 +125,20 @@ class DescribeRegions:
 
     def __call__(self, labelled: tuple[Window, TerminalLabels]) -> BlockRegions:
         store = self.store
-        block, terminals = labelled
-        labels: NDArray[np.int64] = label_block(store.read("zones", block), terminals, block, store.shape[1])
+        block, (terminals, label_of_number) = labelled[0], labelled[1].numbered()
         stuff = store.read("stuff", block)
-        valid = stuff != NODATA_CLASS
         piece, regions = describe_block(
-            labels,
-            valid,
-            read_evidence(store, block, stuff=np.where(valid, stuff, 0).astype(np.uint8)),
+            label_block(store.read("zones", block), terminals, block, store.shape[1]),
+            stuff != NODATA_CLASS,
+            read_evidence(store, block, stuff=stuff),
             window=block,
             scene_width=store.shape[1],
             n_things=self.rules.n_thing_classes,
             n_stuff=self.rules.n_stuff_classes,
         )
         store.write("piece", block, piece)
-        return regions
+        label = np.where(regions.label > 0, label_of_number[np.maximum(regions.label, 0)], regions.label)
+        return replace(regions, label=label)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,4 +151,4 @@ class PaintLabels:
 
     def __call__(self, painted: tuple[Window, NDArray[np.int32]]) -> None:
         block, label_of_piece = painted
-        self.store.write("label", block, label_of_piece[self.store.read(self.pieces, block)])
+        self.store.write("label", block, looked_up(label_of_piece, self.store.read(self.pieces, block)))

@@ -82,7 +82,11 @@ class RunStore:
         return all(self._is_sound(layer, block) for layer in layers)
 
     def read(self, layer: str, window: Window, *, outside: int = 0) -> NDArray[Any]:
-        """A layer over any window, (h, w); ``outside`` where the window leaves the scene."""
+        """A layer over any window, (h, w); ``outside`` where the window leaves the scene.
+
+        Within one block it is part of the file itself, in memory as far as it is looked at; what is written to
+        it stays with the caller.
+        """
         height, width = self.shape
         inside = window.intersection(Window(0, 0, height, width))
         if inside is None:
@@ -92,7 +96,7 @@ class RunStore:
             inside.row1 - 1, inside.col1 - 1
         ):
             row0, col0 = self._block_of(inside.row0, inside.col0)
-            return np.array(first[window.slices(Window(row0, col0, 0, 0))])
+            return np.asarray(first[window.slices(Window(row0, col0, 0, 0))])
         result = np.full(window.shape, outside, first.dtype)
         for row0 in range(inside.row0 // self.block_px * self.block_px, inside.row1, self.block_px):
             for col0 in range(inside.col0 // self.block_px * self.block_px, inside.col1, self.block_px):
@@ -132,7 +136,8 @@ class RunStore:
         return self.folder / layer / f"{row0:09d}_{col0:09d}.npy"
 
     def _load(self, layer: str, row0: int, col0: int) -> NDArray[Any]:
-        return np.load(self._path(layer, row0, col0), mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
+        # Copied where it is written to: compiled code would need a second version for arrays that are read-only.
+        return np.load(self._path(layer, row0, col0), mmap_mode="c", allow_pickle=False)  # type: ignore[no-any-return]
 
     def _dtype(self, layer: str) -> DTypeLike:
         return self._load(layer, 0, 0).dtype

@@ -74,6 +74,15 @@ def test_does_not_depend_on_blocks(labels: NDArray[np.int32], tolerance_px: tupl
     assert others == [first, first]
 
 
+@settings(max_examples=40)
+@given(label_rasters(), tolerances)
+def test_does_not_depend_on_threads(labels: NDArray[np.int32], tolerance_px: tuple[float, float]) -> None:
+    arcs = trace_arcs(pieces_of(labels)[0])
+    alone, together = (simplify(arcs, tolerance_px, workers=workers) for workers in (1, 3))
+    np.testing.assert_array_equal(together.coordinates, alone.coordinates)
+    np.testing.assert_array_equal(together.offsets, alone.offsets)
+
+
 def test_oblique_border_becomes_straight_and_corners_stay() -> None:
     rows, cols = np.indices((60, 200))
     _, polygons = trace(np.where(rows > 10 + 0.13 * cols, 1, 2), tolerance_px=(1, 1))

@@ -11,6 +11,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from geopanoptic.panoptic.coverage.parts import over_parts
+
 # Rounding in the places where a segment leaves a row of cells is far below this.
 SLACK_PX = 1e-6
 
@@ -21,12 +23,13 @@ def find_conflicts(
     end: NDArray[np.int64],
     fresh: NDArray[np.bool_],
     reach_px: tuple[float, float],
+    workers: int = 1,
 ) -> NDArray[np.bool_]:
     """Segments that need refinement, bool (n,): those that meet another and those that swept over a vertex.
 
     Segment ``k`` joins the vertices ``begin[k]`` and ``end[k]`` of ``coordinates`` int32 (v, 2) and stands
     for all between; none of these lies farther from it than ``reach_px`` (x, y semi-axes of an ellipse).
-    Only pairs with at least one ``fresh`` (n,) segment are compared.
+    Only pairs with at least one ``fresh`` (n,) segment are compared, on ``workers`` threads.
     """
     # Axis by axis: numpy is slow along an axis of two.
     lower = np.array([coordinates[:, axis].min() for axis in (0, 1)])
@@ -41,7 +44,17 @@ def find_conflicts(
     begin, end = begin[near], end[near]
     cells, members = _gather(coordinates, begin, end, reach, *lattice)
     blamed = np.zeros(len(fresh), np.bool_)
-    blamed[near] = _compare(coordinates, begin, end, fresh[near], reach, cells, members)
+    fresh = fresh[near]
+    # A part of the cells may blame what another one has blamed already: that takes time, and changes nothing.
+    blamed[near] = np.logical_or.reduce(
+        over_parts(
+            lambda first, last: _compare(
+                coordinates, begin, end, fresh, reach, cells[first : last + 2], members
+            ),
+            len(cells) - 2,
+            workers,
+        )
+    )
     return blamed
 
 

@@ -25,20 +25,21 @@ from numpy.typing import NDArray
 
 from geopanoptic.panoptic.coverage.arcs import Arcs, Rings
 from geopanoptic.panoptic.coverage.conflicts import find_conflicts
+from geopanoptic.panoptic.coverage.parts import over_parts
 from geopanoptic.panoptic.coverage.polyline import farthest, keep_fewest
 
 # A ring's area may change by one part in this many.
 AREA_PARTS = 4
 
 
-def simplify(arcs: Arcs, tolerance_px: tuple[float, float]) -> Arcs:
+def simplify(arcs: Arcs, tolerance_px: tuple[float, float], workers: int = 1) -> Arcs:
     """The same coverage with fewer vertices, a subset of the original ones; nodes stay.
 
     No border moves by more than ``tolerance_px``, the semi-axes in x (cols) and y (rows) of an ellipse, so
     that square ground tolerances are possible where pixels are not square: each point of a new border lies
     within it of the old one and vice versa. No ring changes its area by more than a quarter. (0, 0) returns
-    ``arcs``. The result does not depend on blocks or threads. Raises ValueError for negative or non-finite
-    tolerances, or where only one is 0.
+    ``arcs``. The result does not depend on blocks or on ``workers``, the threads that compute. Raises
+    ValueError for negative or non-finite tolerances, or where only one is 0.
     """
     if not all(math.isfinite(side) and side >= 0 for side in tolerance_px) or (
         (tolerance_px[0] == 0) != (tolerance_px[1] == 0)
@@ -49,12 +50,17 @@ def simplify(arcs: Arcs, tolerance_px: tuple[float, float]) -> Arcs:
     rings = arcs.rings()
     areas = arcs.ring_areas(rings)
     scale = np.array([1 / tolerance_px[0], 1 / tolerance_px[1]])
-    kept = _simplify_each(arcs.coordinates, arcs.offsets, scale)
+    kept = np.zeros(len(arcs.coordinates), np.bool_)
+    over_parts(
+        lambda begin, end: _simplify_each(arcs.coordinates, arcs.offsets[begin : end + 1], scale, kept),
+        len(arcs),
+        workers,
+    )
     fresh = kept.copy()
     while True:
         simplified = _subset(arcs, kept)
         begin, end = _segments(kept, arcs.offsets)
-        blamed = find_conflicts(arcs.coordinates, begin, end, fresh[begin], tolerance_px)
+        blamed = find_conflicts(arcs.coordinates, begin, end, fresh[begin], tolerance_px, workers)
         blamed_arcs = _in_distorted_rings(simplified, rings, areas)
         blamed_arcs |= _at_turned_nodes(arcs, simplified)
         blamed |= np.repeat(blamed_arcs, np.diff(simplified.offsets) - 1)
@@ -131,10 +137,12 @@ def _is_turned(
 
 @njit(nogil=True, cache=True)
 def _simplify_each(
-    coordinates: NDArray[np.int32], offsets: NDArray[np.int64], scale: NDArray[np.float64]
-) -> NDArray[np.bool_]:
-    """Which vertices each arc keeps by itself; one that closes is first split at its farthest vertex."""
-    kept = np.zeros(len(coordinates), np.bool_)
+    coordinates: NDArray[np.int32],
+    offsets: NDArray[np.int64],
+    scale: NDArray[np.float64],
+    kept: NDArray[np.bool_],
+) -> None:
+    """Mark the vertices that each arc keeps by itself; one that closes is first split at its farthest vertex."""
     for arc in range(len(offsets) - 1):
         begin, end = offsets[arc], offsets[arc + 1] - 1
         kept[begin] = kept[end] = True
@@ -145,7 +153,6 @@ def _simplify_each(
             keep_fewest(coordinates, middle, end, scale, kept)
         else:
             keep_fewest(coordinates, begin, end, scale, kept)
-    return kept
 
 
 @njit(nogil=True, cache=True)
