@@ -57,10 +57,7 @@ _LONGEST_NAME = 40
 _LEAST_SHARE = 0.25
 _DRAWING_COLOURS, _PHOTOGRAPH_COLOURS = 128, 80
 _GAMMA = 0.75
-_EXPLANATION = (
-    "Images of least panoptic quality (PQ) on known ground, a quarter of it parcels at least. Left with true "
-    "outlines, right what became of them; unknown ground is pale."
-)
+_EXPLANATION = "Images of least panoptic quality (PQ). Left: true outlines. Right: what became of them; unknown ground is pale."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,9 +28,9 @@ LEAST_FIELDS = 10
 HELD_OUT_FROM_FIELDS = 20
 """With as many fields or more, one fold of them is held out."""
 FOLDS = 4
-SHARES = (0.5, 1.0)
+SHARES = (0.25, 0.5, 1.0)
 """How much of the way from the old weights to the new ones is tried on the held-out fields."""
-UNMEASURED_SHARE = 0.5
+UNMEASURED_SHARE = 0.25
 """How much of it is gone where no fields are held out."""
 _REPLAY_SHARE = 0.2
 

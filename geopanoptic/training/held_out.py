@@ -6,6 +6,7 @@ where most of it lies on drawn fields and it matches none of them: it cannot mat
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -61,12 +62,21 @@ class HeldOutFigures:
         figures = {"PQ": self.pq, "mean best IoU": self.mean_best_iou, "recall at IoU 0.5": self.recall}
         return {name: round(value, 4) for name, value in figures.items()}
 
+    def surely_worse_than(self, other: HeldOutFigures) -> bool:
+        """Of the same fields, and by more than chance: their best IoU gains more, on average, than its standard error."""
+        gain = other.best_iou - self.best_iou
+        error = float(gain.std(ddof=1)) / math.sqrt(len(gain)) if len(gain) > 1 else math.inf
+        return self.is_worse_than(other) and float(gain.mean()) > error
+
 
 def best_way(before: HeldOutFigures, ways: Mapping[float, HeldOutFigures]) -> tuple[float, HeldOutFigures]:
-    """How far to go and what is reached there: the shortest of the best ways, none where none is better."""
+    """How far to go and what is reached there: the shortest of the best ways, none where none is surely better.
+
+    A few fields that gain and lose at random would otherwise choose weights that map other ground worse.
+    """
     share, reached = 0.0, before
     for tried, figures in ways.items():
-        if reached.is_worse_than(figures):
+        if before.surely_worse_than(figures) and reached.is_worse_than(figures):
             share, reached = tried, figures
     return share, reached
 

@@ -115,7 +115,7 @@ def test_few_labels_are_all_trained_on(labelled: Labelled, tiny_bundle: Bundle, 
     assert tuned.before is tuned.after is None
     assert load_bundle(tmp_path / "few").name == "few"
     assert tuned.bundle.sha256 != tiny_bundle.sha256
-    assert "50% of the way from those of tiny" in tuned.bundle.card
+    assert "25% of the way from those of tiny" in tuned.bundle.card
     assert "Not measured" in tuned.bundle.card
     assert "12 fields (full)" in tuned.bundle.card
 
@@ -199,6 +199,16 @@ def test_the_shortest_of_the_best_ways_is_gone_if_it_gains(
     gone, figure = best_way(figures(0.5), dict(zip((0.25, 1.0), map(figures, reached), strict=True)))
     assert gone == share
     assert figure.mean_best_iou == max(0.5, *reached)
+
+
+def test_a_gain_that_may_be_chance_changes_nothing() -> None:
+    before = HeldOutFigures(best_iou=np.array([0.5, 0.5, 0.5, 0.5, 0.5]), pq=0.4)
+    lucky = HeldOutFigures(best_iou=np.array([0.9, 0.1, 0.9, 0.3, 0.5]), pq=0.5)
+    steady = HeldOutFigures(best_iou=np.array([0.6, 0.5, 0.7, 0.6, 0.5]), pq=0.45)
+    assert best_way(before, {0.5: lucky}) == (0.0, before)
+    assert best_way(before, {0.5: lucky, 1.0: steady}) == (1.0, steady)
+    alone = HeldOutFigures(best_iou=np.array([0.5]), pq=0.4)
+    assert best_way(alone, {1.0: HeldOutFigures(best_iou=np.array([0.9]), pq=0.9)}) == (0.0, alone)
 
 
 def test_a_model_of_series_learns_from_all_dates(
