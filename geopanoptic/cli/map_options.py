@@ -15,7 +15,7 @@ _OPTIONS = (
         type=float,
         metavar="M2",
         help="Smallest region in square metres. Smaller ones join a neighbour, so no holes appear.  [default: 10 "
-        "scene pixels]",
+        "pixels as the network is shown them]",
     ),
     click.option(
         "--simplify",

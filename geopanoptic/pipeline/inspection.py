@@ -98,7 +98,7 @@ class Inspection:
             "valid_share": {str(when or "undated"): each.valid_share for when, each in self.surveyed},
             "series": [each.to_dict() for each in self.dates],
             "dates_left_out": [each.to_json() for each in scene.left_out],
-            "notes": list(scene.notes),
+            "notes": [*scene.notes, *(self.plan.notes if self.plan else ())],
             "warnings": list(self.warnings),
             "model": self._model_dict(),
             "plan": self.plan.to_dict() if self.plan else None,
@@ -177,7 +177,7 @@ def table_of(inspection: Inspection) -> list[tuple[str, str]]:
     ]
     rows += _date_rows(inspection.dates)
     rows += [("left out", f"{each.date}  {each.reason}") for each in scene.left_out]
-    rows += [("note", note) for note in scene.notes]
+    rows += [("note", note) for note in (*scene.notes, *(inspection.plan.notes if inspection.plan else ()))]
     rows += [("warning", warning) for warning in inspection.warnings]
     if inspection.bundle is not None:
         known = (*scene.bands, *REQUIRED_BANDS)

@@ -44,7 +44,7 @@ class Parameters:
     aoi: Area | None = None
     """Polygons, as a vector file, GeoDataFrame or GeoSeries; only pixels inside are mapped."""
     min_area_m2: float | None = None
-    """Smallest region; default: the area of ten scene pixels."""
+    """Smallest region; default: the area of ten pixels as the network is shown them."""
     simplify_m: float | None = None
     """How far a border may move when straightened; 0 keeps pixel edges; default: one output pixel."""
     fusion: str = "deeplab"

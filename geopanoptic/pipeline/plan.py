@@ -26,6 +26,7 @@ from geopanoptic.pipeline.memory import (
 )
 from geopanoptic.pipeline.progress import duration_text
 from geopanoptic.scene import Scene
+from geopanoptic.scene.reduction import factor_for
 
 REQUIRED_BANDS = ("blue", "green", "red")
 SERIES_BUNDLE = "fields-series"
@@ -33,6 +34,9 @@ SERIES_BUNDLE = "fields-series"
 
 DEFAULT_MIN_AREA_PX = 10
 """Default minimum area of a region, in input pixels."""
+
+LEAST_SIDE_PX = 64
+"""Scenes are not averaged, unless asked to, until their longer side has fewer pixels."""
 
 # Of halos a network computes the encoder only. Processor seconds per megapixel of cores with fields-s (halo 192)
 # and memory of two tiles side by side: 512 px 2.19 and 1.0 GB, 640 px 2.11, 832 px 2.28 and 2.2 GB, 1024 px 2.06.
@@ -258,13 +262,15 @@ def at_working_pixel(scene: Scene, bundle: Bundle, pixel_size: float | str = "au
     if pixel_size == "auto":
         if scene.reduction is not None or bundle.working_pixel_m is None:
             return scene
-        return scene.at_pixel_size(bundle.working_pixel_m)
+        factor = factor_for(max(scene.grid.pixel_size_m()), bundle.working_pixel_m)
+        # Of a small image something has to be left to look at.
+        return scene.reduced(max(min(factor, max(scene.grid.shape) // LEAST_SIDE_PX), 1))
     if pixel_size == "native":
         return scene.reduced(1)
     stored_m = max(scene.stored_grid.pixel_size_m())
     try:
         wanted_m = float(pixel_size)
-    except ValueError:
+    except (TypeError, ValueError):
         wanted_m = math.nan
     if not 0 < wanted_m < math.inf:
         raise UsageError(

@@ -19,7 +19,7 @@ from geopanoptic.scene.masking import Mask
 from geopanoptic.scene.reading import Layer, Pixels, read_layers
 
 _STORED_PX = 1 << 22
-"""Stored pixels of all bands together that are held at once, about: 16 MB."""
+"""Stored pixels of all bands together that are held at once, about: 16 MB. One pixel's own are always."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,8 @@ class Reduction:
         made of are. What is held of the files does not grow with ``window``."""
         values = np.zeros((len(layers), *window.shape), np.float32)
         valid = np.zeros(window.shape, np.bool_)
-        for part in self._parts(window, len(layers)):
+        inner = window.intersection(self.grid.window)
+        for part in () if inner is None else self._parts(inner, len(layers)):
             stored, stored_valid = read_layers(
                 self.stored, layers, part.scaled(self.factor), on_unreadable, masks=masks
             )
@@ -60,11 +61,13 @@ class Reduction:
         return values, valid
 
     def _parts(self, window: Window, n_bands: int) -> Iterator[Window]:
-        """Rows of ``window`` that are read at once, whole: files are stored row by row or in tiles."""
-        row_px = window.width * self.factor**2 * max(n_bands, 1)
-        rows = max(_STORED_PX // max(row_px, 1), 1)
-        for row0 in range(window.row0, window.row1, rows):
-            yield Window(row0, window.col0, min(row0 + rows, window.row1), window.col1)
+        """What is read at once of ``window``: whole rows, as files are stored row by row or in tiles, or where one is
+        too much, parts of one."""
+        n_px = max(_STORED_PX // (self.factor**2 * max(n_bands, 1)), 1)
+        rows, cols = max(n_px // window.width, 1), min(n_px, window.width)
+        for row in range(window.row0, window.row1, rows):
+            for col in range(window.col0, window.col1, cols):
+                yield Window(row, col, min(row + rows, window.row1), min(col + cols, window.col1))
 
 
 def means(values_chw: NDArray[np.float32], valid_hw: NDArray[np.bool_], factor: int) -> Pixels:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from geopanoptic.errors import SceneError
+from geopanoptic.errors import SceneError, UsageError
 from geopanoptic.grid import Grid, Window
 from geopanoptic.scene.arrays import ArraySource
 from geopanoptic.scene.blocks import OnUnreadable, refuse
@@ -160,7 +160,16 @@ class Scene:
 
     def reduced(self, factor: int) -> Scene:
         """This scene in pixels ``factor`` times as wide as the finest file's, each the mean of the valid ones among
-        ``factor`` x ``factor`` and valid where at least half of them are; 1: the files' own pixels."""
+        ``factor`` x ``factor`` and valid where at least half of them are; 1: the files' own pixels.
+
+        Raises UsageError below 1, and where not one pixel would be left of the longer side.
+        """
+        if not 1 <= factor <= max(self.stored_grid.shape):
+            height, width = self.stored_grid.shape
+            raise UsageError(
+                f"{self.name} has {width} x {height} pixels, which cannot be reduced {factor} times.",
+                remedy="Name a smaller pixel size.",
+            )
         if factor == 1:
             return replace(self, grid=self.stored_grid, reduction=None)
         reduction = Reduction(stored=self.stored_grid, factor=factor)

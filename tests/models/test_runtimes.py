@@ -14,7 +14,7 @@ from geopanoptic.models.bundle import Bundle, load_bundle
 from geopanoptic.models.runtimes import RUNTIMES, RuntimeName, load_runtime
 from geopanoptic.models.runtimes.torch_runtime import TorchProbabilities, halving
 
-PARITY = 5e-6
+PARITY = 2e-5
 """Greatest difference of a probability between a runtime and the trained network as it is."""
 
 

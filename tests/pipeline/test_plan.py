@@ -135,7 +135,7 @@ def test_models_that_like_no_pixel_size_see_the_scene_as_stored():
     assert make_plan(scene(512, pixel_m=2.5), likes_none, crew=CREW).scene.reduction is None
 
 
-@pytest.mark.parametrize("pixel_size", ["0", -3, "nan", "inf", "coarse"])
+@pytest.mark.parametrize("pixel_size", ["0", -3, "nan", "inf", "coarse", None])
 def test_a_pixel_size_that_is_none_is_refused(pixel_size):
     with pytest.raises(UsageError, match="--pixel-size is"):
         planned(512, pixel_size=pixel_size)
@@ -144,3 +144,16 @@ def test_a_pixel_size_that_is_none_is_refused(pixel_size):
 def test_pixels_finer_than_the_scene_are_refused():
     with pytest.raises(UsageError, match=r"--pixel-size is 5 m and the pixels of scene are 10 m already"):
         planned(512, pixel_size=5)
+
+
+@pytest.mark.parametrize(
+    ("side_px", "pixel_m", "read_px"), [(512, 1.25, 64), (128, 1.25, 64), (60, 1.25, 60)]
+)
+def test_small_images_are_not_averaged_away(side_px, pixel_m, read_px):
+    plan = make_plan(scene(side_px, pixel_m=pixel_m), load_bundle(), crew=CREW)
+    assert plan.scene.grid.shape == (read_px, read_px)
+
+
+def test_a_pixel_larger_than_the_scene_is_refused():
+    with pytest.raises(UsageError, match="cannot be reduced"):
+        planned(128, pixel_size="1e6")

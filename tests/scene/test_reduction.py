@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_rasters import RGB, TEN_METRES, ramp, whole, write_raster
 
+from geopanoptic.errors import UsageError
 from geopanoptic.grid import Window
 from geopanoptic.scene import Scene, cache_bytes, open_scene
 from geopanoptic.scene import reduction as reduction_module
@@ -51,7 +52,7 @@ def expected(values: np.ndarray, factor: int) -> tuple[np.ndarray, np.ndarray]:
     return sums / np.maximum(seen.sum(-1), 1), seen.mean(-1) >= 0.5
 
 
-@pytest.mark.parametrize("factor", [2, 3, 8, 40])
+@pytest.mark.parametrize("factor", [2, 3, 8, 31])
 def test_a_pixel_is_the_mean_of_the_valid_ones_it_is_made_of(factor, scene, values):
     reduced = scene.reduced(factor)
     means, valid = expected(values, factor)
@@ -119,3 +120,17 @@ def test_the_cache_holds_the_stored_pixels_of_a_window(tmp_path: Path):
 )
 def test_the_factor_comes_nearest_to_the_wanted_size(pixel_m, factor):
     assert factor_for(pixel_m, 10.0) == factor
+
+
+@pytest.mark.parametrize("factor", [0, -1, 32])
+def test_a_reduction_that_leaves_nothing_is_refused(factor, scene):
+    with pytest.raises(UsageError, match=f"31 x 23 pixels, which cannot be reduced {factor} times"):
+        scene.reduced(factor)
+
+
+def test_wide_windows_are_read_in_parts(scene, values):
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(reduction_module, "_STORED_PX", 3 * 4**2 * 2)
+        parts = list(scene.reduced(4).reduction._parts(Window(0, 0, 6, 8), 3))
+    assert {part.shape for part in parts} == {(1, 2)}
+    assert sum(part.size_px for part in parts) == 48

@@ -160,11 +160,12 @@ def outlines(scene: Scene, teacher: str | Path, hidden: NDArray[np.bool_] | None
     Parcels that the teacher is not sure of, and those that touch ``hidden`` (h, w) ground, stay unknown. Raises as
     ``geopanoptic.run``.
     """
+    mapped = run(scene, model=teacher, pixel_size="native", simplify_m=0)
     # Nothing is written, so the rasters are in memory.
-    rasters = cast("xarray.Dataset", run(scene, model=teacher, simplify_m=0).rasters)
-    cover, parcel_id, confidence = (rasters[name].to_numpy() for name in ("class", "parcel_id", "confidence"))
-    instances = parcel_id.astype(np.int32)
-    unknown = (cover == 0) | ((instances > 0) & (confidence < _LEAST_SCORE * 255))
+    rasters = cast("xarray.Dataset", mapped.rasters)
+    instances = rasters["parcel_id"].to_numpy().astype(np.int32)
+    doubtful = mapped.parcels["parcel_id"][mapped.parcels["score"] < _LEAST_SCORE]
+    unknown = (rasters["class"].to_numpy() == 0) | np.isin(instances, doubtful)
     if hidden is not None:
         shaded = hidden.repeat(2, 0).repeat(2, 1)
         unknown |= shaded | (np.isin(instances, instances[shaded]) & (instances > 0))

@@ -49,9 +49,10 @@ def outlined(season) -> np.ndarray:
 
 
 def test_parcels_that_the_teacher_is_sure_of_are_outlined(season, outlined):
-    rasters = geopanoptic.run(season, model="fields-series", simplify_m=0).rasters
-    mapped = {name: rasters[name].to_numpy() for name in ("confidence", "parcel_id", "class")}
-    sure = mapped["confidence"] >= 0.6 * 255
+    result = geopanoptic.run(season, model="fields-series", simplify_m=0)
+    mapped = {name: result.rasters[name].to_numpy() for name in ("parcel_id", "class")}
+    scores = result.parcels.set_index("parcel_id")["score"]
+    sure = np.isin(mapped["parcel_id"], scores.index[scores >= 0.6])
     parcel, cover = mapped["parcel_id"] > 0, (mapped["parcel_id"] == 0) & (mapped["class"] > 0)
     assert (outlined[parcel & sure] == mapped["parcel_id"][parcel & sure]).all()
     assert (outlined[parcel & ~sure] == -1).all()
