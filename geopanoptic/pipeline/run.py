@@ -20,6 +20,7 @@ from geopanoptic.pipeline.emission import (
     trace_layers,
     write_products,
 )
+from geopanoptic.pipeline.execution import wait_for_interrupted
 from geopanoptic.pipeline.execution.opening import open_executor
 from geopanoptic.pipeline.inference import infer
 from geopanoptic.pipeline.parameters import Parameters
@@ -120,6 +121,8 @@ def run(
         rules = rules_of_bundle(planned.bundle, min_area_px=planned.min_area_px, fusion=asked.fusion)
     record.announce(planned)
 
+    # What a run that was interrupted in this notebook still writes must not lie in this one's folder.
+    wait_for_interrupted()
     with ExitStack() as stack:
         commit = None
         if targets.vector is not None:

@@ -21,7 +21,7 @@ from execution_tasks import Square, serve_cluster
 import geopanoptic
 from geopanoptic.cli.main import invoke
 from geopanoptic.errors import ResourceError, SceneError, UsageError
-from geopanoptic.pipeline.execution import Threads
+from geopanoptic.pipeline.execution import Threads, wait_for_interrupted
 from geopanoptic.pipeline.execution.crew import Crew, crew_for
 from geopanoptic.pipeline.execution.executor import in_order
 from geopanoptic.pipeline.execution.on_dask import OnDask
@@ -269,3 +269,22 @@ def test_the_crew_follows_what_is_asked_for():
     assert crew_for("threads", workers=3, threads=None) == Crew(scheduler="threads", processes=1, threads=3)
     assert crew_for("processes", workers=3, threads=2) == Crew(scheduler="processes", processes=3, threads=2)
     assert crew_for("processes", workers=5, threads=None).threads == 1
+
+
+def test_what_an_interrupted_run_left_behind_is_waited_for():
+    finished = threading.Event()
+
+    def slow(item: int) -> int:
+        # Long enough that both have begun when the first is given.
+        threading.Event().wait(1.0 if item else 0.2)
+        if item:
+            finished.set()
+        return item
+
+    values = Threads(workers=2).map(slow, [0, 1])
+    assert next(values) == 0
+    with pytest.raises(KeyboardInterrupt):
+        values.throw(KeyboardInterrupt())
+    assert not finished.is_set()
+    wait_for_interrupted()
+    assert finished.is_set()
