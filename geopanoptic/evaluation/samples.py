@@ -25,7 +25,7 @@ from geopanoptic.pipeline.reading import ArrayDate
 from geopanoptic.pipeline.rules import GroupingRules, fused_choice, rules_of_bundle
 from geopanoptic.pipeline.segmentation import segment
 from geopanoptic.pipeline.store import RunStore
-from geopanoptic.scene.reduction import factor_for, means
+from geopanoptic.scene.reduction import means, working_factor
 
 
 class Shown(Protocol):
@@ -133,8 +133,9 @@ class BundleMapper:
     def as_run(self, image: LabelledImage, rules: GroupingRules) -> Prediction:
         """As ``geopanoptic run`` maps it: an image of finer pixels than the bundle likes is reduced before, and the
         labels are enlarged after."""
-        wanted_m = self._bundle.working_pixel_m
-        factor = 1 if image.pixel_m is None or wanted_m is None else factor_for(image.pixel_m, wanted_m)
+        if image.pixel_m is None:
+            return self(image, rules)
+        factor = working_factor(image.valid.shape, image.pixel_m, self._bundle.working_pixel_m)
         if factor == 1:
             return self(image, rules)
         coarse = self(image.reduced(factor), rules)

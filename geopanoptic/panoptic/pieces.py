@@ -82,7 +82,8 @@ def describe_block(
     """Cut one block into pieces.
 
     ``labels`` (h, w) are watershed labels, 0 where a pixel belongs to no thing; ``valid`` is False on nodata,
-    where ``evidence`` may hold anything. Returns the piece of every pixel (int32, 0 = nodata) and the description of the pieces.
+    where ``evidence`` may hold anything. Returns the piece of every pixel (int32, 0 = nodata) and the description
+    of the pieces.
 
     Raises ValueError where a class index on valid ground is not below ``n_things`` or ``n_stuff``.
     """

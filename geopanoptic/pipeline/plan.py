@@ -26,7 +26,6 @@ from geopanoptic.pipeline.memory import (
 )
 from geopanoptic.pipeline.progress import duration_text
 from geopanoptic.scene import Scene
-from geopanoptic.scene.reduction import factor_for
 
 REQUIRED_BANDS = ("blue", "green", "red")
 SERIES_BUNDLE = "fields-series"
@@ -34,9 +33,6 @@ SERIES_BUNDLE = "fields-series"
 
 DEFAULT_MIN_AREA_PX = 10
 """Default minimum area of a region, in input pixels."""
-
-LEAST_SIDE_PX = 64
-"""Scenes are not averaged, unless asked to, until their longer side has fewer pixels."""
 
 # Of halos a network computes the encoder only. Processor seconds per megapixel of cores with fields-s (halo 192)
 # and memory of two tiles side by side: 512 px 2.19 and 1.0 GB, 640 px 2.11, 832 px 2.28 and 2.2 GB, 1024 px 2.06.
@@ -260,11 +256,7 @@ def at_working_pixel(scene: Scene, bundle: Bundle, pixel_size: float | str = "au
     Raises UsageError for another word, and for a size that is no size or much finer than the files' pixels.
     """
     if pixel_size == "auto":
-        if scene.reduction is not None or bundle.working_pixel_m is None:
-            return scene
-        factor = factor_for(max(scene.grid.pixel_size_m()), bundle.working_pixel_m)
-        # Of a small image something has to be left to look at.
-        return scene.reduced(max(min(factor, max(scene.grid.shape) // LEAST_SIDE_PX), 1))
+        return scene if scene.reduction is not None else scene.for_network(bundle.working_pixel_m)
     if pixel_size == "native":
         return scene.reduced(1)
     stored_m = max(scene.stored_grid.pixel_size_m())
@@ -317,7 +309,7 @@ def _notes(scene: Scene, bundle: Bundle) -> tuple[str, ...]:
         stored_m, read_m = (max(grid.pixel_size_m()) for grid in (scene.stored_grid, scene.grid))
         notes.append(
             f"Read at {read_m:.3g} m: every pixel is the mean of {factor} x {factor} of the scene's {stored_m:.3g} m. "
-            f"--pixel-size says otherwise (metres, or native)."
+            "--pixel-size says otherwise (metres, or native)."
         )
     if len(scene.dates) > 1:
         notes.append(f"All {_dates_text(scene)} are used: model {bundle.name} takes a season.")

@@ -21,6 +21,9 @@ from geopanoptic.scene.reading import Layer, Pixels, read_layers
 _STORED_PX = 1 << 22
 """Stored pixels of all bands together that are held at once, about: 16 MB. One pixel's own are always."""
 
+LEAST_SIDE_PX = 64
+"""Scenes are not averaged, unless asked to, until their longer side has fewer pixels."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reduction:
@@ -81,6 +84,14 @@ def means(values_chw: NDArray[np.float32], valid_hw: NDArray[np.bool_], factor: 
 def factor_for(pixel_m: float, wanted_m: float) -> int:
     """How many pixels of ``pixel_m`` side by side come nearest to ``wanted_m``, at least one."""
     return max(int(wanted_m / pixel_m + 0.5), 1)
+
+
+def working_factor(shape: tuple[int, int], pixel_m: float, working_pixel_m: float | None) -> int:
+    """How many pixels make one for a network that draws best at ``working_pixel_m`` (None: at any): as ``factor_for``,
+    but of a small image of ``shape`` ``LEAST_SIDE_PX`` are left of the longer side."""
+    if working_pixel_m is None:
+        return 1
+    return max(min(factor_for(pixel_m, working_pixel_m), max(shape) // LEAST_SIDE_PX), 1)
 
 
 def _sums(values_chw: NDArray[np.float32], factor: int) -> NDArray[np.float32]:

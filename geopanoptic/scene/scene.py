@@ -18,7 +18,7 @@ from geopanoptic.scene.blocks import OnUnreadable, refuse
 from geopanoptic.scene.headers import Source
 from geopanoptic.scene.masking import Mask
 from geopanoptic.scene.reading import Layer, Pixels, read_layers
-from geopanoptic.scene.reduction import Reduction, factor_for
+from geopanoptic.scene.reduction import Reduction, factor_for, working_factor
 
 if TYPE_CHECKING:
     import xarray
@@ -178,6 +178,11 @@ class Scene:
     def at_pixel_size(self, pixel_m: float) -> Scene:
         """This scene ``reduced`` to pixels of about ``pixel_m`` metres; as stored where those are no finer."""
         return self.reduced(factor_for(max(self.stored_grid.pixel_size_m()), pixel_m))
+
+    def for_network(self, working_pixel_m: float | None) -> Scene:
+        """This scene ``reduced`` as a network likes it that draws best at ``working_pixel_m``, see ``working_factor``."""
+        grid = self.stored_grid
+        return self.reduced(working_factor(grid.shape, max(grid.pixel_size_m()), working_pixel_m))
 
     def fingerprint(self) -> str:
         """SHA-256 over files (path, size, time of change or version), bands, dates, masks and grid."""

@@ -118,6 +118,12 @@ def test_only_validation_folders_are_read(pool):
 
 def test_images_of_fine_pixels_are_mapped_as_a_run_maps_them(tmp_path):
     fine = fields()
+    fine = replace(  # large enough that all of the reduction is made
+        fine,
+        image=np.tile(fine.image, (1, 2, 2)),
+        valid=np.tile(fine.valid, (2, 2)),
+        instances=np.tile(fine.instances, (2, 2)),
+    )
     finer = replace(
         fine, image=fine.image.repeat(4, 1).repeat(4, 2), valid=fine.valid.repeat(4, 0).repeat(4, 1)
     )

@@ -10,24 +10,16 @@ from pathlib import Path
 import geopandas
 import numpy as np
 import pytest
+from heard import Heard
 
 from geopanoptic.errors import OutputError, SceneError, UsageError
 from geopanoptic.pipeline.batch import patches_of, run_each
-from geopanoptic.pipeline.progress import Silent
 from geopanoptic.products.journal import Rename, decide
 from geopanoptic.products.staging import staging_folder
 
 pytestmark = pytest.mark.realdata
 
 NAMES = ("S2_10000", "S2_10001")
-
-
-class Heard(Silent):
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
-
-    def warn(self, text: str) -> None:
-        self.warnings.append(text)
 
 
 @pytest.fixture

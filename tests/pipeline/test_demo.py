@@ -5,17 +5,9 @@ from __future__ import annotations
 import importlib.util
 
 import pytest
+from heard import Heard
 
 from geopanoptic.pipeline import demo
-from geopanoptic.pipeline.progress import Silent
-
-
-class Heard(Silent):
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
-
-    def warn(self, text: str) -> None:
-        self.warnings.append(text)
 
 
 @pytest.fixture

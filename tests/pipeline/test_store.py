@@ -17,6 +17,14 @@ from geopanoptic.pipeline.store import RunStore
 BLOCK = Window(4, 8, 8, 12)
 
 
+any_window = given(
+    shape=st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    block_px=st.integers(1, 17),
+    corner=st.tuples(st.integers(-9, 45), st.integers(-9, 45)),
+    size=st.tuples(st.integers(1, 30), st.integers(1, 30)),
+)
+
+
 @pytest.fixture
 def store(tmp_path) -> RunStore:
     """One block of two sealed layers, others absent."""
@@ -26,12 +34,7 @@ def store(tmp_path) -> RunStore:
     return store
 
 
-@given(
-    shape=st.tuples(st.integers(1, 40), st.integers(1, 40)),
-    block_px=st.integers(1, 17),
-    corner=st.tuples(st.integers(-9, 45), st.integers(-9, 45)),
-    size=st.tuples(st.integers(1, 30), st.integers(1, 30)),
-)
+@any_window
 def test_any_window_reads_as_from_one_array(shape, block_px, corner, size, tmp_path_factory):
     store = RunStore(folder=tmp_path_factory.mktemp("store"), shape=shape, block_px=block_px)
     whole = np.random.default_rng(0).integers(1, 9, shape).astype(np.uint16)
@@ -122,12 +125,7 @@ def test_a_failed_write_leaves_the_block_as_it_was(store, monkeypatch):
     assert len(list((store.folder / "heat").iterdir())) == 1
 
 
-@given(
-    shape=st.tuples(st.integers(1, 40), st.integers(1, 40)),
-    block_px=st.integers(1, 17),
-    corner=st.tuples(st.integers(-9, 45), st.integers(-9, 45)),
-    size=st.tuples(st.integers(1, 30), st.integers(1, 30)),
-)
+@any_window
 def test_blocks_in_a_window_are_those_that_intersect_it(shape, block_px, corner, size, tmp_path_factory):
     store = RunStore(folder=tmp_path_factory.getbasetemp(), shape=shape, block_px=block_px)
     window = Window(*corner, corner[0] + size[0], corner[1] + size[1])

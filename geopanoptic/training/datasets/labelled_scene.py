@@ -43,7 +43,7 @@ def scene_of(settings: VectorData) -> Scene:
     """The scene of labelled fields, in the pixels that the network is shown. Raises SceneError as ``open_scene``."""
     source = settings.scene if isinstance(settings.scene, str) else list(settings.scene)
     scene = open_scene(source, bands=settings.bands, dates=settings.dates, assume_crs=settings.assume_crs)
-    return scene if settings.pixel_m is None else scene.at_pixel_size(settings.pixel_m)
+    return scene.for_network(settings.pixel_m)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
