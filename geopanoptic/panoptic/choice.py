@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from geopanoptic.panoptic.boosting import Float64, TreeEnsemble
 from geopanoptic.panoptic.contacts import Int64
 from geopanoptic.panoptic.merging import MergeTree
+from geopanoptic.panoptic.parts import Map
 from geopanoptic.panoptic.pieces import FIELD
 from geopanoptic.panoptic.scoring import judge, measure_nodes
 
@@ -46,18 +47,21 @@ class Candidates:
 
 
 class ChoiceRules(Protocol):
-    """A way to choose parcels; none below ``min_area_px`` output pixels is worth choosing."""
+    """A way to choose parcels; none below ``min_area_px`` output pixels is worth choosing.
+
+    ``each`` computes what is independent.
+    """
 
     @property
     def min_area_px(self) -> int: ...
 
-    def choose(self, tree: MergeTree) -> Parcels: ...
+    def choose(self, tree: MergeTree, each: Map = map) -> Parcels: ...
 
 
 class JudgingRules(ChoiceRules, Protocol):
     """A way to choose parcels that judges every node on its own first."""
 
-    def candidates(self, tree: MergeTree) -> Candidates: ...
+    def candidates(self, tree: MergeTree, each: Map = map) -> Candidates: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,10 +75,10 @@ class RepairRules:
     min_area_px: int
     """A region smaller than this joins the neighbour with the longest contact."""
 
-    def candidates(self, tree: MergeTree) -> Candidates:
+    def candidates(self, tree: MergeTree, each: Map = map) -> Candidates:
         """Merit and score are the geometric mean of the mean thing probability inside and the mean boundary
         along the rim (inside alone where there is no neighbour)."""
-        measures = measure_nodes(tree)
+        measures = measure_nodes(tree, each)
         weak = tree.strength < self.merge_boundary
         weak[: tree.n_leaves] = tree.graph.label > 0
         along = np.where(np.isnan(measures.rim_boundary), measures.field, measures.rim_boundary)
@@ -86,8 +90,8 @@ class RepairRules:
             score=score,
         )
 
-    def choose(self, tree: MergeTree) -> Parcels:
-        judged = self.candidates(tree)
+    def choose(self, tree: MergeTree, each: Map = map) -> Parcels:
+        judged = self.candidates(tree, each)
         parent, weak = tree.parent, judged.may_be
         # Strengths never fall towards the root: a node is the last weak one where its parent is none.
         last = weak & ~np.where(parent >= 0, weak[parent], False)
@@ -113,21 +117,21 @@ class LearnedRules:
     min_area_px: int
     """A region smaller than this joins the neighbour with the longest contact."""
 
-    def candidates(self, tree: MergeTree) -> Candidates:
+    def candidates(self, tree: MergeTree, each: Map = map) -> Candidates:
         """Merit is what the expected IoU has above the price; it is positive where a node may be a parcel."""
-        measures = measure_nodes(tree)
+        measures = measure_nodes(tree, each)
         may_be = measures.area_px >= self.min_area_px
         may_be[: tree.n_leaves] &= tree.graph.label > 0
         candidates = np.flatnonzero(may_be)
         expected_iou = np.full(tree.n_nodes, -np.inf)
-        expected_iou[candidates] = judge(measures, self.trees, candidates)
+        expected_iou[candidates] = judge(measures, self.trees, candidates, each)
         merit = expected_iou - self.price
         score = np.zeros(tree.n_nodes)
         score[candidates] = 1 / (1 + np.exp(-(self.slope * expected_iou[candidates] + self.offset)))
         return Candidates(may_be=merit > 0, is_thing=np.ones(tree.n_nodes, bool), merit=merit, score=score)
 
-    def choose(self, tree: MergeTree) -> Parcels:
-        judged = self.candidates(tree)
+    def choose(self, tree: MergeTree, each: Map = map) -> Parcels:
+        judged = self.candidates(tree, each)
         chosen = best_disjoint(tree.n_leaves, tree.children, judged.merit)
         return Parcels(
             node=node_of_regions(tree.n_leaves, tree.children, chosen),

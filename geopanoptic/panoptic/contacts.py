@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numba import njit
@@ -15,12 +15,15 @@ from geopanoptic.panoptic.contact_table import (
     start_table,
     with_room,
 )
+from geopanoptic.panoptic.parts import Map, places_of
 
 LENGTH, BOUNDARY, WEAK, RELIEF = range(4)
 """Columns of ``Contacts.sums``."""
 
 WEAK_BOUNDARY_U8 = 64
 """A side whose boundary value is below this is weak: hardly anything parts the two regions there."""
+
+_REGIONS_AT_ONCE = 1 << 13
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,43 +49,60 @@ class Contacts:
     def boundary_sum(self) -> NDArray[np.integer]:
         return self.sums[:, BOUNDARY]
 
-    def select(self, keep: NDArray[np.bool_]) -> Contacts:
-        """The contacts where ``keep`` (m,) is True."""
-        return Contacts(a=self.a[keep], b=self.b[keep], sums=self.sums[keep], pass_heat=self.pass_heat[keep])
-
-    def lengths_only(self) -> Contacts:
-        """The contacts with the first column of their ``sums`` only, in a quarter of the memory."""
-        return Contacts(a=self.a, b=self.b, sums=self.sums[:, LENGTH : LENGTH + 1], pass_heat=self.pass_heat)
-
-    def renumbered(self, target: Int64 | NDArray[np.int32]) -> Contacts:
-        """The contacts between groups of regions, ``target`` giving each region's group."""
-        return gather_contacts(target[self.a], target[self.b], self.sums, self.pass_heat)
-
 
 def gather_contacts(
-    a: NDArray[np.integer], b: NDArray[np.integer], sums: NDArray[np.integer], pass_heat: NDArray[np.integer]
+    a: NDArray[np.integer],
+    b: NDArray[np.integer],
+    sums: NDArray[np.integer],
+    pass_heat: NDArray[np.integer],
+    *,
+    each: Map = map,
 ) -> Contacts:
-    """One contact per pair of different regions: equal pairs are added up, sorted by (a, b), a < b."""
-    apart = np.flatnonzero(a != b)
-    keys = np.minimum(a[apart], b[apart]).astype(np.int64)
-    keys <<= 32
-    keys |= np.maximum(a[apart], b[apart])
-    order = np.argsort(keys)
-    keys, order = keys[order], apart[order]
-    del apart
-    starts = np.flatnonzero(np.diff(keys, prepend=-1))
-    total = np.zeros((len(starts), sums.shape[1]), np.int64)
-    highest = np.zeros(len(starts), np.uint16)
-    if len(starts):
-        # Column by column: the sorted copy of all would be as large as everything else together.
+    """One contact per pair of different regions: equal pairs are added up, sorted by (a, b), a < b.
+
+    ``each`` computes bands of regions.
+    """
+    low, high = np.minimum(a, b), np.maximum(a, b)
+    n_bands = int(low.max(initial=0)) // _REGIONS_AT_ONCE + 1
+    band = low // _REGIONS_AT_ONCE
+    band[low == high] = n_bands
+    *of_bands, _ = places_of(band, n_bands + 1)
+
+    def gather(places: Int64) -> Contacts:
+        keys = low[places].astype(np.int64) << 32 | high[places]
+        order = np.argsort(keys)
+        keys, total, highest = _added_up(keys[order], places[order], sums, pass_heat)
+        return _of_keys(keys, total, highest)
+
+    parts = list(each(gather, of_bands))
+    names = [field.name for field in fields(Contacts)]
+    return Contacts(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+
+
+@njit(nogil=True, cache=True)
+def _added_up(keys, places, sums, pass_heat):  # type: ignore[no-untyped-def]
+    """Every key once, of ascending ``keys`` (m,), with the sums and the highest heat at its ``places`` (m,)."""
+    count = 0
+    total = np.zeros((len(keys), sums.shape[1]), np.int64)
+    highest = np.zeros(len(keys), np.uint16)
+    for i in range(len(keys)):
+        if i and keys[i] != keys[count]:
+            count += 1
+        keys[count] = keys[i]
         for column in range(sums.shape[1]):
-            total[:, column] = np.add.reduceat(sums[order, column], starts, dtype=np.int64)
-        highest[:] = np.maximum.reduceat(pass_heat[order], starts)
+            total[count, column] += sums[places[i], column]
+        highest[count] = max(highest[count], pass_heat[places[i]])
+    count += len(keys) > 0
+    return keys[:count], total[:count], highest[:count]
+
+
+def _of_keys(keys: Int64, sums: Int64, pass_heat: NDArray[np.uint16]) -> Contacts:
+    """The contacts of ascending keys ``a << 32 | b``."""
     return Contacts(
-        a=(keys[starts] >> 32).astype(np.int32),
-        b=keys[starts].astype(np.int32),  # the lower half
-        sums=compact(total),
-        pass_heat=highest,
+        a=(keys >> 32).astype(np.int32),
+        b=keys.astype(np.int32),  # the lower half
+        sums=compact(sums),
+        pass_heat=pass_heat,
     )
 
 
@@ -90,13 +110,7 @@ def contacts_of(table: ContactTable) -> Contacts:
     """The contacts of a table, sorted by (a, b)."""
     n = int(table.size[0])
     order = np.argsort(table.keys[:n])
-    keys = table.keys[order]
-    return Contacts(
-        a=(keys >> 32).astype(np.int32),
-        b=keys.astype(np.int32),  # the lower half
-        sums=compact(table.sums[order]),
-        pass_heat=table.pass_heat[order],
-    )
+    return _of_keys(table.keys[order], table.sums[order], table.pass_heat[order])
 
 
 def compact(counts: NDArray[np.integer]) -> NDArray[np.integer]:

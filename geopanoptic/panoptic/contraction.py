@@ -3,7 +3,7 @@
 Each group keeps a list of its contacts. Where two unite, the shorter list moves into the longer one, so a
 contact moves at most log2 times over a whole run of unions, also on chains and stars. A hash table finds the
 contact of two groups; it holds contacts only, whose ends are looked up, so one that moved leaves nothing wrong
-behind. Compiled functions over plain arrays; `geopanoptic.panoptic.merging` and `geopanoptic.panoptic.crumbs` decide what unites.
+behind. Compiled functions over plain arrays; `geopanoptic.panoptic.uniting` decides what unites.
 """
 
 from __future__ import annotations
@@ -46,28 +46,34 @@ class Contraction(NamedTuple):
 
 
 @njit(nogil=True, cache=True)
-def start(
-    n: int, a: Int32, b: Int32, sums: NDArray[np.integer], pass_heat: NDArray[np.uint16]
-) -> Contraction:
-    """Every one of ``n`` regions is a group; ``a``, ``b`` (m,) are its contacts, one per pair."""
+def start(n: int, a: Int32, b: Int32, sums: Int64, pass_heat: NDArray[np.uint16], rank: Int32) -> Contraction:
+    """Every one of ``n`` regions is a group; ``a``, ``b`` (m,) are its contacts, those of one pair added up.
+
+    ``sums``, ``pass_heat`` and ``rank`` belong to the state from now on.
+    """
     m = len(a)
     state = Contraction(
         np.empty((m, 2), np.int32),
-        sums.astype(np.int64),
-        pass_heat.copy(),
-        np.arange(m).astype(np.int32),
+        sums,
+        pass_heat,
+        rank,
         np.arange(n).astype(np.int32),
         np.full((n, 3), -1, np.int32),
         np.empty(2 * m, np.int32),
-        np.empty(_n_slots(m), np.int32),
+        np.full(_n_slots(m), -1, np.int32),
         np.zeros(1, np.int64),
     )
     state.lists[:, COUNT] = 0
     for contact in range(m):
+        slot = _slot_of(state.slots, state.ends, a[contact], b[contact])
+        if state.slots[slot] >= 0:
+            _add(state, state.slots[slot], contact)
+            continue
         state.ends[contact, 0], state.ends[contact, 1] = a[contact], b[contact]
+        state.slots[slot] = contact
+        state.n_filled[0] += 1
         _append(state.lists, state.next_entry, a[contact], 2 * contact)
         _append(state.lists, state.next_entry, b[contact], 2 * contact + 1)
-    _fill_slots(state)
     return state
 
 
@@ -78,12 +84,6 @@ def find(handle: Int32, region: int) -> int:
         handle[region] = handle[handle[region]]
         region = handle[region]
     return region
-
-
-@njit(nogil=True, cache=True)
-def contact_between(state: Contraction, p: int, q: int) -> int:
-    """The contact of two groups, by handle, that touch."""
-    return state.slots[_slot_of(state.slots, state.ends, p, q)]
 
 
 @njit(nogil=True, cache=True)
@@ -108,11 +108,7 @@ def unite(state: Contraction, contact: int, grown: list[int]) -> np.int64:
             slot = _slot_of(state.slots, state.ends, p, ends[moving, 1 - end])
             kept = state.slots[slot]
             if kept >= 0:
-                for column in range(state.sums.shape[1]):
-                    state.sums[kept, column] += state.sums[moving, column]
-                state.pass_heat[kept] = max(state.pass_heat[kept], state.pass_heat[moving])
-                state.rank[kept] = min(state.rank[kept], state.rank[moving])
-                _end(state, moving)
+                _add(state, kept, moving)
                 grown.append(kept)
             else:
                 ends[moving, end] = p
@@ -121,6 +117,16 @@ def unite(state: Contraction, contact: int, grown: list[int]) -> np.int64:
                 _append(state.lists, state.next_entry, p, entry)
         entry = following
     return np.int64(p)
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _add(state: Contraction, kept: int, other: int) -> None:
+    """Add a contact to the one of the same two groups that is kept."""
+    for column in range(state.sums.shape[1]):
+        state.sums[kept, column] += state.sums[other, column]
+    state.pass_heat[kept] = max(state.pass_heat[kept], state.pass_heat[other])
+    state.rank[kept] = min(state.rank[kept], state.rank[other])
+    _end(state, other)
 
 
 @njit(nogil=True, cache=True, inline="always")

@@ -8,19 +8,17 @@ Every node is a parcel that the map might hold; which ones it does hold is chose
 
 from __future__ import annotations
 
-import heapq
 from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from geopanoptic.panoptic.contact_queue import open_next, put, start_queue
-from geopanoptic.panoptic.contacts import BOUNDARY, LENGTH, Contacts, Int64
-from geopanoptic.panoptic.contraction import start, unite
+from geopanoptic.panoptic.contacts import BOUNDARY, LENGTH, Int64
+from geopanoptic.panoptic.contraction import Int32
+from geopanoptic.panoptic.parts import Map, z_order
 from geopanoptic.panoptic.regions import RegionGraph
-
-Int32 = NDArray[np.int32]
+from geopanoptic.panoptic.uniting import Links, unite_weakest_first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +32,7 @@ class MergeTree:
     graph: RegionGraph
     children: Int64
     contact_sums: Int64
-    pass_heat: Int64
+    pass_heat: NDArray[np.uint16]
 
     @property
     def n_leaves(self) -> int:
@@ -57,91 +55,61 @@ class MergeTree:
         of_merges = self.contact_sums[:, BOUNDARY] / (255.0 * self.contact_sums[:, LENGTH])
         return np.concatenate([np.zeros(self.n_leaves), of_merges])
 
-    def sum_up(self, leaf_values: Int64) -> Int64:
+    def sum_up(self, leaf_values: NDArray[np.integer]) -> Int64:
         """Sums over the regions of every node, (nodes, k) from (n, k)."""
-        return _sum_up(
-            leaf_values, np.zeros((len(self.children), leaf_values.shape[1]), np.int64), self.children
-        )
-
-    def gather_seams(self) -> Int64:
-        """Sums over the contacts between the regions of every node, (nodes, 4) as in ``Contacts``."""
-        return _sum_up(np.zeros((self.n_leaves, 4), np.int64), self.contact_sums, self.children)
-
-    def least(self, leaf_values: Int64) -> Int64:
-        """Least value among the regions of every node, (nodes,) from (n,)."""
-        return _least(leaf_values, self.children)
+        total = np.zeros((self.n_nodes, leaf_values.shape[1]), np.int64)
+        total[: self.n_leaves] = leaf_values
+        add_children(total, self.children)
+        return total
 
 
-def merge_tree(graph: RegionGraph) -> MergeTree:
-    """Unite the things of a region graph until no two of them touch."""
-    is_thing = graph.label > 0
-    contacts: Contacts = graph.contacts.select(is_thing[graph.contacts.a] & is_thing[graph.contacts.b])
-    children, sums, pass_heat = _unite_weakest_first(
-        len(graph.label), contacts.a, contacts.b, contacts.sums, contacts.pass_heat
+def merge_tree(graph: RegionGraph, each: Map = map) -> MergeTree:
+    """Unite the things of a region graph until no two of them touch; ``each`` computes parts of it."""
+    n, is_thing, contacts = len(graph.label), graph.label > 0, graph.contacts
+    # Numbered along a curve, neighbours in space are neighbours in memory, and parts have short borders.
+    regions = np.argsort(z_order(*np.divmod(graph.first_px, graph.width_px)))
+    place = np.empty(n, np.int32)
+    place[regions] = np.arange(n)
+    between = np.flatnonzero(is_thing[contacts.a] & is_thing[contacts.b])
+    united = unite_weakest_first(
+        n,
+        Links(
+            place[contacts.a[between]],
+            place[contacts.b[between]],
+            contacts.sums[between],
+            contacts.pass_heat[between],
+            np.arange(len(between), dtype=np.int32),
+        ),
+        each,
     )
-    return MergeTree(graph=graph, children=children, contact_sums=sums, pass_heat=pass_heat)
+    return MergeTree(
+        graph=graph,
+        children=_nodes_united(regions, united.a, united.b),
+        contact_sums=united.sums.astype(np.int64, copy=False),
+        pass_heat=united.pass_heat,
+    )
 
 
 @njit(nogil=True, cache=True)
-def _unite_weakest_first(
-    n: int, a: Int32, b: Int32, contact_sums: NDArray[np.integer], contact_pass: NDArray[np.uint16]
-) -> tuple[Int64, Int64, Int64]:
-    state = start(n, a, b, contact_sums, contact_pass)
-    node = np.arange(n)
-    children = np.empty((max(n - 1, 0), 2), np.int64)
-    sums = np.empty((max(n - 1, 0), contact_sums.shape[1]), np.int64)
-    pass_heat = np.empty(max(n - 1, 0), np.int64)
-    strength = np.empty(len(a))
-    queue, heap = start_queue(2 * len(a)), [(0.0, np.int32(c), c) for c in range(0)]
-    for contact in range(len(a)):
-        strength[contact] = _strength(state.sums, contact)
-        put(queue, heap, contact, strength[contact], np.int32(contact))
-    grown = [0 for _ in range(0)]
-    count = 0
-    while True:
-        open_next(queue, heap, strength, state.rank, state.ends)
-        if len(heap) == 0:
-            break
-        weakest, _, contact = heapq.heappop(heap)
-        if state.ends[contact, 0] < 0 or strength[contact] != weakest:
-            continue
-        left, right = node[state.ends[contact, 0]], node[state.ends[contact, 1]]
-        children[count, 0], children[count, 1] = min(left, right), max(left, right)
-        sums[count] = state.sums[contact]
-        pass_heat[count] = state.pass_heat[contact]
-        grown.clear()
-        node[unite(state, contact, grown)] = n + count
-        count += 1
-        # A contact that has grown is queued again; what says otherwise of it is out of date or comes later.
-        for other in grown:
-            strength[other] = _strength(state.sums, other)
-            put(queue, heap, other, strength[other], state.rank[other])
-    return children[:count].copy(), sums[:count].copy(), pass_heat[:count].copy()
+def _nodes_united(regions: Int64, kept: Int32, joined: Int32) -> Int64:
+    """The two nodes of every union of groups, which go by the place of one of their ``regions``.
+
+    ``kept`` goes for both groups afterwards.
+    """
+    n, node = len(regions), regions.copy()
+    children = np.empty((len(kept), 2), np.int64)
+    for union in range(len(kept)):
+        left, right = node[kept[union]], node[joined[union]]
+        children[union, 0], children[union, 1] = min(left, right), max(left, right)
+        node[kept[union]] = n + union
+    return children
 
 
 @njit(nogil=True, cache=True)
-def _strength(sums: NDArray[np.integer], contact: int) -> float:
-    return sums[contact, BOUNDARY] / (255.0 * sums[contact, LENGTH])
-
-
-@njit(nogil=True, cache=True)
-def _sum_up(leaf_values: Int64, merge_values: Int64, children: Int64) -> Int64:
-    n = len(leaf_values)
-    total = np.empty((n + len(children), leaf_values.shape[1]), np.int64)
-    total[:n] = leaf_values
+def add_children(total: Int64, children: Int64) -> None:
+    """Add to each united node's row of ``total`` (nodes, k) those of its ``children`` (m, 2), in place."""
+    n = len(total) - len(children)
     for merge in range(len(children)):
         left, right = children[merge]
         for column in range(total.shape[1]):
-            both = total[left, column] + total[right, column]
-            total[n + merge, column] = both + merge_values[merge, column]
-    return total
-
-
-@njit(nogil=True, cache=True)
-def _least(leaf_values: Int64, children: Int64) -> Int64:
-    n = len(leaf_values)
-    least = np.empty(n + len(children), np.int64)
-    least[:n] = leaf_values
-    for merge in range(len(children)):
-        least[n + merge] = min(least[children[merge, 0]], least[children[merge, 1]])
-    return least
+            total[n + merge, column] += total[left, column] + total[right, column]

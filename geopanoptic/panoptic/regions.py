@@ -18,6 +18,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from geopanoptic.panoptic.contacts import LENGTH, Contacts, Int64, compact, gather_contacts
+from geopanoptic.panoptic.parts import Map
 from geopanoptic.panoptic.pieces import AREA, FIELD, INNER_SIDES, BlockRegions
 
 
@@ -28,11 +29,13 @@ class RegionGraph:
     The arrays mean what they mean in ``BlockRegions``.
     """
 
+    width_px: int
+    """Of the scene, as far as it has blocks."""
     label: Int64
     first_px: Int64
     sums: NDArray[np.integer]
-    heat_max: Int64
-    relief_min: Int64
+    heat_max: NDArray[np.uint16]
+    relief_min: NDArray[np.uint16]
     thing_sums: NDArray[np.integer]
     stuff_counts: NDArray[np.integer]
     contacts: Contacts
@@ -47,14 +50,15 @@ class RegionGraph:
 
 
 def join_blocks(
-    blocks: Sequence[BlockRegions], *, by_contact: bool = False
+    blocks: Sequence[BlockRegions], *, by_contact: bool = False, each: Map = map
 ) -> tuple[RegionGraph, list[NDArray[np.int32]]]:
     """The region graph of the scene, and for every block the region of each of its pieces.
 
     Pieces are one region where they carry the same watershed label, or where they are stuff of one class
-    and meet at a block face; with ``by_contact`` those of one label must meet too. Regions are numbered by their first pixel, so neither their order nor any sum
-    depends on the block layout. The second value holds int32 arrays of length n + 1 per block, indexed by
-    piece; index 0 (nodata) is -1. The blocks lie on one regular lattice; at least one is needed.
+    and meet at a block face; with ``by_contact`` those of one label must meet too. Regions are numbered by
+    their first pixel, so neither their order nor any sum depends on the block layout. The second value
+    holds int32 arrays of length n + 1 per block, indexed by piece; index 0 (nodata) is -1. The blocks lie
+    on one regular lattice; at least one is needed. ``each`` computes what is independent.
     """
     counts = np.array([len(block.label) for block in blocks], np.int64)
     offsets = np.concatenate([[0], np.cumsum(counts)])
@@ -62,44 +66,54 @@ def join_blocks(
     label, first_px = _stacked(blocks, "label"), _stacked(blocks, "first_px")
 
     # Pieces of one watershed label are chained in label order; pieces of one stuff class through the faces.
-    order = np.argsort(label, kind="stable")
+    faces = list(_sides_between(blocks, offsets))
+    order = np.argsort(label)
     chained = (label[order][1:] == label[order][:-1]) & (label[order][1:] > 0) & (not by_contact)
     joined_a, joined_b = [order[:-1][chained]], [order[1:][chained]]
-    for a, b, _, _ in _sides_between(blocks, offsets):
+    for a, b, _, _ in faces:
         touching = (label[a] == label[b]) & ((label[a] < 0) | by_contact)
         joined_a.append(a[touching])
         joined_b.append(b[touching])
     region = components(n_pieces, np.concatenate(joined_a), np.concatenate(joined_b))
     region = _numbered_by_first_pixel(region, first_px).astype(np.int32)
     n_regions = int(region.max()) + 1 if n_pieces else 0
+    of_block = [region[start:stop] for start, stop in zip(offsets[:-1], offsets[1:], strict=True)]
 
     first_of_region = np.full(n_regions, np.iinfo(np.int64).max)
     np.minimum.at(first_of_region, region, first_px)
     one_piece = np.zeros(n_regions, np.int64)
     one_piece[region] = np.arange(n_pieces)
-    heat_max, relief_min = np.zeros(n_regions, np.int64), np.full(n_regions, 65535, np.int64)
+    heat_max, relief_min = np.zeros(n_regions, np.uint16), np.full(n_regions, 65535, np.uint16)
     np.maximum.at(heat_max, region, _stacked(blocks, "heat_max"))
     np.minimum.at(relief_min, region, _stacked(blocks, "relief_min"))
-    sums = sum_by(region, _stacked(blocks, "sums"), n_regions)
 
-    of_block = [region[start:stop] for start, stop in zip(offsets[:-1], offsets[1:], strict=True)]
-    columns = [
-        (regions[block.contacts.a], regions[block.contacts.b], block.contacts.sums, block.contacts.pass_heat)
-        for block, regions in zip(blocks, of_block, strict=True)
-    ]
-    for a, b, side_sums, pass_heat in _sides_between(blocks, offsets):
+    def summed(name: str) -> Int64:
+        total = np.zeros((n_regions, getattr(blocks[0], name).shape[1]), np.int64)
+        for block, regions in zip(blocks, of_block, strict=True):
+            _add_rows(total, regions, getattr(block, name))
+        return total
+
+    sums, thing_sums, stuff_counts = each(summed, ("sums", "thing_sums", "stuff_counts"))
+
+    def renumbered(block: BlockRegions, regions: NDArray[np.int32]) -> tuple[NDArray[np.integer], ...]:
+        contacts = block.contacts
+        return regions[contacts.a], regions[contacts.b], contacts.sums, contacts.pass_heat
+
+    columns = list(each(renumbered, blocks, of_block))
+    for a, b, side_sums, pass_heat in faces:
         a, b = region[a], region[b]
         columns.append((a, b, side_sums, pass_heat))
         np.add.at(sums[:, INNER_SIDES], a[a == b], side_sums[a == b, LENGTH])
     graph = RegionGraph(
+        width_px=max(block.window.col1 for block in blocks),
         label=label[one_piece],
         first_px=first_of_region,
         sums=compact(sums),
         heat_max=heat_max,
         relief_min=relief_min,
-        thing_sums=compact(sum_by(region, _stacked(blocks, "thing_sums"), n_regions)),
-        stuff_counts=compact(sum_by(region, _stacked(blocks, "stuff_counts"), n_regions)),
-        contacts=gather_contacts(*(np.concatenate(column) for column in zip(*columns, strict=True))),
+        thing_sums=compact(thing_sums),
+        stuff_counts=compact(stuff_counts),
+        contacts=gather_contacts(*map(np.concatenate, zip(*columns, strict=True)), each=each),
     )
     return graph, [np.concatenate([np.full(1, -1, np.int32), regions]) for regions in of_block]
 

@@ -15,6 +15,7 @@ from geopanoptic.panoptic.choice import ChoiceRules, Parcels, RepairRules
 from geopanoptic.panoptic.contacts import Int64
 from geopanoptic.panoptic.crumbs import absorb_crumbs
 from geopanoptic.panoptic.merging import merge_tree
+from geopanoptic.panoptic.parts import Map
 from geopanoptic.panoptic.regions import RegionGraph, sum_by
 
 __all__ = ["PanopticRegions", "RepairRules", "repair"]
@@ -42,57 +43,47 @@ class PanopticRegions:
         return len(self.area_px)
 
 
-def repair(graph: RegionGraph, rules: ChoiceRules) -> PanopticRegions:
+def repair(graph: RegionGraph, rules: ChoiceRules, each: Map = map) -> PanopticRegions:
     """Unite things to parcels, demote the others, absorb crumbs: in this order, each once.
 
     A crumb's ground takes kind, class and score of the parcel or stuff that it joins. A thing below the
-    minimum area that has no neighbour becomes stuff.
+    minimum area that has no neighbour becomes stuff. ``each`` computes what is independent.
     """
     n = len(graph.label)
-    group, is_thing, score = _united(rules.choose(merge_tree(graph)))
+    group, is_thing, score = _united(rules.choose(merge_tree(graph, each), each))
     thing_class, class_score = _thing_classes(graph, group)
-    stuff_class = sum_by(group, graph.stuff_counts, n).argmax(axis=1)
-    area_px = sum_by(group, graph.area_px, n)
-    # A region that has joined a group is nobody's neighbour: large enough, and without contact.
-    area_px[group != np.arange(n)] = rules.min_area_px
-    joined, kind = absorb_crumbs(
-        graph.contacts.lengths_only().renumbered(group.astype(np.int32)),
-        area_px,
-        np.where(is_thing, -1, stuff_class),
-        rules.min_area_px,
-    )
-    group, kind = joined[group], kind[group]
-    total_px = sum_by(group, graph.area_px, n)
-    was_thing = is_thing[kind]
-    is_thing = was_thing & (total_px[group] >= rules.min_area_px)
-    demoted_class = sum_by(group, graph.stuff_counts, n).argmax(axis=1)[group]
-    stuff_class = np.where(was_thing, demoted_class, stuff_class[kind])
+    stuff_class = _stuff_classes(graph, group, ~is_thing)
+    final, kind = absorb_crumbs(graph.contacts, group, graph.area_px, stuff_class, rules.min_area_px)
 
-    heads = np.unique(group)
-    order = np.concatenate([heads[is_thing[heads]], heads[~is_thing[heads]]])
-    label = np.zeros(n, np.int64)
-    label[order] = np.arange(1, len(order) + 1)
-    like = kind[order]
-    thing = is_thing[order]
+    heads = np.flatnonzero(final == np.arange(n))
+    like, area_px = kind[heads], sum_by(final, graph.area_px, n)[heads]
+    thing = is_thing[like] & (area_px >= rules.min_area_px)
+    demoted = np.zeros(n, bool)
+    demoted[heads] = is_thing[like] & ~thing
+    stuff_class = np.where(demoted[heads], _stuff_classes(graph, final, demoted)[heads], stuff_class[like])
+    order = np.argsort(~thing, kind="stable")
+    label = np.zeros(n, np.int32)
+    label[heads[order]] = np.arange(1, len(order) + 1)
     return PanopticRegions(
-        final_label=label[group].astype(np.int32),
+        final_label=label[final],
         n_things=int(thing.sum()),
-        class_index=np.where(thing, thing_class[like], stuff_class[order]),
-        area_px=total_px[order],
-        score=np.where(thing, score[like], np.nan),
-        class_score=np.where(thing, class_score[like], np.nan),
+        class_index=np.where(thing, thing_class[like], stuff_class)[order],
+        area_px=area_px[order],
+        score=np.where(thing, score[like], np.nan)[order],
+        class_score=np.where(thing, class_score[like], np.nan)[order],
     )
 
 
 def _united(parcels: Parcels) -> tuple[Int64, NDArray[np.bool_], NDArray[np.float64]]:
     """The first region of the group of each of n regions; whether it is a thing and its score, by that region."""
-    n, united = len(parcels.node), parcels.node >= 0
-    group = np.arange(n)
-    nodes, first, inverse = np.unique(parcels.node[united], return_index=True, return_inverse=True)
-    group[united] = np.flatnonzero(united)[first][inverse]
-    is_thing, score = np.zeros(n, bool), np.full(n, np.nan)
-    is_thing[group[united]] = parcels.is_thing[nodes][inverse]
-    score[group[united]] = parcels.score[nodes][inverse]
+    n = len(parcels.node)
+    group, is_thing, score = np.arange(n), np.zeros(n, bool), np.full(n, np.nan)
+    # From the last to the first, which stays.
+    members = np.flatnonzero(parcels.node >= 0)[::-1]
+    nodes, first = parcels.node[members], np.empty(len(parcels.is_thing), np.int64)
+    first[nodes] = members
+    heads = group[members] = first[nodes]
+    is_thing[heads], score[heads] = parcels.is_thing[nodes], parcels.score[nodes]
     return group, is_thing, score
 
 
@@ -100,3 +91,15 @@ def _thing_classes(graph: RegionGraph, group: Int64) -> tuple[Int64, NDArray[np.
     """The thing class of each group, by its first region, and its share of the probability of any thing."""
     sums = sum_by(group, graph.thing_sums, len(group))
     return sums.argmax(axis=1), sums.max(axis=1) / np.maximum(sums.sum(axis=1), 1)
+
+
+def _stuff_classes(graph: RegionGraph, group: NDArray[np.integer], wanted: NDArray[np.bool_]) -> Int64:
+    """What the ``wanted`` groups look like most, by their first region, as is the result (n,); -1 elsewhere."""
+    stuff_class = np.full(len(group), -1)
+    heads = np.flatnonzero(wanted & (group == np.arange(len(group))))
+    stuff_class[heads] = np.arange(len(heads))
+    place = stuff_class[group]
+    within = np.flatnonzero(place >= 0)
+    counts = sum_by(place[within], graph.stuff_counts[within], len(heads))
+    stuff_class[heads] = counts.argmax(axis=1)
+    return stuff_class

@@ -10,15 +10,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from geopanoptic.panoptic.boosting import Float64, TreeEnsemble
 from geopanoptic.panoptic.contacts import BOUNDARY as SIDE_BOUNDARY
 from geopanoptic.panoptic.contacts import LENGTH, WEAK, Int64
 from geopanoptic.panoptic.contacts import RELIEF as SIDE_RELIEF
-from geopanoptic.panoptic.merging import MergeTree
+from geopanoptic.panoptic.merging import MergeTree, add_children
+from geopanoptic.panoptic.parts import Map
 from geopanoptic.panoptic.pieces import AREA, BOUNDARY, FIELD, INNER_SIDES, RELIEF
-from geopanoptic.panoptic.regions import sum_by
 
 FEATURES = (
     "log_area",  # natural logarithm of the pixels
@@ -43,7 +44,7 @@ FEATURES = (
     "next_log_ratio",  # logarithm of the sibling's area over the node's
     "next_length",  # share of the perimeter along the sibling
 )
-_NODES_AT_ONCE = 1 << 16
+_NODES_AT_ONCE = 1 << 14
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,15 +82,19 @@ class NodeMeasures:
 
         ``of`` names the nodes, by default all.
         """
+        return map(self.features_of, *self.runs(of))
+
+    def runs(self, of: Int64 | None = None) -> Iterator[tuple[Int64, ...]]:
+        """The nodes that ``of`` names, by default all, in successive runs; the parents and the siblings of each."""
         parent = self.tree.parent
         of = np.arange(len(parent)) if of is None else of
         sibling = np.full(len(parent), -1)
         sibling[self.tree.children] = self.tree.children[:, ::-1]
-        for first in range(0, max(len(of), 1), _NODES_AT_ONCE):
-            nodes = of[first : first + _NODES_AT_ONCE]
-            yield self._features(nodes, parent[nodes], sibling[nodes])
+        starts = range(_NODES_AT_ONCE, len(of), _NODES_AT_ONCE)
+        return zip(*((run, parent[run], sibling[run]) for run in np.split(of, starts)), strict=True)
 
-    def _features(self, nodes: Int64, parent: Int64, sibling: Int64) -> Float64:
+    def features_of(self, nodes: Int64, parent: Int64, sibling: Int64) -> Float64:
+        """``FEATURES`` (nodes, k) of nodes with these parents and siblings, -1 for none."""
         n = self.tree.n_leaves
         pixels, rim, seams = self.pixels[nodes], self.rim[nodes], self.seams[nodes]
         area = pixels[:, AREA].astype(np.float64)
@@ -144,37 +149,70 @@ class NodeMeasures:
         return np.where(exists, self.tree.pass_heat[merge] / np.maximum(lower, 1), 0.0)
 
 
-def measure_nodes(tree: MergeTree) -> NodeMeasures:
+def measure_nodes(tree: MergeTree, each: Map = map) -> NodeMeasures:
     """Gather the integers of every node from the regions below it and the contacts between them."""
-    graph, contacts = tree.graph, tree.graph.contacts
-    n, is_thing = tree.n_leaves, tree.graph.label > 0
-    rim, stuff_px = np.zeros((n, 4), np.int64), np.zeros(n, np.int64)
-    for here, there in ((contacts.a, contacts.b), (contacts.b, contacts.a)):
-        rim += sum_by(here, contacts.sums, n)
-        to_stuff = ~is_thing[there]
-        stuff_px += sum_by(here[to_stuff], contacts.length_px[to_stuff], n)
-    seams = tree.gather_seams()
-    sums = tree.sum_up(
-        np.concatenate([graph.sums, rim, stuff_px[:, None], np.ones((n, 1), np.int64)], axis=1)
-    )
+    graph, contacts, n = tree.graph, tree.graph.contacts, tree.n_leaves
     # Parts of one array: a copy of each would be as much again.
-    sums[:, INNER_SIDES] += seams[:, LENGTH]
-    sums[:, 5:9] -= 2 * seams
+    sums = np.zeros((tree.n_nodes, 15), np.int64)
+    pixels, rim, seams, rim_stuff_px, regions = (
+        sums[:, :5],
+        sums[:, 5:9],
+        sums[:, 9:13],
+        sums[:, 13],
+        sums[:, 14],
+    )
+    pixels[:n], regions[:n] = graph.sums, 1
+    _add_rims(rim, rim_stuff_px, contacts.a, contacts.b, contacts.sums, graph.label > 0)
+    # Sides along which a node was united are no more rim, but inside.
+    pixels[n:, INNER_SIDES], rim[n:], seams[n:] = (
+        tree.contact_sums[:, LENGTH],
+        -2 * tree.contact_sums,
+        tree.contact_sums,
+    )
+    list(each(lambda columns: add_children(sums[:, columns], tree.children), (slice(0, 8), slice(8, 15))))
+    heat_max, relief_min = _extremes(graph.heat_max, graph.relief_min, tree.children)
     return NodeMeasures(
         tree=tree,
-        pixels=sums[:, :5],
-        heat_max=-tree.least(-graph.heat_max),
-        relief_min=tree.least(graph.relief_min),
-        rim=sums[:, 5:9],
-        rim_stuff_px=sums[:, 9],
+        pixels=pixels,
+        heat_max=heat_max,
+        relief_min=relief_min,
+        rim=rim,
+        rim_stuff_px=rim_stuff_px,
         seams=seams,
-        regions=sums[:, 10],
+        regions=regions,
     )
 
 
-def judge(measures: NodeMeasures, trees: TreeEnsemble, of: Int64 | None = None) -> Float64:
+@njit(nogil=True, cache=True)
+def _add_rims(rim, rim_stuff_px, a, b, sums, is_thing):  # type: ignore[no-untyped-def]
+    for contact in range(len(a)):
+        for here, there in ((a[contact], b[contact]), (b[contact], a[contact])):
+            for column in range(sums.shape[1]):
+                rim[here, column] += np.int64(sums[contact, column])
+            if not is_thing[there]:
+                rim_stuff_px[here] += np.int64(sums[contact, LENGTH])
+
+
+@njit(nogil=True, cache=True)
+def _extremes(heat_max, relief_min, children):  # type: ignore[no-untyped-def]
+    """The greatest and the least value among the regions of every node, int64 (nodes,)."""
+    n = len(heat_max)
+    greatest, least = np.empty(n + len(children), np.int64), np.empty(n + len(children), np.int64)
+    greatest[:n], least[:n] = heat_max, relief_min
+    for merge in range(len(children)):
+        left, right = children[merge]
+        greatest[n + merge] = max(greatest[left], greatest[right])
+        least[n + merge] = min(least[left], least[right])
+    return greatest, least
+
+
+def judge(measures: NodeMeasures, trees: TreeEnsemble, of: Int64 | None = None, each: Map = map) -> Float64:
     """The ensemble's verdict on the nodes that ``of`` names, by default all, in that order."""
-    return np.concatenate([trees(features) for features in measures.features(of)])
+
+    def verdict(*run: Int64) -> Float64:
+        return trees(measures.features_of(*run))
+
+    return np.concatenate(list(each(verdict, *measures.runs(of))))
 
 
 def _mean(total: Int64, count: Int64, otherwise: float) -> Float64:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from geopanoptic.grid import Window
 from geopanoptic.panoptic.fusion.rules import INSTANCE, UNKNOWN, Verdict
 from geopanoptic.panoptic.fusion.settling import LargestParts, network_ground, without_stuff
+from geopanoptic.panoptic.parts import Map
 from geopanoptic.panoptic.pieces import BlockRegions, Evidence, describe_block
 from geopanoptic.panoptic.quantisation import NODATA_CLASS
 from geopanoptic.panoptic.regions import join_blocks
@@ -78,12 +79,12 @@ class DescribeSettled:
 
 
 def settled_regions(
-    blocks: Sequence[BlockRegions], parcels: PanopticRegions, rules: GroupingRules
+    blocks: Sequence[BlockRegions], parcels: PanopticRegions, rules: GroupingRules, each: Map = map
 ) -> tuple[PanopticRegions, list[NDArray[np.int32]]]:
     """The final regions of settled blocks, without those nobody knows, and the region of every piece."""
-    graph, region_of_piece = join_blocks(blocks, by_contact=True)
+    graph, region_of_piece = join_blocks(blocks, by_contact=True, each=each)
     choice = LargestParts(score=parcels.score[: parcels.n_things], min_area_px=rules.repair.min_area_px)
-    return without_stuff(repair(graph, choice), rules.n_stuff_classes), region_of_piece
+    return without_stuff(repair(graph, choice, each), rules.n_stuff_classes), region_of_piece
 
 
 def read_evidence(store: RunStore, block: Window, *, stuff: NDArray[np.uint8]) -> Evidence:

@@ -7,6 +7,7 @@ the run store (a margin of pixels) or in a global step over small summaries.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,6 +22,7 @@ from geopanoptic.panoptic.regions import join_blocks
 from geopanoptic.panoptic.repair import PanopticRegions, repair
 from geopanoptic.panoptic.watershed import TerminalLabels, label_block, stitch
 from geopanoptic.pipeline.execution import Executor
+from geopanoptic.pipeline.execution.crew import usable_cores
 from geopanoptic.pipeline.execution.executor import Item, Value
 from geopanoptic.pipeline.fusing import DescribeSettled, read_evidence, settled_regions
 from geopanoptic.pipeline.memory import return_large_arrays
@@ -55,9 +57,10 @@ def segment(
             DescribeRegions(store=store, rules=rules), [(block, terminals.pop(block)) for block in blocks]
         )
         store.drop("zones")
-        graph, region_of_piece = join_blocks(described)
-        described.clear()
-        final = repair(graph, rules.repair)
+        with local_threads(executor) as threads:
+            graph, region_of_piece = join_blocks(described, each=threads.map)
+            described.clear()
+            final = repair(graph, rules.repair, threads.map)
         del graph
         pieces = "piece"
         if verdict is not None:
@@ -66,12 +69,18 @@ def segment(
                 for block, labels in labels_of_pieces(blocks, region_of_piece, final)
             ]
             described = over_blocks(DescribeSettled(store=store, rules=rules, verdict=verdict), claims)
-            final, region_of_piece = settled_regions(described, final, rules)
+            with local_threads(executor) as threads:
+                final, region_of_piece = settled_regions(described, final, rules, threads.map)
             store.drop(pieces)
             pieces = "settled"
         over_blocks(PaintLabels(store=store, pieces=pieces), labels_of_pieces(blocks, region_of_piece, final))
         store.drop(pieces)
     return final
+
+
+def local_threads(executor: Executor) -> ThreadPoolExecutor:
+    """Threads for steps over the whole scene, which this process takes while workers, here or elsewhere, wait."""
+    return ThreadPoolExecutor(min(executor.workers, usable_cores()), thread_name_prefix="geopanoptic")
 
 
 def labels_of_pieces(

@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from geopanoptic.panoptic.coverage import Arcs, assemble, simplify, trace
+from geopanoptic.panoptic.coverage import Arcs, assemble, conflicts, simplification, simplify, trace
 from geopanoptic.panoptic.coverage.in_memory import pieces_of, trace_arcs
 
 from .label_rasters import label_rasters, noise
@@ -81,6 +81,26 @@ def test_does_not_depend_on_threads(labels: NDArray[np.int32], tolerance_px: tup
     alone, together = (simplify(arcs, tolerance_px, workers=workers) for workers in (1, 3))
     np.testing.assert_array_equal(together.coordinates, alone.coordinates)
     np.testing.assert_array_equal(together.offsets, alone.offsets)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_conflicts_of_fresh_segments_are_those_of_all_pairs(workers: int) -> None:
+    dice = np.random.default_rng(8)
+    labels = np.kron(dice.integers(1, 4, (60, 90)), np.ones((4, 4), np.int64))
+    arcs = trace_arcs(pieces_of(labels)[0])
+    reach_px = (5.0, 3.5)
+    kept = np.zeros(len(arcs.coordinates), np.bool_)
+    simplification._simplify_each(arcs.coordinates, arcs.offsets, 1 / np.array(reach_px), kept)
+    segments = simplification._segments(arcs, kept, workers)
+    begin, end = segments.begin, segments.end
+    one_cell = np.array([0, len(begin), len(begin)]), np.arange(len(begin), dtype=np.int32)
+    for share in (0.0, 0.002, 0.03, 1.0):
+        fresh = dice.random(len(begin)) < share
+        expected = np.zeros(len(begin), np.bool_)
+        conflicts._compare(arcs.coordinates, begin, end, fresh, np.array(reach_px), *one_cell, expected)
+        found = conflicts.find_conflicts(arcs.coordinates, begin, end, fresh, reach_px, workers)
+        assert found.tolist() == expected.tolist()
+        assert expected.any() == (share > 0)
 
 
 def test_oblique_border_becomes_straight_and_corners_stay() -> None:

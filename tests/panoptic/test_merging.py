@@ -64,7 +64,7 @@ def test_chains_and_stars_of_many_regions_are_no_harder(shape):
         name: np.repeat(getattr(shown, name)[:1], n, axis=0)
         for name in ("label", "sums", "heat_max", "relief_min", "thing_sums", "stuff_counts")
     }
-    tree = merge_tree(type(shown)(first_px=np.arange(n), contacts=contacts, **everything))
+    tree = merge_tree(type(shown)(width_px=n, first_px=np.arange(n), contacts=contacts, **everything))
     # All contacts are equally strong: the first of them goes first.
     assert tree.children[0].tolist() == [0, 1]
     assert tree.children[1:].tolist() == [[k + 1, n + k - 1] for k in range(1, n - 1)]

@@ -108,6 +108,7 @@ def graph(
     stuff_counts[np.arange(n), [stuff.get(number, 2) for number in range(n)]] = area_px
     a, b, length_px, boundary = np.array(contacts, np.int64).reshape(-1, 4).T
     return RegionGraph(
+        width_px=n,
         label=np.array([-1 - stuff[number] if number in stuff else number + 1 for number in range(n)]),
         first_px=np.arange(n),
         sums=np.stack([area_px, 0 * area_px, field * area_px, 0 * area_px, 0 * area_px], axis=1),

@@ -51,11 +51,7 @@ class Arcs:
 
     def ring_areas(self, rings: Rings) -> NDArray[np.int64]:
         """Twice the area of each ring in pixels, exact: positive for an exterior, negative for a hole."""
-        doubled = np.zeros(len(rings.first), np.int64)
-        of_arc = _arc_areas(self.coordinates, self.offsets)
-        np.add.at(doubled, rings.of_half_edge[0::2], of_arc)
-        np.subtract.at(doubled, rings.of_half_edge[1::2], of_arc)
-        return doubled
+        return rings.sums(_arc_areas(self.coordinates, self.offsets))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,6 +64,21 @@ class Rings:
     first: NDArray[np.int32]
     following: NDArray[np.int32]
     of_half_edge: NDArray[np.int32]
+
+    def sums(self, of_arc: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Of each ring: what its arcs have, ``of_arc`` (arcs,), less for those that it walks against."""
+        return _sum_by_ring(self.of_half_edge, of_arc, len(self.first))
+
+
+@njit(nogil=True, cache=True)
+def _sum_by_ring(
+    of_half_edge: NDArray[np.int32], of_arc: NDArray[np.int64], n_rings: int
+) -> NDArray[np.int64]:
+    sums = np.zeros(n_rings, np.int64)
+    for arc in range(len(of_arc)):
+        sums[of_half_edge[2 * arc]] += of_arc[arc]
+        sums[of_half_edge[2 * arc + 1]] -= of_arc[arc]
+    return sums
 
 
 @njit(nogil=True, cache=True)

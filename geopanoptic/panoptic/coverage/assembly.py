@@ -31,8 +31,20 @@ class Outlines:
         return len(self.labels)
 
     def polygons(self, part: slice, transform: Affine | None = None) -> NDArray[np.object_]:
-        """One polygon for each of ``labels[part]``, a slice of step 1, in map units.
+        """One polygon for each of ``labels[part]``, a slice of step 1, as `rings` draws them."""
+        points, *offsets = self.rings(part, transform)
+        polygons: NDArray[np.object_] = shapely.from_ragged_array(
+            shapely.GeometryType.POLYGON, points, tuple(offsets)
+        )
+        return polygons
 
+    def rings(
+        self, part: slice, transform: Affine | None = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
+        """The polygons of ``labels[part]``, a slice of step 1, in map units and in shapely's ragged format.
+
+        Points float64 (v, 2) of all rings, each closed by its first point; where each ring begins among them,
+        and last ends, int64 (rings + 1,); where each polygon begins among the rings, int64 (polygons + 1,).
         ``transform`` takes (col, row) to (x, y); without it polygons are in pixels, with y growing downwards.
         Exteriors run counter-clockwise in the x-y plane and holes clockwise, also where the transform
         mirrors. Raises ValueError where the transform is singular.
@@ -54,10 +66,7 @@ class Outlines:
             np.array(tuple(transform)[:6], np.float64),
             transform.determinant > 0,
         )
-        polygons: NDArray[np.object_] = shapely.from_ragged_array(
-            shapely.GeometryType.POLYGON, points, (offsets, starts - starts[0])
-        )
-        return polygons
+        return points, offsets, starts - starts[0]
 
 
 def outlines(arcs: Arcs) -> Outlines:

@@ -2,7 +2,8 @@
 
 Two segments conflict where they have more in common than one end vertex, or where an end of one lies in the
 area over which the other was moved from the chain that it replaces. Both can only happen near by, so
-segments are gathered in the square cells within reach of them and compared cell by cell.
+segments are gathered in the square cells within reach of them and compared cell by cell, in parallel over rows
+of cells.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from geopanoptic.panoptic.coverage.parts import over_parts
+from geopanoptic.panoptic.coverage.vicinity import box, near_fresh
 
 # Rounding in the places where a segment leaves a row of cells is far below this.
 SLACK_PX = 1e-6
@@ -31,31 +33,38 @@ def find_conflicts(
     for all between; none of these lies farther from it than ``reach_px`` (x, y semi-axes of an ellipse).
     Only pairs with at least one ``fresh`` (n,) segment are compared, on ``workers`` threads.
     """
-    # Axis by axis: numpy is slow along an axis of two.
-    lower = np.array([coordinates[:, axis].min() for axis in (0, 1)])
-    upper = np.array([coordinates[:, axis].max() + 1 for axis in (0, 1)])
+    lower, upper = _bounds(coordinates)
     # About one segment a cell where they are evenly spread, fine cells where they may crowd.
     spread_px = np.sqrt(np.prod((upper - lower).astype(np.float64)) / len(begin))
     cell_px = max(min(spread_px, 16.0), 2.0, *reach_px)
     columns, rows = (int((upper[axis] - lower[axis]) // cell_px) + 1 for axis in (0, 1))
     reach = np.array(reach_px, np.float64)
-    lattice = lower, cell_px, columns, rows
-    near = np.flatnonzero(_share_cell_with(fresh, coordinates, begin, end, reach, *lattice))
+    near = np.flatnonzero(near_fresh(coordinates, begin, end, fresh, reach, lower, upper, workers))
     begin, end = begin[near], end[near]
-    cells, members = _gather(coordinates, begin, end, reach, *lattice)
-    blamed = np.zeros(len(fresh), np.bool_)
+    blamed, near_blamed = np.zeros(len(fresh), np.bool_), np.zeros(len(near), np.bool_)
     fresh = fresh[near]
-    # A part of the cells may blame what another one has blamed already: that takes time, and changes nothing.
-    blamed[near] = np.logical_or.reduce(
-        over_parts(
-            lambda first, last: _compare(
-                coordinates, begin, end, fresh, reach, cells[first : last + 2], members
-            ),
-            len(cells) - 2,
-            workers,
-        )
-    )
+
+    def blame(first_row: int, last_row: int) -> None:
+        in_rows = _reaching_rows(coordinates, begin, end, reach, lower, cell_px, rows, first_row, last_row)
+        lattice = lower, cell_px, columns, rows, first_row, last_row
+        cells, members = _gather(coordinates, begin, end, in_rows, reach, *lattice)
+        # Rows may blame what others blame too: they all write the same.
+        _compare(coordinates, begin, end, fresh, reach, cells, members, near_blamed)
+
+    over_parts(blame, rows, workers)
+    blamed[near] = near_blamed
     return blamed
+
+
+@njit(nogil=True, cache=True)
+def _bounds(coordinates: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Least x and y, and those just above the largest."""
+    lower, upper = coordinates[0].copy(), coordinates[0] + np.int32(1)
+    for i in range(len(coordinates)):
+        for axis in range(2):
+            lower[axis] = min(lower[axis], coordinates[i, axis])
+            upper[axis] = max(upper[axis], coordinates[i, axis] + 1)
+    return lower, upper
 
 
 @njit(nogil=True, cache=True)
@@ -117,40 +126,29 @@ def _columns_of(
 
 
 @njit(nogil=True, cache=True)
-def _share_cell_with(
-    fresh: NDArray[np.bool_],
+def _reaching_rows(
     coordinates: NDArray[np.int32],
     begin: NDArray[np.int64],
     end: NDArray[np.int64],
     reach: NDArray[np.float64],
     origin: NDArray[np.int32],
     cell_px: float,
-    columns: int,
     rows: int,
-) -> NDArray[np.bool_]:
-    """Which segments share a cell with a fresh one, the fresh ones included."""
-    near = fresh.copy()
-    if near.all():
-        return near
-    marked = np.zeros(columns * rows, np.bool_)
-    none = np.zeros(2)
-    for marking in (True, False):
-        for k in range(len(begin)):
-            if fresh[k] != marking:
-                continue
-            margin = reach if end[k] - begin[k] > 1 else none
-            first_row, last_row = _rows_of(coordinates, begin[k], end[k], margin, origin, cell_px, rows)
-            for row in range(first_row, last_row + 1):
-                first, last = _columns_of(
-                    coordinates, begin[k], end[k], margin, row, origin, cell_px, columns
-                )
-                cells = marked[row * columns + first : row * columns + last + 1]
-                if marking:
-                    cells[:] = True
-                elif cells.any():
-                    near[k] = True
-                    break
-    return near
+    band_first: int,
+    band_last: int,
+) -> NDArray[np.int32]:
+    """Segments that reach rows of cells from ``band_first`` to before ``band_last``, ascending."""
+    # A row more on either side: rounding must not lose one.
+    low_y = origin[1] + (band_first - 1) * cell_px - reach[1]
+    high_y = origin[1] + (band_last + 1) * cell_px + reach[1]
+    found = np.empty(len(begin), np.int32)
+    count = 0
+    for k in range(len(begin)):
+        y0, y1 = coordinates[begin[k], 1], coordinates[end[k], 1]
+        if max(y0, y1) >= low_y and min(y0, y1) <= high_y:
+            found[count] = k
+            count += 1
+    return found[:count]
 
 
 @njit(nogil=True, cache=True)
@@ -158,29 +156,33 @@ def _gather(
     coordinates: NDArray[np.int32],
     begin: NDArray[np.int64],
     end: NDArray[np.int64],
+    chosen: NDArray[np.int32],
     reach: NDArray[np.float64],
     origin: NDArray[np.int32],
     cell_px: float,
     columns: int,
     rows: int,
+    band_first: int,
+    band_last: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Segments by cell: those of cell ``c`` are ``members[cells[c]:cells[c + 1]]``, ascending."""
-    cells = np.zeros(columns * rows + 2, np.int64)
+    """Segments among ``chosen`` by cell of some rows, ascending: ``members[cells[c]:cells[c + 1]]`` in cell ``c``."""
+    cells = np.zeros(columns * (band_last - band_first) + 2, np.int64)
     members = np.empty(0, np.int32)
     none = np.zeros(2)
     for filling in (False, True):
         if filling:
             cells = np.cumsum(cells)
             members = np.empty(cells[-1], np.int32)
-        for k in range(len(begin)):
+        for k in chosen:
             # A segment that replaces nothing sweeps over nothing.
             margin = reach if end[k] - begin[k] > 1 else none
             first_row, last_row = _rows_of(coordinates, begin[k], end[k], margin, origin, cell_px, rows)
-            for row in range(first_row, last_row + 1):
+            for row in range(max(first_row, band_first), min(last_row, band_last - 1) + 1):
                 first, last = _columns_of(
                     coordinates, begin[k], end[k], margin, row, origin, cell_px, columns
                 )
-                for cell in range(row * columns + first, row * columns + last + 1):
+                place = (row - band_first) * columns
+                for cell in range(place + first, place + last + 1):
                     if filling:
                         members[cells[cell + 1]] = k
                         cells[cell + 1] += 1
@@ -198,15 +200,20 @@ def _compare(
     reach: NDArray[np.float64],
     cells: NDArray[np.int64],
     members: NDArray[np.int32],
-) -> NDArray[np.bool_]:
-    """Compare all segments that share a cell."""
-    blamed = np.zeros(len(begin), np.bool_)
+    blamed: NDArray[np.bool_],
+) -> None:
+    """Compare all segments that share a cell, and mark those that are ``blamed``."""
+    margin = np.ceil(reach).astype(np.int32)
     for cell in range(len(cells) - 2):
         for i in range(cells[cell], cells[cell + 1]):
             s = members[i]
+            x0, x1, y0, y1 = box(coordinates, begin[s], end[s], margin)
             for j in range(i + 1, cells[cell + 1]):
                 t = members[j]
                 if not (fresh[s] or fresh[t]) or (blamed[s] and blamed[t]):
+                    continue
+                left, right, top, bottom = box(coordinates, begin[t], end[t], margin)
+                if left > x1 or right < x0 or top > y1 or bottom < y0:
                     continue
                 if _meet(coordinates, begin[s], end[s], begin[t], end[t]):
                     blamed[s] = blamed[t] = True
@@ -215,7 +222,6 @@ def _compare(
                         blamed[mover] = _swept(
                             coordinates, begin[mover], end[mover], begin[other], reach
                         ) or _swept(coordinates, begin[mover], end[mover], end[other], reach)
-    return blamed
 
 
 @njit(nogil=True, cache=True, inline="always")

@@ -83,16 +83,13 @@ def keep_within(
     coordinates: NDArray[np.int32], begin: int, end: int, scale: NDArray[np.float64], kept: NDArray[np.bool_]
 ) -> None:
     """Keep vertices until every chain is within 1 of its segment (Douglas and Peucker 1973)."""
-    pending = [(begin, end)]
-    while len(pending) > 0:
-        begin, end = pending.pop()
-        if end - begin < 2:
-            continue
-        middle, distance2 = farthest(coordinates, begin, end, scale)
-        if distance2 > 1:
-            kept[middle] = True
-            pending.append((begin, middle))
-            pending.append((middle, end))
+    if end - begin < 2:
+        return
+    middle, distance2 = farthest(coordinates, begin, end, scale)
+    if distance2 > 1:
+        kept[middle] = True
+        keep_within(coordinates, begin, middle, scale, kept)
+        keep_within(coordinates, middle, end, scale, kept)
 
 
 @njit(nogil=True, cache=True)

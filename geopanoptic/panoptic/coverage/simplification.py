@@ -16,8 +16,8 @@ What is compared determines the map up to a deformation (`conflicts` has the fir
 
 from __future__ import annotations
 
-import dataclasses
 import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numba import njit
@@ -58,70 +58,133 @@ def simplify(arcs: Arcs, tolerance_px: tuple[float, float], workers: int = 1) ->
     )
     fresh = kept.copy()
     while True:
-        simplified = _subset(arcs, kept)
-        begin, end = _segments(kept, arcs.offsets)
+        segments = _segments(arcs, kept, workers)
+        begin, end = segments.begin, segments.end
         blamed = find_conflicts(arcs.coordinates, begin, end, fresh[begin], tolerance_px, workers)
-        blamed_arcs = _in_distorted_rings(simplified, rings, areas)
-        blamed_arcs |= _at_turned_nodes(arcs, simplified)
-        blamed |= np.repeat(blamed_arcs, np.diff(simplified.offsets) - 1)
+        blamed_arcs = _in_distorted_rings(segments, rings, areas) | _at_turned_nodes(segments, arcs.turns)
+        blamed |= np.repeat(blamed_arcs, np.diff(segments.offsets))
         blamed &= end - begin > 1
         if not blamed.any():
-            return simplified
+            return segments.as_arcs(arcs)
         fresh = _refine(arcs.coordinates, begin[blamed], end[blamed], scale, kept)
 
 
-def _subset(arcs: Arcs, kept: NDArray[np.bool_]) -> Arcs:
-    """The arcs with only the vertices that are ``kept``."""
-    sizes = np.add.reduceat(kept, arcs.offsets[:-1], dtype=np.int64)
-    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
-    return dataclasses.replace(arcs, coordinates=arcs.coordinates[kept], offsets=offsets)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Segments:
+    """What is left of all arcs.
+
+    Those of arc ``a`` run from ``offsets[a]`` to ``offsets[a + 1]``; ``begin`` and ``end`` int64 (n,) are the
+    original vertices that each joins. ``areas`` int64 (arcs,) are the arcs' shares of the doubled area to
+    their left; ``steps`` int32 (half-edges, 2) how each half-edge leaves its node, in x and y.
+    """
+
+    offsets: NDArray[np.int64]
+    begin: NDArray[np.int64]
+    end: NDArray[np.int64]
+    areas: NDArray[np.int64]
+    steps: NDArray[np.int32]
+
+    def as_arcs(self, arcs: Arcs) -> Arcs:
+        """The arcs with only these vertices."""
+        offsets = self.offsets + np.arange(len(self.offsets))
+        vertices = np.insert(self.begin, self.offsets[1:], arcs.offsets[1:] - 1)
+        return replace(arcs, coordinates=arcs.coordinates[vertices], offsets=offsets)
 
 
-def _segments(
-    kept: NDArray[np.bool_], offsets: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Original vertices at which each simplified segment begins and ends, arc by arc."""
-    vertices = np.flatnonzero(kept)
-    within_arc = np.ones(len(kept), bool)
-    within_arc[offsets[1:] - 1] = False
-    begins = np.flatnonzero(within_arc[vertices])
-    return vertices[begins], vertices[begins + 1]
+def _segments(arcs: Arcs, kept: NDArray[np.bool_], workers: int) -> _Segments:
+    """Segments between successive vertices that are ``kept``."""
+    n_arcs = len(arcs)
+    offsets = np.zeros(n_arcs + 1, np.int64)
+    over_parts(
+        lambda first, last: _count_segments(arcs.offsets[first : last + 1], kept, offsets[first + 1 :]),
+        n_arcs,
+        workers,
+    )
+    np.cumsum(offsets, out=offsets)
+    begin, end = np.empty(offsets[-1], np.int64), np.empty(offsets[-1], np.int64)
+    areas, steps = np.empty(n_arcs, np.int64), np.empty((2 * n_arcs, 2), np.int32)
+    over_parts(
+        lambda first, last: _list_segments(
+            arcs.coordinates,
+            arcs.offsets[first : last + 1],
+            kept,
+            offsets[first:],
+            begin,
+            end,
+            areas[first:],
+            steps[2 * first :],
+        ),
+        n_arcs,
+        workers,
+    )
+    return _Segments(offsets=offsets, begin=begin, end=end, areas=areas, steps=steps)
 
 
-def _in_distorted_rings(simplified: Arcs, rings: Rings, areas: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _in_distorted_rings(segments: _Segments, rings: Rings, areas: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Arcs of rings whose doubled area differs too much from the original ``areas``."""
-    distorted = AREA_PARTS * np.abs(simplified.ring_areas(rings) - areas) > np.abs(areas)
+    distorted = AREA_PARTS * np.abs(rings.sums(segments.areas) - areas) > np.abs(areas)
     of_half_edge = distorted[rings.of_half_edge]
     return of_half_edge[0::2] | of_half_edge[1::2]
 
 
-def _at_turned_nodes(arcs: Arcs, simplified: Arcs) -> NDArray[np.bool_]:
+def _at_turned_nodes(segments: _Segments, turns: NDArray[np.int32]) -> NDArray[np.bool_]:
     """Arcs whose order around one of their end nodes is not the original one."""
-    turned = _is_turned(arcs.turns, simplified.coordinates.astype(np.int64), simplified.offsets)
+    turned = _is_turned(turns, segments.steps)
     return turned[0::2] | turned[1::2]
 
 
 @njit(nogil=True, cache=True)
-def _is_turned(
-    turns: NDArray[np.int32], coordinates: NDArray[np.int64], offsets: NDArray[np.int64]
-) -> NDArray[np.bool_]:
+def _count_segments(offsets: NDArray[np.int64], kept: NDArray[np.bool_], counts: NDArray[np.int64]) -> None:
+    """Segments of each arc."""
+    for arc in range(len(offsets) - 1):
+        count = 0
+        for vertex in range(offsets[arc] + 1, offsets[arc + 1]):
+            count += kept[vertex]
+        counts[arc] = count
+
+
+@njit(nogil=True, cache=True)
+def _list_segments(
+    coordinates: NDArray[np.int32],
+    offsets: NDArray[np.int64],
+    kept: NDArray[np.bool_],
+    places: NDArray[np.int64],
+    begin: NDArray[np.int64],
+    end: NDArray[np.int64],
+    areas: NDArray[np.int64],
+    steps: NDArray[np.int32],
+) -> None:
+    """Fill the fields of `_Segments` for some arcs; ``places`` are where their segments go."""
+    for arc in range(len(offsets) - 1):
+        place, before = places[arc], offsets[arc]
+        area = np.int64(0)
+        for vertex in range(offsets[arc] + 1, offsets[arc + 1]):
+            if not kept[vertex]:
+                continue
+            begin[place], end[place] = before, vertex
+            col0, row0 = np.int64(coordinates[before, 0]), np.int64(coordinates[before, 1])
+            col1, row1 = np.int64(coordinates[vertex, 0]), np.int64(coordinates[vertex, 1])
+            area += col1 * row0 - col0 * row1
+            if place == places[arc]:
+                steps[2 * arc, 0], steps[2 * arc, 1] = col1 - col0, row1 - row0
+            steps[2 * arc + 1, 0], steps[2 * arc + 1, 1] = col0 - col1, row0 - row1
+            before = vertex
+            place += 1
+        areas[arc] = area
+
+
+@njit(nogil=True, cache=True)
+def _is_turned(turns: NDArray[np.int32], steps: NDArray[np.int32]) -> NDArray[np.bool_]:
     """Half-edges that do not lie between their neighbours around the node, counter-clockwise."""
-    directions = np.empty((len(turns), 2), np.int64)
-    for half_edge in range(len(turns)):
-        begin, end = offsets[half_edge >> 1], offsets[(half_edge >> 1) + 1] - 1
-        if half_edge & 1:
-            directions[half_edge] = coordinates[end - 1] - coordinates[end]
-        else:
-            directions[half_edge] = coordinates[begin + 1] - coordinates[begin]
     turned = np.zeros(len(turns), np.bool_)
     for half_edge in range(len(turns)):
         middle = turns[half_edge]
         last = turns[middle]
         if last == half_edge:
             continue
-        a_x, a_y = directions[half_edge]
-        b_x, b_y = directions[middle]
-        c_x, c_y = directions[last]
+        a_x, a_y = np.int64(steps[half_edge, 0]), np.int64(steps[half_edge, 1])
+        b_x, b_y = np.int64(steps[middle, 0]), np.int64(steps[middle, 1])
+        c_x, c_y = np.int64(steps[last, 0]), np.int64(steps[last, 1])
         # Rows grow downwards, so a counter-clockwise turn as seen has a negative cross product.
         a_to_b, b_to_c, a_to_c = a_y * b_x - a_x * b_y, b_y * c_x - b_x * c_y, a_y * c_x - a_x * c_y
         if a_to_c > 0:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from geopanoptic.panoptic.choice import JudgingRules, Parcels, node_of_regions
 from geopanoptic.panoptic.contacts import Contacts, Int64
 from geopanoptic.panoptic.merging import MergeTree
+from geopanoptic.panoptic.parts import Map
 from geopanoptic.panoptic.regions import components, sum_by
 
 
@@ -32,11 +33,11 @@ class GreedyChoice:
     def min_area_px(self) -> int:
         return self.rules.min_area_px
 
-    def choose(self, tree: MergeTree) -> Parcels:
-        judged = self.rules.candidates(tree)
+    def choose(self, tree: MergeTree, each: Map = map) -> Parcels:
+        judged = self.rules.candidates(tree, each)
         order = np.flatnonzero(judged.may_be & judged.is_thing)
         order = order[np.lexsort((-order, -judged.merit[order]))]
-        area_px = tree.sum_up(tree.graph.area_px.astype(np.int64)[:, None])[:, 0]
+        area_px = tree.sum_up(tree.graph.area_px[:, None])[:, 0]
         chosen = take_visible(tree.n_leaves, tree.children, tree.parent, area_px, order, self.least_visible)
         node = node_of_regions(tree.n_leaves, tree.children, chosen)
         whole = largest_parts(node, tree.graph.contacts, tree.graph.area_px)

@@ -16,6 +16,7 @@ from geopanoptic.panoptic.fusion.greedy import largest_parts
 from geopanoptic.panoptic.fusion.logits import logits_of_u8, product_u8
 from geopanoptic.panoptic.fusion.rules import Ground
 from geopanoptic.panoptic.merging import MergeTree
+from geopanoptic.panoptic.parts import Map
 from geopanoptic.panoptic.pieces import Evidence
 from geopanoptic.panoptic.repair import PanopticRegions
 
@@ -27,7 +28,7 @@ class LargestParts:
     score: NDArray[np.float64]
     min_area_px: int
 
-    def choose(self, tree: MergeTree) -> Parcels:
+    def choose(self, tree: MergeTree, each: Map = map) -> Parcels:
         graph = tree.graph
         of_thing = graph.label > 0
         is_whole = largest_parts(np.where(of_thing, graph.label, -1), graph.contacts, graph.area_px)
