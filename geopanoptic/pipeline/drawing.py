@@ -1,6 +1,6 @@
 """The two vector layers of a map, drawn from its coverage a few thousand polygons at a time.
 
-Geometries and tables are large, the coverage in integers is small: with parts of fixed size, drawn on
+Geometries and tables are large, the coverage in integers is small: with batches of fixed size, drawn on
 threads just before they are needed, memory does not grow with the number of polygons.
 """
 
@@ -12,16 +12,18 @@ from pathlib import Path
 
 import geopandas
 import numpy as np
-import pandas
+import pyarrow
 from numpy.typing import NDArray
 
 from geopanoptic.grid import Grid
 from geopanoptic.panoptic.coverage import Outlines
 from geopanoptic.pipeline.execution import Threads
 from geopanoptic.products.classes import MapClass
-from geopanoptic.products.layers import LANDCOVER, PARCELS, landcover_layer, parcel_layer
+from geopanoptic.products.layers import LANDCOVER, PARCELS
+from geopanoptic.products.polygons import Polygons
+from geopanoptic.products.rows import landcover_rows, parcel_rows, table_of_rows
 
-PART_POLYGONS = 4096
+BATCH_POLYGONS = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -43,31 +45,31 @@ class DrawnLayers:
 
     def parcels(self) -> geopandas.GeoDataFrame:
         """The whole layer in memory."""
-        return _joined(self.parcel_parts())
+        return table_of_rows(self.parcel_batches())
 
     def landcover(self) -> geopandas.GeoDataFrame:
         """The whole layer in memory."""
-        return _joined(self.landcover_parts())
+        return table_of_rows(self.landcover_batches())
 
-    def parcel_parts(self) -> Iterator[geopandas.GeoDataFrame]:
-        """The parcels by id, in at least one part."""
-        return self._parts(self._draw_parcels, 0, self.n_things)
+    def parcel_batches(self) -> Iterator[pyarrow.RecordBatch]:
+        """The parcels by id, in at least one batch."""
+        return self._batches(self._draw_parcels, 0, self.n_things)
 
-    def landcover_parts(self) -> Iterator[geopandas.GeoDataFrame]:
-        """The land cover by first pixel, in at least one part."""
-        return self._parts(self._draw_landcover, self.n_things, len(self.outlines))
+    def landcover_batches(self) -> Iterator[pyarrow.RecordBatch]:
+        """The land cover by first pixel, in at least one batch."""
+        return self._batches(self._draw_landcover, self.n_things, len(self.outlines))
 
-    def _parts(
-        self, draw: Callable[[slice], geopandas.GeoDataFrame], begin: int, end: int
-    ) -> Iterator[geopandas.GeoDataFrame]:
-        firsts = range(begin, max(end, begin + 1), PART_POLYGONS)
-        parts = [slice(first, min(first + PART_POLYGONS, end)) for first in firsts]
+    def _batches(
+        self, draw: Callable[[slice], pyarrow.RecordBatch], begin: int, end: int
+    ) -> Iterator[pyarrow.RecordBatch]:
+        firsts = range(begin, max(end, begin + 1), BATCH_POLYGONS)
+        parts = [slice(first, min(first + BATCH_POLYGONS, end)) for first in firsts]
         return Threads(workers=self.workers).map(draw, parts)
 
-    def _draw_parcels(self, part: slice) -> geopandas.GeoDataFrame:
+    def _draw_parcels(self, part: slice) -> pyarrow.RecordBatch:
         labels = self.outlines.labels[part]
-        return parcel_layer(
-            self.outlines.polygons(part, self.grid.transform),
+        return parcel_rows(
+            self._polygons(part),
             parcel_id=labels,
             class_id=self.class_id[labels],
             class_score=self.class_score[labels - 1],
@@ -77,14 +79,18 @@ class DrawnLayers:
             bounds=self.grid.bounds,
         )
 
-    def _draw_landcover(self, part: slice) -> geopandas.GeoDataFrame:
-        return landcover_layer(
-            self.outlines.polygons(part, self.grid.transform),
+    def _draw_landcover(self, part: slice) -> pyarrow.RecordBatch:
+        return landcover_rows(
+            self._polygons(part),
             class_id=self.class_id[self.outlines.labels[part]],
             classes=self.classes,
             crs=self.grid.crs,
             bounds=self.grid.bounds,
         )
+
+    def _polygons(self, part: slice) -> Polygons:
+        xy, ring_offsets, polygon_offsets = self.outlines.rings(part, self.grid.transform)
+        return Polygons(xy=xy, ring_offsets=ring_offsets, polygon_offsets=polygon_offsets)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +106,3 @@ class LayersOfFile:
     def landcover(self) -> geopandas.GeoDataFrame:
         """The whole layer in memory."""
         return geopandas.read_file(self.path, layer=LANDCOVER.name)
-
-
-def _joined(parts: Iterator[geopandas.GeoDataFrame]) -> geopandas.GeoDataFrame:
-    return geopandas.GeoDataFrame(pandas.concat(list(parts), ignore_index=True))

@@ -141,8 +141,8 @@ def write_products(
     classes = planned.classes
     write_geopackage(
         commit.staged(vector),
-        parcels=layers.parcel_parts(),
-        landcover=layers.landcover_parts(),
+        parcels=layers.parcel_batches(),
+        landcover=layers.landcover_batches(),
         classes=classes,
         metadata=about,
         timestamp=made,

@@ -1,8 +1,8 @@
 """The GeoPackage: two styled layers, what made them, and the same bytes every time.
 
-GDAL stamps its tables with the clock unless ``OGR_CURRENT_DATE`` is set, and builds large spatial indexes
-in a thread of its own; both are pinned while a file is written. The QGIS style table is laid out as QGIS
-itself creates it (``layer_styles``, registered in ``gpkg_contents`` as ``attributes``).
+GDAL stamps its tables with the clock unless ``OGR_CURRENT_DATE`` is set, so that is pinned while a file is
+written. It builds large spatial indexes in a thread of its own, to the same bytes. The QGIS style table is laid
+out as QGIS itself creates it (``layer_styles``, registered in ``gpkg_contents`` as ``attributes``).
 """
 
 from __future__ import annotations
@@ -19,31 +19,25 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import geopandas
-import numpy as np
 import pyarrow
 import pyogrio
-import shapely
 
 from geopanoptic.errors import OutputError
 from geopanoptic.products import style
 from geopanoptic.products.classes import MapClass, of_kind
 from geopanoptic.products.layers import LANDCOVER, PARCELS, Layer
+from geopanoptic.products.rows import GEOMETRY, crs_of_rows, rows_of_table
 from geopanoptic.products.writing import writing
 
 GEOMETRY_COLUMN = "geom"
 
+_CLOCK = "OGR_CURRENT_DATE"
+
 UNDATED = datetime(2000, 1, 1, tzinfo=UTC)
 """What an output says of when, where its inputs state no date: equal inputs give equal bytes."""
 
-Table: TypeAlias = geopandas.GeoDataFrame | Iterable[geopandas.GeoDataFrame]
+Rows: TypeAlias = geopandas.GeoDataFrame | Iterable[pyarrow.RecordBatch]
 
-_ARROW_TYPE = {
-    "bool": pyarrow.bool_(),
-    "int32": pyarrow.int32(),
-    "int64": pyarrow.int64(),
-    "float64": pyarrow.float64(),
-    "str": pyarrow.string(),
-}
 _STYLE_TABLE = """
 CREATE TABLE "layer_styles" (
   "id" INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,
@@ -65,8 +59,8 @@ CREATE TABLE "layer_styles" (
 def write_geopackage(
     path: Path,
     *,
-    parcels: Table,
-    landcover: Table,
+    parcels: Rows,
+    landcover: Rows,
     classes: Sequence[MapClass],
     metadata: Mapping[str, Any],
     timestamp: datetime,
@@ -74,10 +68,10 @@ def write_geopackage(
     """Writes both layers, their QGIS styles and ``metadata`` to a new file at ``path``.
 
     ``parcels`` and ``landcover`` have the columns of :data:`~geopanoptic.products.layers.PARCELS` and
-    ``LANDCOVER``, valid Polygons, and a CRS; either may be empty, and either may come in parts, at least one,
-    of which only one is looked at at a time. ``metadata`` becomes metadata items of
-    both layers (``ogrinfo FILE parcels`` shows them), everything but text as JSON. ``timestamp`` (aware)
-    is the only time in the file. Equal arguments in equal parts give equal bytes.
+    ``LANDCOVER``, valid Polygons, and a CRS; either may be empty. Either may come in batches, at least one, as
+    :mod:`geopanoptic.products.rows` makes them, of which only one is looked at at a time. ``metadata`` becomes
+    metadata items of both layers (``ogrinfo FILE parcels`` shows them), everything but text as JSON.
+    ``timestamp`` (aware) is the only time in the file. Equal arguments in equal batches give equal bytes.
 
     Raises OutputError where the disk refuses, or where a polygon is invalid (a bug, never written).
     """
@@ -101,23 +95,23 @@ def verify_geopackage(path: Path, /, **features: int) -> None:
             raise _damaged(path, f"{found} of {expected} features in layer {layer}")
 
 
-def append_layer(path: Path, layer: Layer, table: Table, metadata: Mapping[str, Any]) -> None:
+def append_layer(path: Path, layer: Layer, rows: Rows, metadata: Mapping[str, Any]) -> None:
     """Adds one layer of valid polygons, ``layer.geometry`` all of them, to the file at ``path`` or a new one.
 
     Call it within :func:`fixed_clock`. ``metadata`` becomes the layer's, everything but text as JSON.
     """
-    parts = _valid_parts(layer, [table] if isinstance(table, geopandas.GeoDataFrame) else table)
-    first = next(parts)
-    stream = _Stream(layer, chain([first], parts))
+    batches = iter([rows_of_table(layer, rows)] if isinstance(rows, geopandas.GeoDataFrame) else rows)
+    first = next(batches)
+    stream = _Stream(chain([first], batches))
     try:
         pyogrio.write_arrow(
-            stream.reader(),
+            pyarrow.RecordBatchReader.from_batches(first.schema, stream),
             path,
             layer=layer.name,
             driver="GPKG",
-            geometry_name="geometry",
+            geometry_name=GEOMETRY,
             geometry_type=layer.geometry,
-            crs=first.crs.to_wkt(),
+            crs=crs_of_rows(first.schema),
             append=path.exists(),
             # As metadata of the data set, GDAL 3.12 would write an .aux.xml beside it whenever it is listed.
             layer_metadata=_as_text(metadata),
@@ -128,49 +122,21 @@ def append_layer(path: Path, layer: Layer, table: Table, metadata: Mapping[str, 
             },
         )
     finally:
-        # What fails while a part is made reaches GDAL as text only.
+        # What fails while a batch is made reaches GDAL as text only.
         if stream.failure is not None:
             raise stream.failure
 
 
-def _valid_parts(layer: Layer, parts: Iterable[geopandas.GeoDataFrame]) -> Iterator[geopandas.GeoDataFrame]:
-    for part in parts:
-        invalid = int(np.count_nonzero(~shapely.is_valid(part.geometry.to_numpy())))
-        if invalid:
-            raise OutputError(
-                f"{invalid} of {len(part)} polygons of layer {layer.name} are invalid; "
-                "an existing output is unchanged.",
-                remedy="This is a bug in geopanoptic: please report it with the scene and the command.",
-            )
-        yield part
-
-
 class _Stream:
-    """Parts of a table as Arrow batches; ``failure`` is what the making of a part raised."""
+    """Batches as they are; ``failure`` is what the making of one raised."""
 
-    def __init__(self, layer: Layer, parts: Iterable[geopandas.GeoDataFrame]) -> None:
-        self._parts = parts
-        geometry_metadata = {"ARROW:extension:name": "geoarrow.wkb"}
-        self._fields = [pyarrow.field(name, _ARROW_TYPE[kind]) for name, kind in layer.columns.items()]
-        self._schema = pyarrow.schema(
-            [*self._fields, pyarrow.field("geometry", pyarrow.binary(), metadata=geometry_metadata)]
-        )
+    def __init__(self, batches: Iterable[pyarrow.RecordBatch]) -> None:
+        self._batches = batches
         self.failure: BaseException | None = None
 
-    def reader(self) -> pyarrow.RecordBatchReader:
-        return pyarrow.RecordBatchReader.from_batches(self._schema, self._batches())
-
-    def _batches(self) -> Iterator[pyarrow.RecordBatch]:
+    def __iter__(self) -> Iterator[pyarrow.RecordBatch]:
         try:
-            for part in self._parts:
-                columns = [
-                    pyarrow.array(part[field.name].to_numpy(), field.type, from_pandas=True)
-                    for field in self._fields
-                ]
-                wkb = shapely.to_wkb(part.geometry.to_numpy(), byte_order=1)
-                yield pyarrow.record_batch(
-                    [*columns, pyarrow.array(wkb, pyarrow.binary())], schema=self._schema
-                )
+            yield from self._batches
         except BaseException as failure:
             self.failure = failure
             raise
@@ -222,14 +188,13 @@ def add_styles(path: Path, styles: Sequence[LayerStyle], timestamp: datetime) ->
 
 @contextmanager
 def fixed_clock(timestamp: datetime) -> Iterator[None]:
-    """Within it, GDAL writes ``timestamp`` wherever it would write the time, and nothing in other threads."""
-    pinned = {"OGR_CURRENT_DATE": _sqlite_time(timestamp), "OGR_GPKG_ALLOW_THREADED_RTREE": "NO"}
-    before = {key: pyogrio.get_gdal_config_option(key) for key in pinned}
-    pyogrio.set_gdal_config_options(pinned)
+    """Within it, GDAL writes ``timestamp`` wherever it would write the time."""
+    before = pyogrio.get_gdal_config_option(_CLOCK)
+    pyogrio.set_gdal_config_options({_CLOCK: _sqlite_time(timestamp)})
     try:
         yield
     finally:
-        pyogrio.set_gdal_config_options(before)
+        pyogrio.set_gdal_config_options({_CLOCK: before})
 
 
 def _sqlite_time(timestamp: datetime) -> str:

@@ -1,4 +1,4 @@
-"""Layers drawn in parts: the same table whatever the parts, and the same from the file."""
+"""Layers drawn in batches: the same table whatever the batches, and the same from the file."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ def drawn_layers(n_things: int, *, empty: bool = False) -> DrawnLayers:
 
 
 @pytest.mark.parametrize("n_things", [0, 1, 7, 14])
-def test_parts_do_not_show(n_things, monkeypatch):
+def test_batches_do_not_show(n_things, monkeypatch):
     layers = drawn_layers(n_things)
     parcels, landcover = layers.parcels(), layers.landcover()
     assert parcels["parcel_id"].tolist() == list(range(1, n_things + 1))
     assert len(landcover) == len(layers.outlines) - n_things
-    monkeypatch.setattr(drawing, "PART_POLYGONS", 3)
+    monkeypatch.setattr(drawing, "BATCH_POLYGONS", 3)
     assert layers.parcels().equals(parcels)
     assert layers.landcover().equals(landcover)
-    assert len(list(layers.parcel_parts())) == max(-(-n_things // 3), 1)
+    assert len(list(layers.parcel_batches())) == max(-(-n_things // 3), 1)
 
 
 def test_the_file_gives_the_same_tables(tmp_path: Path):
@@ -57,8 +57,8 @@ def test_the_file_gives_the_same_tables(tmp_path: Path):
     path = tmp_path / "map.gpkg"
     write_geopackage(
         path,
-        parcels=layers.parcel_parts(),
-        landcover=layers.landcover_parts(),
+        parcels=layers.parcel_batches(),
+        landcover=layers.landcover_batches(),
         classes=layers.classes,
         metadata={},
         timestamp=UNDATED,

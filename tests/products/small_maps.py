@@ -8,8 +8,10 @@ import geopandas
 import numpy as np
 import pyproj
 import shapely
+from numpy.typing import NDArray
 
-from geopanoptic.products.layers import landcover_layer, parcel_layer
+from geopanoptic.products.polygons import Polygons
+from geopanoptic.products.rows import landcover_rows, parcel_rows, table_of_rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,14 +66,29 @@ def small_map(place: str = "utm", parcels: int = 12, landcover: int = 4) -> Smal
         )
     return SmallMap(
         crs=crs,
-        parcels=parcel_layer(
-            fields,
-            parcel_id=np.arange(1, parcels + 1),
-            class_id=np.ones(parcels, dtype=int),
-            class_score=np.linspace(1, 0.3, parcels),
-            score=np.linspace(0.2, 0.9, parcels),
-            classes=CLASSES,
-            crs=crs,
+        parcels=table_of_rows(
+            [
+                parcel_rows(
+                    as_arrays(fields),
+                    parcel_id=np.arange(1, parcels + 1),
+                    class_id=np.ones(parcels, dtype=int),
+                    class_score=np.linspace(1, 0.3, parcels),
+                    score=np.linspace(0.2, 0.9, parcels),
+                    classes=CLASSES,
+                    crs=crs,
+                )
+            ]
         ),
-        landcover=landcover_layer(rest, class_id=np.arange(landcover) % 2 + 2, classes=CLASSES, crs=crs),
+        landcover=table_of_rows(
+            [landcover_rows(as_arrays(rest), class_id=np.arange(landcover) % 2 + 2, classes=CLASSES, crs=crs)]
+        ),
     )
+
+
+def as_arrays(polygons: NDArray[np.object_]) -> Polygons:
+    """Polygons (n,) in the form in which a map has them."""
+    if not len(polygons):
+        nothing = np.zeros(1, np.int64)
+        return Polygons(xy=np.zeros((0, 2)), ring_offsets=nothing, polygon_offsets=nothing)
+    _, xy, (rings, parts) = shapely.to_ragged_array(polygons)
+    return Polygons(xy=xy, ring_offsets=rings.astype(np.int64), polygon_offsets=parts.astype(np.int64))

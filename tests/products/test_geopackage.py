@@ -18,6 +18,7 @@ from xml.etree import ElementTree
 
 import geopandas
 import numpy as np
+import pyarrow
 import pyogrio
 import pyproj
 import pytest
@@ -27,6 +28,7 @@ from small_maps import CLASSES, PLACES, SmallMap, small_map
 from geopanoptic.errors import OutputError
 from geopanoptic.products.geopackage import verify_geopackage, write_geopackage
 from geopanoptic.products.layers import LANDCOVER, PARCELS
+from geopanoptic.products.rows import rows_of_table
 
 WHEN = datetime(2026, 6, 15, 10, 15, 59, tzinfo=UTC)
 METADATA = {"model": "default", "scene": "a 'scene' & more.tif", "parameters": {"simplify_m": 5, "aoi": None}}
@@ -173,6 +175,19 @@ def test_has_a_spatial_index(tmp_path: Path) -> None:
     assert list(found["parcel_id"]) == [1]
 
 
+def test_an_index_made_in_a_thread_is_the_same(tmp_path: Path) -> None:
+    drawn, written = small_map(parcels=3000), []
+    for in_thread in ("NO", "YES"):
+        # By itself GDAL starts the thread with the hundred thousandth feature.
+        options = dict.fromkeys(("ALLOW_THREADED_RTREE", "THREADED_RTREE_AT_FIRST_FEATURE"), in_thread)
+        pyogrio.set_gdal_config_options({f"OGR_GPKG_{key}": value for key, value in options.items()})
+        try:
+            written.append(write(tmp_path / f"{in_thread}.gpkg", drawn).read_bytes())
+        finally:
+            pyogrio.set_gdal_config_options({f"OGR_GPKG_{key}": None for key in options})
+    assert written[0] == written[1]
+
+
 def test_invalid_polygon_is_never_written(tmp_path: Path) -> None:
     drawn = small_map()
     bow_tie = shapely.Polygon([(0, 0), (1, 1), (1, 0), (0, 1)])
@@ -182,14 +197,14 @@ def test_invalid_polygon_is_never_written(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_parts_make_one_layer_and_the_same_parts_the_same_bytes(tmp_path: Path) -> None:
+def test_batches_make_one_layer_and_the_same_batches_the_same_bytes(tmp_path: Path) -> None:
     drawn = small_map()
     files = [
         write(
             tmp_path / name,
             drawn,
-            parcels=(drawn.parcels.iloc[first : first + 5] for first in (0, 5, 10)),
-            landcover=iter([drawn.landcover.iloc[:0], drawn.landcover]),
+            parcels=(rows_of_table(PARCELS, drawn.parcels[first : first + 5]) for first in (0, 5, 10)),
+            landcover=(rows_of_table(LANDCOVER, each) for each in (drawn.landcover[:0], drawn.landcover)),
         )
         for name in ("one.gpkg", "other.gpkg")
     ]
@@ -200,15 +215,16 @@ def test_parts_make_one_layer_and_the_same_parts_the_same_bytes(tmp_path: Path) 
     verify_geopackage(files[0], parcels=12, landcover=4)
 
 
-def test_what_fails_in_a_later_part_is_what_the_caller_sees(tmp_path: Path) -> None:
+def test_what_fails_in_a_later_batch_is_what_the_caller_sees(tmp_path: Path) -> None:
     drawn = small_map()
     bow_tie = shapely.Polygon([(0, 0), (1, 1), (1, 0), (0, 1)])
     broken = drawn.parcels.iloc[5:7].set_geometry(np.array([bow_tie, shapely.box(0, 0, 1, 1)]), crs=drawn.crs)
+    parts = [drawn.parcels.iloc[:5], broken]
     with pytest.raises(OutputError, match="1 of 2 polygons"):
-        write(tmp_path / "map.gpkg", drawn, parcels=iter([drawn.parcels.iloc[:5], broken]))
+        write(tmp_path / "map.gpkg", drawn, parcels=(rows_of_table(PARCELS, each) for each in parts))
 
-    def interrupted() -> Iterator[geopandas.GeoDataFrame]:
-        yield drawn.parcels
+    def interrupted() -> Iterator[pyarrow.RecordBatch]:
+        yield rows_of_table(PARCELS, drawn.parcels)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
