@@ -48,8 +48,6 @@ def _accuracy(before: HeldOutFigures | None, after: HeldOutFigures | None) -> st
         for name, value in after.to_metrics().items()
     ]
     return (
-        f"On {after.fields} held-out fields in blocks of ground whose labels training did not see (they only "
-        "chose which of its weights to keep), mapped with `geopanoptic run`:\n\n| figure | before | after |\n|---|---|---|\n"
-        + "\n".join(rows)
-        + "\n"
+        f"On {after.fields} held-out fields in blocks of ground whose labels training did not see, mapped with "
+        "`geopanoptic run`:\n\n| figure | before | after |\n|---|---|---|\n" + "\n".join(rows) + "\n"
     )

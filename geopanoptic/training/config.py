@@ -50,6 +50,8 @@ class LossSettings(StrictModel):
     centre_kind: Literal["squared", "focal"] = "squared"
     boundary: Weight = 1.0
     distance: Weight = 2.0
+    keeping: Weight = 0.0
+    """Of staying with the outputs of the weights that the run started from, where nothing is labelled."""
 
 
 class AugmentationSettings(StrictModel):

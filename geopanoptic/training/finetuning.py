@@ -1,8 +1,12 @@
 """A person's own labels improve an existing model, in minutes and without making it forget.
 
-Few minutes have to do, so steps are small and fast and the person's scenes are hardly recoloured. What keeps the
-model from forgetting: frozen batch norm statistics, some generated scenes among the person's own, and of the way to
-the new weights only as much as maps held-out fields best, none of it if nothing gains. The grouping stays as it is: fitted again to a hundred fields it drew other fields worse.
+All weights learn the drawn fields; on the ground between, of which nobody said anything, the old model's outputs
+are what is learned. Without that the weights drift: inside a field there is only field to be seen. The grouping stays
+as it is: fitted again to a hundred fields it drew other fields worse.
+
+Whether this helps on new ground is not taken on trust: for every fold of the fields a model is trained without it
+and maps it. Only where all fields together are met better than by the old model, and by more than chance, does a
+last training learn all of them; else the old weights stay.
 """
 
 from __future__ import annotations
@@ -17,22 +21,18 @@ from typing import Any, Literal
 from geopanoptic.errors import UsageError
 from geopanoptic.models.bundle import Bundle, load_bundle
 from geopanoptic.pipeline.progress import Progress, Silent
-from geopanoptic.training.config import configured
+from geopanoptic.training.config import TrainingConfig, configured
+from geopanoptic.training.datasets.labelled_scene import LabelledScene
 from geopanoptic.training.datasets.settings import VectorData
-from geopanoptic.training.held_out import HeldOutFigures, best_way, held_out_scenes, score_held_out
+from geopanoptic.training.held_out import HeldOutFigures, score_held_out
 from geopanoptic.training.labels import survey_labels
-from geopanoptic.training.synthetic import BANDS
 from geopanoptic.training.tuned import keep_records, no_better_than, staged_bundle, write_tuned
 
 LEAST_FIELDS = 10
-HELD_OUT_FROM_FIELDS = 20
-"""With as many fields or more, one fold of them is held out."""
-FOLDS = 4
-SHARES = (0.25, 0.5, 1.0)
-"""How much of the way from the old weights to the new ones is tried on the held-out fields."""
-UNMEASURED_SHARE = 0.25
-"""How much of it is gone where no fields are held out."""
-_REPLAY_SHARE = 0.2
+FOLDS = 3
+STEPS = 80
+"""Of every training; the last is one more than there are folds."""
+_FIXED = ("from", "bands", "classes", "network", "data", "validation")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +45,12 @@ class LabelledPair:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FineTuned:
-    """The new bundle, and its figures and the old one's on the held-out fields (None: too few to hold out)."""
+    """The new bundle, and how the old and the new weights map fields that they did not learn.
+
+    Both figures are of all fields, each mapped by the training that was not shown it; None where the fields lie too
+    close together to hold any out. Where nothing learned was surely better, the bundle has the old weights
+    and both figures are the old ones.
+    """
 
     bundle: Bundle
     before: HeldOutFigures | None
@@ -58,7 +63,7 @@ def fine_tune(
     *,
     base: str | None = None,
     known: Literal["sparse", "full"] = "sparse",
-    minutes: float = 10.0,
+    minutes: float | None = None,
     name: str | None = None,
     seed: int = 0,
     bands: str | None = None,
@@ -71,23 +76,26 @@ def fine_tune(
 ) -> FineTuned:
     """Teach the bundle ``base`` (default: the default one) the fields of ``pairs`` and write a bundle to ``out``.
 
-    ``bands``, ``dates`` and ``assume_crs`` are those of ``open_scene``, for every scene. ``changes`` are
-    ``key=value`` of the configuration. The scenes are normalised as ``geopanoptic run`` normalises them.
+    ``bands``, ``dates`` and ``assume_crs`` are those of ``open_scene``, for every scene. ``minutes`` is the time for
+    all trainings together; None: ``STEPS`` each. ``changes`` are ``key=value`` of the configuration. The scenes
+    are normalised as ``geopanoptic run`` normalises them.
 
     Raises
     ------
     UsageError
-        No polygon overlaps its scene, labels without polygons or CRS, too few fields.
+        No polygon overlaps its scene, labels without polygons or CRS, too few fields, changes of what the
+        bundle decides.
     SceneError, ModelError
         A scene that cannot be read or lacks the model's bands; no such model.
     OutputError
         ``out`` exists and ``overwrite`` is not set, is no bundle, or cannot be written.
     """
-    from geopanoptic.training.blending import blended
+    from geopanoptic.training.checkpoint import save_averaged
     from geopanoptic.training.trainer import LAST, train
 
     tell = tell or Silent()
     bundle = load_bundle(base)
+    _refuse_fixed(changes, bundle)
     data = [
         VectorData(
             kind="vectors",
@@ -106,64 +114,64 @@ def fine_tune(
     total = sum(survey.fields for survey in surveys)
     if total < LEAST_FIELDS:
         raise UsageError(
-            f"{total} usable field{'s' * (total != 1)} overlap the scene; fine-tuning needs at least "
-            f"{LEAST_FIELDS}, and {HELD_OUT_FROM_FIELDS} to measure what it gains.",
+            f"{total} usable field{'s' * (total != 1)} overlap the scene; fine-tuning needs at least {LEAST_FIELDS}.",
             remedy="Draw more fields; 50 are a good start.",
         )
-    holds_out = total >= HELD_OUT_FROM_FIELDS and all(survey.can_hold_out for survey in surveys)
-    config = configured(
-        _settings(bundle, data, holds_out=holds_out, minutes=minutes)
-        | {"name": name or _name_of(out), "seed": seed, "device": device},
-        changes,
-        source="The settings",
-    )
-    tell.note(_announcement(total, pairs, bundle, holds_out))
+    measured = all(survey.can_hold_out for survey in surveys)
+    length = {"steps": STEPS} if minutes is None else {"minutes": minutes / (1 + FOLDS * measured)}
+    settings = _settings(bundle) | length | {"name": name or _name_of(out), "seed": seed, "device": device}
 
-    with staged_bundle(out, overwrite=overwrite) as folder, tempfile.TemporaryDirectory() as scratch:
-        before, held_out = None, held_out_scenes(config)
-        if held_out:
-            before = score_held_out(bundle, held_out, threads=config.threads)
-            tell.note(f"before: {_figures(before)}")
-        train(config, Path(scratch), tell=tell)
-        trained = Path(scratch) / LAST  # a loss hardly tells which weights map best
+    def learning(fold: int | None) -> TrainingConfig:
+        own = [each.model_copy(update={"fold": fold}).model_dump(mode="json") for each in data]
+        return configured(settings | {"data": own}, changes, source="The settings")
 
-        def moved(share: float, to: Path, *measured: HeldOutFigures | None) -> Bundle:
-            checkpoint = blended(bundle, trained, share, Path(scratch) / "moved.safetensors")
-            return write_tuned(to, config, bundle, checkpoint, surveys, *measured, share=share)
+    config = learning(None)
+    tell.note(_announcement(total, pairs, bundle, measured))
 
-        share, after = UNMEASURED_SHARE, None
-        if before is not None:
-            ways = {}
-            for each in SHARES:
-                tried = moved(each, Path(scratch) / "moved")
-                ways[each] = score_held_out(tried, held_out, threads=config.threads)
-                tell.note(f"{each:.0%} of the way: {_figures(ways[each])}")
-            share, after = best_way(before, ways)
-        moved(share, folder, before, after)
-        keep_records(config, Path(scratch), folder)
-    if before is not None and share == 0:
-        tell.warn(no_better_than(bundle))
+    with staged_bundle(out, overwrite=overwrite) as folder, tempfile.TemporaryDirectory() as temporary:
+        scratch = Path(temporary)
+
+        def figures(fold: int) -> tuple[HeldOutFigures, HeldOutFigures]:
+            train(learning(fold), scratch / str(fold), tell=tell)
+            tried = write_tuned(scratch / "tried", config, bundle, scratch / str(fold) / LAST, surveys)
+            held_out = [each.model_copy(update={"fold": fold, "part": "held-out"}) for each in data]
+            scenes = [LabelledScene.open(e, bands=config.bands, classes=config.classes) for e in held_out]
+            old, new = (score_held_out(each, scenes, threads=config.threads) for each in (bundle, tried))
+            tell.note(f"fold {fold + 1} of {FOLDS}, {old.fields} fields: {old.gain(new)}")
+            return old, new
+
+        before = after = None
+        if measured:
+            before, after = map(HeldOutFigures.joined, zip(*map(figures, range(FOLDS)), strict=True))
+            tell.note(f"all {before.fields} fields: {before.gain(after)}")
+        if before is None or after is None or before.surely_worse_than(after):
+            run = scratch / "all"
+            train(config, run, tell=tell)
+        else:
+            after, run = before, scratch / str(FOLDS - 1)
+            save_averaged(run / LAST, bundle.network().state_dict())
+            tell.warn(no_better_than(bundle))
+        write_tuned(folder, config, bundle, run / LAST, surveys, before, after)
+        keep_records(config, run, folder)
     return FineTuned(bundle=load_bundle(out), before=before, after=after)
 
 
-def _settings(
-    bundle: Bundle, data: Sequence[VectorData], *, holds_out: bool, minutes: float
-) -> dict[str, Any]:
-    own = [each.model_dump(mode="json") for each in data]
-    fold = {"fold": 0} if holds_out else {}
-    # Scenes of other bands or classes would teach the wrong thing.
-    replays = set(bundle.bands) <= set(BANDS) and bundle.classes[0].kind == "thing"
-    replay = {"kind": "generated", "share": _REPLAY_SHARE / (1 - _REPLAY_SHARE) * len(own)}
+def _refuse_fixed(changes: Sequence[str], bundle: Bundle) -> None:
+    for change in changes:
+        key = re.split(r"[.=]", change, maxsplit=1)[0].strip()
+        if key in _FIXED:
+            raise UsageError(
+                f"--set {change!r} changes {key}, which fine-tuning takes over from {bundle.name} and your labels.",
+                remedy="Leave it out, or train from a CONFIG with --from.",
+            )
+
+
+def _settings(bundle: Bundle) -> dict[str, Any]:
     return {
         "from": str(bundle.path),
         "bands": list(bundle.bands),
         "classes": [each.model_dump() for each in bundle.classes],
         "network": bundle.manifest.network.model_dump(),
-        "data": [{**each, **fold} for each in own] + ([replay] if replays else []),
-        "validation": [{**each, **fold, "part": "held-out"} for each in own] if holds_out else [],
-        "minutes": minutes,
-        "validation_crops": 12,
-        "validation_minutes": minutes / 6,
         "crop_px": 96,
         "batch": 4,
         "encoder_rate": 3e-4,
@@ -171,6 +179,7 @@ def _settings(
         "average_decay": 0.95,
         "warm_up_steps": 10,
         "frozen_norms": True,
+        "losses": {"keeping": 1.0},
         "augmentation": {
             "zoom_chance": 0.3,
             "zoom": (0.8, 1.5),
@@ -188,19 +197,14 @@ def _settings(
     }
 
 
-def _announcement(total: int, pairs: Sequence[LabelledPair], bundle: Bundle, holds_out: bool) -> str:
+def _announcement(total: int, pairs: Sequence[LabelledPair], bundle: Bundle, measured: bool) -> str:
     scenes = f"{len(pairs)} scene{'s' * (len(pairs) > 1)}"
-    held_out = (
-        f"one block fold of {FOLDS} is held out to choose the weights and to measure"
-        if holds_out
-        else f"too few or too close together to hold some out ({HELD_OUT_FROM_FIELDS} would do)"
+    how = (
+        f"{FOLDS} trainings, each without one block fold of them, show first whether new ground gains"
+        if measured
+        else "they lie too close together to hold some out, so nothing shows whether new ground gains"
     )
-    return f"{total} fields on {scenes} for {bundle.name}; {held_out}"
-
-
-def _figures(figures: HeldOutFigures) -> str:
-    named = ", ".join(f"{name} {value:.3f}" for name, value in figures.to_metrics().items())
-    return f"{named} on {figures.fields} held-out fields"
+    return f"{total} fields on {scenes} for {bundle.name}; {how}"
 
 
 def _name_of(out: Path) -> str:

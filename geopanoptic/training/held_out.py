@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import geopandas
 import numpy as np
@@ -35,10 +36,23 @@ _MATCH_IOU = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldOutFigures:
-    """``best_iou`` (n,) of every held-out field with its best parcel; ``pq`` on labelled ground."""
+    """``best_iou`` (n,) of every held-out field with its best parcel; counts of parcels on labelled ground."""
 
     best_iou: NDArray[np.float64]
-    pq: float
+    quality: PanopticQuality
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Of all parts together."""
+        counts = ("true_positives", "false_positives", "false_negatives", "iou_sum")
+        return cls(
+            best_iou=np.concatenate([each.best_iou for each in parts]),
+            quality=PanopticQuality(**{n: sum(getattr(e.quality, n) for e in parts) for n in counts}),
+        )
+
+    @property
+    def pq(self) -> float:
+        return self.quality.pq
 
     @property
     def fields(self) -> int:
@@ -64,21 +78,21 @@ class HeldOutFigures:
 
     def surely_worse_than(self, other: HeldOutFigures) -> bool:
         """Of the same fields, and by more than chance: their best IoU gains more, on average, than its standard error."""
+        gain, error = self._gain(other)
+        return self.is_worse_than(other) and gain > error
+
+    def gain(self, other: HeldOutFigures) -> str:
+        """What ``other`` gains on the same fields, with the standard error, in words."""
+        gain, error = self._gain(other)
+        return (
+            f"PQ {self.pq:.3f} -> {other.pq:.3f}, mean best IoU {self.mean_best_iou:.3f} -> "
+            f"{other.mean_best_iou:.3f} (gain {gain:+.3f}, standard error {error:.3f})"
+        )
+
+    def _gain(self, other: HeldOutFigures) -> tuple[float, float]:
         gain = other.best_iou - self.best_iou
         error = float(gain.std(ddof=1)) / math.sqrt(len(gain)) if len(gain) > 1 else math.inf
-        return self.is_worse_than(other) and float(gain.mean()) > error
-
-
-def best_way(before: HeldOutFigures, ways: Mapping[float, HeldOutFigures]) -> tuple[float, HeldOutFigures]:
-    """How far to go and what is reached there: the shortest of the best ways, none where none is surely better.
-
-    A few fields that gain and lose at random would otherwise choose weights that map other ground worse.
-    """
-    share, reached = 0.0, before
-    for tried, figures in ways.items():
-        if before.surely_worse_than(figures) and reached.is_worse_than(figures):
-            share, reached = tried, figures
-    return share, reached
+        return float(gain.mean()), error
 
 
 def held_out_scenes(config: TrainingConfig) -> list[LabelledScene]:
@@ -122,9 +136,15 @@ def score_held_out(bundle: Bundle, parts: Sequence[LabelledScene], *, threads: i
             n_false += false_parcels(parcels, drawn, agreement)
     best_iou = np.concatenate(best)
     if full:
-        return HeldOutFigures(best_iou=best_iou, pq=counts[_PARCEL].pq)
+        return HeldOutFigures(best_iou=best_iou, quality=counts[_PARCEL])
     met = best_iou[best_iou > _MATCH_IOU]
-    return HeldOutFigures(best_iou=best_iou, pq=2 * float(met.sum()) / (len(met) + len(best_iou) + n_false))
+    quality = PanopticQuality(
+        true_positives=len(met),
+        false_positives=n_false,
+        false_negatives=len(best_iou) - len(met),
+        iou_sum=float(met.sum()),
+    )
+    return HeldOutFigures(best_iou=best_iou, quality=quality)
 
 
 def false_parcels(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from geopanoptic.models.bundle import Bundle
 from geopanoptic.pipeline.plan import make_plan
 from geopanoptic.training.datasets.labelled_scene import scene_of
@@ -15,7 +17,7 @@ from geopanoptic.training.datasets.vectors import folds_of, large_enough, read_f
 class LabelSurvey:
     """One scene and its labels in a sentence; ``fields`` are the usable ones, large enough to be seen.
 
-    ``can_hold_out``: the first fold and the others both have fields.
+    ``can_hold_out``: every fold has fields.
     """
 
     text: str
@@ -42,6 +44,6 @@ def survey_labels(settings: VectorData, bundle: Bundle, *, folds: int) -> LabelS
         f"{scene.grid.width} x {scene.grid.height} px of {pixel_m:.3g} m, bands {', '.join(planned.bands)}"
         + (f"; {dropped} too small to be seen were left out" if dropped else ""),
         fields=int(usable.sum()),
-        can_hold_out=bool((fold == 0).any() and (fold != 0).any()),
+        can_hold_out=len(np.unique(fold)) == folds,
         pixel_m=pixel_m,
     )

@@ -16,7 +16,7 @@ from geopanoptic.training.batch import Batch
 from geopanoptic.training.checkpoint import Progress, State, load_checkpoint
 from geopanoptic.training.config import TrainingConfig
 from geopanoptic.training.forward import logits_of
-from geopanoptic.training.losses import TargetBatch, panoptic_loss
+from geopanoptic.training.losses import TargetBatch, keeping_loss, panoptic_loss
 from geopanoptic.training.paps_losses import paps_loss
 from geopanoptic.training.parallel import Ranks, average_buffers, twins
 from geopanoptic.training.start import build_network
@@ -34,6 +34,7 @@ class Learner:
         network: nn.Module = build_network(config)
         network = network.to(ranks.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks the overload
         average = copy.deepcopy(network).eval().requires_grad_(False)
+        self._old = copy.deepcopy(average) if config.losses.keeping else None
         self.state = State(network=network, average=average, optimiser=_optimiser(network, config))
         n_parts = min(config.threads, config.batch // ranks.size) if on_cpu else 1
         self._twins = twins(network, n_parts)
@@ -107,6 +108,11 @@ class Learner:
         with self._autocast():
             logits = logits_of(network, batch)
         terms = self._terms(network, logits, batch.targets)
+        if self._old is not None:
+            with torch.no_grad(), self._autocast():
+                old_logits = logits_of(self._old, batch)
+            weight_bhw = batch.targets.weight_bhw
+            terms["keeping"] = keeping_loss(logits, old_logits, weight_bhw, self._config.losses)
         gradients = torch.autograd.grad(sum(terms.values()), list(network.parameters()))  # type: ignore[arg-type]
         return {name: term.detach() for name, term in terms.items()}, gradients
 

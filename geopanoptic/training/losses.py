@@ -90,6 +90,27 @@ def panoptic_loss(
     return terms
 
 
+def keeping_loss(
+    logits: Mapping[str, Tensor], old_logits: Mapping[str, Tensor], weight_bhw: Tensor, settings: LossSettings
+) -> Tensor:
+    """Kullback-Leibler divergence from old outputs where ``weight_bhw`` is 0, every head with its term's weight.
+
+    A few labels say what they lie on and nothing of the ground between; there the old outputs are the labels,
+    soft ones (Li and Hoiem, Learning without forgetting, ECCV 2016).
+    """
+    unlabelled = (weight_bhw == 0).float()
+    log_new, log_old = (each["semantic"].float().log_softmax(1) for each in (logits, old_logits))
+    divergence = functional.kl_div(log_new, log_old, reduction="none", log_target=True).sum(1)
+    total = settings.field * _mean(divergence, unlabelled)
+    bce = functional.binary_cross_entropy_with_logits
+    for name in ("centre", "boundary", "distance"):
+        new, old = (each[name].float().squeeze(1) for each in (logits, old_logits))
+        target = old.sigmoid()
+        divergence = bce(new, target, reduction="none") - bce(old, target, reduction="none")
+        total = total + getattr(settings, name) * _mean(divergence, unlabelled)
+    return settings.keeping * total
+
+
 def _thing_logit(semantic_bchw: Tensor, things: tuple[int, ...]) -> Tensor:
     """Logit of the total probability of the thing classes."""
     stuff = [index for index in range(semantic_bchw.shape[1]) if index not in things]

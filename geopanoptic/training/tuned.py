@@ -27,12 +27,10 @@ def write_tuned(
     surveys: Sequence[LabelSurvey],
     before: HeldOutFigures | None = None,
     after: HeldOutFigures | None = None,
-    *,
-    share: float = 1.0,
 ) -> Bundle:
     """Write the bundle of ``checkpoint`` into ``folder``; what is not trained is that of ``base``.
 
-    ``share`` is how much of the way from its weights to the trained ones was gone, for the card.
+    ``after`` is ``before`` itself where the old weights were kept.
     """
     from geopanoptic.training.export import export_bundle
 
@@ -48,11 +46,12 @@ def write_tuned(
     metrics: dict[str, float | str] = {}
     notes = []
     if before is not None and after is not None:
-        metrics["protocol"] = f"{after.fields} held-out fields in other blocks of ground"
+        metrics["protocol"] = (
+            f"{after.fields} fields, each by a training that saw none in its block of ground"
+        )
         metrics |= {f"before: {name}": value for name, value in before.to_metrics().items()}
         metrics |= after.to_metrics()
-    notes.append(f"Its weights are {share:.0%} of the way from those of {base.name} to the trained ones.")
-    if before is not None and share == 0:
+    if after is not None and after is before:
         notes.append(no_better_than(base))
     tuned = export_bundle(
         checkpoint,
@@ -83,8 +82,8 @@ def write_tuned(
 def no_better_than(base: Bundle) -> str:
     """What to do with a model that did not gain."""
     return (
-        f"Nothing learned maps the held-out fields better than {base.name}, whose weights it keeps: "
-        "train longer, or label more."
+        f"What was learned maps fields that it was not shown no surely better than {base.name}, whose weights are "
+        "kept: label more, or where the map is worst."
     )
 
 

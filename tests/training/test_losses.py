@@ -14,7 +14,7 @@ from geopanoptic.training.batch import Batch
 from geopanoptic.training.config import FIELDS_CLASSES, LossSettings
 from geopanoptic.training.datasets.pool import Pool
 from geopanoptic.training.feed import collate, cropped, with_targets
-from geopanoptic.training.losses import TargetBatch, panoptic_loss
+from geopanoptic.training.losses import TargetBatch, keeping_loss, panoptic_loss
 from geopanoptic.training.synthetic import BANDS
 from geopanoptic.training.targets import IGNORED
 
@@ -127,3 +127,22 @@ def test_the_lovasz_term_is_the_jaccard_loss_at_hard_predictions(batch: Batch) -
     truth, mistaken = targets.field_bhw.bool() & known, wrong & known
     jaccard = mistaken.sum() / (truth | mistaken).sum()
     torch.testing.assert_close(region, 2 * jaccard, rtol=1e-4, atol=1e-5)
+
+
+def test_only_unlabelled_ground_keeps_the_old_outputs(batch: Batch) -> None:
+    settings = LossSettings(keeping=0.5)
+    weight = batch.targets.weight_bhw.clone()
+    weight[:, :16] = 0
+    old = {name: values.detach() for name, values in random_logits(batch.targets).items()}
+
+    def gradients(of: dict[str, torch.Tensor]) -> list[torch.Tensor]:
+        asked = {name: values.clone().requires_grad_() for name, values in of.items()}
+        loss = keeping_loss(asked, old, weight, settings)
+        return list(torch.autograd.grad(loss, list(asked.values())))
+
+    assert keeping_loss(old, old, weight, settings).item() == pytest.approx(0, abs=1e-6)
+    for gradient in gradients(old):
+        torch.testing.assert_close(gradient, torch.zeros_like(gradient), atol=1e-7, rtol=0)
+    for gradient in gradients({name: values + torch.randn_like(values) for name, values in old.items()}):
+        moved = (gradient != 0).any(1)
+        assert torch.equal(moved, weight == 0)
