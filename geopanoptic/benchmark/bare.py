@@ -37,6 +37,7 @@ class Tiles:
     block_px: int
     side_by_side: int
     threads: int
+    pixel_m: float
 
     @classmethod
     def of_report(cls, report: Mapping[str, Any], model: str | None) -> Self:
@@ -59,6 +60,7 @@ class Tiles:
             block_px=plan["block_px"],
             side_by_side=plan["batch"] * processes,
             threads=plan["workers"] * processes,
+            pixel_m=plan["pixel_m"],
         )
 
 
@@ -87,12 +89,13 @@ def run_bare(tiles: Tiles) -> BareNetwork:
     from geopanoptic.models.bundle import load_bundle
     from geopanoptic.pipeline.inference import BundleNetwork
 
-    bundle = load_bundle(tiles.model)
+    bundle = load_bundle(tiles.model).for_pixels(tiles.pixel_m)
     network = BundleNetwork(
         path=bundle.path,
         sha256=bundle.sha256,
         bands=tiles.bands,
         margin_px=tiles.halo_px,
+        of_fine_pixels=bundle.of_fine_pixels,
         device=tiles.device,
         threads=tiles.threads,
         runtime=tiles.runtime,

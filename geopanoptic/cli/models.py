@@ -37,6 +37,8 @@ def list_models(as_json: bool) -> None:
             )
         if bundle.views > 1:
             click.echo(f"  views   mean of {bundle.views} mirrored ones, {bundle.views} times slower")
+        if bundle.manifest.two_scales:
+            click.echo("  looks   at every tile twice, at two pixel sizes; about three times slower")
 
 
 @models.command("show")

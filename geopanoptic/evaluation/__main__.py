@@ -21,6 +21,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -152,9 +153,9 @@ def _evaluate_seasons(asked: argparse.Namespace, chosen: Sequence[Path]) -> dict
         print(bundle.name, bundle.sha256[:12])
         rows: dict[str, dict[int, object]] = {name: {} for name in folders}
         with tempfile.TemporaryDirectory(prefix="geopanoptic-") as scratch:
-            runtime, rules = load_runtime(bundle, device="cpu"), rules_of(bundle)
+            load, rules = partial(load_runtime, device="cpu"), rules_of(bundle)
             maps = BundleMapper(
-                bundle, runtime, Path(scratch), margin_px=SEASON_MARGIN_STRIDES * bundle.stride_px
+                bundle, load, Path(scratch), margin_px=SEASON_MARGIN_STRIDES * bundle.stride_px
             )
             for folder, seasons in folders.items():
                 for found in figures_by_dates(
@@ -209,7 +210,7 @@ def _methods(asked: argparse.Namespace, folders: Folders) -> Iterator[tuple[str,
         seen.add(name)
         about: dict[str, object]
         with tempfile.TemporaryDirectory(prefix="geopanoptic-") as scratch:
-            maps = BundleMapper(bundle, load_runtime(bundle, device="cpu"), Path(scratch))
+            maps = BundleMapper(bundle, partial(load_runtime, device="cpu"), Path(scratch))
             for fusion in asked.fusion:
                 rules = rules_of(bundle, fusion=fusion)
                 about = {"sha256": bundle.sha256, "fusion": fusion}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -110,12 +110,14 @@ class BundleMapper:
     """Maps samples with a bundle; the network runs once per sample, the grouping for every set of rules."""
 
     def __init__(
-        self, bundle: Bundle, network: Network, folder: Path, *, margin_px: int | None = None
+        self, bundle: Bundle, load: Callable[[Bundle], Network], folder: Path, *, margin_px: int | None = None
     ) -> None:
         """``margin_px``: no data around a sample that the network sees; None: as far as it reaches."""
-        self._bundle, self._network, self._folder = bundle, network, folder
+        self._bundle, self._load, self._folder = bundle, load, folder
+        self._network = load(bundle)
         self._margin_px = bundle.reach_px if margin_px is None else margin_px
         self._stores: dict[str, RunStore] = {}
+        self._of_fine_pixels: BundleMapper | None = None
 
     def __call__(self, image: Shown, rules: GroupingRules) -> Prediction:
         store = self._stores.get(image.name) or self._infer(image)
@@ -135,13 +137,22 @@ class BundleMapper:
         labels are enlarged after."""
         if image.pixel_m is None:
             return self(image, rules)
-        factor = working_factor(image.valid.shape, image.pixel_m, self._bundle.working_pixel_m)
+        factor = working_factor(image.valid.shape, image.pixel_m, self._bundle.reading_pixel_m)
+        mapper = self._for_pixels(image.pixel_m * factor)
         if factor == 1:
-            return self(image, rules)
-        coarse = self(image.reduced(factor), rules)
+            return mapper(image, rules)
+        coarse = mapper(image.reduced(factor), rules)
         height, width = image.instances.shape
         labels = coarse.labels.repeat(factor, 0).repeat(factor, 1)[:height, :width]
         return replace(coarse, labels=labels)
+
+    def _for_pixels(self, pixel_m: float) -> BundleMapper:
+        bundle = self._bundle.for_pixels(pixel_m)
+        if bundle.of_fine_pixels == self._bundle.of_fine_pixels:
+            return self
+        if self._of_fine_pixels is None:
+            self._of_fine_pixels = BundleMapper(bundle, self._load, self._folder)
+        return self._of_fine_pixels
 
     def _infer(self, image: Shown) -> RunStore:
         bundle = self._bundle

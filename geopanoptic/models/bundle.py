@@ -7,10 +7,12 @@ weights are plain arrays whose hash ``bundle.json`` states. Describing a bundle 
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +66,8 @@ class Bundle:
     manifest: Manifest
     grouping: Grouping | None = None
     """How candidates are judged, where that was learned; None: by ``thresholds``."""
+    of_fine_pixels: bool = False
+    """Whether scenes of about half ``working_pixel_m`` are mapped; only one that looks at two scales cares."""
 
     @property
     def name(self) -> str:
@@ -90,6 +94,19 @@ class Bundle:
         return self.manifest.views
 
     @property
+    def second_scale(self) -> Fraction | None:
+        """How much larger the network's second look shows every tile; None: it has one look only."""
+        if not self.manifest.two_scales:
+            return None
+        return Fraction(1, 2) if self.of_fine_pixels else Fraction(3, 2)
+
+    def for_pixels(self, pixel_m: float) -> Bundle:
+        """The bundle as it looks at scenes of such pixels, see ``second_scale``."""
+        working_m = self.working_pixel_m
+        fine = self.manifest.two_scales and working_m is not None and pixel_m < working_m / math.sqrt(2)
+        return self if fine == self.of_fine_pixels else replace(self, of_fine_pixels=fine)
+
+    @property
     def takes_series(self) -> bool:
         """Whether the network looks at any number of dates; otherwise it takes one image."""
         return self.manifest.network.temporal is not None
@@ -102,12 +119,15 @@ class Bundle:
     @property
     def stride_px(self) -> int:
         """Tile origins and sizes are multiples of this many input pixels."""
-        return self.manifest.stride_px
+        return self.manifest.stride_px * (1 if self.second_scale is None else 2)
 
     @property
     def reach_px(self) -> int:
         """Input pixels farther than this from an output pixel cannot change it."""
-        return self.manifest.reach_px
+        reach_px, scale = self.manifest.reach_px, self.second_scale
+        # Resampling there and back adds two pixels of the other size and two of the tile's; none of a larger look,
+        # which reaches less far.
+        return reach_px if scale is None else max(reach_px, int((reach_px + 2) / scale) + 2)
 
     @property
     def pixel_size_m(self) -> tuple[float, float]:
@@ -116,8 +136,15 @@ class Bundle:
 
     @property
     def working_pixel_m(self) -> float | None:
-        """Pixel size in metres to which finer scenes are averaged; None: they are read as stored."""
+        """Pixel size in metres at which it draws best; None: at any."""
         return self.manifest.working_pixel_m
+
+    @property
+    def reading_pixel_m(self) -> float | None:
+        """Pixel size in metres to which finer scenes are averaged; None: they are read as stored. The network that
+        looks at two scales sees ``working_pixel_m`` with its second look."""
+        working_m = self.working_pixel_m
+        return working_m / 2 if working_m is not None and self.manifest.two_scales else working_m
 
     @property
     def thresholds(self) -> Thresholds:

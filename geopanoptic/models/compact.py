@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from geopanoptic.models.heads import HEADS
 from geopanoptic.models.margins import kept_margins_px
 from geopanoptic.models.unet import BAND_MEAN, BAND_STD, PanopticUNet
+
+if TYPE_CHECKING:
+    from geopanoptic.models.two_scales import TwoScales
 
 
 class CompactUNet(nn.Module):
@@ -52,7 +55,7 @@ class CompactUNet(nn.Module):
 class CompactImage(nn.Module):
     """``CompactUNet`` with one output ``(B, n_classes + 3, h, w)``, in the order of ``HEADS``. For export."""
 
-    def __init__(self, network: CompactUNet) -> None:
+    def __init__(self, network: CompactUNet | TwoScales) -> None:
         super().__init__()
         self.network = network
         self.n_inputs, self.n_outputs = network.n_inputs, sum(network.n_outputs)

@@ -94,6 +94,7 @@ def metadata(bundle: Bundle) -> dict[str, str]:
         "stride_px": str(bundle.stride_px),
         "reach_px": str(bundle.reach_px),
         "views": str(bundle.views),
+        "second_scale": str(bundle.second_scale or ""),
         **({} if temporal is None else {"dates": _DATES.format(temporal.harmonics)}),
     }
 
@@ -106,14 +107,15 @@ _DATES = (
 
 
 def _compact(bundle: Bundle) -> CompactImage | CompactSeason:
-    from geopanoptic.models.compact import CompactImage, compact
+    from geopanoptic.models.compact import CompactImage
     from geopanoptic.models.compact_series import CompactSeason, compact_series
     from geopanoptic.models.series import PanopticUNetSeries
+    from geopanoptic.models.two_scales import network_of_looks
 
     network = bundle.dense_network()
     if isinstance(network, PanopticUNetSeries):
         return CompactSeason(*compact_series(network))
-    return CompactImage(compact(network))
+    return CompactImage(network_of_looks(bundle, network))
 
 
 def _onnx(network: CompactImage | CompactSeason) -> ModelProto:

@@ -26,7 +26,15 @@ GRAPHS = "graphs"
 
 _HASH_BYTES = 32
 _KEPT_FILES = 16
-_WRITTEN_BY = ("building.py", "compact.py", "heads.py", "margins.py", "onnx_graph.py", "unet.py")
+_WRITTEN_BY = (
+    "building.py",
+    "compact.py",
+    "heads.py",
+    "margins.py",
+    "onnx_graph.py",
+    "two_scales.py",
+    "unet.py",
+)
 """Modules of this folder that decide what is in a file."""
 _WRITTEN_WITH = ("torch", "segmentation-models-pytorch", "timm", "onnx", "numpy")
 
@@ -38,10 +46,10 @@ def image_graph(
     path = _path(bundle, bands, margin_px)
     if path is not None and (kept := _read(path)) is not None:
         return kept
-    from geopanoptic.models.compact import compact
     from geopanoptic.models.onnx_graph import onnx_model
+    from geopanoptic.models.two_scales import network_of_looks
 
-    network = compact(trained(), bands=bands, margin_px=margin_px)
+    network = network_of_looks(bundle, trained(), bands=bands, margin_px=margin_px)
     content: bytes = onnx_model(network).SerializeToString()
     if path is not None:
         _write(path, content)
@@ -64,6 +72,7 @@ def _key(bundle: Bundle, bands: Sequence[int] | None, margin_px: int) -> str:
         "shape": [len(manifest.bands), len(manifest.classes)],
         "bands": None if bands is None else list(bands),
         "margin_px": margin_px,
+        "second_scale": [str(bundle.second_scale), manifest.reach_px],
         "versions": [importlib.metadata.version(name) for name in _WRITTEN_WITH],
     }
     digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode())

@@ -182,6 +182,8 @@ class Manifest(_Strict):
     output_scale: Literal[2] = 2
     views: Literal[1, 4] = 1
     """Mirrored views of every tile whose outputs are averaged: 4 costs four times as much."""
+    two_scales: bool = False
+    """Whether every tile is looked at at two pixel sizes, see ``geopanoptic.models.two_scales``. Images only."""
     stride_px: int = Field(ge=1, le=64)
     reach_px: int = Field(ge=1, le=4096)
     thresholds: Thresholds = Thresholds()
@@ -198,6 +200,8 @@ class Manifest(_Strict):
             raise ValueError(f"stride_px must be {2**self.network.encoder_depth} for this encoder_depth")
         if self.architecture != architecture_of(self.network):
             raise ValueError("network.temporal belongs to architecture PanopticUNetSeries, and to it alone")
+        if self.two_scales and (self.network.temporal is not None or self.network.outputs != "dense"):
+            raise ValueError("two_scales is for PanopticUNet with dense outputs")
         if isinstance(self.normalisation, FixedNormalisation) and len(self.normalisation.low) != len(
             self.bands
         ):

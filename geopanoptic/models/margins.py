@@ -11,14 +11,20 @@ SURPLUS_PX = 5
 """Output pixels beyond the wanted ones along every edge of a tile that has a margin."""
 
 
+TWO_SCALES_SURPLUS_PX = 2
+"""The same of a network that looks at two scales."""
+
+
 def kept_margins_px(depth: int, margin_px: int) -> list[int]:
     """Margin that the decoder looks at by level, in pixels of that level, where tiles have ``margin_px``."""
     return [*([4] * depth), 2] if margin_px else [0] * (depth + 1)
 
 
-def surplus_px(margin_px: int) -> int:
-    """``SURPLUS_PX`` where tiles have a margin, else 0."""
-    return SURPLUS_PX if margin_px else 0
+def surplus_px(margin_px: int, *, two_scales: bool = False) -> int:
+    """Surplus of tiles with such a margin, 0 where they have none."""
+    if not margin_px:
+        return 0
+    return TWO_SCALES_SURPLUS_PX if two_scales else SURPLUS_PX
 
 
 def least_margin_px(depth: int) -> int:

@@ -23,12 +23,14 @@ from geopanoptic.models.heads import DAY, INPUT, JOINED, OUTPUTS
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto, TensorProto
 
+    from geopanoptic.models.two_scales import TwoScales
+
 OPSET = 17
 
 Shape = tuple[int | str, ...]
 
 
-def onnx_model(network: CompactUNet) -> ModelProto:
+def onnx_model(network: CompactUNet | TwoScales) -> ModelProto:
     """The network with dynamic batch, height and width; input ``input_bchw``, outputs ``OUTPUTS``."""
     return _model(network, {INPUT: _tile(network.n_inputs)}, _outputs(network.n_outputs))
 
@@ -131,6 +133,9 @@ class _Writer:
                     pads=[*layer.padding, *layer.padding],
                     group=layer.groups,
                 )
+            case nn.ReplicationPad2d(padding=(left, right, top, bottom)):
+                pads = torch.tensor([0, 0, top, left, 0, 0, bottom, right])
+                self._write(node, "Pad", self._constant(f"{node.name}.pads", pads), mode="edge")
             case nn.ReLU6():
                 bounds = [self._constant(f"{node.name}.{bound}", torch.tensor(bound)) for bound in (0.0, 6.0)]
                 self._write(node, "Clip", *bounds)

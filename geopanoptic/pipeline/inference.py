@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,6 +83,8 @@ class BundleNetwork:
     bands: tuple[str, ...] | None
     """Those that every date has; None where dates differ, and every band has a flag of its own."""
     margin_px: int
+    of_fine_pixels: bool
+    """See ``Bundle``."""
     device: str
     threads: int
     runtime: str
@@ -104,6 +106,7 @@ def bundle_network(planned: Plan, asked: Parameters) -> BundleNetwork:
         sha256=planned.bundle.sha256,
         bands=planned.bands if planned.dates_agree else None,
         margin_px=planned.layout.halo_px,
+        of_fine_pixels=planned.bundle.of_fine_pixels,
         device=asked.device,
         threads=planned.workers,
         runtime=asked.runtime,
@@ -177,7 +180,7 @@ def _load(network: BundleNetwork) -> Runtime:
 
     return_large_arrays()
     return load_runtime(
-        planned_bundle(network.path, network.sha256),
+        replace(planned_bundle(network.path, network.sha256), of_fine_pixels=network.of_fine_pixels),
         device=network.device,  # type: ignore[arg-type]
         threads=network.threads,
         runtime=network.runtime,  # type: ignore[arg-type]

@@ -38,9 +38,9 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 def needed_bytes(layout: Layout, bundle: Bundle, workers: int) -> int:
     """Peak of one process with so many threads, however many dates the scene has."""
-    tile = (
-        layout.tile_px + 2 * layout.halo_px
-    ) ** 2 * HALO_BYTES_PER_PX + layout.tile_px**2 * CORE_BYTES_PER_PX
+    # A second look that is larger is at a larger tile, and within no more pixels of halo.
+    tile_px = int(layout.tile_px * max(bundle.second_scale or 1, 1))
+    tile = (tile_px + 2 * layout.halo_px) ** 2 * HALO_BYTES_PER_PX + tile_px**2 * CORE_BYTES_PER_PX
     network = tile * min(layout.batch, workers) + sums_bytes(layout, bundle)
     grouping = (layout.block_px * bundle.output_scale) ** 2 * BLOCK_BYTES_PER_PX * workers
     return PROCESS_BYTES + max(network, grouping)

@@ -190,6 +190,7 @@ def make_plan(
     ResourceError where not even the smallest tile fits the budget.
     """
     scene = at_working_pixel(scene, bundle, pixel_size)
+    bundle = bundle.for_pixels(max(scene.grid.pixel_size_m()))
     bands = _matching_bands(scene, bundle)
     if not bundle.takes_series:
         _one_date(scene, bundle)
@@ -256,7 +257,7 @@ def at_working_pixel(scene: Scene, bundle: Bundle, pixel_size: float | str = "au
     Raises UsageError for another word, and for a size that is no size or much finer than the files' pixels.
     """
     if pixel_size == "auto":
-        return scene if scene.reduction is not None else scene.for_network(bundle.working_pixel_m)
+        return scene if scene.reduction is not None else scene.for_network(bundle.reading_pixel_m)
     if pixel_size == "native":
         return scene.reduced(1)
     stored_m = max(scene.stored_grid.pixel_size_m())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -130,7 +131,7 @@ def test_images_of_fine_pixels_are_mapped_as_a_run_maps_them(tmp_path):
     finer = replace(finer, name="finer", pixel_m=2.5, instances=fine.instances.repeat(4, 0).repeat(4, 1))
     np.testing.assert_allclose(finer.reduced(4).image, fine.image, rtol=1e-6)
     bundle = load_bundle()
-    maps = BundleMapper(bundle, load_runtime(bundle, device="cpu"), tmp_path, margin_px=16)
+    maps = BundleMapper(bundle, partial(load_runtime, device="cpu"), tmp_path, margin_px=16)
     coarse, enlarged = maps.as_run(fine, rules_of(bundle)), maps.as_run(finer, rules_of(bundle))
     np.testing.assert_array_equal(enlarged.labels, coarse.labels.repeat(4, 0).repeat(4, 1))
 

@@ -19,7 +19,7 @@ from geopanoptic.errors import ModelError, UsageError
 from geopanoptic.models.building import build_network
 from geopanoptic.models.bundle import Bundle, save_bundle
 from geopanoptic.models.manifest import TemporalSettings, UNetSettings
-from geopanoptic.models.runtimes import RUNTIMES, Runtime, RuntimeName, load_runtime
+from geopanoptic.models.runtimes import Runtime, RuntimeName, load_runtime
 from geopanoptic.models.series import PanopticUNetSeries
 
 PARITY = 1e-5
@@ -28,14 +28,6 @@ MARGIN_PX = 56
 BANDS = ("blue", "green", "nir")
 
 Season = list[tuple[NDArray[np.float32], float]]
-
-
-@pytest.fixture(params=RUNTIMES)
-def runtime(request: pytest.FixtureRequest) -> RuntimeName:
-    if request.param != "torch":
-        pytest.importorskip(request.param)
-        pytest.importorskip("onnx")
-    return request.param
 
 
 @pytest.fixture(scope="module")

@@ -104,6 +104,28 @@ def test_a_finer_file_of_the_same_ground_gives_the_same_map(farmland, reference,
 
 
 @pytest.mark.realdata
+@pytest.mark.parametrize("times_finer", [1, 2])
+def test_a_model_that_looks_at_two_scales_gives_one_map_for_every_layout(times_finer, farmland, tmp_path):
+    values, transform = farmland
+    file = write_scene(
+        tmp_path / "scene.tif",
+        values.repeat(times_finer, 1).repeat(times_finer, 2),
+        transform @ Affine.scale(1 / times_finer),
+    )
+    asked = {"model": "fields-m", "simplify_m": 0}
+    reference, other = (
+        geopanoptic.run(file, **asked, **layout)
+        for layout in ({}, {"tile_px": 64, "block_px": 97, "batch": 2, "threads": 1})
+    )
+    # Finer pixels are kept as they are and seen at twice their size as well.
+    assert reference.report["plan"]["pixel_m"] == pytest.approx(10 / times_finer, rel=0.01)
+    assert reference.report["plan"]["halo_px"] == {1: 192, 2: 384}[times_finer]
+    for name in ("class", "parcel_id", "confidence"):
+        np.testing.assert_array_equal(other.rasters[name], reference.rasters[name])
+    assert len(reference.parcels) >= 10
+
+
+@pytest.mark.realdata
 def test_polygons_are_a_coverage_that_burns_back_to_the_raster(reference, farmland):
     everything = np.concatenate([reference.parcels.geometry, reference.landcover.geometry])
     assert shapely.is_valid(everything).all()

@@ -96,10 +96,10 @@ def load_runtime(
         halves = _halves(name, reader, decoder, target, n_workers, precision)
         return SeriesRuntime(halves=halves, harmonics=harmonics, **common)
     if name == "torch":
-        from geopanoptic.models.compact import compact
         from geopanoptic.models.runtimes.torch_runtime import torch_probabilities
+        from geopanoptic.models.two_scales import network_of_looks
 
-        network = compact(_finite_network(bundle), bands=numbers, margin_px=margin_px)
+        network = network_of_looks(bundle, _finite_network(bundle), bands=numbers, margin_px=margin_px)
         probabilities: Probabilities = torch_probabilities(network, target, autocast=precision == "bf16")
     else:
         graph = image_graph(bundle, lambda: _finite_network(bundle), bands=numbers, margin_px=margin_px)
@@ -198,7 +198,8 @@ def _numbers(bundle: Bundle, bands: Sequence[str]) -> list[int]:
 
 
 def _check_margin(bundle: Bundle, margin_px: int) -> None:
-    stride_px, least_px = bundle.stride_px, least_margin_px(bundle.stride_px.bit_length() - 1)
+    stride_px = bundle.stride_px
+    least_px = least_margin_px(stride_px.bit_length() - 1)
     if margin_px and (margin_px % stride_px or margin_px < least_px):
         raise UsageError(
             f"A margin of {margin_px} px is no multiple of {stride_px} px from {least_px} px.",

@@ -81,7 +81,7 @@ class Runtime(ABC):
         (B, n_classes, s * (H - 2m), s * (W - 2m)), and ``centre``, ``boundary``, ``distance`` with one channel.
         """
         kept: dict[int, dict[str, Floats]] = {}
-        surplus = surplus_px(self.margin_px)
+        surplus = surplus_px(self.margin_px, two_scales=self.bundle.second_scale is not None)
 
         def keep(number: int, outputs: Mapping[str, Floats]) -> None:
             kept[number] = {

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from geopanoptic.errors import ResourceError
 from geopanoptic.models.compact import CompactUNet
 from geopanoptic.models.compact_series import CompactReader, CompactSeasonDecoder
+from geopanoptic.models.two_scales import TwoScales
 
 Network = TypeVar("Network", bound=nn.Module)
 Outputs = tuple[NDArray[np.float32], NDArray[np.float32]]
@@ -106,7 +107,9 @@ class TorchHalves(_OnDevice):
         return _joined(results)
 
 
-def torch_probabilities(network: CompactUNet, device: str, *, autocast: bool) -> TorchProbabilities:
+def torch_probabilities(
+    network: CompactUNet | TwoScales, device: str, *, autocast: bool
+) -> TorchProbabilities:
     """The network moved to ``device``."""
     target = torch.device(device)
     return TorchProbabilities(network=_moved(network, target, autocast), device=target, autocast=autocast)
