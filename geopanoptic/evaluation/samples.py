@@ -115,6 +115,7 @@ class BundleMapper:
         """``margin_px``: no data around a sample that the network sees; None: as far as it reaches."""
         self._bundle, self._load, self._folder = bundle, load, folder
         self._network = load(bundle)
+        self._asked_margin_px = margin_px
         self._margin_px = bundle.reach_px if margin_px is None else margin_px
         self._stores: dict[str, RunStore] = {}
         self._of_fine_pixels: BundleMapper | None = None
@@ -151,7 +152,9 @@ class BundleMapper:
         if bundle.of_fine_pixels == self._bundle.of_fine_pixels:
             return self
         if self._of_fine_pixels is None:
-            self._of_fine_pixels = BundleMapper(bundle, self._load, self._folder)
+            self._of_fine_pixels = BundleMapper(
+                bundle, self._load, self._folder, margin_px=self._asked_margin_px
+            )
         return self._of_fine_pixels
 
     def _infer(self, image: Shown) -> RunStore:

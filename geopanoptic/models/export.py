@@ -94,6 +94,7 @@ def metadata(bundle: Bundle) -> dict[str, str]:
         "stride_px": str(bundle.stride_px),
         "reach_px": str(bundle.reach_px),
         "views": str(bundle.views),
+        "working_pixel_m": str(bundle.working_pixel_m or ""),
         "second_scale": str(bundle.second_scale or ""),
         **({} if temporal is None else {"dates": _DATES.format(temporal.harmonics)}),
     }

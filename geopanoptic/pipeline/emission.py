@@ -18,6 +18,7 @@ from geopanoptic.panoptic.coverage import BlockCorners, link, outlines, simplify
 from geopanoptic.panoptic.repair import PanopticRegions
 from geopanoptic.pipeline.drawing import DrawnLayers
 from geopanoptic.pipeline.execution import Executor, Threads
+from geopanoptic.pipeline.execution.crew import local_workers
 from geopanoptic.pipeline.record import Record
 from geopanoptic.pipeline.store import RunStore
 from geopanoptic.products.classes import MapClass, of_kind
@@ -82,7 +83,7 @@ def trace_layers(
         if planned.simplify_m > 0:
             along_row_m, along_col_m = grid.pixel_size_m()
             tolerance_px = planned.simplify_m / along_row_m, planned.simplify_m / along_col_m
-            arcs = simplify(arcs, tolerance_px, planned.workers)
+            arcs = simplify(arcs, tolerance_px, local_workers(executor))
     return DrawnLayers(
         outlines=outlines(arcs),
         grid=grid,
@@ -91,7 +92,7 @@ def trace_layers(
         score=final.score,
         class_score=final.class_score,
         n_things=final.n_things,
-        workers=planned.workers,
+        workers=local_workers(executor),
     )
 
 

@@ -81,11 +81,13 @@ def remember_rate(planned: Plan, asked: Parameters, crew: Crew, record: Record) 
 
 
 def _rate_key(planned: Plan, asked: Parameters, crew: Crew) -> str:
-    computed_by = f"{asked.runtime} {asked.device} {asked.precision}"
+    bundle = planned.bundle
+    looks = f"{bundle.views} x {bundle.second_scale or 1}"
+    computed_by = f"{looks} {asked.runtime} {asked.device} {asked.precision}"
     # A network of coarse pixels waits for many that are read.
     if planned.scene.reduction is not None:
         computed_by += f" by {planned.scene.reduction.factor}"
-    return f"{planned.bundle.sha256[:16]} {computed_by} {crew.scheduler} {crew.processes} x {crew.threads}"
+    return f"{bundle.sha256[:16]} {computed_by} {crew.scheduler} {crew.processes} x {crew.threads}"
 
 
 def begin_run(

@@ -22,7 +22,7 @@ from geopanoptic.panoptic.regions import join_blocks
 from geopanoptic.panoptic.repair import PanopticRegions, repair
 from geopanoptic.panoptic.watershed import TerminalLabels, label_block, stitch
 from geopanoptic.pipeline.execution import Executor
-from geopanoptic.pipeline.execution.crew import usable_cores
+from geopanoptic.pipeline.execution.crew import local_workers
 from geopanoptic.pipeline.execution.executor import Item, Value
 from geopanoptic.pipeline.fusing import DescribeSettled, read_evidence, settled_regions
 from geopanoptic.pipeline.memory import return_large_arrays
@@ -80,7 +80,7 @@ def segment(
 
 def local_threads(executor: Executor) -> ThreadPoolExecutor:
     """Threads for steps over the whole scene, which this process takes while workers, here or elsewhere, wait."""
-    return ThreadPoolExecutor(min(executor.workers, usable_cores()), thread_name_prefix="geopanoptic")
+    return ThreadPoolExecutor(local_workers(executor), thread_name_prefix="geopanoptic")
 
 
 def labels_of_pieces(

@@ -10,6 +10,7 @@ import shapely
 from numba import njit
 from numpy.typing import NDArray
 
+from geopanoptic.errors import OutputError
 from geopanoptic.products.measures import Rings
 
 _HEADER = np.frombuffer(b"\x01\x03\x00\x00\x00", np.uint8)
@@ -52,9 +53,18 @@ class Polygons:
         )
 
     def wkb(self) -> pyarrow.BinaryArray:
-        """As well-known binary (n,), little-endian: the bytes of ``shapely.to_wkb``."""
+        """As well-known binary (n,), little-endian: the bytes of ``shapely.to_wkb``.
+
+        Raises ``OutputError`` for more than an array of Arrow's holds, 2 GB.
+        """
         rings, points = np.diff(self.polygon_offsets), np.diff(self.ring_offsets[self.polygon_offsets])
         sizes = len(_HEADER) + 4 + 4 * rings + 16 * points
+        total_bytes = int(sizes.sum())
+        if total_bytes > np.iinfo(np.int32).max:
+            raise OutputError(
+                f"{len(self)} polygons have outlines of {total_bytes / 2**30:.1f} GB, more than is written at once.",
+                remedy="Simplify them more (--simplify), or map the scene in parts.",
+            )
         offsets = np.concatenate([np.zeros(1, np.int32), np.cumsum(sizes, dtype=np.int32)])
         content = np.empty(offsets[-1], np.uint8)
         points_u8 = np.ascontiguousarray(self.xy, "<f8").view(np.uint8)

@@ -185,6 +185,8 @@ class TrainingConfig(StrictModel):
     def _one_length(self) -> Self:
         if (self.steps is None) == (self.minutes is None):
             raise ValueError("give either steps or minutes")
+        if self.losses.keeping and (self.network.outputs != "dense" or self.start == "random"):
+            raise ValueError("losses.keeping needs dense outputs and weights to start from (from)")
         check_kinds(self.network, self.classes)
         check_stuff(self.network, self.classes)
         return self

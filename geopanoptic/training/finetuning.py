@@ -105,7 +105,7 @@ def fine_tune(
             bands=bands,
             dates=dates,
             assume_crs=assume_crs,
-            pixel_m=bundle.working_pixel_m,
+            pixel_m=bundle.reading_pixel_m,
             folds=FOLDS,
         )
         for pair in pairs
@@ -179,7 +179,7 @@ def _settings(bundle: Bundle) -> dict[str, Any]:
         "average_decay": 0.95,
         "warm_up_steps": 10,
         "frozen_norms": True,
-        "losses": {"keeping": 1.0},
+        "losses": {"keeping": 0.0 if bundle.finds_parcels else 1.0},
         "augmentation": {
             "zoom_chance": 0.3,
             "zoom": (0.8, 1.5),

@@ -38,7 +38,9 @@ def train_bundle(config: TrainingConfig, out: Path, *, tell: Progress | None = N
     held_out = held_out_scenes(config)
     if held_out:
         figures = score_held_out(bundle, held_out, threads=config.threads)
-        bundle = _export(config, checkpoint, out / "bundle", described, figures, reach_px=bundle.reach_px)
+        bundle = _export(
+            config, checkpoint, out / "bundle", described, figures, reach_px=bundle.manifest.reach_px
+        )
     return bundle
 
 

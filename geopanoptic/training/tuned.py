@@ -39,7 +39,8 @@ def write_tuned(
     of_network = {"network", "stride_px", "reach_px", "output_scale"}
     kept = manifest.model_dump(mode="json", exclude=of_files | of_network)
     fields = sum(each.fields for each in surveys)
-    title = f"{manifest.title or base.name}, fine-tuned on {fields} fields"
+    kept_weights = after is not None and after is before
+    title = (manifest.title or base.name) + ("" if kept_weights else f", fine-tuned on {fields} fields")
     own = [TrainingData(name=each.text, licence="its owner's", role="fine-tuning") for each in surveys]
     low, high = base.pixel_size_m
     pixels = [each.pixel_m for each in surveys]
@@ -51,13 +52,13 @@ def write_tuned(
         )
         metrics |= {f"before: {name}": value for name, value in before.to_metrics().items()}
         metrics |= after.to_metrics()
-    if after is not None and after is before:
+    if kept_weights:
         notes.append(no_better_than(base))
     tuned = export_bundle(
         checkpoint,
         folder,
         network=config.network,
-        reach_px=base.reach_px,
+        reach_px=manifest.reach_px,
         described={
             **kept,
             "name": config.name,

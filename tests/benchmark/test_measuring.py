@@ -86,6 +86,7 @@ def test_the_bare_network_takes_every_tile_of_the_layout(tiny_bundle):
         precision="f32",
         device="cpu",
         shape=(100, 70),
+        pixel_m=10.0,
         tile_px=48,
         halo_px=48,
         block_px=64,

@@ -203,7 +203,8 @@ def _compare(
     blamed: NDArray[np.bool_],
 ) -> None:
     """Compare all segments that share a cell, and mark those that are ``blamed``."""
-    margin = np.ceil(reach).astype(np.int32)
+    # Coordinates are far smaller: no sum with them leaves int32.
+    margin = np.ceil(np.minimum(reach, 2.0**30)).astype(np.int32)
     for cell in range(len(cells) - 2):
         for i in range(cells[cell], cells[cell + 1]):
             s = members[i]

@@ -11,6 +11,8 @@ from geopanoptic.errors import UsageError
 if TYPE_CHECKING:
     from distributed import Client
 
+    from geopanoptic.pipeline.execution.executor import Executor
+
 THREADS, PROCESSES, SLURM = "threads", "processes", "slurm"
 
 
@@ -73,6 +75,11 @@ def crew_for(
                 f"There is no scheduler {scheduler!r}.",
                 remedy="Use threads, processes, slurm or the address of a Dask scheduler, tcp://HOST:PORT.",
             )
+
+
+def local_workers(executor: Executor) -> int:
+    """Threads for steps over the whole scene, which this process takes while workers, here or elsewhere, wait."""
+    return min(executor.workers, usable_cores())
 
 
 def usable_cores() -> int:
