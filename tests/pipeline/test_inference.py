@@ -18,6 +18,7 @@ def network_of(bundle: Bundle, **changes: object) -> BundleNetwork:
         sha256=bundle.sha256,
         bands=None,
         margin_px=0,
+        of_fine_pixels=False,
         device="cpu",
         threads=1,
         runtime="torch",
