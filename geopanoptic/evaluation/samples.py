@@ -115,8 +115,7 @@ class BundleMapper:
         """``margin_px``: no data around a sample that the network sees; None: as far as it reaches."""
         self._bundle, self._load, self._folder = bundle, load, folder
         self._network = load(bundle)
-        self._asked_margin_px = margin_px
-        self._margin_px = bundle.reach_px if margin_px is None else margin_px
+        self._margin_px = margin_px
         self._stores: dict[str, RunStore] = {}
         self._of_fine_pixels: BundleMapper | None = None
 
@@ -152,9 +151,7 @@ class BundleMapper:
         if bundle.of_fine_pixels == self._bundle.of_fine_pixels:
             return self
         if self._of_fine_pixels is None:
-            self._of_fine_pixels = BundleMapper(
-                bundle, self._load, self._folder, margin_px=self._asked_margin_px
-            )
+            self._of_fine_pixels = BundleMapper(bundle, self._load, self._folder, margin_px=self._margin_px)
         return self._of_fine_pixels
 
     def _infer(self, image: Shown) -> RunStore:
@@ -168,7 +165,9 @@ class BundleMapper:
         )
         layout = Layout(
             tile_px=size,
-            halo_px=round_up(self._margin_px, bundle.stride_px),
+            halo_px=round_up(
+                bundle.reach_px if self._margin_px is None else self._margin_px, bundle.stride_px
+            ),
             stride_px=bundle.stride_px,
             block_px=size,
             batch=1,

@@ -46,14 +46,11 @@ class TwoScales(nn.Module):
         super().__init__()
         whole, step_px = margin_px == 0, 2 * network.stride_px
         # Ground that only one of the looks needs: tiles have margins for the one that sees farther.
-        spare_px = [
-            0 if whole else (margin_px - int((reach_px + SURPLUS_PX) / each)) // step_px * step_px
+        self.first_crop_px, self.second_crop_px = (
+            max((margin_px - int((reach_px + SURPLUS_PX) / each)) // step_px * step_px, 0)
             for each in (Fraction(1), scale)
-        ]
-        self.first_crop_px, self.second_crop_px = (max(each, 0) for each in spare_px)
-        self.first = compact(
-            copy.deepcopy(network), bands=bands, margin_px=max(margin_px - self.first_crop_px, 0)
         )
+        self.first = compact(copy.deepcopy(network), bands=bands, margin_px=margin_px - self.first_crop_px)
         self.second = compact(network, bands=bands, margin_px=int((margin_px - self.second_crop_px) * scale))
         self.n_inputs, self.n_outputs = self.first.n_inputs, self.first.n_outputs
         self.first_share = 1 - FINER_SHARE if scale > 1 else FINER_SHARE

@@ -106,6 +106,11 @@ def _of_keys(keys: Int64, sums: Int64, pass_heat: NDArray[np.uint16]) -> Contact
     )
 
 
+def strength_of(sums: NDArray[np.integer]) -> NDArray[np.float64]:
+    """(m,) mean boundary, 0 to 1, along contacts with such ``sums`` (m, 4)."""
+    return sums[:, BOUNDARY] / (255.0 * sums[:, LENGTH])
+
+
 def contacts_of(table: ContactTable) -> Contacts:
     """The contacts of a table, sorted by (a, b)."""
     n = int(table.size[0])

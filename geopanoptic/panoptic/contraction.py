@@ -25,7 +25,7 @@ FIRST, LAST, COUNT = range(3)
 
 
 class Contraction(NamedTuple):
-    """The state, changed in place. A group goes by its *handle*, one of its regions; see ``find``."""
+    """The state, changed in place. A group goes by its *handle*, one of its regions."""
 
     ends: Int32
     """(m, 2) handles of the groups that a contact joins; -1 where it was added to another one, or is none now."""
@@ -35,6 +35,7 @@ class Contraction(NamedTuple):
     rank: Int32
     """(m,) the first of the original contacts that were added up in this one: the same for every layout."""
     handle: Int32
+    """(n,) of every region one nearer to its group's handle, see ``forest.find_root``."""
     lists: Int32
     """(n, 3) first and last entry of a group's list, -1 where it is empty, and how many there are."""
     next_entry: Int32
@@ -75,15 +76,6 @@ def start(n: int, a: Int32, b: Int32, sums: Int64, pass_heat: NDArray[np.uint16]
         _append(state.lists, state.next_entry, a[contact], 2 * contact)
         _append(state.lists, state.next_entry, b[contact], 2 * contact + 1)
     return state
-
-
-@njit(nogil=True, cache=True, inline="always")
-def find(handle: Int32, region: int) -> int:
-    """The handle of the group that ``region`` is in."""
-    while handle[region] != region:
-        handle[region] = handle[handle[region]]
-        region = handle[region]
-    return region
 
 
 @njit(nogil=True, cache=True)

@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from geopanoptic.panoptic.contacts import BOUNDARY, LENGTH, Int64
+from geopanoptic.panoptic.contacts import Int64, strength_of
 from geopanoptic.panoptic.contraction import Int32
 from geopanoptic.panoptic.parts import Map, z_order
 from geopanoptic.panoptic.regions import RegionGraph
@@ -52,8 +52,7 @@ class MergeTree:
     @property
     def strength(self) -> NDArray[np.float64]:
         """(nodes,) mean boundary, 0 to 1, of the contact that the node closed; 0 for a region."""
-        of_merges = self.contact_sums[:, BOUNDARY] / (255.0 * self.contact_sums[:, LENGTH])
-        return np.concatenate([np.zeros(self.n_leaves), of_merges])
+        return np.concatenate([np.zeros(self.n_leaves), strength_of(self.contact_sums)])
 
     def sum_up(self, leaf_values: NDArray[np.integer]) -> Int64:
         """Sums over the regions of every node, (nodes, k) from (n, k)."""

@@ -17,8 +17,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from geopanoptic.panoptic.contacts import BOUNDARY, LENGTH
-from geopanoptic.panoptic.contraction import Int32, Int64, find, start, unite
+from geopanoptic.panoptic.contacts import BOUNDARY, LENGTH, strength_of
+from geopanoptic.panoptic.contraction import Int32, Int64, start, unite
+from geopanoptic.panoptic.forest import find_root
 from geopanoptic.panoptic.parts import Map, places_of
 
 _WIDER = 8
@@ -41,7 +42,7 @@ class Links(NamedTuple):
     @property
     def strength(self) -> NDArray[np.float64]:
         """(m,) mean boundary, 0 to 1."""
-        return self.sums[:, BOUNDARY] / (255.0 * self.sums[:, LENGTH])
+        return strength_of(self.sums)
 
     def at(self, where: Int64) -> Links:
         """The contacts at these places."""
@@ -143,7 +144,7 @@ def _unite_band(a, b, sums, pass_heat, rank, limit):  # type: ignore[no-untyped-
             heapq.heappush(heap, (strength[other], rank[other], np.int32(other)))
     group = np.empty(n, np.int32)
     for region in range(n):
-        group[region] = find(state.handle, region)
+        group[region] = find_root(state.handle, region)
     return kept[:count], joined[:count], closed[:count], state.ends, group
 
 

@@ -93,14 +93,23 @@ def test_conflicts_of_fresh_segments_are_those_of_all_pairs(workers: int) -> Non
     simplification._simplify_each(arcs.coordinates, arcs.offsets, 1 / np.array(reach_px), kept)
     segments = simplification._segments(arcs, kept, workers)
     begin, end = segments.begin, segments.end
+    bounds = np.array(reach_px), np.ceil(reach_px).astype(np.int32)
     one_cell = np.array([0, len(begin), len(begin)]), np.arange(len(begin), dtype=np.int32)
     for share in (0.0, 0.002, 0.03, 1.0):
         fresh = dice.random(len(begin)) < share
         expected = np.zeros(len(begin), np.bool_)
-        conflicts._compare(arcs.coordinates, begin, end, fresh, np.array(reach_px), *one_cell, expected)
+        conflicts._compare(arcs.coordinates, begin, end, fresh, *bounds, *one_cell, expected)
         found = conflicts.find_conflicts(arcs.coordinates, begin, end, fresh, reach_px, workers)
         assert found.tolist() == expected.tolist()
         assert expected.any() == (share > 0)
+
+
+def test_segments_that_cross_conflict_at_any_tolerance() -> None:
+    coordinates = np.array([[0, 0], [1, 3], [9, 9], [0, 9], [3, 8], [9, 0]], np.int32)
+    begin, end = np.array([0, 3]), np.array([2, 5])
+    for reach_px in (5.0, 1e6, 1e12):
+        found = conflicts.find_conflicts(coordinates, begin, end, np.ones(2, bool), (reach_px, reach_px))
+        assert found.all()
 
 
 def test_oblique_border_becomes_straight_and_corners_stay() -> None:

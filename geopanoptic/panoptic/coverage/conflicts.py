@@ -39,7 +39,9 @@ def find_conflicts(
     cell_px = max(min(spread_px, 16.0), 2.0, *reach_px)
     columns, rows = (int((upper[axis] - lower[axis]) // cell_px) + 1 for axis in (0, 1))
     reach = np.array(reach_px, np.float64)
-    near = np.flatnonzero(near_fresh(coordinates, begin, end, fresh, reach, lower, upper, workers))
+    # Whole pixels; farther than all vertices lie apart there is nothing.
+    margin = np.minimum(np.ceil(reach), upper - lower).astype(np.int32)
+    near = np.flatnonzero(near_fresh(coordinates, begin, end, fresh, margin, lower, upper, workers))
     begin, end = begin[near], end[near]
     blamed, near_blamed = np.zeros(len(fresh), np.bool_), np.zeros(len(near), np.bool_)
     fresh = fresh[near]
@@ -49,7 +51,7 @@ def find_conflicts(
         lattice = lower, cell_px, columns, rows, first_row, last_row
         cells, members = _gather(coordinates, begin, end, in_rows, reach, *lattice)
         # Rows may blame what others blame too: they all write the same.
-        _compare(coordinates, begin, end, fresh, reach, cells, members, near_blamed)
+        _compare(coordinates, begin, end, fresh, reach, margin, cells, members, near_blamed)
 
     over_parts(blame, rows, workers)
     blamed[near] = near_blamed
@@ -198,13 +200,12 @@ def _compare(
     end: NDArray[np.int64],
     fresh: NDArray[np.bool_],
     reach: NDArray[np.float64],
+    margin: NDArray[np.int32],
     cells: NDArray[np.int64],
     members: NDArray[np.int32],
     blamed: NDArray[np.bool_],
 ) -> None:
     """Compare all segments that share a cell, and mark those that are ``blamed``."""
-    # Coordinates are far smaller: no sum with them leaves int32.
-    margin = np.ceil(np.minimum(reach, 2.0**30)).astype(np.int32)
     for cell in range(len(cells) - 2):
         for i in range(cells[cell], cells[cell + 1]):
             s = members[i]

@@ -21,18 +21,17 @@ def near_fresh(
     begin: NDArray[np.int64],
     end: NDArray[np.int64],
     fresh: NDArray[np.bool_],
-    reach: NDArray[np.float64],
+    margin: NDArray[np.int32],
     lower: NDArray[np.int32],
     upper: NDArray[np.int32],
     workers: int,
 ) -> NDArray[np.bool_]:
-    """Which segments may lie within ``reach`` (x, y) of a fresh one, bool (n,), the fresh ones included.
+    """Which segments may lie within ``margin`` (x, y) of a fresh one, bool (n,), the fresh ones included.
 
     Segments are those of `find_conflicts`; all vertices lie from ``lower`` to before ``upper`` (2,).
     """
     if fresh.all():
         return fresh
-    margin = np.minimum(np.ceil(reach), upper - lower).astype(np.int32)
     origin = lower - margin
     marked = np.zeros(tuple((upper + margin - origin >> TILE_BITS) + 1), np.bool_)
     _mark_tiles(coordinates, begin[fresh], end[fresh], margin, origin, marked)
