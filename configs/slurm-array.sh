@@ -4,15 +4,19 @@
 #
 #   SCENE=/shared/scene.tif OUT=/shared/parcels.gpkg WORK=/shared/run bash slurm-array.sh
 #
-# A job that failed or ran out of time is sent again with the same number: what it had stored is kept.
+# Where jobs failed or ran out of time, the last one names their parts in its log. Run the script again, with the
+# same settings, and what is stored by then is kept; ONLY=3,7 before it sends these parts alone.
 set -euo pipefail
 
 : "${SCENE:?the scene}" "${OUT:?the GeoPackage to write}" "${WORK:?a folder that all machines share}"
-PARTS=${PARTS:-16}
-RESOURCES=(--cpus-per-task="${CPUS:-4}" --mem="${MEMORY:-16G}" --time="${WALLTIME:-01:00:00}")
-OPTIONS=(--threads "${CPUS:-4}")
+PARTS=${PARTS:-16} CPUS=${CPUS:-4}
+RESOURCES=(--cpus-per-task="$CPUS" --mem="${MEMORY:-16G}" --time="${WALLTIME:-01:00:00}")
 
-parts=$(sbatch --parsable --job-name=geopanoptic-parts --array="1-$PARTS" "${RESOURCES[@]}" \
-  --wrap="geopanoptic run '$SCENE' --work '$WORK' --shard \$SLURM_ARRAY_TASK_ID/$PARTS ${OPTIONS[*]}")
-sbatch --job-name=geopanoptic-finish --dependency="afterok:$parts" "${RESOURCES[@]}" \
-  --wrap="geopanoptic run '$SCENE' --work '$WORK' --finish --out '$OUT' ${OPTIONS[*]}"
+run() {
+  printf '%q ' geopanoptic run "$SCENE" --work "$WORK" --threads "$CPUS" "$@"
+}
+
+parts=$(sbatch --parsable --job-name=geopanoptic-parts --array="${ONLY:-1-$PARTS}" "${RESOURCES[@]}" \
+  --wrap="$(run --shard)\$SLURM_ARRAY_TASK_ID/$PARTS")
+sbatch --job-name=geopanoptic-finish --dependency="afterany:${parts%%;*}" "${RESOURCES[@]}" \
+  --wrap="$(run --finish --out "$OUT")"

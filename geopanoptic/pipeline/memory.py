@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -78,17 +79,25 @@ def parse_size(text: str | int) -> int:
     return int(float(match[1]) * 1024 ** " kmgt".index(match[2].lower() or " "))
 
 
-def default_budget_bytes() -> int:
-    """6 GB, or half of what the machine or this process's control group can still give if that is less."""
+def default_budget_bytes(given_bytes: int | None = None) -> int:
+    """6 GB, or half of what a process is given if that is less: by default what the machine, this process's control
+    group or its Slurm job can still give."""
+    return min((given_bytes or _available_bytes()) // 2, DEFAULT_BUDGET_BYTES)
+
+
+def _available_bytes() -> int:
     import psutil
 
     available = psutil.virtual_memory().available
+    # 0 is all that the machine has.
+    if megabytes := int(os.environ.get("SLURM_MEM_PER_NODE", 0)):
+        available = min(available, megabytes << 20)
     for name in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
         try:
             available = min(available, int(Path(name).read_text()))
         except (OSError, ValueError):  # no such control group, or "max"
             continue
-    return min(available // 2, DEFAULT_BUDGET_BYTES)
+    return available
 
 
 def return_large_arrays() -> None:

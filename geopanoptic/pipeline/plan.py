@@ -35,7 +35,8 @@ DEFAULT_MIN_AREA_PX = 10
 """Default minimum area of a region, in input pixels."""
 
 # Of halos a network computes the encoder only. Processor seconds per megapixel of cores with fields-s (halo 192)
-# and memory of two tiles side by side: 512 px 2.19 and 1.0 GB, 640 px 2.11, 832 px 2.28 and 2.2 GB, 1024 px 2.06.
+# and memory of two tiles side by side: 512 px 1.71 and 0.7 GB, 640 px 1.73 and 1.1, 768 px 1.65 and 1.5, 1024 px
+# 1.58 and 2.5.
 MOST_HALOS = 3
 LEAST_TILE_PX = 512
 """Tiles of the larger of these sizes are large enough: larger ones take more memory and hardly less time."""
@@ -212,7 +213,7 @@ def make_plan(
     min_area_px = DEFAULT_MIN_AREA_PX * scale**2 if min_area_m2 is None else round(min_area_m2 / pixel_m2)
     crew = crew or Crew.of_threads()
     sharing = crew.processes if crew.is_local else 1
-    budget = parse_size(memory) if memory is not None else default_budget_bytes()
+    budget = parse_size(memory) if memory is not None else default_budget_bytes(crew.memory_bytes)
     layout = _fit_layout(scene.grid.window, bundle, budget // sharing, crew, tile_px, block_px, batch)
 
     output_px = grid.height * grid.width

@@ -143,7 +143,7 @@ def run(
                 progress=record,
             )
         )
-        executor = stack.enter_context(open_executor(crew, folder=folder, client=client))
+        executor = stack.enter_context(open_executor(crew, folder=folder, progress=record, client=client))
         # 3 read and 4 infer.
         if finish:
             planned, beginning = begin_finish(planned, asked, crew, folder=folder, record=record)

@@ -57,7 +57,7 @@ def run_shard(
     record.announce(planned)
     make(folder)
     with ExitStack() as stack:
-        executor = stack.enter_context(open_executor(crew, folder=folder))
+        executor = stack.enter_context(open_executor(crew, folder=folder, progress=record))
         planned, beginning = begin_run(
             planned,
             asked,

@@ -154,6 +154,7 @@ def test_a_failure_may_be_given_a_value():
 def test_dask_does_what_threads_do(client):
     executor = OnDask(client=client)
     assert executor.workers == 2
+    assert OnDask(client=client, expected=8).workers == 8
     assert list(executor.map(Square(), range(50))) == [number**2 for number in range(50)]
     values = executor.map(Square(bad=2), range(4), failed=lambda item, error: -item)
     assert list(values) == [0, 1, -2, 9]

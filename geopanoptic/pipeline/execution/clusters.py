@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 
 import dask
@@ -15,6 +16,7 @@ from geopanoptic.pipeline.execution.crew import Crew
 from geopanoptic.pipeline.execution.loss import asking_scheduler
 
 CONNECT_S = 10
+PACKAGE = "geopanoptic"
 
 
 @contextmanager
@@ -69,6 +71,20 @@ def size_of(client: Client) -> tuple[int, int]:
             remedy=f"Start some: dask worker {client.scheduler.address}",
         )
     return len(threads), min(threads)
+
+
+def require_package(client: Client) -> None:
+    """Raises ResourceError where workers do not have this package, or another version of it."""
+    with asking_scheduler(client):
+        found = client.run(version, PACKAGE, on_error="return")
+    for address, theirs in found.items():
+        if theirs != version(PACKAGE):
+            raise ResourceError(
+                f"The worker {address} has {PACKAGE} {theirs}, not {version(PACKAGE)}."
+                if isinstance(theirs, str)
+                else f"The worker {address} does not have the package {PACKAGE}: {theirs}.",
+                remedy=f"Install {PACKAGE} {version(PACKAGE)} in the Python environment of the workers.",
+            )
 
 
 def require_shared(client: Client, folder: Path) -> None:

@@ -23,6 +23,8 @@ class Crew:
     scheduler: str
     processes: int
     threads: int
+    memory_bytes: int | None = None
+    """Memory of each process, where that is not what this machine has free."""
 
     @classmethod
     def of_threads(cls, threads: int | None = None) -> Crew:
@@ -67,9 +69,15 @@ def crew_for(
                 scheduler=PROCESSES, processes=workers or max(usable_cores() // each, 1), threads=each
             )
         case "slurm":
-            from geopanoptic.pipeline.execution.slurm import threads_per_job
+            from geopanoptic.pipeline.execution.slurm import job_settings
 
-            return Crew(scheduler=SLURM, processes=workers or 1, threads=threads or threads_per_job())
+            job = job_settings()
+            return Crew(
+                scheduler=SLURM,
+                processes=workers or 1,
+                threads=threads or job.cores,
+                memory_bytes=job.memory_bytes,
+            )
         case _:
             raise UsageError(
                 f"There is no scheduler {scheduler!r}.",

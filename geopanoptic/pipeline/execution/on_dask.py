@@ -31,13 +31,15 @@ GPU = "GPU"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OnDask:
-    """An executor over a connected client, with as many workers as the cluster has threads by now."""
+    """An executor over a connected client, with as many workers as the cluster has threads by now, or soon."""
 
     client: Client
+    expected: int = 1
+    """Threads that the cluster is to have, where workers are still on their way."""
 
     @property
     def workers(self) -> int:
-        return max(sum(self.client.nthreads().values()), 1)
+        return max(sum(self.client.nthreads().values()), self.expected)
 
     def map(
         self,

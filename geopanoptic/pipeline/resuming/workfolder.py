@@ -21,6 +21,8 @@ from geopanoptic.products.commit import Commit
 
 LOCK = "lock"
 BLOCKS = "blocks"
+JOBS = "jobs"
+"""Folder for the logs of Slurm jobs."""
 
 
 @contextmanager
@@ -108,7 +110,8 @@ def clear(folder: Path) -> None:
     """Delete everything that a run has put into a work folder; the folder itself stays."""
     for entry in (folder / MANIFEST, *folder.glob(f"{MANIFEST}.*.partial")):
         entry.unlink(missing_ok=True)
-    shutil.rmtree(folder / BLOCKS, ignore_errors=True)
+    for name in (BLOCKS, JOBS):
+        shutil.rmtree(folder / name, ignore_errors=True)
 
 
 def stored_bytes(folder: Path) -> int:
@@ -151,7 +154,7 @@ def open_store(
 
 
 def _is_own(entry: Path) -> bool:
-    return entry.name in {LOCK, MANIFEST, BLOCKS} or entry.name.startswith(f"{MANIFEST}.")
+    return entry.name in {LOCK, MANIFEST, BLOCKS, JOBS} or entry.name.startswith(f"{MANIFEST}.")
 
 
 def _unwritable(folder: Path, failure: OSError) -> OutputError:
