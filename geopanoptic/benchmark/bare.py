@@ -104,7 +104,7 @@ def run_bare(tiles: Tiles) -> BareNetwork:
     rng = np.random.default_rng(0)
     network_px, seconds, processor_s, warm = 0, 0.0, 0.0, False
     for count, (height, width) in _batches(tiles, bundle.stride_px):
-        input_bchw = rng.random((count, 2 * len(bundle.bands), height, width), np.float32)
+        input_bchw = rng.random((count, len(network.channels), height, width), np.float32)
         dates = [(input_bchw, math.nan)]
         if not warm:
             network.each_over(dates, _leave)

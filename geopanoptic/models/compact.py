@@ -3,20 +3,20 @@
 - Batch normalisation and the standardisation of bands are folded into convolutions; the four heads are one.
 - Absent bands are zero in every pixel, so their kernels are left out; bands of one validity share its flag.
 - A 3 x 3 convolution over a nearest-doubled map reads every coarse pixel several times. It equals a 2 x 2
-  convolution of the coarse map to four times the channels and a pixel shuffle: 16 products for 36.
-- Outputs within ``margin_px`` of the tile's edge are not wanted. The encoder needs those pixels; the decoder
-  and the fine convolutions, nine tenths of the work, need a few of them. They get those few and pad nothing, so
-  every convolution leaves a pixel less along each edge and nothing is cut off in between.
+  convolution of the coarse map to four times the channels, which become pixels: 16 products for 36.
+- Outputs within ``margin_px`` of the tile's edge are not wanted. The encoder needs those pixels, the fewer the
+  coarser its layer; the decoder and the fine convolutions, most of the work, need a few of them. All get what they
+  need and pad nothing, so every convolution leaves a pixel less along each edge.
 - Classes and the other outputs are two tensors: runtimes split and join channels slowly.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from geopanoptic.models.heads import HEADS
@@ -65,27 +65,101 @@ class CompactImage(nn.Module):
 
 
 class CompactEncoder(nn.Module):
-    """What ``PanopticUNet.encode`` gives of tiles with ``margin_px``, of which ``kept_px`` are left by level."""
+    """What ``PanopticUNet.encode`` gives of tiles with ``margin_px``, of which ``kept_px`` are left by level.
+
+    A layer pads only where the margin is too narrow for what the layers after it read.
+    """
 
     def __init__(
         self, layers: Any, *, bands: Sequence[int] | None, margin_px: int, kept_px: Sequence[int]
     ) -> None:
         super().__init__()
         self.n_inputs = 2 * layers.n_bands if bands is None else len(bands) + 1
-        self.encoder = layers.encoder
-        self.encoder.features[0][0] = on_raw_bands(layers.encoder.features[0][0], layers.n_bands, bands)
+        features = layers.encoder.features
+        features[0][0] = on_raw_bands(features[0][0], layers.n_bands, bands)
         border_px = 1 if margin_px else 0
         detail = on_raw_bands(layers.detail[0], layers.n_bands, bands)
         self.detail = nn.Sequential(_padded(detail, 1 - border_px), nn.ReLU())
-        # By level, that is by halvings.
-        self.crops_px = [(margin_px >> level) - kept for level, kept in enumerate(kept_px)]
-        self.crops_px[0] -= border_px
+        self.detail_crop_px = margin_px - kept_px[0] - border_px
+        self.steps = nn.ModuleList()
+        has = _Edges(margin_px, margin_px)
+        for feature, needed, kept in zip(features, *_needed_by_feature(features, kept_px), strict=True):
+            self.steps.append(step := _Step(feature, has, needed, kept))
+            has = step.has
 
     def forward(self, input_bchw: Tensor) -> list[Tensor]:
-        _, *maps = self.encoder(input_bchw)
-        finest = self.detail(cropped(input_bchw, self.crops_px[0]))
-        coarser = [cropped(values, crop_px) for values, crop_px in zip(maps, self.crops_px[1:], strict=True)]
-        return [finest, *coarser]
+        values, maps = input_bchw, [self.detail(cropped(input_bchw, self.detail_crop_px))]
+        for step in cast(Sequence[_Step], self.steps):
+            values = step(values)
+            if step.surplus is not None:
+                maps.append(_cut(values, step.surplus))
+        return maps
+
+
+class _Edges(NamedTuple):
+    """Pixels of a map beyond those of the tile's core: before the first and after the last, of rows as of columns."""
+
+    before: int
+    after: int
+
+    def read_by(self, stride: int) -> _Edges:
+        """What a 3 x 3 convolution reads for these pixels of its output."""
+        return _Edges(stride * self.before + 1, stride * self.after + 2 - stride)
+
+    def less(self, other: _Edges) -> _Edges:
+        return _Edges(self.before - other.before, self.after - other.after)
+
+
+class _Step(nn.Module):
+    """One of MobileNet's layers, on a map that ``has`` some edges, of whose output some are ``needed``.
+
+    ``kept``: edges of the map that is given out after it, if any.
+    """
+
+    def __init__(self, feature: nn.Module, has: _Edges, needed: _Edges, kept: int | None) -> None:
+        super().__init__()
+        convolution = _spatial(feature)
+        self.layers = getattr(feature, "conv", feature)
+        self.adds = getattr(feature, "use_res_connect", False)
+        self.cut, self.pads, self.has = _Edges(0, 0), True, has
+        if convolution is not None:
+            spare = has.less(needed.read_by(convolution.stride[0]))
+            self.pads = min(spare) < 0
+            if self.pads:
+                self.has = _Edges(*(each // convolution.stride[0] for each in has))
+            else:
+                self.cut, self.has = spare, needed
+                convolution.padding = (0, 0)
+        self.surplus = None if kept is None else self.has.less(_Edges(kept, kept))
+
+    def forward(self, values_bchw: Tensor) -> Tensor:
+        values_bchw = _cut(values_bchw, self.cut)
+        seen = self.layers(values_bchw)
+        return seen + cropped(values_bchw, 0 if self.pads else 1) if self.adds else seen
+
+
+def _needed_by_feature(
+    features: Sequence[nn.Module], kept_px: Sequence[int]
+) -> tuple[list[_Edges], list[int | None]]:
+    """For every layer the edges of its output that are read, and the edges that are given out after it, if any."""
+    needed, kept = [], []
+    level, read = len(kept_px) - 1, _Edges(0, 0)
+    ends_level = True
+    for feature in reversed(features):
+        kept.append(kept_px[level] if ends_level else None)
+        needed.append(_Edges(*(max(each, kept[-1] or 0) for each in read)))
+        convolution = _spatial(feature)
+        stride = 1 if convolution is None else convolution.stride[0]
+        read = needed[-1] if convolution is None else needed[-1].read_by(stride)
+        ends_level = stride == 2
+        level -= ends_level
+    return needed[::-1], kept[::-1]
+
+
+def _spatial(feature: nn.Module) -> nn.Conv2d | None:
+    """The one convolution of a layer that looks at neighbours."""
+    convolutions = (each for each in feature.modules() if isinstance(each, nn.Conv2d))
+    return next((each for each in convolutions if each.kernel_size != (1, 1)), None)
 
 
 class CompactDecoder(nn.Module):
@@ -99,7 +173,7 @@ class CompactDecoder(nn.Module):
         blocks = layers.decoder.blocks
         self.scale, padding = layers.output_scale, 1 if whole else 0
         widths = [layers.widths[-1], *(block.conv2[0].out_channels for block in blocks)]
-        joints = [*(block.conv1[0] for block in blocks), layers.finer[0][0]]
+        joints = [*(block.conv1[0] for block in blocks), _by_place(layers.finer[0][0], self.scale**2)]
         self.joints = nn.ModuleList(
             _Joint(joint, n_coarse, padding) for joint, n_coarse in zip(joints, widths, strict=True)
         )
@@ -118,7 +192,7 @@ class CompactDecoder(nn.Module):
             joint, after = self.joints[self.depth - 1 - level], self.afters[self.depth - 1 - level]
             values = after(joint(values, maps[level]))
         values = self.joints[-1](values, maps[0])
-        shared = self.finest(nn.functional.pixel_shuffle(values, self.scale))
+        shared = self.finest(depth_to_space(values, self.scale))
         return self.classes(shared).softmax(dim=1), self.others(shared).sigmoid()
 
 
@@ -157,15 +231,34 @@ class _Joint(nn.Module):
         # An even output row reads the coarse row before its own by the first kernel row and its own by the
         # sum of the others; an odd one its own by the first two and the next by the last.
         taps = kernel.new_tensor([[[1, 1, 0], [0, 0, 1]], [[1, 0, 0], [0, 1, 1]]])  # odd before even
-        phases = torch.einsum("atk,bul,oikl->oabitu", taps, taps, kernel[:, :n_coarse])
+        phases = torch.einsum("atk,bul,oikl->aboitu", taps, taps, kernel[:, :n_coarse])
         self.coarse = convolution_of(phases.reshape(-1, n_coarse, 2, 2), None, padding=padding)
         self.fine = convolution_of(kernel[:, n_coarse:], convolution.bias, padding=padding)
         self.padding = padding
 
     def forward(self, coarse_bchw: Tensor, fine_bchw: Tensor) -> Tensor:
         # Odd phases of one output position stand before the even ones of the next: with padding, one too many.
-        doubled = nn.functional.pixel_shuffle(self.coarse(coarse_bchw), 2)
+        doubled = depth_to_space(self.coarse(coarse_bchw), 2)
         return (self.fine(fine_bchw) + cropped(doubled, self.padding)).relu()
+
+
+@fx.wrap
+def depth_to_space(values_bchw: Tensor, scale: int) -> Tensor:
+    """``(B, scale * scale * C, h, w)`` to ``(B, C, scale * h, scale * w)``: all channels of the first of a pixel's
+    ``scale * scale`` finer ones, then of the next.
+
+    ``pixel_shuffle`` with channels in another order: where runtimes keep them side by side, whole runs are copied.
+    """
+    places_bhwijc = values_bchw.permute(0, 2, 3, 1).unflatten(3, (scale, scale, -1))
+    fine_bhwc = places_bhwijc.transpose(2, 3).flatten(3, 4).flatten(1, 2)
+    return fine_bhwc.permute(0, 3, 1, 2)
+
+
+def _by_place(convolution: nn.Conv2d, n_places: int) -> nn.Conv2d:
+    """The same with output channels in the order of ``depth_to_space``, not of ``pixel_shuffle``."""
+    order = torch.arange(convolution.out_channels).unflatten(0, (-1, n_places)).T.flatten()
+    bias = None if convolution.bias is None else convolution.bias[order]
+    return convolution_of(convolution.weight[order], bias)
 
 
 def on_raw_bands(convolution: nn.Conv2d, n_bands: int, bands: Sequence[int] | None) -> nn.Conv2d:
@@ -200,3 +293,11 @@ def _padded(convolution: nn.Conv2d, padding: int) -> nn.Conv2d:
 def cropped(values_bchw: Tensor, by_px: int) -> Tensor:
     """The same without ``by_px`` pixels along every edge."""
     return values_bchw[:, :, by_px:-by_px, by_px:-by_px] if by_px else values_bchw
+
+
+def _cut(values_bchw: Tensor, edges: _Edges) -> Tensor:
+    """The same without these edges."""
+    if edges == (0, 0):
+        return values_bchw
+    places = slice(edges.before, -edges.after or None)
+    return values_bchw[:, :, places, places]

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
-from geopanoptic.models.compact import CompactImage, CompactUNet
+from geopanoptic.models.compact import CompactImage, CompactUNet, depth_to_space
 from geopanoptic.models.compact_series import CompactReader, CompactSeason, CompactSeasonDecoder
 from geopanoptic.models.heads import DAY, INPUT, JOINED, OUTPUTS
 
@@ -215,8 +215,8 @@ _FUNCTIONS: dict[Any, Callable[[_Writer, fx.Node], None]] = {
     operator.truediv: lambda writer, node: writer._operation(node, "Div"),
     operator.getitem: _Writer._slice,
     torch.cat: lambda writer, node: writer._write(node, "Concat", axis=node.kwargs.get("dim", 1)),
-    nn.functional.pixel_shuffle: lambda writer, node: writer._write(
-        node, "DepthToSpace", blocksize=node.args[1], mode="CRD"
+    depth_to_space: lambda writer, node: writer._write(
+        node, "DepthToSpace", blocksize=node.args[1], mode="DCR"
     ),
     nn.functional.avg_pool2d: lambda writer, node: writer._write(
         node, "AveragePool", kernel_shape=[node.args[1]] * 2, strides=[node.args[1]] * 2

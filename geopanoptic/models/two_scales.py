@@ -15,12 +15,15 @@ from fractions import Fraction
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from geopanoptic.models.bundle import Bundle
-from geopanoptic.models.compact import CompactUNet, compact, convolution_of, cropped
+from geopanoptic.models.compact import CompactUNet, compact, convolution_of, cropped, depth_to_space
 from geopanoptic.models.margins import SURPLUS_PX, TWO_SCALES_SURPLUS_PX
 from geopanoptic.models.unet import PanopticUNet
+
+# As in the module it is from: one operation of a graph.
+fx.wrap("depth_to_space")
 
 FINER_SHARE = 1 / 3
 """Share of the look in which pixels are smaller; a half was no better on validation images."""
@@ -86,16 +89,16 @@ class Resampling(nn.Module):
         taps = torch.from_numpy(linear_taps(up, down))
         patches = weight * torch.einsum("ar,bc->abrc", taps, taps).reshape(up * up, *[taps.shape[1]] * 2)
         # Dense, though most of it is zero: runtimes are slow at narrow groups of channels.
-        kernel = torch.zeros(n_channels, up * up, n_channels, *patches.shape[1:])
+        kernel = torch.zeros(up * up, n_channels, n_channels, *patches.shape[1:])
         for channel in range(n_channels):
-            kernel[channel, :, channel] = patches
+            kernel[:, channel, channel] = patches
         self.edged = nn.ReplicationPad2d(1) if whole else nn.Identity()
         self.phases = convolution_of(kernel.flatten(0, 1), None, stride=down)
         self.up = up
 
     def forward(self, values_bchw: Tensor) -> Tensor:
         phases = self.phases(self.edged(values_bchw))
-        return phases if self.up == 1 else nn.functional.pixel_shuffle(phases, self.up)
+        return phases if self.up == 1 else depth_to_space(phases, self.up)
 
 
 def linear_taps(up: int, down: int) -> np.ndarray:

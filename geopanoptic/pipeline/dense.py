@@ -12,11 +12,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from itertools import groupby, islice
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from threading import Lock
 from typing import Protocol
 
@@ -34,7 +34,7 @@ from geopanoptic.scene.blocks import OnUnreadable, UnreadableBlock, refuse
 Outputs = Mapping[str, NDArray[np.float32]]
 Take = Callable[[int, Outputs], None]
 DatedTiles = tuple[NDArray[np.float32], float]
-"""Tiles (B, 2K, h, w) of one date, and its day of the year, see ``season_day``."""
+"""Tiles (B, C, h, w) of one date, and its day of the year, see ``season_day``. Valid until the date after the next."""
 
 
 class Network(Protocol):
@@ -91,13 +91,13 @@ class InferBlock:
         with _a_reader() as reader:
             return self._infer(block, reader)
 
-    def _infer(self, block: Window, reader: ThreadPoolExecutor) -> DenseCount:
+    def _infer(self, block: Window, reader: _Reader) -> DenseCount:
         layers = empty_layers(block.shape)
         network_px, network_s = 0, 0.0
         unreadable: list[UnreadableBlock] = []
         on_unreadable = unreadable.append if self.skip_unreadable else refuse
         for tiles in _batches(self._tiles(block), self.layout.batch):
-            sight = _Ahead(reader, self._look(tiles, on_unreadable))
+            sight = _Ahead(reader.thread, self._look(tiles, reader, on_unreadable))
             if sight.is_empty:
                 continue
             with network_turn():
@@ -121,29 +121,35 @@ class InferBlock:
             if wanted is None or wanted.any():
                 yield _Tile(core=core, wanted=wanted, valid=np.zeros(core.shape, np.bool_))
 
-    def _look(self, tiles: Sequence[_Tile], on_unreadable: OnUnreadable) -> Iterator[DatedTiles]:
+    def _look(
+        self, tiles: Sequence[_Tile], reader: _Reader, on_unreadable: OnUnreadable
+    ) -> Iterator[DatedTiles]:
         """The tiles on each date that shows anything of them; gathers their validity on the way."""
+        given = 0
         for date in self.dates:
-            input_bchw = self._shown(tiles, date, on_unreadable)
-            if input_bchw is not None:
+            shape = tiles[0].core.grown(self.layout.halo_px).shape
+            # In the network is the one before, at most.
+            input_bchw = reader.array(given % 2, (len(tiles), date.n_channels, *shape))
+            if self._show(tiles, date, on_unreadable, input_bchw):
+                given += 1
                 yield input_bchw, date.day
 
-    def _shown(
-        self, tiles: Sequence[_Tile], date: DateReader, on_unreadable: OnUnreadable
-    ) -> NDArray[np.float32] | None:
+    def _show(
+        self,
+        tiles: Sequence[_Tile],
+        date: DateReader,
+        on_unreadable: OnUnreadable,
+        input_bchw: NDArray[np.float32],
+    ) -> bool:
+        """Whether the date shows anything of the tiles."""
         halo = self.layout.halo_px
-        input_bchw: NDArray[np.float32] | None = None
         shows_anything = False
-        for number, tile in enumerate(tiles):
-            window = tile.core.grown(halo)
-            if input_bchw is None:
-                # Pages of bands that the scene lacks are never touched.
-                input_bchw = np.zeros((len(tiles), date.n_channels, *window.shape), np.float32)
-            _, valid = date(window, on_unreadable, into=input_bchw[number])
+        for tile, input_chw in zip(tiles, input_bchw, strict=True):
+            _, valid = date(tile.core.grown(halo), on_unreadable, into=input_chw)
             core = np.s_[halo : valid.shape[0] - halo, halo : valid.shape[1] - halo]
             np.logical_or(tile.valid, valid[core], out=tile.valid)
             shows_anything = shows_anything or bool(valid.any())
-        return input_bchw if shows_anything else None
+        return shows_anything
 
     def _keep_core(
         self,
@@ -205,9 +211,35 @@ class _Ahead(Iterator[DatedTiles]):
         return dated
 
 
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Reader:
+    """A thread to read in, and what it reads into: memory that is new costs more than what is put there."""
+
+    thread: ThreadPoolExecutor
+    arrays: dict[int, NDArray[np.float32]] = field(default_factory=dict)
+
+    def array(self, number: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """One of its arrays, with whatever it holds."""
+        if number not in self.arrays or self.arrays[number].shape != shape:
+            self.arrays.pop(number, None)
+            self.arrays[number] = np.empty(shape, np.float32)
+        return self.arrays[number]
+
+
+def release_readers() -> None:
+    """Give back the memory of those that read for no task at the moment."""
+    waiting: list[_Reader] = []
+    with suppress(Empty):
+        while True:
+            waiting.append(_readers().get_nowait())
+    for reader in waiting:
+        reader.arrays.clear()
+        _readers().put(reader)
+
+
 @contextmanager
-def _a_reader() -> Iterator[ThreadPoolExecutor]:
-    """Lets in the tasks of this process that may hold pixels, and gives each a thread to read in."""
+def _a_reader() -> Iterator[_Reader]:
+    """Lets in the tasks of this process that may hold pixels, and gives each what it reads with."""
     reader = _readers().get()
     try:
         yield reader
@@ -216,11 +248,11 @@ def _a_reader() -> Iterator[ThreadPoolExecutor]:
 
 
 @cache
-def _readers() -> SimpleQueue[ThreadPoolExecutor]:
+def _readers() -> SimpleQueue[_Reader]:
     # Kept from task to task: a thread has its files open, and their decoded blocks cached.
-    readers: SimpleQueue[ThreadPoolExecutor] = SimpleQueue()
+    readers: SimpleQueue[_Reader] = SimpleQueue()
     for number in range(NETWORK_TASKS):
-        readers.put(ThreadPoolExecutor(1, f"geopanoptic-reader-{number}"))
+        readers.put(_Reader(thread=ThreadPoolExecutor(1, f"geopanoptic-reader-{number}")))
     return readers
 
 

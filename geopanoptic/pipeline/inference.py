@@ -12,7 +12,7 @@ from geopanoptic.grid import Window
 from geopanoptic.models.bundle import Bundle
 from geopanoptic.panoptic.quantisation import LAYERS, Quantiser
 from geopanoptic.pipeline.aoi import read_aoi
-from geopanoptic.pipeline.dense import DenseCount, InferBlock, network_turn
+from geopanoptic.pipeline.dense import DenseCount, InferBlock, network_turn, release_readers
 from geopanoptic.pipeline.detections.finding import DetectorOfBundle, FindParcels
 from geopanoptic.pipeline.detections.stored import FOUND_LAYERS
 from geopanoptic.pipeline.execution import Executor
@@ -45,18 +45,19 @@ def infer(
     Raises UsageError for an area of interest that cannot be used, the error of a block that fails (unless
     ``asked.on_error`` says to skip it), and as ``load_runtime``.
     """
+    network = None if planned.bundle.finds_parcels else bundle_network(planned, asked)
     common: dict[str, Any] = {
         "store": store,
         "layout": planned.layout,
         "scale": planned.bundle.output_scale,
-        "dates": scene_dates(planned, normalisation),
+        "dates": scene_dates(planned, normalisation, only=None if network is None else network.bands),
         "wanted": read_aoi(asked.aoi, planned.grid) if asked.aoi is not None else None,
         "skip_unreadable": asked.on_error == "skip",
     }
     task: Callable[[Window], DenseCount] = (
         FindParcels(network=bundle_detector(planned, asked), **common)
-        if planned.bundle.finds_parcels
-        else InferBlock(network=bundle_network(planned, asked), quantise=quantiser(planned.bundle), **common)
+        if network is None
+        else InferBlock(network=network, quantise=quantiser(planned.bundle), **common)
     )
     on_failure = OnFailure(store=store, record=record, skip=asked.on_error == "skip", n_blocks=len(blocks))
     unreadable: set[UnreadableBlock] = set()
@@ -67,8 +68,8 @@ def infer(
             record.network_px += count.network_px
             record.network_s += count.network_s / planned.processes
             stage.advance(count.core_px)
-        if blocks and not planned.bundle.finds_parcels:
-            executor.everywhere(ReleaseNetwork(network=bundle_network(planned, asked)))
+        if blocks and network is not None:
+            executor.everywhere(ReleaseNetwork(network=network))
     # Sorted: neighbours find the same ones in their halos, in an order that depends on the layout.
     for lost in sorted(unreadable, key=lambda lost: (lost.file, lost.window.row0, lost.window.col0)):
         record.skip(lost.to_json(), lost.message)
@@ -155,6 +156,7 @@ class ReleaseNetwork:
                 runtime.release()
         finally:
             network_turn().release()
+        release_readers()
         return_freed_memory()
 
 

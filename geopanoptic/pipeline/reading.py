@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,7 +18,8 @@ from geopanoptic.scene.blocks import OnUnreadable, refuse
 from geopanoptic.scene.season import middle_latitude_deg, season_day
 
 Shown = tuple[NDArray[np.float32], NDArray[np.bool_]]
-"""Input of the network (2K, h, w): bands, zero where invalid or absent, then a flag for each; validity (h, w)."""
+"""Input of the network (C, h, w): bands, zero where invalid or absent, then a flag for each or one for all of them;
+validity (h, w)."""
 
 
 class DateReader(Protocol):
@@ -32,7 +34,7 @@ class DateReader(Protocol):
 
     @property
     def n_channels(self) -> int:
-        """2K."""
+        """C."""
 
     def __call__(
         self,
@@ -41,7 +43,7 @@ class DateReader(Protocol):
         *,
         into: NDArray[np.float32] | None = None,
     ) -> Shown:
-        """The input is written into ``into``, which is zero, or into an array of its own."""
+        """The input is written into ``into``, whatever that holds, or into an array of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,13 +55,16 @@ class SceneDate:
     bands: tuple[str, ...]
     """The model's bands that this date has."""
     model_bands: tuple[str, ...]
+    """Those that are shown, in their order."""
+    one_flag: bool
+    """Whether one flag is shown for all of them, which this date has then; otherwise one for each."""
     normalisation: Normalisation
     cache_bytes: int
     """GDAL's block cache in the process that reads."""
 
     @property
     def n_channels(self) -> int:
-        return 2 * len(self.model_bands)
+        return len(self.model_bands) + (1 if self.one_flag else len(self.model_bands))
 
     def __call__(
         self,
@@ -70,10 +75,18 @@ class SceneDate:
     ) -> Shown:
         configure_gdal(self.cache_bytes)
         values, valid = self.scene.read(window, self.bands, on_unreadable=on_unreadable)
-        shown = np.zeros((self.n_channels, *window.shape), np.float32) if into is None else into
-        for band, normalised in zip(self.bands, self.normalisation.apply(values, valid), strict=True):
-            channel = self.model_bands.index(band)
-            shown[channel], shown[len(self.model_bands) + channel] = normalised, valid
+        shown = np.empty((self.n_channels, *window.shape), np.float32) if into is None else into
+        planes, flags = shown[: len(self.model_bands)], shown[len(self.model_bands) :]
+        places = [self.model_bands.index(band) for band in self.bands]
+        self.normalisation.apply_into((planes[place] for place in places), values, valid)
+        if self.one_flag:
+            flags[0] = valid
+            return shown, valid
+        for band, plane, flag in zip(self.model_bands, planes, flags, strict=True):
+            if band in self.bands:
+                flag[...] = valid
+            else:
+                plane[...] = flag[...] = 0
         return shown, valid
 
 
@@ -96,7 +109,8 @@ class ArrayDate:
         *,
         into: NDArray[np.float32] | None = None,
     ) -> Shown:
-        shown = np.zeros((self.n_channels, *window.shape), np.float32) if into is None else into
+        shown = np.empty((self.n_channels, *window.shape), np.float32) if into is None else into
+        shown[...] = 0
         valid = np.zeros(window.shape, np.bool_)
         inside = window.intersection(Window(0, 0, *self.valid_hw.shape))
         if inside is not None:
@@ -105,15 +119,19 @@ class ArrayDate:
         return shown, valid
 
 
-def scene_dates(planned: Plan, normalisation: Normalisation) -> tuple[SceneDate, ...]:
-    """The readers of a planned run, by date."""
+def scene_dates(
+    planned: Plan, normalisation: Normalisation, *, only: Sequence[str] | None = None
+) -> tuple[SceneDate, ...]:
+    """The readers of a planned run, by date, for a network of all the model's bands, or of ``only`` these, which
+    every date has: it then reads one flag for all of them, see ``load_runtime``."""
     cache, latitude_deg = block_cache_bytes(planned), middle_latitude_deg(planned.scene.grid)
     return tuple(
         SceneDate(
             scene=single,
             day=season_day(single.dates[0], latitude_deg),
             bands=bands,
-            model_bands=planned.bundle.bands,
+            model_bands=planned.bundle.bands if only is None else tuple(only),
+            one_flag=only is not None,
             normalisation=normalisation.select(bands),
             cache_bytes=cache,
         )

@@ -5,8 +5,9 @@ through a memory map, so a stage that needs a few rows of its neighbours reads j
 
 A block is a ``.npy`` file, put in place by one rename. Nothing is synced to disk: what a killed process has
 written stays in the system's cache, so only a power cut can leave a file that is not whole. Against that, and
-against rot, the layers that a later run may continue from end in a BLAKE2b hash of place and content. It is
-checked once, by the run that continues (:meth:`RunStore.holds`), and never while a run reads its own blocks.
+against rot, the layers that a later run may continue from end in a SHA-256 hash of place and content (processors
+have instructions for it). It is checked once, by the run that continues (:meth:`RunStore.holds`), and never while
+a run reads its own blocks.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from numpy.typing import DTypeLike, NDArray
 from geopanoptic.grid import Window
 from geopanoptic.panoptic.quantisation import LAYERS
 
-HASH_BYTES = 16
+HASH_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +153,7 @@ class RunStore:
 
     def _hash(self, layer: str, block: Window, content: Iterable[memoryview]) -> bytes:
         place = f"{self.seal} {layer} {block.row0} {block.col0}"
-        digest = hashlib.blake2b(place.encode(), digest_size=HASH_BYTES)
+        digest = hashlib.sha256(place.encode())
         for part in content:
             digest.update(part)
         return digest.digest()

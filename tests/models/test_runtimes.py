@@ -58,6 +58,19 @@ def test_probabilities_and_labels_are_those_of_the_trained_network(
         assert (labels == theirs).mean() > 0.9999
 
 
+def test_channels_that_the_network_reads_may_be_given_alone(
+    runtime: RuntimeName, tiny_bundle: Bundle
+) -> None:
+    bands = tiny_bundle.bands[1:]
+    network = load_runtime(tiny_bundle, "cpu", 1, runtime, bands=bands)
+    scene = plane(tiny_bundle, 64, bands)
+    assert len(network.channels) == len(bands) + 1
+    for name, values in network(np.ascontiguousarray(scene[:, network.channels])).items():
+        np.testing.assert_array_equal(values, network(scene)[name], err_msg=name)
+    with pytest.raises(ModelError, match="takes"):
+        network(scene[:, :-1])
+
+
 @pytest.mark.parametrize("margin_px", [32, 48])
 def test_a_small_network_without_and_with_a_margin(
     runtime: RuntimeName, tiny_bundle: Bundle, margin_px: int

@@ -33,7 +33,8 @@ class _Compiled:
         request = getattr(self.of_thread, "request", None)
         if request is None:
             request = self.of_thread.request = self.network.create_infer_request()
-        request.infer(inputs, share_inputs=True)
+        # Neither is copied; what is returned here would be, if it were not shared.
+        request.infer(inputs, share_inputs=True, share_outputs=True)
         return [request.get_output_tensor(number).data for number in range(len(self.network.outputs))]
 
     def release(self) -> None:

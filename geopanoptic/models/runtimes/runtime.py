@@ -25,7 +25,8 @@ from geopanoptic.models.margins import surplus_px
 
 Floats = NDArray[np.float32]
 DatedTiles = tuple[Floats, float]
-"""Tiles (B, 2 * n_bands, H, W) on one date and its day, 1 to 366 of the northern seasons, NaN where unknown."""
+"""Tiles (B, 2 * n_bands, H, W), or those of their channels that the network reads (``Runtime.channels``), on one date,
+and its day, 1 to 366 of the northern seasons, NaN where unknown."""
 Probabilities = Callable[[Floats], tuple[Floats, Floats]]
 """Input of ``CompactUNet`` to its outputs, which are valid until the same thread's next call; on the CPU called from
 several threads at once, one tile each."""
@@ -98,7 +99,7 @@ class Runtime(ABC):
     def each_over(self, dates: Iterable[DatedTiles], take: Take) -> None:
         """Compute one batch of equally large tiles, seen on ``dates``, and hand each one's probabilities on.
 
-        Tiles are (B, 2 * n_bands, H, W) float32 without NaN, the same places on every date; H and W multiples
+        Tiles are float32 without NaN, (B, channels, H, W) as in ``DatedTiles``, the same places on every date; H and W multiples
         of the stride. On the CPU the batch should hold as many tiles as there are threads. A network of single
         images takes exactly one date and ignores the day; one of series takes the dates one at a time, keeps
         sums of them only, and nothing changes by a date on which a tile has no flag. Rounding depends on
@@ -149,8 +150,16 @@ class Runtime(ABC):
         for number, (classes, others) in enumerate(zip(*outputs, strict=True), part.start):
             take(number, dict(zip(HEADS, (classes, *np.split(others, len(others))), strict=True)))
 
+    def read_of(self, input_bchw: Floats, part: slice) -> Floats:
+        """The channels that the network reads of a part of the batch; a copy only where there are others.
+
+        Raises ``ModelError`` for NaN: some runtimes' minima and maxima turn it into a number."""
+        alone = input_bchw.shape[1] == len(self.channels)
+        tiles = input_bchw[part] if alone else input_bchw[part, self.channels]
+        self.refuse_nan(tiles)
+        return tiles
+
     def refuse_nan(self, *arrays: Floats) -> None:
-        """Look at a network's input as well: some runtimes' minima and maxima turn NaN into a number."""
         if not all(np.isfinite(values.sum()) for values in arrays):
             raise ModelError(
                 f"Model {self.bundle.name} gives NaN for a tile.",
@@ -160,7 +169,7 @@ class Runtime(ABC):
     def check_shape(self, shape: tuple[int, ...]) -> None:
         """Raise ``ModelError`` for tiles that the network does not take."""
         n_channels, stride_px = 2 * len(self.bundle.bands), self.bundle.stride_px
-        if len(shape) != 4 or shape[1] != n_channels:
+        if len(shape) != 4 or shape[1] not in (n_channels, len(self.channels)):
             raise ModelError(
                 f"Model {self.bundle.name} takes (batch, {n_channels}, height, width), not {shape}.",
                 remedy="Give every band of the model and then one availability flag per band.",
@@ -197,8 +206,7 @@ class ImageRuntime(Runtime):
         self.check_shape(input_bchw.shape)
 
         def compute(part: slice) -> None:
-            tiles = input_bchw[part, self.channels]
-            self.refuse_nan(tiles)
+            tiles = self.read_of(input_bchw, part)
             views = self.mean_of_views(
                 lambda axes: self.probabilities(np.ascontiguousarray(np.flip(tiles, axes)))
             )

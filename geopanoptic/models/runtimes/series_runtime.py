@@ -68,10 +68,9 @@ class SeriesRuntime(Runtime):
 
         def add(part: slice) -> None:
             begun = (part.start, 0) in totals
-            if begun and not self._shows_anything(input_bchw[part]):
+            tiles = self.read_of(input_bchw, part)
+            if begun and not self._shows_anything(tiles):
                 return
-            tiles = input_bchw[part, self.channels]
-            self.refuse_nan(tiles)
             for view, axes in enumerate(self.mirrors):
                 shares = self.halves.read(np.ascontiguousarray(np.flip(tiles, axes)), encoded)
                 if begun:
@@ -88,7 +87,7 @@ class SeriesRuntime(Runtime):
         kept = kept_margins_px(stride_px.bit_length() - 1, self.margin_px)[-1]
         crop = self.margin_px - kept * stride_px
         rows, cols = (slice(crop, length - crop) for length in tiles_bchw.shape[2:])
-        flags = [channel for channel in self.channels if channel >= len(self.bundle.bands)]
+        flags = [place for place, channel in enumerate(self.channels) if channel >= len(self.bundle.bands)]
         return any(tiles_bchw[:, flag, rows, cols].any() for flag in flags)
 
     def _decode(self, totals: dict[tuple[int, int], Sums], part: slice, take: Take) -> None:
