@@ -4,38 +4,45 @@ One round of Boruvka's algorithm (1926): each pixel joins over its smallest edge
 minimum spanning forest whose roots do not include the pixel. A tenth of the edges remain on a smooth relief,
 under half of them on white noise. An edge of a block is numbered 2 * pixel + (0 right, 1 down), pixel being
 row * width + col of its upper or left end in the block; that keeps the order of the scene's numbers.
+
+Edges are ordered by the higher relief of their two pixels, then by the lower one, then by number. By the higher
+one alone, a pixel on a ridge would be as near to both sides, and the number would give all of them to the upper
+and left one: every border would lie half a pixel too far down and right.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+from numba import njit, vectorize
 from numpy.typing import NDArray
 
 from geopanoptic.panoptic.contact_table import GOLDEN
 
-RIGHT_BIT = 1
-DOWN_BIT = 2
-
 _OUTSIDE = 1 << 16
+_LOWER = np.uint32(0xFFFF)
 _PAIRS = 1 << 12
 _STAY, _UP, _LEFT, _RIGHT, _DOWN = range(5)
+
+
+@vectorize(["uint32(uint16, uint16)"], cache=True)  # type: ignore[untyped-decorator]
+def weights_of(relief: int, other: int) -> np.uint32:
+    """Places of edges in the order, but for their number, uint32, from the relief (uint16) of their two pixels."""
+    return np.uint32(max(relief, other)) << np.uint32(16) | np.uint32(min(relief, other))
 
 
 def descend(
     relief: NDArray[np.uint16],
     domain: NDArray[np.bool_],
     terminals: NDArray[np.int64],
-    zones: NDArray[np.uint8],
 ) -> tuple[NDArray[np.int32], int]:
-    """Join each pixel but the terminals over its smallest edge; mark those edges in ``zones``.
+    """Join each pixel but the terminals over its smallest edge.
 
     Returns the basin of each pixel, int32 (h, w), -1 outside the domain, and the number of basins.
     Basin i is that of terminal i for i < len(terminals); the others follow.
     """
     # Large arrays come from numpy, which asks the system for huge pages; compiled code does not.
     basins, steps = np.full(relief.shape, -1, np.int32), np.empty(relief.shape, np.uint8)
-    return basins, _fill_basins(relief, domain, terminals, zones, steps, basins)
+    return basins, _fill_basins(relief, domain, terminals, steps, basins)
 
 
 @njit(nogil=True, cache=True)
@@ -43,7 +50,6 @@ def _fill_basins(
     relief: NDArray[np.uint16],
     domain: NDArray[np.bool_],
     terminals: NDArray[np.int64],
-    zones: NDArray[np.uint8],
     steps_hw: NDArray[np.uint8],
     basins_hw: NDArray[np.int32],
 ) -> int:
@@ -53,8 +59,6 @@ def _fill_basins(
     steps, basins = steps_hw.ravel(), basins_hw.ravel()
     for pixel in terminals:
         steps[pixel] = _STAY
-    _mark_steps(steps_hw, zones)
-
     for i, pixel in enumerate(terminals):
         basins[pixel] = i
     count = len(terminals)
@@ -87,7 +91,7 @@ def _fill_basins(
 def _steepest_steps(relief: NDArray[np.uint16], domain: NDArray[np.bool_], steps: NDArray[np.uint8]) -> None:
     """Fill in the direction of each pixel's smallest edge; _STAY outside the domain or without edge.
 
-    Of equal weights the smallest edge index wins: up, left, right, down.
+    That is the edge to the lowest neighbour; of equal ones the smallest edge index wins: up, left, right, down.
     """
     height, width = relief.shape
     above = np.full(width + 2, _OUTSIDE, np.int32)
@@ -101,30 +105,12 @@ def _steepest_steps(relief: NDArray[np.uint16], domain: NDArray[np.bool_], steps
         if row < 0:
             continue
         for col in range(width):
-            height_here = here[col + 1]
-            step, best = _UP, max(height_here, above[col + 1])
-            left = max(height_here, here[col])
+            step, best = _UP, above[col + 1]
+            left, right, down = here[col], here[col + 2], below[col + 1]
             step, best = (_LEFT, left) if left < best else (step, best)
-            right = max(height_here, here[col + 2])
             step, best = (_RIGHT, right) if right < best else (step, best)
-            down = max(height_here, below[col + 1])
             step, best = (_DOWN, down) if down < best else (step, best)
-            steps[row, col] = _STAY if best == _OUTSIDE else step
-
-
-@njit(nogil=True, cache=True)
-def _mark_steps(steps: NDArray[np.uint8], zones: NDArray[np.uint8]) -> None:
-    """Set the bits of the edges that some pixel steps over."""
-    height, width = steps.shape
-    for row in range(height):
-        for col in range(width):
-            zones[row, col] |= RIGHT_BIT if steps[row, col] == _RIGHT else 0
-            zones[row, col] |= DOWN_BIT if steps[row, col] == _DOWN else 0
-        for col in range(width - 1):
-            zones[row, col] |= RIGHT_BIT if steps[row, col + 1] == _LEFT else 0
-        if row + 1 < height:
-            for col in range(width):
-                zones[row, col] |= DOWN_BIT if steps[row + 1, col] == _UP else 0
+            steps[row, col] = _STAY if max(here[col + 1], best) == _OUTSIDE else step
 
 
 def edges_between_basins(
@@ -135,7 +121,7 @@ def edges_between_basins(
     Of any two basins the first one is there, and most of the others are not.
     """
     most = 2 * relief.size
-    return _sorted_edges(relief, basins, np.empty(most, np.int32), np.empty(most, np.uint16))  # type: ignore[no-any-return]
+    return _sorted_edges(relief, basins, np.empty(most, np.int32), np.empty(most, np.uint32))  # type: ignore[no-any-return]
 
 
 @njit(nogil=True, cache=True)
@@ -143,15 +129,16 @@ def _sorted_edges(
     relief: NDArray[np.uint16],
     basins: NDArray[np.int32],
     met: NDArray[np.int32],
-    weights: NDArray[np.uint16],
+    weights: NDArray[np.uint32],
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """A stable counting sort by weight: edges are met in the order of their index, in ``met``, ``weights``.
+    """A stable counting sort by the lower relief, then by the higher: edges are met in the order of their index,
+    in ``met``, ``weights``.
 
     Only the first edge of two basins can decide anything. A small table of the pairs met last, where each
     overwrites whatever had its place, finds most of the others before they are sorted.
     """
     height, width = relief.shape
-    position = np.zeros(_OUTSIDE + 1, np.int64)
+    of_lower, of_higher = np.zeros(_OUTSIDE + 1, np.int64), np.zeros(_OUTSIDE + 1, np.int64)
     pairs, places = np.full(_PAIRS, -1, np.int64), np.empty(_PAIRS, np.int32)
     # Whether the edges to the right (1) and down (2) part two basins; in words, since mostly they do not.
     parts = np.zeros(-(-width // 8) * 8, np.uint8)
@@ -172,29 +159,34 @@ def _sorted_edges(
                         continue
                     row2, col2 = row + down, col + 1 - down
                     basin, other = here[col], basins[row2, col2]
-                    weight = max(relief[row, col], relief[row2, col2])
+                    weight = weights_of(relief[row, col], relief[row2, col2])
                     pair = np.int64(min(basin, other)) << 32 | np.int64(max(basin, other))
                     slot = (pair * GOLDEN >> 40) & (_PAIRS - 1)
                     if pairs[slot] == pair:
                         earlier = places[slot]
                         if weights[earlier] <= weight:
                             continue
-                        position[weights[earlier] + 1] -= 1
+                        of_lower[(weights[earlier] & _LOWER) + 1] -= 1
+                        of_higher[(weights[earlier] >> 16) + 1] -= 1
                         met[earlier] = -1
                     pairs[slot], places[slot] = pair, count
                     met[count], weights[count] = 2 * (row * width + col) + down, weight
-                    position[weight + 1] += 1
+                    of_lower[(weight & _LOWER) + 1] += 1
+                    of_higher[(weight >> 16) + 1] += 1
                     count += 1
-    position = np.cumsum(position)
+    of_lower, of_higher = np.cumsum(of_lower), np.cumsum(of_higher)
 
-    basin_of = basins.ravel()
-    ends = np.empty((position[-1], 2), np.int32)
-    edges = np.empty(position[-1], np.int32)
+    by_lower = np.empty(of_lower[-1], np.int32)
     for i in range(count):
-        if met[i] < 0:
-            continue
-        at = position[weights[i]]
-        position[weights[i]] += 1
+        if met[i] >= 0:
+            by_lower[of_lower[weights[i] & _LOWER]] = i
+            of_lower[weights[i] & _LOWER] += 1
+    basin_of = basins.ravel()
+    ends = np.empty((len(by_lower), 2), np.int32)
+    edges = np.empty(len(by_lower), np.int32)
+    for i in by_lower:
+        at = of_higher[weights[i] >> 16]
+        of_higher[weights[i] >> 16] += 1
         pixel, down = met[i] >> 1, met[i] & 1
         ends[at, 0], ends[at, 1] = basin_of[pixel], basin_of[pixel + (width if down else 1)]
         edges[at] = met[i]

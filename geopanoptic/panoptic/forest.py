@@ -1,6 +1,6 @@
 """Stage one of the block-wise watershed: one block's minimum spanning forest and what it owes its neighbours.
 
-The order of edges is total: weight (the higher relief of the two pixels), then edge index
+The order of edges is total: weight (the higher relief of the two pixels, then the lower), then edge index
 ``2 * pixel_index(upper or left pixel) + (0 right, 1 down)``. With it the forest rooted at the seeds is
 unique, so parts of it can be decided locally. Besides the seeds every pixel on a face that another block
 touches is made a *terminal*, and the block is divided into one zone per terminal by the same rule that
@@ -12,8 +12,8 @@ divides the scene into one region per seed. Three facts make that exact:
   cycle property), at most one fewer than there are terminals;
 - a zone holds exactly one terminal, so whatever wins elsewhere, all of it gets its terminal's label.
 
-Hence a block needs to keep two bits a pixel (the edges inside zones) and to publish its terminals and the
-tree between them. Steepest descent contracts the pixels to basins first; what is left goes through
+Hence a block needs to keep the zone of every pixel and to publish its terminals and the tree between them.
+Steepest descent contracts the pixels to basins first; what is left goes through
 Kruskal's algorithm (1956) in counting-sort order. Seeded watershed as a minimum spanning forest: Cousty et
 al., IEEE TPAMI 31 (2009), 1362-1374.
 """
@@ -27,7 +27,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from geopanoptic.grid import Window
-from geopanoptic.panoptic.descent import DOWN_BIT, RIGHT_BIT, descend, edges_between_basins
+from geopanoptic.panoptic.descent import descend, edges_between_basins, weights_of
 
 # Edges of a block are counted in int32, two a pixel.
 _LARGEST_BLOCK_PX = 1 << 30
@@ -40,7 +40,7 @@ class BlockSummary:
     ``terminal_px`` int64 (t,): scene pixel index of each terminal, ascending: the block's seeds and its
     domain pixels that have a neighbour in another block. ``terminal_relief`` uint16 (t,) and
     ``terminal_is_seed`` bool (t,) go with it. ``tree_ends`` int32 (e, 2): the two terminals, as positions
-    in ``terminal_px``, whose zones an undecided forest edge joins; ``tree_weight`` uint16 (e,) and
+    in ``terminal_px``, whose zones an undecided forest edge joins; ``tree_weight`` uint32 (e,) and
     ``tree_edge`` int64 (e,) are that edge's place in the total order.
     """
 
@@ -50,7 +50,7 @@ class BlockSummary:
     terminal_relief: NDArray[np.uint16]
     terminal_is_seed: NDArray[np.bool_]
     tree_ends: NDArray[np.int32]
-    tree_weight: NDArray[np.uint16]
+    tree_weight: NDArray[np.uint32]
     tree_edge: NDArray[np.int64]
 
 
@@ -58,11 +58,15 @@ class BlockSummary:
 class BlockForest:
     """One block after stage one.
 
-    ``zones`` uint8 (h, w): bit 1 is set where the edge to the right neighbour lies inside a zone, bit 2
-    where the edge to the lower one does. It stays with the block until labelling; ``summary`` travels.
+    ``zones`` int32 (h, w): the zone of each pixel, from 1; 0 outside the domain and where no terminal is reached.
+    ``terminal`` int64 (zones + 1,): the terminal of each zone, its position in ``summary.terminal_px``; -1 of 0.
+    Zones up to ``n_seeded`` hang together with a seed of the block; where the others get theirs from, if they get
+    one, the rest of the scene decides. It all stays with the block until labelling; ``summary`` travels.
     """
 
-    zones: NDArray[np.uint8]
+    zones: NDArray[np.int32]
+    terminal: NDArray[np.int64]
+    n_seeded: int
     summary: BlockSummary
 
 
@@ -93,16 +97,21 @@ def forest_block(
     relief_u16, domain = np.ascontiguousarray(relief_u16), np.ascontiguousarray(domain)
 
     terminals, is_seed = _terminals(domain, seeds, window, scene_shape)
-    zones = np.zeros(window.shape, np.uint8)
-    basins, basin_count = descend(relief_u16, domain, terminals, zones)
+    basins, basin_count = descend(relief_u16, domain, terminals)
     ends, edges = edges_between_basins(relief_u16, basins)
-    tree_ends, tree = _join(ends, edges, basin_count, is_seed, zones)
+    terminal_of_basin, seeded, tree_ends, tree = _join(ends, edges, basin_count, is_seed)
+    terminal = np.concatenate([[-1], np.flatnonzero(seeded), np.flatnonzero(~seeded)])
+    zone_of_terminal = np.zeros(len(terminal), np.int32)
+    zone_of_terminal[terminal] = np.arange(len(terminal))
+    _renumber(basins, np.append(zone_of_terminal[terminal_of_basin], np.int32(0)))
 
     upper_left = tree >> 1
     lower_right = upper_left + np.where(tree & 1, window.width, 1)
     relief = relief_u16.ravel()
     return BlockForest(
-        zones=zones,
+        zones=basins,
+        terminal=terminal,
+        n_seeded=int(seeded.sum()),
         summary=BlockSummary(
             window=window,
             scene_shape=scene_shape,
@@ -110,7 +119,7 @@ def forest_block(
             terminal_relief=relief[terminals],
             terminal_is_seed=is_seed,
             tree_ends=tree_ends,
-            tree_weight=np.maximum(relief[upper_left], relief[lower_right]),
+            tree_weight=weights_of(relief[upper_left], relief[lower_right]),
             tree_edge=2 * _scene_px(upper_left, window, scene_width) + (tree & 1),
         ),
     )
@@ -155,13 +164,12 @@ def _join(
     edges: NDArray[np.int32],
     basin_count: int,
     is_seed: NDArray[np.bool_],
-    zones: NDArray[np.uint8],
-) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """Kruskal on the basins: grow zones, mark their edges in ``zones``, return the tree between terminals.
+) -> tuple[NDArray[np.int32], NDArray[np.bool_], NDArray[np.int32], NDArray[np.int64]]:
+    """Kruskal on the basins: the terminal to whose zone each belongs, -1 for none, and the tree between terminals.
 
-    The tree is int32 (e, 2) terminals and int64 (e,) block edge indices, in the total order.
+    Returns the former, int32; which terminals (t,) the tree joins with a seed; and the tree, int32 (e, 2) terminals
+    and int64 (e,) block edge indices, in the total order.
     """
-    bits = zones.ravel()
     terminal_count = len(is_seed)
     zone_parent = np.arange(basin_count).astype(np.int32)
     tree_parent = np.arange(terminal_count).astype(np.int32)
@@ -178,7 +186,6 @@ def _join(
         low, high = min(a, b), max(a, b)
         if high >= terminal_count:
             zone_parent[high] = low
-            bits[edges[i] >> 1] |= DOWN_BIT if edges[i] & 1 else RIGHT_BIT
             continue
         tree_a, tree_b = find_root(tree_parent, low), find_root(tree_parent, high)
         if tree_a != tree_b and not (tree_has_seed[tree_a] and tree_has_seed[tree_b]):
@@ -187,7 +194,23 @@ def _join(
             tree_ends[tree_count, 0], tree_ends[tree_count, 1] = low, high
             tree_edges[tree_count] = edges[i]
             tree_count += 1
-    return tree_ends[:tree_count].copy(), tree_edges[:tree_count].copy()
+    for terminal in range(terminal_count):
+        tree_has_seed[terminal] = tree_has_seed[find_root(tree_parent, terminal)]
+    # Parents have smaller numbers, so one ascending pass carries every terminal down from its root.
+    for basin in range(terminal_count, basin_count):
+        parent = zone_parent[basin]
+        zone_parent[basin] = (
+            -1 if parent == basin else parent if parent < terminal_count else zone_parent[parent]
+        )
+    return zone_parent, tree_has_seed, tree_ends[:tree_count].copy(), tree_edges[:tree_count].copy()
+
+
+@njit(nogil=True, cache=True)
+def _renumber(numbers: NDArray[np.int32], new: NDArray[np.int32]) -> None:
+    """Replace every number of a block (h, w) by its ``new`` one, in place; -1 stands for the last."""
+    for row in range(numbers.shape[0]):
+        for col in range(numbers.shape[1]):
+            numbers[row, col] = new[numbers[row, col]]
 
 
 @njit(nogil=True, cache=True)

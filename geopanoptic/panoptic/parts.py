@@ -1,12 +1,12 @@
-"""How work on the graph of a whole scene is divided: into independent parts, for any number of threads.
+"""How work on a whole scene, its graph or its borders, is divided: into parts, for any number of threads.
 
-The parts follow from the graph alone, never from the threads, and so does what comes of them.
+The parts follow from the work alone, never from the threads, and so does what comes of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numba import njit
@@ -14,6 +14,17 @@ from numpy.typing import NDArray
 
 Map = Callable[..., Iterator[Any]]
 """``map``, or that of a pool of threads: results in the order of the items."""
+
+_PARTS = 16
+
+Value = TypeVar("Value")
+
+
+def over_parts(work: Callable[[int, int], Value], count: int, each: Map) -> list[Value]:
+    """``work(begin, end)`` of successive parts of 0..``count``, at least one."""
+    n_parts = max(min(_PARTS, count), 1)
+    bounds = [count * part // n_parts for part in range(n_parts + 1)]
+    return list(each(work, bounds[:-1], bounds[1:]))
 
 
 def places_of(part: NDArray[np.integer], n_parts: int) -> list[NDArray[np.int64]]:

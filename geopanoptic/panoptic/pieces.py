@@ -6,7 +6,7 @@ the same stuff class. Of its pixels and of its contacts only integer sums and ex
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numba import njit
@@ -68,6 +68,14 @@ class BlockRegions:
     left: Sides
     right: Sides
 
+    def labelled(self, label: Int64) -> BlockRegions:
+        """The same where ``label`` (labels + 1,) gives each label a new one: 0 where it is none, and what it
+        was given to is stuff."""
+        new = np.where(self.label > 0, label[np.maximum(self.label, 0)], self.label)
+        (is_stuff,) = np.nonzero(new == 0)
+        new[is_stuff] = -1 - self.stuff_counts[is_stuff].argmax(axis=1)
+        return replace(self, label=new)
+
 
 def describe_block(
     labels: NDArray[np.integer],
@@ -78,18 +86,28 @@ def describe_block(
     scene_width: int,
     n_things: int,
     n_stuff: int,
+    n_certain: int | None = None,
 ) -> tuple[NDArray[np.int32], BlockRegions]:
     """Cut one block into pieces.
 
     ``labels`` (h, w) are watershed labels, 0 where a pixel belongs to no thing; ``valid`` is False on nodata,
-    where ``evidence`` may hold anything. Returns the piece of every pixel (int32, 0 = nodata) and the description
+    where ``evidence`` may hold anything. Labels above ``n_certain``, where that is given, may turn out to be none:
+    their pieces are also of one stuff class. Returns the piece of every pixel (int32, 0 = nodata) and the description
     of the pieces.
 
     Raises ValueError where a class index on valid ground is not below ``n_things`` or ``n_stuff``.
     """
     # Large arrays come from numpy, which asks the system for huge pages; compiled code does not.
     piece, parent = np.empty(labels.shape, np.int32), np.empty(labels.size + 1, np.int32)
-    n, *highest = _number_pieces(labels, valid, evidence.thing, evidence.stuff, piece, parent)
+    n, *highest = _number_pieces(
+        labels,
+        valid,
+        evidence.thing,
+        evidence.stuff,
+        np.iinfo(np.int64).max if n_certain is None else n_certain,
+        piece,
+        parent,
+    )
     if highest[0] >= n_things or highest[1] >= n_stuff:
         raise ValueError(
             f"class indices reach {highest}, but there are {n_things} things and {n_stuff} stuff"
@@ -149,7 +167,7 @@ def _look_up(table: NDArray[np.int32], piece: NDArray[np.int32], values: NDArray
 
 
 @njit(nogil=True, cache=True)
-def _number_pieces(labels, valid, thing, stuff, piece, parent):  # type: ignore[no-untyped-def]
+def _number_pieces(labels, valid, thing, stuff, n_certain, piece, parent):  # type: ignore[no-untyped-def]
     """Fill in the piece of every pixel, by first pixel, 0 on nodata; ``parent`` (h * w + 1,) may hold anything.
 
     Returns their number, and the highest class indices of things and of stuff on valid ground.
@@ -164,8 +182,8 @@ def _number_pieces(labels, valid, thing, stuff, piece, parent):  # type: ignore[
         above, here = here, above
         for col in range(width):
             label, cover = np.int64(labels[row, col]), np.int64(stuff[row, col])
-            value = label if label > 0 else -1 - cover
-            here[col + 1] = value * valid[row, col]
+            of_label = label | np.int64(label > n_certain) * (cover + 1) << 32
+            here[col + 1] = (of_label if label > 0 else -1 - cover) * valid[row, col]
         for col in range(width):
             highest_thing = max(highest_thing, thing[row, col] * valid[row, col])
             highest_stuff = max(highest_stuff, stuff[row, col] * valid[row, col])

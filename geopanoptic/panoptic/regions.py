@@ -18,6 +18,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from geopanoptic.panoptic.contacts import LENGTH, Contacts, Int64, compact, gather_contacts
+from geopanoptic.panoptic.contraction import Int32
 from geopanoptic.panoptic.parts import Map
 from geopanoptic.panoptic.pieces import AREA, FIELD, INNER_SIDES, BlockRegions
 
@@ -55,26 +56,31 @@ def join_blocks(
     """The region graph of the scene, and for every block the region of each of its pieces.
 
     Pieces are one region where they carry the same watershed label, or where they are stuff of one class
-    and meet at a block face; with ``by_contact`` those of one label must meet too. Regions are numbered by
-    their first pixel, so neither their order nor any sum depends on the block layout. The second value
-    holds int32 arrays of length n + 1 per block, indexed by piece; index 0 (nodata) is -1. The blocks lie
-    on one regular lattice; at least one is needed. ``each`` computes what is independent.
+    and meet; with ``by_contact`` those of one label must meet too. Regions are numbered by their first pixel,
+    so neither their order nor any sum depends on the block layout. The second value holds int32 arrays of
+    length n + 1 per block, indexed by piece; index 0 (nodata) is -1. The blocks lie on one regular lattice; at
+    least one is needed. ``each`` computes what is independent.
     """
     counts = np.array([len(block.label) for block in blocks], np.int64)
-    offsets = np.concatenate([[0], np.cumsum(counts)])
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
     n_pieces = int(offsets[-1])
     label, first_px = _stacked(blocks, "label"), _stacked(blocks, "first_px")
 
-    # Pieces of one watershed label are chained in label order; pieces of one stuff class through the faces.
-    faces = list(_sides_between(blocks, offsets))
+    # Pieces of one watershed label are chained in label order; pieces of one stuff class through their contacts.
+    met = [
+        (block.contacts.a + offset, block.contacts.b + offset, block.contacts.sums, block.contacts.pass_heat)
+        for block, offset in zip(blocks, offsets[:-1], strict=True)
+    ]
+    met += _sides_between(blocks, offsets)
     order = np.argsort(label)
     chained = (label[order][1:] == label[order][:-1]) & (label[order][1:] > 0) & (not by_contact)
-    joined_a, joined_b = [order[:-1][chained]], [order[1:][chained]]
-    for a, b, _, _ in faces:
+
+    def joined(a: Int32, b: Int32, *_: NDArray[np.integer]) -> tuple[Int32, Int32]:
         touching = (label[a] == label[b]) & ((label[a] < 0) | by_contact)
-        joined_a.append(a[touching])
-        joined_b.append(b[touching])
-    region = components(n_pieces, np.concatenate(joined_a), np.concatenate(joined_b))
+        return a[touching], b[touching]
+
+    edges = [(order[:-1][chained], order[1:][chained]), *each(joined, *zip(*met, strict=True))]
+    region = components(n_pieces, *map(np.concatenate, zip(*edges, strict=True)))
     region = _numbered_by_first_pixel(region, first_px).astype(np.int32)
     n_regions = int(region.max()) + 1 if n_pieces else 0
     of_block = [region[start:stop] for start, stop in zip(offsets[:-1], offsets[1:], strict=True)]
@@ -95,15 +101,14 @@ def join_blocks(
 
     sums, thing_sums, stuff_counts = each(summed, ("sums", "thing_sums", "stuff_counts"))
 
-    def renumbered(block: BlockRegions, regions: NDArray[np.int32]) -> tuple[NDArray[np.integer], ...]:
-        contacts = block.contacts
-        return regions[contacts.a], regions[contacts.b], contacts.sums, contacts.pass_heat
+    def renumbered(a: Int32, b: Int32, *of_contact: NDArray[np.integer]) -> tuple[NDArray[np.integer], ...]:
+        return region[a], region[b], *of_contact
 
-    columns = list(each(renumbered, blocks, of_block))
-    for a, b, side_sums, pass_heat in faces:
-        a, b = region[a], region[b]
-        columns.append((a, b, side_sums, pass_heat))
-        np.add.at(sums[:, INNER_SIDES], a[a == b], side_sums[a == b, LENGTH])
+    columns = each(renumbered, *zip(*met, strict=True))
+    a, b, side_sums, pass_heat = map(np.concatenate, zip(*columns, strict=True))
+    met.clear()
+    within = np.flatnonzero(a == b)
+    np.add.at(sums[:, INNER_SIDES], a[within], side_sums[within, LENGTH])
     graph = RegionGraph(
         width_px=max(block.window.col1 for block in blocks),
         label=label[one_piece],
@@ -113,7 +118,7 @@ def join_blocks(
         relief_min=relief_min,
         thing_sums=compact(thing_sums),
         stuff_counts=compact(stuff_counts),
-        contacts=gather_contacts(*map(np.concatenate, zip(*columns, strict=True)), each=each),
+        contacts=gather_contacts(a, b, side_sums, pass_heat, each=each),
     )
     return graph, [np.concatenate([np.full(1, -1, np.int32), regions]) for regions in of_block]
 
@@ -156,8 +161,8 @@ def _stacked(blocks: Sequence[BlockRegions], name: str) -> Int64:
 
 
 def _sides_between(
-    blocks: Sequence[BlockRegions], offsets: Int64
-) -> Iterator[tuple[Int64, Int64, NDArray[np.integer], NDArray[np.uint16]]]:
+    blocks: Sequence[BlockRegions], offsets: Int32
+) -> Iterator[tuple[Int32, Int32, NDArray[np.integer], NDArray[np.uint16]]]:
     """Pixel sides between neighbouring blocks: pieces of the scene a and b, ``sums`` and ``pass_heat``."""
     at: Mapping[tuple[int, int], int] = {
         (block.window.row0, block.window.col0): number for number, block in enumerate(blocks)

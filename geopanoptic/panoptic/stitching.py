@@ -7,40 +7,21 @@ of the scene's edges: tiny beside the pixels, and the same whatever order the su
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 from geopanoptic.grid import Window
+from geopanoptic.panoptic.descent import weights_of
 from geopanoptic.panoptic.forest import BlockSummary, find_root
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TerminalLabels:
-    """The outcome for one block: scene pixel index of its terminals, int64 (t,), ascending, and their label.
+def stitch(summaries: Iterable[BlockSummary]) -> dict[Window, NDArray[np.int64]]:
+    """Join the zones of all blocks into regions: the labels of every block's terminals, by its window, row by row.
 
-    A label is the seed's pixel index + 1, or 0 where no seed was reached.
-    """
-
-    terminal_px: NDArray[np.int64]
-    label: NDArray[np.integer]
-
-    def numbered(self) -> tuple[TerminalLabels, NDArray[np.int64]]:
-        """The same with int32 numbers for labels, in half the memory by pixel, and the label of each number.
-
-        Number 0 is label 0.
-        """
-        labels, numbers = np.unique(np.append(self.label, 0), return_inverse=True)
-        return TerminalLabels(terminal_px=self.terminal_px, label=numbers[:-1].astype(np.int32)), labels
-
-
-def stitch(summaries: Iterable[BlockSummary]) -> dict[Window, TerminalLabels]:
-    """Join the zones of all blocks into regions; one entry per block, by its window, row by row.
-
-    A block that is missing counts as outside the domain. Raises ValueError where blocks overlap or come
-    from scenes of different shape.
+    A label is the seed's pixel index + 1, or 0 where no seed was reached. A block that is missing counts as
+    outside the domain. Raises ValueError where blocks overlap or come from scenes of different shape.
     """
     blocks = sorted(summaries, key=lambda block: (block.window.row0, block.window.col0))
     if len({block.scene_shape for block in blocks}) > 1:
@@ -60,14 +41,14 @@ def stitch(summaries: Iterable[BlockSummary]) -> dict[Window, TerminalLabels]:
 
     labels = _join_terminals(ends[np.lexsort((edges, weights))], pixels, is_seed)
     return {
-        block.window: TerminalLabels(terminal_px=block.terminal_px, label=labels[start:stop])
+        block.window: labels[start:stop]
         for block, start, stop in zip(blocks, starts, starts[1:], strict=False)
     }
 
 
 def _crossings(
     blocks: list[BlockSummary], pixels: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.uint16], NDArray[np.int64]]:
+) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.int64]]:
     """Ends, weight and index of the edges between terminals of different blocks."""
     scene_width = blocks[0].scene_shape[1]
     order = np.argsort(pixels)
@@ -89,7 +70,7 @@ def _crossings(
         all_ends.append(np.stack([near[meets], order[at[meets]]], axis=1))
         all_edges.append(2 * pixels[near[meets]] + down)
     ends = np.concatenate(all_ends)
-    return ends, relief[ends].max(axis=1), np.concatenate(all_edges)
+    return ends, weights_of(relief[ends[:, 0]], relief[ends[:, 1]]), np.concatenate(all_edges)
 
 
 @njit(nogil=True, cache=True)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import TypeAlias
 
 import geopandas
 import numpy as np
@@ -24,6 +26,8 @@ from geopanoptic.products.polygons import Polygons
 from geopanoptic.products.rows import landcover_rows, parcel_rows, table_of_rows
 
 BATCH_POLYGONS = 4096
+
+Part: TypeAlias = tuple[Callable[[slice], pyarrow.RecordBatch], slice]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -45,26 +49,29 @@ class DrawnLayers:
 
     def parcels(self) -> geopandas.GeoDataFrame:
         """The whole layer in memory."""
-        return table_of_rows(self.parcel_batches())
+        return table_of_rows(self._drawn(self._parcel_parts()))
 
     def landcover(self) -> geopandas.GeoDataFrame:
         """The whole layer in memory."""
-        return table_of_rows(self.landcover_batches())
+        return table_of_rows(self._drawn(self._landcover_parts()))
 
-    def parcel_batches(self) -> Iterator[pyarrow.RecordBatch]:
-        """The parcels by id, in at least one batch."""
-        return self._batches(self._draw_parcels, 0, self.n_things)
+    def batches(self) -> tuple[Iterator[pyarrow.RecordBatch], Iterator[pyarrow.RecordBatch]]:
+        """The parcels by id and the land cover by first pixel, each in at least one batch, in this order only.
 
-    def landcover_batches(self) -> Iterator[pyarrow.RecordBatch]:
-        """The land cover by first pixel, in at least one batch."""
-        return self._batches(self._draw_landcover, self.n_things, len(self.outlines))
+        While the last parcels are written, land cover is drawn already.
+        """
+        parcels = self._parcel_parts()
+        drawn = self._drawn([*parcels, *self._landcover_parts()])
+        return islice(drawn, len(parcels)), drawn
 
-    def _batches(
-        self, draw: Callable[[slice], pyarrow.RecordBatch], begin: int, end: int
-    ) -> Iterator[pyarrow.RecordBatch]:
-        firsts = range(begin, max(end, begin + 1), BATCH_POLYGONS)
-        parts = [slice(first, min(first + BATCH_POLYGONS, end)) for first in firsts]
-        return Threads(workers=self.workers).map(draw, parts)
+    def _parcel_parts(self) -> list[Part]:
+        return [(self._draw_parcels, part) for part in _parts(0, self.n_things)]
+
+    def _landcover_parts(self) -> list[Part]:
+        return [(self._draw_landcover, part) for part in _parts(self.n_things, len(self.outlines))]
+
+    def _drawn(self, parts: list[Part]) -> Iterator[pyarrow.RecordBatch]:
+        return Threads(workers=self.workers).map(lambda part: part[0](part[1]), parts)
 
     def _draw_parcels(self, part: slice) -> pyarrow.RecordBatch:
         labels = self.outlines.labels[part]
@@ -91,6 +98,11 @@ class DrawnLayers:
     def _polygons(self, part: slice) -> Polygons:
         xy, ring_offsets, polygon_offsets = self.outlines.rings(part, self.grid.transform)
         return Polygons(xy=xy, ring_offsets=ring_offsets, polygon_offsets=polygon_offsets)
+
+
+def _parts(begin: int, end: int) -> list[slice]:
+    firsts = range(begin, max(end, begin + 1), BATCH_POLYGONS)
+    return [slice(first, min(first + BATCH_POLYGONS, end)) for first in firsts]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

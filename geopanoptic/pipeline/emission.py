@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import rioxarray  # noqa: F401  registers .rio and the engine
 import xarray
 from numpy.typing import NDArray
 
@@ -20,6 +19,7 @@ from geopanoptic.pipeline.drawing import DrawnLayers
 from geopanoptic.pipeline.execution import Executor, Threads
 from geopanoptic.pipeline.execution.crew import local_workers
 from geopanoptic.pipeline.record import Record
+from geopanoptic.pipeline.segmentation import local_threads
 from geopanoptic.pipeline.store import RunStore
 from geopanoptic.products.classes import MapClass, of_kind
 from geopanoptic.products.cog import (
@@ -83,7 +83,8 @@ def trace_layers(
         if planned.simplify_m > 0:
             along_row_m, along_col_m = grid.pixel_size_m()
             tolerance_px = planned.simplify_m / along_row_m, planned.simplify_m / along_col_m
-            arcs = simplify(arcs, tolerance_px, local_workers(executor))
+            with local_threads(executor) as threads:
+                arcs = simplify(arcs, tolerance_px, threads.map)
     return DrawnLayers(
         outlines=outlines(arcs),
         grid=grid,
@@ -140,10 +141,11 @@ def write_products(
     ``about`` and ``made`` (aware) are what the GeoPackage says of itself.
     """
     classes = planned.classes
+    parcels, landcover = layers.batches()
     write_geopackage(
         commit.staged(vector),
-        parcels=layers.parcel_batches(),
-        landcover=layers.landcover_batches(),
+        parcels=parcels,
+        landcover=landcover,
         classes=classes,
         metadata=about,
         timestamp=made,
@@ -198,6 +200,8 @@ def rasters_of_files(paths: Mapping[str, Path]) -> xarray.Dataset | None:
 
 
 def _placed(dataset: xarray.Dataset, grid: Grid) -> xarray.Dataset:
+    import rioxarray  # noqa: F401  (registers .rio)
+
     placed: xarray.Dataset = dataset.rio.write_crs(grid.crs_wkt).rio.write_transform(grid.transform)
     return placed
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from geopanoptic.panoptic.pieces import BlockRegions, describe_block, looked_up
 from geopanoptic.panoptic.quantisation import NODATA_CLASS
 from geopanoptic.panoptic.regions import join_blocks
 from geopanoptic.panoptic.repair import PanopticRegions, repair
-from geopanoptic.panoptic.watershed import TerminalLabels, label_block, stitch
+from geopanoptic.panoptic.stitching import stitch
 from geopanoptic.pipeline.execution import Executor
 from geopanoptic.pipeline.execution.crew import local_workers
 from geopanoptic.pipeline.execution.executor import Item, Value
@@ -42,7 +42,7 @@ def segment(
     blocks = store.blocks()
     scene_px = store.shape[0] * store.shape[1]
     verdict = rules.fusion.verdict
-    passes = 3 if verdict is None else 4
+    passes = 2 if verdict is None else 3
     with progress.stage("group", total=passes * scene_px, unit="px") as stage:
 
         def over_blocks(task: Callable[[Item], Value], items: Sequence[Item]) -> list[Value]:
@@ -52,11 +52,10 @@ def segment(
                 stage.advance(block.size_px)
             return values
 
-        terminals = stitch(over_blocks(GrowForest(store=store, rules=rules), blocks))
-        described = over_blocks(
-            DescribeRegions(store=store, rules=rules), [(block, terminals.pop(block)) for block in blocks]
-        )
-        store.drop("zones")
+        summaries, in_zones = zip(*over_blocks(DescribeBlock(store=store, rules=rules), blocks), strict=True)
+        labels = stitch(summaries)
+        described = [regions.labelled(np.append(0, labels[regions.window])) for regions in in_zones]
+        del summaries, in_zones, labels
         with local_threads(executor) as threads:
             graph, region_of_piece = join_blocks(described, each=threads.map)
             described.clear()
@@ -99,13 +98,16 @@ def _classes_of(labels: NDArray[np.int32], final: PanopticRegions) -> NDArray[np
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GrowForest:
-    """Task: divide a block into zones, kept as the layer ``zones``, and say what its neighbours must know."""
+class DescribeBlock:
+    """Task: cut a block into zones and stuff (layer ``piece``), and say what the rest of the scene must know.
+
+    The labels of the pieces in zones are 1 + the position of their terminal, until `stitch` has labelled those.
+    """
 
     store: RunStore
     rules: GroupingRules
 
-    def __call__(self, block: Window) -> BlockSummary:
+    def __call__(self, block: Window) -> tuple[BlockSummary, BlockRegions]:
         store, rules = self.store, self.rules
         margin = block.grown(rules.centre_radius_px)
         domain = store.read("field", margin) >= rules.field_u8
@@ -118,36 +120,21 @@ class GrowForest:
             radius_px=rules.centre_radius_px,
             threshold_u16=rules.centre_u16,
         )
-        forest = forest_block(
-            store.read("relief", block), domain[block.slices(margin)], seeds, block, store.shape
-        )
-        store.write("zones", block, forest.zones)
-        return forest.summary
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DescribeRegions:
-    """Task: from zones and the labels of their terminals to pieces (layer ``piece``) and their evidence."""
-
-    store: RunStore
-    rules: GroupingRules
-
-    def __call__(self, labelled: tuple[Window, TerminalLabels]) -> BlockRegions:
-        store = self.store
-        block, (terminals, label_of_number) = labelled[0], labelled[1].numbered()
         stuff = store.read("stuff", block)
+        evidence = read_evidence(store, block, stuff=stuff)
+        forest = forest_block(evidence.relief, domain[block.slices(margin)], seeds, block, store.shape)
         piece, regions = describe_block(
-            label_block(store.read("zones", block), terminals, block, store.shape[1]),
+            forest.zones,
             stuff != NODATA_CLASS,
-            read_evidence(store, block, stuff=stuff),
+            evidence,
             window=block,
             scene_width=store.shape[1],
-            n_things=self.rules.n_thing_classes,
-            n_stuff=self.rules.n_stuff_classes,
+            n_things=rules.n_thing_classes,
+            n_stuff=rules.n_stuff_classes,
+            n_certain=forest.n_seeded,
         )
         store.write("piece", block, piece)
-        label = np.where(regions.label > 0, label_of_number[np.maximum(regions.label, 0)], regions.label)
-        return replace(regions, label=label)
+        return forest.summary, regions.labelled(forest.terminal + 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -67,7 +67,7 @@ def main() -> None:
         build = partial(forest.forest_block, relief, domain, seeds, window, scene_shape)
         block = build()
         stitch = partial(stitching.stitch, [block.summary])
-        label = partial(watershed.label_block, block.zones, stitch()[window], window, scene_shape[1])
+        label = partial(watershed.label_block, block, stitch()[window])
         stages: dict[str, Callable[[], object]] = {"centres": find, "forest": build, "label": label}
         rates = {
             stage: size_px**2 / best_s(action, options.repeats) / 1e6 for stage, action in stages.items()

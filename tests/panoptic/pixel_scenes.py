@@ -46,7 +46,9 @@ class Scene:
             for col in range(0, width, block[1])
         ]
 
-    def describe(self, window: Window) -> tuple[NDArray[np.int32], BlockRegions]:
+    def describe(
+        self, window: Window, *, n_certain: int | None = None
+    ) -> tuple[NDArray[np.int32], BlockRegions]:
         part = window.slices()
         return describe_block(
             self.labels[part],
@@ -56,6 +58,7 @@ class Scene:
             scene_width=self.valid.shape[1],
             n_things=N_THINGS,
             n_stuff=N_STUFF,
+            n_certain=n_certain,
         )
 
     def regions(self, windows: Sequence[Window]) -> tuple[RegionGraph, NDArray[np.int64]]:

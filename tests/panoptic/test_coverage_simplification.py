@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import shapely
@@ -78,20 +80,20 @@ def test_does_not_depend_on_blocks(labels: NDArray[np.int32], tolerance_px: tupl
 @given(label_rasters(), tolerances)
 def test_does_not_depend_on_threads(labels: NDArray[np.int32], tolerance_px: tuple[float, float]) -> None:
     arcs = trace_arcs(pieces_of(labels)[0])
-    alone, together = (simplify(arcs, tolerance_px, workers=workers) for workers in (1, 3))
+    with ThreadPoolExecutor(3) as threads:
+        alone, together = (simplify(arcs, tolerance_px, each) for each in (map, threads.map))
     np.testing.assert_array_equal(together.coordinates, alone.coordinates)
     np.testing.assert_array_equal(together.offsets, alone.offsets)
 
 
-@pytest.mark.parametrize("workers", [1, 3])
-def test_conflicts_of_fresh_segments_are_those_of_all_pairs(workers: int) -> None:
+def test_conflicts_of_fresh_segments_are_those_of_all_pairs() -> None:
     dice = np.random.default_rng(8)
     labels = np.kron(dice.integers(1, 4, (60, 90)), np.ones((4, 4), np.int64))
     arcs = trace_arcs(pieces_of(labels)[0])
     reach_px = (5.0, 3.5)
     kept = np.zeros(len(arcs.coordinates), np.bool_)
     simplification._simplify_each(arcs.coordinates, arcs.offsets, 1 / np.array(reach_px), kept)
-    segments = simplification._segments(arcs, kept, workers)
+    segments = simplification._segments(arcs, kept, map)
     begin, end = segments.begin, segments.end
     bounds = np.array(reach_px), np.ceil(reach_px).astype(np.int32)
     one_cell = np.array([0, len(begin), len(begin)]), np.arange(len(begin), dtype=np.int32)
@@ -99,7 +101,7 @@ def test_conflicts_of_fresh_segments_are_those_of_all_pairs(workers: int) -> Non
         fresh = dice.random(len(begin)) < share
         expected = np.zeros(len(begin), np.bool_)
         conflicts._compare(arcs.coordinates, begin, end, fresh, *bounds, *one_cell, expected)
-        found = conflicts.find_conflicts(arcs.coordinates, begin, end, fresh, reach_px, workers)
+        found = conflicts.find_conflicts(arcs.coordinates, begin, end, fresh, reach_px)
         assert found.tolist() == expected.tolist()
         assert expected.any() == (share > 0)
 

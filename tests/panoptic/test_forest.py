@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import cc3d
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
-from scipy.sparse.csgraph import minimum_spanning_tree
+from scipy.sparse.csgraph import connected_components
 
 from geopanoptic.grid import Window
-from geopanoptic.panoptic.descent import DOWN_BIT, RIGHT_BIT
 from geopanoptic.panoptic.forest import forest_block
 
 NO_SEEDS = np.array([], np.int64)
@@ -17,26 +17,29 @@ NO_SEEDS = np.array([], np.int64)
 
 @pytest.mark.parametrize("levels", [1, 3, 65536])
 @pytest.mark.parametrize("holes", [0, 0.1, 0.4])
-def test_the_forest_has_the_least_total_weight(levels: int, holes: float) -> None:
+def test_a_zone_is_connected_and_holds_one_terminal(levels: int, holes: float) -> None:
     rng = np.random.default_rng(levels)
-    relief = rng.integers(0, levels, (30, 37)).astype(np.uint16)
+    window = Window(10, 20, 40, 57)
+    relief = rng.integers(0, levels, window.shape).astype(np.uint16)
     domain = rng.random(relief.shape) >= holes
-    seeds = rng.choice(np.flatnonzero(domain), 6, replace=False)
-    zones = forest_block(relief, domain, seeds, Window(0, 0, 30, 37), (30, 37)).zones
+    seeds = 100 * rng.integers(10, 40, 3) + rng.integers(20, 57, 3)
+    forest = forest_block(relief, domain, seeds, window, (100, 100))
+    zones, terminal, summary = forest.zones, forest.terminal, forest.summary
+    n = len(summary.terminal_px)
 
-    down_cost = np.maximum(relief[:-1], relief[1:]).astype(np.int64) + 1
-    right_cost = np.maximum(relief[:, :-1], relief[:, 1:]).astype(np.int64) + 1
-    in_forest = down_cost[(zones[:-1] & DOWN_BIT) > 0], right_cost[(zones[:, :-1] & RIGHT_BIT) > 0]
+    rows, cols = np.divmod(summary.terminal_px, 100)
+    np.testing.assert_array_equal(zones[rows - 10, cols - 20][terminal[1:]], np.arange(1, n + 1))
+    assert zones.max() == n
+    assert not zones[~domain].any()
+    assert cc3d.connected_components(zones, connectivity=4, return_N=True)[1] == n
+    # Whatever of the domain a zone touches is in some zone, too.
+    parts = cc3d.connected_components(domain.astype(np.uint8), connectivity=4)
+    np.testing.assert_array_equal(zones > 0, domain & np.isin(parts, parts[zones > 0]))
 
-    pixels, root = np.arange(relief.size).reshape(relief.shape), relief.size
-    down, right = domain[1:] & domain[:-1], domain[:, 1:] & domain[:, :-1]
-    near = np.concatenate([pixels[:-1][down], pixels[:, :-1][right], seeds])
-    far = np.concatenate([pixels[1:][down], pixels[:, 1:][right], np.full(len(seeds), root)])
-    # A virtual root joins the seeds by edges lighter than all others, so the least tree has all of these.
-    cost = np.concatenate([down_cost[down], right_cost[right], np.full(len(seeds), 0.5)])
-    tree = minimum_spanning_tree(coo_array((cost, (near, far)), shape=(root + 1, root + 1)))
-    assert sum(int(part.sum()) for part in in_forest) == tree.sum() - 0.5 * len(seeds)
-    assert sum(len(part) for part in in_forest) == tree.nnz - len(seeds)
+    edges = coo_array((np.ones(len(summary.tree_ends)), summary.tree_ends.T), shape=(n, n))
+    tree = connected_components(edges, directed=False)[1]
+    seeded = np.isin(tree, tree[summary.terminal_is_seed])
+    np.testing.assert_array_equal(seeded[terminal[1:]], np.arange(1, n + 1) <= forest.n_seeded)
 
 
 def _summary_sizes(window: Window, domain: NDArray[np.bool_], seeds: NDArray[np.int64]) -> tuple[int, int]:
@@ -67,9 +70,11 @@ def test_summary_of_a_hand_made_block() -> None:
     assert summary.terminal_px.tolist() == [10, 12, 14]
     assert summary.terminal_relief.tolist() == [3, 8, 4]
     assert summary.terminal_is_seed.tolist() == [False, True, False]
-    assert block.zones.tolist() == [[RIGHT_BIT, 0, 0, RIGHT_BIT, 0]]
+    assert block.zones.tolist() == [[1, 1, 2, 3, 3]]
+    assert block.terminal.tolist() == [-1, 0, 1, 2]
+    assert block.n_seeded == 3
     assert summary.tree_ends.tolist() == [[0, 1], [1, 2]]
-    assert summary.tree_weight.tolist() == [8, 8]
+    assert summary.tree_weight.tolist() == [8 << 16 | 1, 8 << 16 | 2]
     assert summary.tree_edge.tolist() == [22, 24]
 
 

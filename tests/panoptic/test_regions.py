@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections import defaultdict
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -104,6 +105,24 @@ def test_pieces_of_one_block_are_its_connected_parts(seed):
         np.testing.assert_array_equal(face.piece, piece[side])
         for name in ("boundary", "relief", "heat"):
             np.testing.assert_array_equal(getattr(face, name), getattr(shown.evidence, name)[side])
+
+
+@given(seed=seeds, block=block_shapes, uncertain=st.integers(0, 6))
+def test_what_has_a_label_that_proves_to_be_none_is_stuff(seed, block, uncertain):
+    labelled = scene(seed)
+    numbers = np.searchsorted(np.unique(np.append(labelled.labels, 0)), labelled.labels)
+    shown = replace(labelled, labels=numbers)
+    proved = np.arange(numbers.max() + 1)
+    n_certain = max(numbers.max() - uncertain, 0)
+    proved[n_certain + 1 :: 2] = 0
+    blocks = [
+        shown.describe(window, n_certain=n_certain)[1].labelled(proved) for window in shown.windows(block)
+    ]
+    as_proved = replace(shown, labels=proved[numbers])
+    _, region = as_proved.regions(shown.windows(block))
+    graph, _ = join_blocks(blocks)
+    assert_counts(graph, as_proved, region)
+    assert contact_sums(graph.contacts) == counted_contacts(as_proved, region)
 
 
 def flat(value: int, shape: tuple[int, int]) -> Evidence:

@@ -49,16 +49,19 @@ def test_batches_do_not_show(n_things, monkeypatch):
     monkeypatch.setattr(drawing, "BATCH_POLYGONS", 3)
     assert layers.parcels().equals(parcels)
     assert layers.landcover().equals(landcover)
-    assert len(list(layers.parcel_batches())) == max(-(-n_things // 3), 1)
+    parcels, landcover = layers.batches()
+    assert len(list(parcels)) == max(-(-n_things // 3), 1)
+    assert len(list(landcover)) == max(-(-(len(layers.outlines) - n_things) // 3), 1)
 
 
 def test_the_file_gives_the_same_tables(tmp_path: Path):
     layers = drawn_layers(7)
     path = tmp_path / "map.gpkg"
+    parcels, landcover = layers.batches()
     write_geopackage(
         path,
-        parcels=layers.parcel_batches(),
-        landcover=layers.landcover_batches(),
+        parcels=parcels,
+        landcover=landcover,
         classes=layers.classes,
         metadata={},
         timestamp=UNDATED,

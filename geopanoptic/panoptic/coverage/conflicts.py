@@ -12,8 +12,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from geopanoptic.panoptic.coverage.parts import over_parts
 from geopanoptic.panoptic.coverage.vicinity import box, near_fresh
+from geopanoptic.panoptic.parts import Map, over_parts
 
 # Rounding in the places where a segment leaves a row of cells is far below this.
 SLACK_PX = 1e-6
@@ -25,13 +25,13 @@ def find_conflicts(
     end: NDArray[np.int64],
     fresh: NDArray[np.bool_],
     reach_px: tuple[float, float],
-    workers: int = 1,
+    each: Map = map,
 ) -> NDArray[np.bool_]:
     """Segments that need refinement, bool (n,): those that meet another and those that swept over a vertex.
 
     Segment ``k`` joins the vertices ``begin[k]`` and ``end[k]`` of ``coordinates`` int32 (v, 2) and stands
     for all between; none of these lies farther from it than ``reach_px`` (x, y semi-axes of an ellipse).
-    Only pairs with at least one ``fresh`` (n,) segment are compared, on ``workers`` threads.
+    Only pairs with at least one ``fresh`` (n,) segment are compared; ``each`` computes rows of cells.
     """
     lower, upper = _bounds(coordinates)
     # About one segment a cell where they are evenly spread, fine cells where they may crowd.
@@ -41,7 +41,7 @@ def find_conflicts(
     reach = np.array(reach_px, np.float64)
     # Whole pixels; farther than all vertices lie apart there is nothing.
     margin = np.minimum(np.ceil(reach), upper - lower).astype(np.int32)
-    near = np.flatnonzero(near_fresh(coordinates, begin, end, fresh, margin, lower, upper, workers))
+    near = np.flatnonzero(near_fresh(coordinates, begin, end, fresh, margin, lower, upper, each))
     begin, end = begin[near], end[near]
     blamed, near_blamed = np.zeros(len(fresh), np.bool_), np.zeros(len(near), np.bool_)
     fresh = fresh[near]
@@ -53,7 +53,7 @@ def find_conflicts(
         # Rows may blame what others blame too: they all write the same.
         _compare(coordinates, begin, end, fresh, reach, margin, cells, members, near_blamed)
 
-    over_parts(blame, rows, workers)
+    over_parts(blame, rows, each)
     blamed[near] = near_blamed
     return blamed
 

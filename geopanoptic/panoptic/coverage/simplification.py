@@ -25,20 +25,20 @@ from numpy.typing import NDArray
 
 from geopanoptic.panoptic.coverage.arcs import Arcs, Rings
 from geopanoptic.panoptic.coverage.conflicts import find_conflicts
-from geopanoptic.panoptic.coverage.parts import over_parts
 from geopanoptic.panoptic.coverage.polyline import farthest, keep_fewest
+from geopanoptic.panoptic.parts import Map, over_parts
 
 # A ring's area may change by one part in this many.
 AREA_PARTS = 4
 
 
-def simplify(arcs: Arcs, tolerance_px: tuple[float, float], workers: int = 1) -> Arcs:
+def simplify(arcs: Arcs, tolerance_px: tuple[float, float], each: Map = map) -> Arcs:
     """The same coverage with fewer vertices, a subset of the original ones; nodes stay.
 
     No border moves by more than ``tolerance_px``, the semi-axes in x (cols) and y (rows) of an ellipse, so
     that square ground tolerances are possible where pixels are not square: each point of a new border lies
     within it of the old one and vice versa. No ring changes its area by more than a quarter. (0, 0) returns
-    ``arcs``. The result does not depend on blocks or on ``workers``, the threads that compute. Raises
+    ``arcs``. The result does not depend on blocks, nor on ``each``, which computes parts of it. Raises
     ValueError for negative or non-finite tolerances, or where only one is 0.
     """
     if not all(math.isfinite(side) and side >= 0 for side in tolerance_px) or (
@@ -54,13 +54,13 @@ def simplify(arcs: Arcs, tolerance_px: tuple[float, float], workers: int = 1) ->
     over_parts(
         lambda begin, end: _simplify_each(arcs.coordinates, arcs.offsets[begin : end + 1], scale, kept),
         len(arcs),
-        workers,
+        each,
     )
     fresh = kept.copy()
     while True:
-        segments = _segments(arcs, kept, workers)
+        segments = _segments(arcs, kept, each)
         begin, end = segments.begin, segments.end
-        blamed = find_conflicts(arcs.coordinates, begin, end, fresh[begin], tolerance_px, workers)
+        blamed = find_conflicts(arcs.coordinates, begin, end, fresh[begin], tolerance_px, each)
         blamed_arcs = _in_distorted_rings(segments, rings, areas) | _at_turned_nodes(segments, arcs.turns)
         blamed |= np.repeat(blamed_arcs, np.diff(segments.offsets))
         blamed &= end - begin > 1
@@ -91,14 +91,14 @@ class _Segments:
         return replace(arcs, coordinates=arcs.coordinates[vertices], offsets=offsets)
 
 
-def _segments(arcs: Arcs, kept: NDArray[np.bool_], workers: int) -> _Segments:
+def _segments(arcs: Arcs, kept: NDArray[np.bool_], each: Map) -> _Segments:
     """Segments between successive vertices that are ``kept``."""
     n_arcs = len(arcs)
     offsets = np.zeros(n_arcs + 1, np.int64)
     over_parts(
         lambda first, last: _count_segments(arcs.offsets[first : last + 1], kept, offsets[first + 1 :]),
         n_arcs,
-        workers,
+        each,
     )
     np.cumsum(offsets, out=offsets)
     begin, end = np.empty(offsets[-1], np.int64), np.empty(offsets[-1], np.int64)
@@ -115,7 +115,7 @@ def _segments(arcs: Arcs, kept: NDArray[np.bool_], workers: int) -> _Segments:
             steps[2 * first :],
         ),
         n_arcs,
-        workers,
+        each,
     )
     return _Segments(offsets=offsets, begin=begin, end=end, areas=areas, steps=steps)
 

@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from geopanoptic.panoptic.coverage.parts import over_parts
+from geopanoptic.panoptic.parts import Map, over_parts
 
 # The width of a tile is 2 to the power of this, in pixels.
 TILE_BITS = 6
@@ -24,7 +24,7 @@ def near_fresh(
     margin: NDArray[np.int32],
     lower: NDArray[np.int32],
     upper: NDArray[np.int32],
-    workers: int,
+    each: Map,
 ) -> NDArray[np.bool_]:
     """Which segments may lie within ``margin`` (x, y) of a fresh one, bool (n,), the fresh ones included.
 
@@ -41,7 +41,7 @@ def near_fresh(
             coordinates, begin[first:last], end[first:last], origin, marked, near[first:last]
         ),
         len(fresh),
-        workers,
+        each,
     )
     return near
 

@@ -27,7 +27,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import map_coordinates
 
 from geopanoptic.errors import UsageError
 from geopanoptic.grid import Window
@@ -196,6 +195,8 @@ def _pixels_of(box: NDArray[np.float64], shape: tuple[int, int]) -> Window | Non
 
 def _drawn(logits: Logits, box: NDArray[np.float64], window: Window) -> Logits:
     """A mask cropped to its box as logits of the pixels of a window in it, bilinear."""
+    from scipy.ndimage import map_coordinates
+
     x0, y0, x1, y1 = box
     down = (np.arange(window.row0, window.row1) + 0.5 - y0) / (y1 - y0) * logits.shape[0] - 0.5
     across = (np.arange(window.col0, window.col1) + 0.5 - x0) / (x1 - x0) * logits.shape[1] - 0.5

@@ -8,6 +8,7 @@ import geopandas
 import matplotlib as mpl
 import numpy as np
 import pytest
+import rioxarray  # noqa: F401  (registers .rio)
 import shapely
 import torch
 import xarray
