@@ -15,14 +15,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
-from distributed import Client, LocalCluster
+from distributed import Client
 from execution_tasks import Square, serve_cluster
 
 import geopanoptic
 from geopanoptic.cli.main import invoke
 from geopanoptic.errors import ResourceError, SceneError, UsageError
 from geopanoptic.pipeline.execution import Threads, wait_for_interrupted
-from geopanoptic.pipeline.execution.crew import Crew, crew_for
+from geopanoptic.pipeline.execution.clusters import local_processes
+from geopanoptic.pipeline.execution.crew import PROCESSES, Crew, crew_for
 from geopanoptic.pipeline.execution.executor import in_order
 from geopanoptic.pipeline.execution.on_dask import OnDask
 from geopanoptic.pipeline.progress import Silent
@@ -32,16 +33,15 @@ LAYOUT = {"tile_px": 48, "block_px": 48, "device": "cpu", "runtime": "torch", "m
 
 
 @pytest.fixture(scope="module")
-def cluster():
-    """Two worker processes, which a killed one's nanny replaces."""
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster:
-        yield cluster
+def client():
+    """Two worker processes, of which a killed one is replaced."""
+    with local_processes(Crew(scheduler=PROCESSES, processes=2, threads=1)) as client:
+        yield client
 
 
 @pytest.fixture(scope="module")
-def client(cluster):
-    with Client(cluster, set_as_default=False) as client:
-        yield client
+def cluster(client):
+    return client.cluster
 
 
 @pytest.fixture(scope="module")
@@ -172,10 +172,7 @@ def test_a_task_that_kills_its_workers_is_refused_in_words(client):
 
 
 def test_tasks_that_wait_beside_a_deadly_one_are_not_refused_with_it():
-    with (
-        LocalCluster(n_workers=1, threads_per_worker=4, dashboard_address=None) as cluster,
-        Client(cluster, set_as_default=False) as client,
-    ):
+    with local_processes(Crew(scheduler=PROCESSES, processes=1, threads=4)) as client:
         # 0 and 3 still wait in the process that 1 kills, every time.
         task = Square(deadly=1, pause_s=0.3)
         values = OnDask(client=client).map(task, range(6), failed=lambda item, error: -item)

@@ -22,7 +22,12 @@ PACKAGE = "geopanoptic"
 @contextmanager
 def local_processes(crew: Crew) -> Iterator[Client]:
     """Worker processes on this machine, spawned (GDAL and CUDA do not survive a fork), not seen from outside."""
-    settings = {"distributed.worker.multiprocessing-method": "spawn"}
+    settings = {
+        "distributed.worker.multiprocessing-method": "spawn",
+        # After 15 s, Dask's default, a busy machine has not yet started a process in the place of one that died:
+        # Dask would give it up, and the tasks would wait for ever.
+        "distributed.deploy.lost-worker-timeout": "1 hour",
+    }
     with (
         dask.config.set(settings),
         LocalCluster(
