@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from geopanoptic.cli.map_options import pixel_size_option
 from geopanoptic.cli.scene_options import SCENE_OPTIONS, scene_options
 from geopanoptic.cli.sections import SectionedCommand, exit_code_lines
 
 if TYPE_CHECKING:
     from geopanoptic.evaluation.fusion_table import FusionTable
 
-MAPPING = ("model", "device", "maps", "overwrite")
+MAPPING = ("model", "device", "pixel_size", "maps", "overwrite")
 """Options of mapping a scene, beside those of the scene."""
 
 SECTIONS = {
@@ -63,8 +64,8 @@ With --fusion, PRED is a scene: the network maps it once, every rule makes a map
     "area",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Polygons within which the truth is complete; nothing counts outside.  [default: the bounding box "
-    "common to both maps]",
+    help="Polygons within which the truth is complete; nothing counts outside, also not of parcels that reach over "
+    "the rim.  [default: the bounding box common to both maps]",
 )
 @click.option(
     "--outside",
@@ -138,6 +139,7 @@ With --fusion, PRED is a scene: the network maps it once, every rule makes a map
 @click.option(
     "--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda, cuda:1 or mps."
 )
+@pixel_size_option
 @click.option(
     "--maps",
     type=click.Path(path_type=Path),

@@ -8,10 +8,11 @@ from typing import Any
 import click
 
 from geopanoptic.cli.label_options import reading_options, tell_losses
+from geopanoptic.cli.map_options import pixel_size_option
 from geopanoptic.cli.sections import SectionedCommand, exit_code_lines
 
 SECTIONS = {
-    "What to compare with": ("image", "full", "taxonomy", "model", "bands", "against"),
+    "What to compare with": ("image", "full", "taxonomy", "model", "bands", "pixel_size", "against"),
     "Reading": ("source_format", "layer", "class_column", "id_column"),
     "What counts": ("tolerance", "sliver_width", "gap_area", "agreement", "fail_on"),
     "Reports": ("json_file", "html_file", "issues_file", "overwrite", "quiet"),
@@ -53,6 +54,7 @@ every change; ground that several objects claim goes to the class named first in
 @click.option("--taxonomy", metavar="NAME|FILE", help="The classes that there may be.")
 @click.option("--model", metavar="NAME", help="Run this model on the image and compare.")
 @click.option("--bands", metavar="NAMES", help="The image's bands, for --model.")
+@pixel_size_option
 @click.option(
     "--against",
     type=click.Path(path_type=Path),
@@ -121,6 +123,7 @@ def check(
     taxonomy: str | None,
     model: str | None,
     bands: str | None,
+    pixel_size: str,
     against: Path | None,
     tolerance: float | None,
     sliver_width: float | None,
@@ -161,7 +164,9 @@ def check(
             tolerance=tolerance, sliver_width=sliver_width, gap_area=gap_area, agreement=agreement
         ),
     }
-    report = check_labels(source, model=model, bands=bands, against=against, full=full, **reading)
+    report = check_labels(
+        source, model=model, bands=bands, pixel_size=pixel_size, against=against, full=full, **reading
+    )
     fixed = None
     if out is not None:
         fixed = fix_labels(

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from geopanoptic.cli.label_options import tell_losses
+from geopanoptic.cli.map_options import pixel_size_option
 from geopanoptic.cli.scene_options import SCENE_OPTIONS, scene_options_except
 from geopanoptic.cli.sections import SectionedCommand, exit_code_lines
 
@@ -19,7 +20,7 @@ PERIOD = ("start", "end")
 SECTIONS = {
     "Output": ("out", "to", "stuff", "split", "image_root", "overwrite"),
     "Pictures": ("tile_px", "overlap_px", "picture_bands", "jpeg"),
-    "Map": ("map_file", "model", "device"),
+    "Map": ("map_file", "model", "device", "pixel_size"),
     "Scene": tuple(name for name in SCENE_OPTIONS if name not in PERIOD),
     "Messages": ("as_json", "quiet"),
 }
@@ -108,6 +109,7 @@ Back from the tool:
 @click.option(
     "--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda, cuda:1 or mps."
 )
+@pixel_size_option
 @scene_options_except(*PERIOD)
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
 @click.option("--quiet", "-q", is_flag=True, help="Print warnings and errors only.")

@@ -146,13 +146,19 @@ def _tell(refusal: GeopanopticError, *, as_json: bool) -> int:
 
 
 def _as_refusal(failure: Exception) -> GeopanopticError:
-    """What the machine ran out of, wherever that showed; everything else is a bug."""
+    """What the machine ran out of or is set up wrongly with, wherever that showed; everything else is a bug."""
     if isinstance(failure, MemoryError):
         return ResourceError("The memory did not suffice.", remedy="Give a smaller --memory or --tile.")
     if isinstance(failure, OSError) and failure.errno in (errno.ENOSPC, errno.EDQUOT):
         return OutputError(
             f"The disk is full ({failure.filename or failure.strerror}); an existing output is untouched.",
             remedy="Free some space, or put the intermediate data elsewhere with --work.",
+        )
+    if isinstance(failure, ValueError) and str(failure).startswith("A dask config file at"):
+        # dask reads its settings where it is imported, whoever does that.
+        return UsageError(
+            " ".join(str(failure).split()),
+            remedy="Correct or remove that file; the variable DASK_CONFIG or ~/.config/dask leads to it.",
         )
     return GeopanopticError(f"{type(failure).__name__}: {failure}", remedy=_report_bug())
 

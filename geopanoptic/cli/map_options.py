@@ -15,7 +15,7 @@ _OPTIONS = (
         type=float,
         metavar="M2",
         help="Smallest region in square metres. Smaller ones join a neighbour, so no holes appear.  [default: 10 "
-        "pixels as the network is shown them]",
+        "pixels of the scene, as it is read]",
     ),
     click.option(
         "--simplify",
@@ -35,6 +35,17 @@ _OPTIONS = (
         "--overwrite", is_flag=True, help="Replace existing outputs, once the new ones are complete."
     ),
 )
+
+pixel_size_option = click.option(
+    "--pixel-size",
+    default="auto",
+    show_default=True,
+    metavar="METRES",
+    help="Pixel that the network is shown, each the mean of whole ones of the scene: a size, of which the nearest "
+    "possible is taken, native (the scene's), or auto, which brings scenes finer than a model likes to the size at "
+    "which it draws best.",
+)
+"""For every command whose network is shown a scene."""
 
 
 def map_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import click
 
 from geopanoptic.cli.continuing import telling_how_to_continue
-from geopanoptic.cli.map_options import map_options
+from geopanoptic.cli.map_options import map_options, pixel_size_option
 from geopanoptic.cli.scene_options import SCENE_OPTIONS, scene_options
 from geopanoptic.cli.sections import SectionedCommand, exit_code_lines
 
@@ -72,14 +72,7 @@ is until the new one is complete and verified, whatever ends the run.
     metavar="MODEL",
     help="Name of a bundled model, or the folder of another.  [default: see `geopanoptic models list`]",
 )
-@click.option(
-    "--pixel-size",
-    default="auto",
-    show_default=True,
-    metavar="METRES",
-    help="Pixel that the network is shown, each the mean of the scene's smaller ones: a size, native (the scene's), "
-    "or auto, which brings scenes finer than a model likes to the size at which it draws best.",
-)
+@pixel_size_option
 @click.option(
     "--fusion",
     type=click.Choice(["deeplab", "panoptic-fpn", "upsnet", "efficientps", "lps"]),

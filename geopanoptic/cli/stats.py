@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from geopanoptic.cli.scene_options import SCENE_OPTIONS, scene_options
 from geopanoptic.cli.sections import SectionedCommand, exit_code_lines
 
 PARTS_SKIPPED = 6
@@ -18,10 +19,7 @@ SECTIONS = {
     "Output": ("out", "wide", "overwrite"),
     "Figures": ("indices", "only_indices", "extremes"),
     "Parcels": ("id_column", "layer"),
-    "Scene": (
-        *("bands", "dates", "start", "end", "max_cloud", "cloud_mask", "align"),
-        *("assume_crs", "allow_remote", "on_error"),
-    ),
+    "Scene": (*SCENE_OPTIONS, "on_error"),
     "Messages": ("as_json", "quiet"),
 }
 
@@ -78,21 +76,7 @@ Columns:
     help="Column of the parcels' ids.  [default: parcel_id, else the rows are numbered]",
 )
 @click.option("--layer", metavar="NAME", help="Layer of PARCELS.  [default: the first]")
-@click.option(
-    "--bands", metavar="LIST", help="The bands in the file's order, where the files do not name them."
-)
-@click.option("--dates", metavar="LIST", help="Dates to keep, such as 2021-06-15,2021-08-15.")
-@click.option("--from", "start", metavar="DATE", help="First date to keep.")
-@click.option("--to", "end", metavar="DATE", help="Last date to keep.")
-@click.option("--max-cloud", type=float, metavar="PERCENT", help="Leave out dates with more cloud than this.")
-@click.option(
-    "--cloud-mask",
-    metavar="KIND",
-    help="What hides clouded pixels: auto, scl, band, ukis or none.  [default: auto]",
-)
-@click.option("--align", is_flag=True, help="Resample dates that lie on other grids to the first one's.")
-@click.option("--assume-crs", metavar="EPSG:N", help="CRS of a scene that states none.")
-@click.option("--allow-remote", is_flag=True, help="Read scenes at http, https and s3 addresses too.")
+@scene_options
 @click.option(
     "--on-error",
     type=click.Choice(["fail", "skip"]),

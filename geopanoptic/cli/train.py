@@ -30,8 +30,9 @@ Examples:
 \b
 Your own labels:
   Any vector file of polygons, one per field, in any CRS; at least 10 fields, better 50. Three trainings, each
-  without the fields in a third of the ground, show what new ground gains. If that is surely more than chance a
-  fourth learns all of them, else the old weights stay. Nothing else needs to be drawn: on unlabelled ground
+  without the fields in a third of the ground, show what new ground gains. Where they gain by more than
+  the gain's standard error (by chance alone: in about one case of six) a fourth learns all of them, else
+  the old weights stay. The last lines say which, and why. Nothing else needs to be drawn: on unlabelled ground
   the old model's outputs are kept.
 
 A run from a CONFIG that was interrupted goes on with the same command.
@@ -139,7 +140,12 @@ def train(
     for name, figure in report.get("after", {}).items():
         click.echo(f"{name:<20}{report['before'][name]:.3f} -> {figure:.3f}")
     if "held_out_fields" in report:
-        click.echo(f"on {report['held_out_fields']} fields, each mapped by weights that were not shown it")
+        click.echo(
+            f"on {report['held_out_fields']} fields, none of them shown to the weights that mapped it,"
+        )
+        click.echo(report["mapping"])
+    if "decision" in report:
+        click.echo(report["decision"])
     click.echo(f"Model {report['name']} is in {report['bundle']}. Next:")
     click.echo(f"  geopanoptic run SCENE --model {report['bundle']} --out parcels.gpkg")
 
@@ -149,6 +155,7 @@ def _from_labels(
 ) -> dict[str, Any]:
     from geopanoptic.errors import UsageError
     from geopanoptic.training.finetuning import LabelledPair, fine_tune
+    from geopanoptic.training.held_out import HOW_MAPPED
 
     if int(os.environ.get("WORLD_SIZE", 1)) > 1:
         raise UsageError(
@@ -176,10 +183,15 @@ def _from_labels(
         tell=tell,
         **given,
     )
-    report: dict[str, Any] = {"name": tuned.bundle.name, "bundle": str(out)}
+    report: dict[str, Any] = {
+        "name": tuned.bundle.name,
+        "bundle": str(out),
+        "decision": tuned.decision,
+        "kept_weights": tuned.after is not None and tuned.after is tuned.before,
+    }
     if tuned.before is not None and tuned.after is not None:
         report |= {"before": tuned.before.to_metrics(), "after": tuned.after.to_metrics()}
-        report["held_out_fields"] = tuned.after.fields
+        report |= {"held_out_fields": tuned.after.fields, "mapping": HOW_MAPPED}
     return report
 
 

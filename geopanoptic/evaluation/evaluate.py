@@ -57,7 +57,9 @@ def evaluate(
         nodata value unknown), a folder that ``geopanoptic run --rasters`` wrote, a GeoDataFrame, or what
         ``geopanoptic.run`` returns; each in any CRS.
     area
-        Polygons (file or GeoDataFrame) within which the truth is complete. Ground outside is void.
+        Polygons (file or GeoDataFrame) within which the truth is complete; without them, the bounding box common to
+        both maps. Ground outside is void: of a parcel at its rim only what lies inside is compared, so that a truth
+        that was cut there is met, and a prediction that runs on over the rim costs nothing.
     outside
         Whether predictions on ground without a true segment ``count`` against the map, are ignored
         (``ignore``), or ``both``, which gives both figures.

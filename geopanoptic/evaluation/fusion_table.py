@@ -87,6 +87,7 @@ def evaluate_fusions(
     maps: str | Path | None = None,
     model: str | Path | None = None,
     device: str = "auto",
+    pixel_size: float | str = "auto",
     scene_options: Mapping[str, Any] | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -102,7 +103,7 @@ def evaluate_fusions(
         Names of rules, also in one text by commas, or ``all``.
     maps
         Folder to keep the maps in, ``deeplab.gpkg`` and so on, and to work in; nothing is kept without it.
-    model, device
+    model, device, pixel_size
         As for ``run``.
     options
         Of ``evaluate``.
@@ -122,16 +123,17 @@ def evaluate_fusions(
             out = folder / f"{rule}.gpkg"
             if progress is not None:
                 progress.note(f"{rule}:")
-            # One kept run: what the network said is there when the second rule asks for it.
+            # One kept run: what the network said is there when the second rule resumes it.
             told = run(
                 opened,
                 out,
                 work=Path(hidden) / WORK,
                 keep_work=True,
-                resume=True,
+                resume=bool(evaluations),
                 fusion=rule,
                 model=model,
                 device=device,
+                pixel_size=pixel_size,
                 overwrite=overwrite,
                 progress=progress,
             ).report

@@ -30,6 +30,9 @@ UNLABELLED = 0
 """Value of rasters where nobody has said anything."""
 
 _DRAWN_AT_ONCE = 20_000
+_BESIDE_PX = ROUNDING_PX / 2
+"""How far down outlines are drawn, so that no centre lies on a border along rows, which GDAL may draw twice. Borders at
+half pixels are those of a map that is twice as fine as its scene."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +142,8 @@ def _drawn(
     for first in range(0, len(ids), _DRAWN_AT_ONCE):
         some = slice(first, first + _DRAWN_AT_ONCE)
         # Many times faster than asking every outline for its __geo_interface__, which rasterize would do.
-        shapes = [json.loads(each) for each in shapely.to_geojson(outlines_px[some])]
+        drawn_px = shapely.transform(outlines_px[some], lambda xy: xy + (0, _BESIDE_PX))
+        shapes = [json.loads(each) for each in shapely.to_geojson(drawn_px)]
         rasterize(zip(shapes, ids[some].tolist(), strict=True), out=ids_hw)
         rasterize(zip(shapes, repeat(1)), out=counted, merge_alg=MergeAlg.add)
     return ids_hw, int(np.count_nonzero(counted > 1))

@@ -22,8 +22,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from geopanoptic.errors import UsageError
 from geopanoptic.labels.formats import cvat, label_studio
 from geopanoptic.labels.formats.format import Format, ReadOptions, WriteOptions
@@ -83,6 +81,7 @@ def prelabel(
     map_file: str | Path | None = None,
     model: str | Path | None = None,
     device: str = "auto",
+    pixel_size: float | str = "auto",
     split: str | None = None,
     stuff: bool = False,
     tile_px: int = 1024,
@@ -103,7 +102,8 @@ def prelabel(
     to
         A format of images (``label-studio``, ``cvat``, ``labelme``, ``coco-panoptic``, ...).
     map_file
-        The map of an earlier ``geopanoptic run``; without it ``model`` maps the scene on ``device``.
+        The map of an earlier ``geopanoptic run``; without it ``model`` maps the scene on ``device``, in pixels of
+        ``pixel_size`` as for ``run``.
     split
         ``things,stuff``, ``class``, or a number of areas: a part each, see ``tasks.splitting``.
     stuff
@@ -139,7 +139,9 @@ def prelabel(
         staged.mkdir()
         mapped = staged / MAP if map_file is None else Path(map_file)
         if map_file is None:
-            told = run(opened, mapped, model=model, device=device, progress=progress).report
+            told = run(
+                opened, mapped, model=model, device=device, pixel_size=pixel_size, progress=progress
+            ).report
             record(mapped, [mapped], action=f"mapped by {told['model']}", source=opened.name, when=when)
         of_map = history(mapped)
         objects = uncertain_first(_objects_of(mapped, whole))
@@ -186,18 +188,13 @@ def uncertain_first(labels: OutlineLabels) -> OutlineLabels:
 
 
 def _objects_of(map_file: Path, canvas: Canvas) -> OutlineLabels:
-    """The objects of a map in the scene's CRS. Parcels keep their ``parcel_id``; land cover is numbered on."""
+    """The objects of a map in the scene's CRS. Parcels keep their ``parcel_id``."""
     (labels,) = GEOPACKAGE.read(map_file, ReadOptions(taxonomy=load_taxonomy("fields")))
     if not isinstance(labels, OutlineLabels) or labels.objects.crs is None:
         raise UsageError(
             f"{map_file} has no coordinate reference system.", remedy="Give the map of this scene."
         )
     frame = labels.objects.to_crs(canvas.crs)
-    if "parcel_id" in frame:
-        own = frame["parcel_id"].to_numpy(np.float64)
-        new = np.isnan(own)
-        ids = np.where(new, np.nanmax(own, initial=0) + np.cumsum(new), own).astype(np.int64)
-        frame = frame.assign(object_id=ids)
     kept = [*COLUMNS, *(name for name in ("class_score",) if name in frame), frame.geometry.name]
     return OutlineLabels(objects=frame[kept], taxonomy=labels.taxonomy)
 

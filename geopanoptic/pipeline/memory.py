@@ -128,4 +128,6 @@ def _of_c_library(name: str) -> Callable[..., int] | None:
 
 def size_text(count: int) -> str:
     """Bytes for people."""
+    if count < 2**20:
+        return f"{count:,} bytes"
     return f"{count / 2**30:.1f} GB" if count >= 2**30 else f"{count / 2**20:.0f} MB"

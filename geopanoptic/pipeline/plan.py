@@ -71,6 +71,8 @@ class Plan:
     """What is kept of a season while it is read, a part of ``memory_bytes``."""
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
+    asked_pixel_m: float | None = None
+    """The pixel that was asked for in metres, of which the scene's is the nearest possible one."""
     estimated_s: float | None = None
     """What a run may take, by the last one on this machine with the same network; None where there was none, and of an area of
     interest."""
@@ -132,16 +134,19 @@ class Plan:
         """The plan as a few lines of text."""
         (height, width), stored = self.scene.stored_grid.shape, max(self.scene.stored_grid.pixel_size_m())
         pixel = max(self.scene.grid.pixel_size_m())
-        read = f", read at {pixel:.3g} m" if self.scene.reduction is not None else ""
+        read = f", read at {length_text(pixel)}" if self.scene.reduction is not None else ""
+        if self.asked_pixel_m is not None and _rounded(self.asked_pixel_m, pixel):
+            read += f" (asked {length_text(self.asked_pixel_m)}, nearest possible {length_text(pixel)})"
         series = f", {size_text(self.sums_bytes)} of it for the season" if self.sums_bytes else ""
         rows = [
-            ("scene", f"{self.scene.name}: {width:,} x {height:,} px of {stored:.3g} m{read}"),
+            ("scene", f"{self.scene.name}: {width:,} x {height:,} px of {length_text(stored)}{read}"),
             *([("dates", _dates_text(self.scene))] if any(self.scene.dates) else []),
             ("bands", ", ".join(self.bands) + _without(self.missing_bands)),
             ("model", self.bundle.name),
             (
                 "output",
-                f"{self.grid.width:,} x {self.grid.height:,} px of {pixel / self.bundle.output_scale:.3g} m",
+                f"{self.grid.width:,} x {self.grid.height:,} px of "
+                f"{length_text(pixel / self.bundle.output_scale)}",
             ),
             (
                 "tiles",
@@ -191,6 +196,7 @@ def make_plan(
     ResourceError where not even the smallest tile fits the budget.
     """
     scene = at_working_pixel(scene, bundle, pixel_size)
+    asked_pixel_m = None if pixel_size in ("auto", "native") else float(pixel_size)
     bundle = bundle.for_pixels(max(scene.grid.pixel_size_m()))
     bands = _matching_bands(scene, bundle)
     if not bundle.takes_series:
@@ -233,8 +239,9 @@ def make_plan(
         disk_bytes=output_px * STORE_BYTES_PER_PX + (64 << 20),
         budget_bytes=budget,
         sums_bytes=sums_bytes(layout, bundle) * sharing,
-        notes=(*_notes(scene, bundle), *_graph_notes(graph, budget)),
+        notes=(*_reading_notes(scene, asked_pixel_m), *_notes(scene, bundle), *_graph_notes(graph, budget)),
         warnings=_pixel_size_warnings(scene, bundle),
+        asked_pixel_m=asked_pixel_m,
     )
 
 
@@ -272,7 +279,7 @@ def at_working_pixel(scene: Scene, bundle: Bundle, pixel_size: float | str = "au
         )
     if wanted_m < stored_m / 1.5:
         raise UsageError(
-            f"--pixel-size is {wanted_m:g} m and the pixels of {scene.name} are {stored_m:.3g} m already.",
+            f"--pixel-size is {wanted_m:g} m and the pixels of {scene.name} are {length_text(stored_m)} already.",
             remedy="Leave it out, or give native: nothing is gained by finer pixels than the files have.",
         )
     return scene.at_pixel_size(wanted_m)
@@ -305,17 +312,37 @@ def _one_date(scene: Scene, bundle: Bundle) -> None:
 
 
 def _notes(scene: Scene, bundle: Bundle) -> tuple[str, ...]:
+    if len(scene.dates) == 1:
+        return ()
+    return (f"All {_dates_text(scene)} are used: model {bundle.name} takes a season.",)
+
+
+def _reading_notes(scene: Scene, asked_pixel_m: float | None) -> tuple[str, ...]:
+    """Which pixels the network is shown, where those are not the files' or not those asked for."""
+    stored_m, read_m = (max(grid.pixel_size_m()) for grid in (scene.stored_grid, scene.grid))
+    stored, read = length_text(stored_m), length_text(read_m)
     notes = []
+    if asked_pixel_m is not None and _rounded(asked_pixel_m, read_m):
+        notes.append(
+            f"Pixels of {length_text(asked_pixel_m)} were asked for; the nearest possible are {read}, as whole pixels "
+            f"of {stored} make one."
+        )
     if scene.reduction is not None:
         factor = scene.reduction.factor
-        stored_m, read_m = (max(grid.pixel_size_m()) for grid in (scene.stored_grid, scene.grid))
-        notes.append(
-            f"Read at {read_m:.3g} m: every pixel is the mean of {factor} x {factor} of the scene's {stored_m:.3g} m. "
-            "--pixel-size says otherwise (metres, or native)."
-        )
-    if len(scene.dates) > 1:
-        notes.append(f"All {_dates_text(scene)} are used: model {bundle.name} takes a season.")
+        how = f"Read at {read}: every pixel is the mean of {factor} x {factor} of the scene's {stored}."
+        other = " `geopanoptic run --pixel-size` says otherwise (metres, or native)."
+        notes.append(how + (other if asked_pixel_m is None else ""))
     return tuple(notes)
+
+
+def _rounded(asked_m: float, given_m: float) -> bool:
+    """Whether a length is another one to three digits, as both are told."""
+    return length_text(asked_m) != length_text(given_m)
+
+
+def length_text(length_m: float) -> str:
+    """Metres for people, to three digits: ``2.5 m``, ``1000 m``."""
+    return f"{float(f'{length_m:.3g}'):g} m"
 
 
 def _graph_notes(graph: int, budget: int) -> tuple[str, ...]:
@@ -396,7 +423,7 @@ def _pixel_size_warnings(scene: Scene, bundle: Bundle) -> tuple[str, ...]:
     if low <= pixel_m <= high:
         return ()
     return (
-        f"The scene's pixels are {pixel_m:.3g} m; model {bundle.name} was trained on {low:g} to {high:g} m. "
+        f"The network is shown pixels of {length_text(pixel_m)}; model {bundle.name} was trained on {low:g} to {high:g} m. "
         "Look at the result before you trust it.",
     )
 

@@ -88,7 +88,10 @@ def landcover_rows(
 def rows_of_table(layer: Layer, table: geopandas.GeoDataFrame) -> pyarrow.RecordBatch:
     """Rows of any layer from a table with its columns and a CRS, see :func:`parcel_rows`."""
     wkb = shapely.to_wkb(valid(layer, table.geometry.to_numpy()), byte_order=1)
-    columns = {name: table[name].to_numpy() for name in layer.columns}
+    # pandas gives an empty column of texts whatever type it likes.
+    columns = {
+        name: table[name].to_numpy(object if kind == "str" else None) for name, kind in layer.columns.items()
+    }
     return _rows(layer, pyarrow.array(wkb, pyarrow.binary()), table.crs, **columns)
 
 

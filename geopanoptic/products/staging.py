@@ -82,10 +82,13 @@ def lock(target: Path) -> FileLock:
                 f"Another run is writing {target}.",
                 remedy="Wait for it to end, or choose another output.",
             ) from busy
-        except FileNotFoundError:
-            # The run that held it finished and removed the folder between the two calls.
+        except FileNotFoundError as failure:
+            # The run that held it finished and removed the folder between the two calls; but where the folder
+            # itself cannot be made (as in /proc), it never will be.
             if not staging.parent.is_dir():
                 raise missing_folder(staging.parent) from None
+            if failure.filename == str(staging):
+                raise forbidden_folder(staging.parent, failure) from failure
         except OSError as failure:
             raise forbidden_folder(staging.parent, failure) from failure
 

@@ -30,7 +30,9 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except _FAILURES as failure:
+        # Without the file of an OSError, which may be one that only this program knows.
+        reason = getattr(failure, "strerror", None) or failure
         raise OutputError(
-            f"{path.name} could not be written to {path.parent}: {failure}.",
+            f"{path.name} could not be written to {path.parent}: {reason}.",
             remedy="Check free space, quota and permissions there; an existing output is unchanged.",
         ) from failure

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import yaml
 
 from geopanoptic.training.config import TrainingConfig
-
-if TYPE_CHECKING:
-    from geopanoptic.training.held_out import HeldOutFigures
+from geopanoptic.training.held_out import HOW_MAPPED, HeldOutFigures
 
 
 def write_card(
@@ -48,6 +44,6 @@ def _accuracy(before: HeldOutFigures | None, after: HeldOutFigures | None) -> st
         for name, value in after.to_metrics().items()
     ]
     return (
-        f"On {after.fields} held-out fields in blocks of ground whose labels training did not see, mapped with "
-        "`geopanoptic run`:\n\n| figure | before | after |\n|---|---|---|\n" + "\n".join(rows) + "\n"
+        f"On {after.fields} held-out fields in blocks of ground whose labels training did not see, "
+        f"{HOW_MAPPED}:\n\n| figure | before | after |\n|---|---|---|\n" + "\n".join(rows) + "\n"
     )

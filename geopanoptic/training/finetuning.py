@@ -5,8 +5,8 @@ are what is learned. Without that the weights drift: inside a field there is onl
 as it is: fitted again to a hundred fields it drew other fields worse.
 
 Whether this helps on new ground is not taken on trust: for every fold of the fields a model is trained without it
-and maps it. Only where all fields together are met better than by the old model, and by more than chance, does a
-last training learn all of them; else the old weights stay.
+and maps it. Only where all fields together are met better than by the old model, and by more than the gain's standard
+error, does a last training learn all of them; else the old weights stay.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from geopanoptic.training.datasets.labelled_scene import LabelledScene
 from geopanoptic.training.datasets.settings import VectorData
 from geopanoptic.training.held_out import HeldOutFigures, score_held_out
 from geopanoptic.training.labels import survey_labels
-from geopanoptic.training.tuned import keep_records, no_better_than, staged_bundle, write_tuned
+from geopanoptic.training.tuned import decided, keep_records, staged_bundle, write_tuned
 
 LEAST_FIELDS = 10
 FOLDS = 3
@@ -48,13 +48,14 @@ class FineTuned:
     """The new bundle, and how the old and the new weights map fields that they did not learn.
 
     Both figures are of all fields, each mapped by the training that was not shown it; None where the fields lie too
-    close together to hold any out. Where nothing learned was surely better, the bundle has the old weights
-    and both figures are the old ones.
+    close together to hold any out. Where the gain was no larger than its standard error, the bundle has the old
+    weights and both figures are the old ones. ``decision`` says which weights the bundle has, and why.
     """
 
     bundle: Bundle
     before: HeldOutFigures | None
     after: HeldOutFigures | None
+    decision: str
 
 
 def fine_tune(
@@ -141,19 +142,20 @@ def fine_tune(
             return old, new
 
         before = after = None
+        decision = "The new weights are taken without a measurement: no fields could be held out."
         if measured:
             before, after = map(HeldOutFigures.joined, zip(*map(figures, range(FOLDS)), strict=True))
             tell.note(f"all {before.fields} fields: {before.gain(after)}")
-        if before is None or after is None or before.surely_worse_than(after):
+            decision = decided(bundle, before, after)
+        if before is None or after is None or before.is_beaten_by(after):
             run = scratch / "all"
             train(config, run, tell=tell)
         else:
             after, run = before, scratch / str(FOLDS - 1)
             save_averaged(run / LAST, bundle.network().state_dict())
-            tell.warn(no_better_than(bundle))
-        write_tuned(folder, config, bundle, run / LAST, surveys, before, after)
+        write_tuned(folder, config, bundle, run / LAST, surveys, before, after, decision)
         keep_records(config, run, folder)
-    return FineTuned(bundle=load_bundle(out), before=before, after=after)
+    return FineTuned(bundle=load_bundle(out), before=before, after=after, decision=decision)
 
 
 def _refuse_fixed(changes: Sequence[str], bundle: Bundle) -> None:

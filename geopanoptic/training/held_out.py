@@ -29,6 +29,11 @@ from geopanoptic.training.datasets.settings import VectorData
 from geopanoptic.training.patch import OUTPUT_SCALE
 
 _MARGIN_PX = 40  # scene pixels around a held-out field that are mapped with it
+HOW_MAPPED = (
+    f"mapped with {_MARGIN_PX} pixels of ground around each and with unsimplified borders, so that `geopanoptic "
+    "evaluate --sparse` of a whole map gives slightly other figures"
+)
+"""What distinguishes these figures from those of a user's map, in words."""
 _TILE_PX = 256
 _PARCEL = 1
 _MATCH_IOU = 0.5
@@ -76,8 +81,9 @@ class HeldOutFigures:
         figures = {"PQ": self.pq, "mean best IoU": self.mean_best_iou, "recall at IoU 0.5": self.recall}
         return {name: round(value, 4) for name, value in figures.items()}
 
-    def surely_worse_than(self, other: HeldOutFigures) -> bool:
-        """Of the same fields, and by more than chance: their best IoU gains more, on average, than its standard error."""
+    def is_beaten_by(self, other: HeldOutFigures) -> bool:
+        """Whether ``other`` is better on the same fields and their best IoU gains more, on average, than its standard
+        error. Where nothing was learned that still happens in about one case of six, by chance."""
         gain, error = self._gain(other)
         return self.is_worse_than(other) and gain > error
 

@@ -10,7 +10,7 @@ from geopanoptic.models.bundle import Bundle
 from geopanoptic.pipeline.plan import make_plan
 from geopanoptic.training.datasets.labelled_scene import scene_of
 from geopanoptic.training.datasets.settings import VectorData
-from geopanoptic.training.datasets.vectors import folds_of, large_enough, read_fields
+from geopanoptic.training.datasets.vectors import folds_of, large_enough, layer_of_fields, read_fields
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +39,9 @@ def survey_labels(settings: VectorData, bundle: Bundle, *, folds: int) -> LabelS
     fold = folds_of(frame, scene.grid, folds=folds, block_m=settings.block_m)[usable]
     pixel_m = max(scene.grid.pixel_size_m())
     dropped = len(frame) - int(usable.sum())
+    layer = layer_of_fields(settings.labels)
     return LabelSurvey(
-        text=f"{settings.labels.name}: {int(usable.sum())} fields ({settings.known}) on {scene.name}, "
+        text=f"{settings.labels.name}{f', layer {layer}' if layer else ''}: {int(usable.sum())} fields ({settings.known}) on {scene.name}, "
         f"{scene.grid.width} x {scene.grid.height} px of {pixel_m:.3g} m, bands {', '.join(planned.bands)}"
         + (f"; {dropped} too small to be seen were left out" if dropped else ""),
         fields=int(usable.sum()),

@@ -15,7 +15,7 @@ from geopanoptic.models.bundle import Bundle, save_with_grouping
 from geopanoptic.models.manifest import TrainingData
 from geopanoptic.training.card import write_card
 from geopanoptic.training.config import TrainingConfig
-from geopanoptic.training.held_out import HeldOutFigures
+from geopanoptic.training.held_out import HOW_MAPPED, HeldOutFigures
 from geopanoptic.training.labels import LabelSurvey
 
 
@@ -27,10 +27,11 @@ def write_tuned(
     surveys: Sequence[LabelSurvey],
     before: HeldOutFigures | None = None,
     after: HeldOutFigures | None = None,
+    decision: str = "",
 ) -> Bundle:
     """Write the bundle of ``checkpoint`` into ``folder``; what is not trained is that of ``base``.
 
-    ``after`` is ``before`` itself where the old weights were kept.
+    ``after`` is ``before`` itself where the old weights were kept; ``decision`` says why, for the card.
     """
     from geopanoptic.training.export import export_bundle
 
@@ -45,15 +46,12 @@ def write_tuned(
     low, high = base.pixel_size_m
     pixels = [each.pixel_m for each in surveys]
     metrics: dict[str, float | str] = {}
-    notes = []
     if before is not None and after is not None:
         metrics["protocol"] = (
-            f"{after.fields} fields, each by a training that saw none in its block of ground"
+            f"{after.fields} fields, each by a training that saw none in its block of ground, {HOW_MAPPED}"
         )
         metrics |= {f"before: {name}": value for name, value in before.to_metrics().items()}
         metrics |= after.to_metrics()
-    if kept_weights:
-        notes.append(no_better_than(base))
     tuned = export_bundle(
         checkpoint,
         folder,
@@ -74,17 +72,23 @@ def write_tuned(
             sources=[each.text for each in surveys],
             before=before,
             after=after,
-            notes=notes,
+            notes=[decision] if decision else [],
         ),
     )
     return tuned if base.grouping is None else save_with_grouping(tuned, base.grouping, folder)
 
 
-def no_better_than(base: Bundle) -> str:
-    """What to do with a model that did not gain."""
+def decided(base: Bundle, before: HeldOutFigures, learned: HeldOutFigures) -> str:
+    """Which weights the bundle gets, the old or the new ones, and why."""
+    found = f"On {before.fields} fields, none of them shown to the weights that mapped it: {before.gain(learned)}."
+    if before.is_beaten_by(learned):
+        return (
+            "The new weights are taken, as the gain is larger than its standard error; by chance alone it would be in "
+            f"about one case of six. {found}"
+        )
     return (
-        f"What was learned maps fields that it was not shown no surely better than {base.name}, whose weights are "
-        "kept: label more, or where the map is worst."
+        f"The weights of {base.name} are kept, as PQ does not gain or the mean best IoU by no more than its standard "
+        f"error: label more, or where the map is worst. {found}"
     )
 
 

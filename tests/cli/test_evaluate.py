@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import geopandas
 import pytest
@@ -77,3 +78,9 @@ def test_mistakes(paths, capsys, options, told):
 def test_an_output_that_cannot_be_written(paths, capsys):
     assert evaluate(paths, "--json", str(paths / "none" / "found.json")) == 5
     assert "found.json" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="Linux has such a folder")
+def test_a_folder_in_which_nothing_can_be_made_is_named_and_no_temporary_file(paths, capsys):
+    assert evaluate(paths, "--picture", "/proc/found.png") == 5
+    assert "found.png could not be written to /proc: No such file or directory.\n" in capsys.readouterr().err

@@ -13,6 +13,7 @@ import textwrap
 from pathlib import Path
 
 import click
+import dask.config
 import pytest
 
 from geopanoptic import errors
@@ -130,6 +131,18 @@ def test_what_the_machine_does_is_no_bug(failure, code, failing_run, capsys):
     failing_run(failure)
     assert leave(*RUN) == code
     assert "bug" not in capsys.readouterr().err
+
+
+def test_a_malformed_setting_of_dask_is_named(failing_run, tmp_path, capsys):
+    settings = tmp_path / "dask.yaml"
+    settings.write_text("a: [1\n b: {")
+    with pytest.raises(ValueError, match="malformed") as failure:
+        dask.config.collect([str(settings)], env={})
+    failing_run(failure.value)
+    assert leave(*RUN) == 2
+    told = capsys.readouterr().err
+    assert str(settings) in told
+    assert "DASK_CONFIG" in told
 
 
 def test_a_terminated_run_leaves_with_143():

@@ -53,7 +53,7 @@ def test_one_command_prints_every_rule(country, tmp_path, tiny_bundle, capsys):
     assert lines[0] == f"scene by {tiny_bundle.name} against truth.gpkg"
     assert [line.split()[0] for line in lines[2:8]] == ["fusion", *FUSION_RULES]
     assert list(json.loads((tmp_path / "rules.json").read_text())["fusion"]) == list(FUSION_RULES)
-    assert invoke([*arguments[:-1], "upsnet", *model, "--sparse"]) == 0
+    assert invoke([*arguments[:-1], "upsnet", *model, "--sparse", "--pixel-size", "20"]) == 0
     assert "recall" in (told := capsys.readouterr().out)
     assert "PQ" not in told
 
@@ -63,6 +63,7 @@ def test_one_command_prints_every_rule(country, tmp_path, tiny_bundle, capsys):
     [
         (("--fusion", "upsnett"), "Did you mean upsnet?"),
         (("--fusion", ","), "No rule of fusion"),
+        (("--pixel-size", "5"), "--pixel-size is about mapping a scene"),
         (("--model", "fields-s"), "--model is about mapping a scene"),
         (("--from", "2021-01-01"), "--from is about mapping a scene"),
         (("--fusion", "all", "--picture", "out.png"), "makes several"),

@@ -110,6 +110,24 @@ def test_classes_are_converted_and_losses_told(country, tmp_path):
     assert any("'parcel' have no class in dynamic-world" in loss for loss in to_worldcover.losses)
 
 
+def test_parcels_of_our_own_map_keep_their_ids_and_nothing_is_said_of_land_cover(country, tmp_path):
+    parcels = geopandas.read_file(country / "truth.gpkg", layer="parcels")
+    ids = parcels["parcel_id"] = np.arange(len(parcels), 0, -1)
+    parcels.to_file(tmp_path / "map.gpkg", layer="parcels")
+    cover = geopandas.read_file(country / "truth.gpkg", layer="land_cover")
+    cover[["class_name", "geometry"]].to_file(tmp_path / "map.gpkg", layer="landcover")
+    done = convert(tmp_path / "map.gpkg", tmp_path / "out.gpkg", to="gpkg")
+    again = geopandas.read_file(tmp_path / "out.gpkg", layer="objects")
+    assert again["object_id"].is_unique
+    assert again["object_id"].tolist()[: len(ids)] == ids.tolist()
+    assert not done.notes
+    cover.assign(id=np.arange(1, len(cover) + 1))[["id", "class_name", "geometry"]].to_file(
+        tmp_path / "map.gpkg", layer="landcover"
+    )
+    (note,) = convert(tmp_path / "map.gpkg", tmp_path / "two.gpkg", to="gpkg").notes
+    assert f"its {len(cover)} objects get others, from {len(ids) + 1} on" in note
+
+
 def test_geojson_is_in_degrees(country, tmp_path):
     done = convert(country / "truth.gpkg", tmp_path / "a.geojson", to="geojson")
     frame = geopandas.read_file(tmp_path / "a.geojson")

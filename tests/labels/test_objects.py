@@ -1,5 +1,7 @@
 """Outlines and rasters lead to one another without loss."""
 
+from dataclasses import replace
+
 import geopandas
 import numpy as np
 import pandas as pd
@@ -43,6 +45,18 @@ def test_a_raster_comes_back_from_its_outlines(ids, placed):
     assert claims == 0
     np.testing.assert_array_equal(again.ids_hw, ids)
     pd.testing.assert_frame_equal(again.objects, labels.objects)
+
+
+@given(
+    ids=arrays(np.int32, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.integers(0, 5)),
+    half=st.sampled_from([(0.5, 0.5), (0, 0.5), (0.25, 0.5)]),
+)
+def test_objects_that_touch_on_centres_of_pixels_claim_none_twice(ids, half):
+    fine = as_outlines(raster_labels(ids, transform=None, crs=None))
+    moved = fine.objects.set_geometry(fine.objects.geometry.translate(*half))
+    drawn, claims = as_raster(replace(fine, objects=moved))
+    assert claims == 0
+    assert (drawn.ids_hw > 0).sum() <= (ids > 0).sum()
 
 
 def test_of_two_objects_the_smaller_has_the_pixel_and_the_claim_is_counted():

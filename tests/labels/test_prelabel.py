@@ -207,6 +207,19 @@ def test_the_command_maps_and_exports(country, tiny_bundle, tmp_path, capsys):
     told = json.loads(capsys.readouterr().out)
     assert told["images"] == 1
     assert (tmp_path / "work" / "map.run.json").is_file()
+    coarse = [
+        *arguments[:3],
+        "--out",
+        str(tmp_path / "coarse"),
+        "--to",
+        "via",
+        "--pixel-size",
+        "20",
+        "--json",
+    ]
+    assert invoke([*coarse, "--model", str(tiny_bundle.path)]) == 0
+    report = json.loads((tmp_path / "coarse" / "map.run.json").read_text())
+    assert report["pixel_m"] == pytest.approx(20, rel=0.01)
     assert invoke([*arguments, "--to", "label-studio"]) == 5
     assert invoke([*arguments[:3], "--to", "paper", "--out", "x"]) == 2
 

@@ -160,6 +160,8 @@ def test_missing_parts_and_pictures_are_told(country, tmp_path):  # noqa: F811
     assert [each.parts for each in told] == [("area-2",), ("area-1",)]
     with pytest.raises(UsageError, match="twice"):
         merge([tmp_path / "work" / "area-1"] * 2, tmp_path / "again.gpkg")
+    with pytest.raises(UsageError, match="Name the file or folder of the labels themselves"):
+        merge([tmp_path / "work"], tmp_path / "again.gpkg")
 
 
 def maps(folder, **frames):

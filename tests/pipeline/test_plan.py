@@ -10,7 +10,7 @@ import rioxarray  # noqa: F401  registers .rio
 import xarray
 from affine import Affine
 
-from geopanoptic.errors import UsageError
+from geopanoptic.errors import ResourceError, UsageError
 from geopanoptic.models.bundle import load_bundle
 from geopanoptic.pipeline.execution.crew import Crew
 from geopanoptic.pipeline.parameters import Parameters
@@ -63,6 +63,11 @@ def test_a_small_budget_gives_small_tiles_and_a_large_one_no_larger_ones():
     small, usual, large = (planned(4096, memory=memory) for memory in ("1.5GB", "6GB", "60GB"))
     assert small.layout.tile_px < usual.layout.tile_px == large.layout.tile_px
     assert small.memory_bytes <= small.budget_bytes
+
+
+def test_a_tiny_budget_is_told_in_bytes():
+    with pytest.raises(ResourceError, match="A memory budget of 5 bytes is too small"):
+        planned(512, memory=5)
 
 
 def test_pixels_of_the_network_are_those_of_all_tiles_with_halos():
@@ -133,6 +138,21 @@ def test_models_that_like_no_pixel_size_see_the_scene_as_stored():
     bundle = load_bundle()
     likes_none = replace(bundle, manifest=bundle.manifest.model_copy(update={"working_pixel_m": None}))
     assert make_plan(scene(512, pixel_m=2.5), likes_none, crew=CREW).scene.reduction is None
+
+
+@pytest.mark.parametrize(("asked", "given"), [(27, "25 m"), ("6", "5 m"), (1000, "1000 m"), (5, "5 m")])
+def test_a_pixel_size_between_whole_pixels_is_told(asked, given):
+    plan = make_plan(scene(1024, pixel_m=5), load_bundle(), crew=CREW, pixel_size=asked)
+    text = f"(asked {asked} m, nearest possible {given})"
+    rounded = given != f"{asked} m"
+    assert (text in plan.describe()) == rounded
+    assert any(f"were asked for; the nearest possible are {given}" in note for note in plan.notes) == rounded
+    assert not any("says otherwise" in note or "e+" in note for note in (*plan.notes, plan.describe()))
+
+
+def test_a_warning_of_pixels_names_those_that_the_network_is_shown():
+    (warning,) = planned(4096, pixel_size=1000).warnings
+    assert "The network is shown pixels of 1000 m; model" in warning
 
 
 @pytest.mark.parametrize("pixel_size", ["0", -3, "nan", "inf", "coarse", None])

@@ -165,7 +165,9 @@ def test_what_changed_is_listed_and_refused(scene_file, bundle, stopped):
 
 
 def test_nothing_to_resume_is_a_run_from_the_beginning(scene_file, bundle, out, expected):
-    assert resume(scene_file, bundle, out).computed == N_BLOCKS
+    progress = resume(scene_file, bundle, out)
+    assert progress.computed == N_BLOCKS
+    assert any(note.startswith("There is nothing to resume in ") for note in progress.notes)
     assert out.read_bytes() == expected
 
 

@@ -248,6 +248,12 @@ def test_read_only_folder_is_refused(tmp_path: Path) -> None:
     tmp_path.chmod(0o700)
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="Linux has such a folder")
+def test_a_folder_in_which_nothing_can_be_made_is_refused() -> None:
+    with pytest.raises(OutputError, match="/proc cannot be written"), Commit([Path("/proc/a.gpkg")]):
+        pass
+
+
 def test_geopackage_with_unsaved_edits_elsewhere_is_refused_and_stale_sidecars_go(tmp_path: Path) -> None:
     out = tmp_path / "a.gpkg"
     out.write_text("old")

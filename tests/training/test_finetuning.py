@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +15,11 @@ import pytest
 from tiny_training import write_patchwork
 
 import geopanoptic
+from geopanoptic.cli.main import invoke
 from geopanoptic.errors import OutputError, SceneError, UsageError
 from geopanoptic.models.bundle import Bundle, load_bundle
 from geopanoptic.training.finetuning import FineTuned, LabelledPair, fine_tune
+from geopanoptic.training.held_out import HOW_MAPPED
 
 VISIBLE = ("blue", "green", "red", "nir")
 QUICK = (
@@ -185,7 +188,24 @@ def test_the_starting_weights_stay_where_training_only_harms(
     assert tuned.before is not None
     assert tuned.after is not None
     np.testing.assert_array_equal(tuned.before.best_iou, tuned.after.best_iou)
-    assert "no surely better than tiny, whose weights are kept" in tuned.bundle.card
+    assert tuned.decision.startswith("The weights of tiny are kept, as ")
+    assert re.search(r"gain [+-]\d\.\d{3}, standard error \d\.\d{3}", tuned.decision)
+    assert tuned.decision in tuned.bundle.card
+    assert HOW_MAPPED in tuned.bundle.card
+
+
+def test_the_command_ends_with_what_was_decided_and_how_it_was_measured(
+    labelled: Labelled, tiny_bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pair = labelled.pair(tmp_path, 24)
+    files = ["--data", str(pair.labels), "--scene", str(pair.scene), "--out", str(tmp_path / "out")]
+    settings = [word for change in (*QUICK, "steps=1") for word in ("--set", change)]
+    assert invoke(["train", "--from", str(tiny_bundle.path), *files, "--device", "cpu", *settings]) == 0
+    *figures, mapping, decision, model, _ = capsys.readouterr().out.splitlines()
+    assert figures[-1] == "on 24 fields, none of them shown to the weights that mapped it,"
+    assert mapping == HOW_MAPPED
+    assert re.search(r"^The (new )?weights .*On 24 fields, .*standard error \d\.\d{3}\)\.$", decision)
+    assert model.startswith("Model out is in ")
 
 
 def test_a_model_of_series_learns_from_all_dates(

@@ -35,16 +35,16 @@ def figures(*best_iou: float, false_positives: int = 0) -> HeldOutFigures:
 
 def test_a_gain_that_may_be_chance_is_none() -> None:
     before = figures(0.5, 0.5, 0.5, 0.5, 0.5)
-    assert before.surely_worse_than(figures(0.6, 0.5, 0.7, 0.6, 0.5))
-    assert not before.surely_worse_than(figures(0.9, 0.1, 0.9, 0.3, 0.5))
-    assert not before.surely_worse_than(before)
-    assert not figures(0.5).surely_worse_than(figures(0.9))
+    assert before.is_beaten_by(figures(0.6, 0.5, 0.7, 0.6, 0.5))
+    assert not before.is_beaten_by(figures(0.9, 0.1, 0.9, 0.3, 0.5))
+    assert not before.is_beaten_by(before)
+    assert not figures(0.5).is_beaten_by(figures(0.9))
 
 
 def test_fields_met_better_do_not_outweigh_false_parcels() -> None:
     before = figures(0.6, 0.6, 0.6)
-    assert before.surely_worse_than(figures(0.7, 0.7, 0.8))
-    assert not before.surely_worse_than(figures(0.7, 0.7, 0.8, false_positives=2))
+    assert before.is_beaten_by(figures(0.7, 0.7, 0.8))
+    assert not before.is_beaten_by(figures(0.7, 0.7, 0.8, false_positives=2))
 
 
 def test_figures_of_folds_are_those_of_all_their_fields() -> None:

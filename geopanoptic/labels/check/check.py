@@ -32,6 +32,7 @@ def check(
     image: str | Path | None = None,
     model: str | Path | None = None,
     bands: str | None = None,
+    pixel_size: float | str = "auto",
     against: str | Path | None = None,
     taxonomy: str | Path | None = None,
     full: bool = False,
@@ -48,8 +49,9 @@ def check(
         A file or folder of labels, checked as it is, before anything is repaired.
     image
         The labelled image, or the folder of images: for labels outside, without data, unlabelled, shifted.
-    model, bands
-        A model's name or bundle, run on the image; and the image's bands where it does not name them.
+    model, bands, pixel_size
+        A model's name or bundle, run on the image; the image's bands where it does not name them; and the pixel that
+        the model is shown, as for ``run``.
     against
         Predictions of the same image, in any format that can be read, instead of a model.
     taxonomy
@@ -88,7 +90,9 @@ def check(
     try:
         for subject, picture in opened.subjects():
             crs = crs or subject.frame.crs
-            predicted = _predicted_for(subject, picture, model=model, bands=bands, against=against)
+            predicted = _predicted_for(
+                subject, picture, model=model, bands=bands, pixel_size=pixel_size, against=against
+            )
             found, measured = _examine(subject, picture, opened.allowed, predicted, full=full)
             figures.append(measured)
             places = _in_crs([each.geometry for each in found], subject, crs)
@@ -160,12 +164,13 @@ def _predicted_for(
     *,
     model: str | Path | None,
     bands: str | None,
+    pixel_size: float | str,
     against: str | Path | None,
 ) -> Labels | None:
     if against is not None:
         return predicted_labels(Path(against), subject.name)
     if model is not None and picture is not None:
-        return modelled_labels(picture.path, model, bands)
+        return modelled_labels(picture.path, model, bands, pixel_size)
     return None
 
 

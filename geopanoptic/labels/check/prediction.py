@@ -56,13 +56,15 @@ def predicted_labels(path: Path, image_name: str) -> Labels:
     return named[key.image]
 
 
-def modelled_labels(image: Path, model: str | Path, bands: str | None = None) -> Labels:
+def modelled_labels(
+    image: Path, model: str | Path, bands: str | None = None, pixel_size: float | str = "auto"
+) -> Labels:
     """What a model makes of an image, by the pipeline; raises as :func:`geopanoptic.pipeline.run.run`."""
     from geopanoptic.pipeline.run import run
 
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "predicted.gpkg"
-        run(image, out, model=model, bands=bands)
+        run(image, out, model=model, bands=bands, pixel_size=pixel_size)
         return next(iter(format_named("gpkg").read(out, ReadOptions())))
 
 

@@ -154,7 +154,10 @@ def figure_lines(figures: ImageFigures) -> Sequence[str]:
     if figures.offset is not None:
         each = figures.offset
         across, down = each["columns_px"], each["rows_px"]
-        sure = "" if each["significant"] else ", which may be chance"
+        # Within a pixel no offset is better than none pixel by pixel, and only its error tells whether it is one.
+        length = float(np.hypot(across, down))
+        chance = length < 2 * each["error_px"] or (length >= 1 and not each["significant"])
+        sure = ", which may be chance" if chance else ""
         told.append(
             f"{figures.name}: the image's edges lie {abs(across):.2f} px {'right' if across >= 0 else 'left'} of the "
             f"labels and {abs(down):.2f} px {'below' if down >= 0 else 'above'} them (± {each['error_px']:.2f} px{sure})"

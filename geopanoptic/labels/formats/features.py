@@ -6,7 +6,7 @@ The class stands in ``class_name`` (or the column asked for), the id in the colu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -53,11 +53,14 @@ def labels_of_layers(
             )
         polygons[layer] = there[polygonal].reset_index(drop=True)
     taxonomy, frames = _classified(path, polygons, options, stored)
-    whole = pd.concat([_with_ids(frame, options.id_column) for frame in frames], ignore_index=True)
-    if whole["object_id"].duplicated().any():
-        # Two layers number their objects each from 1; ids must be unique in one map.
-        whole["object_id"] = np.arange(1, len(whole) + 1)
-        notes.append(f"{path.name}: ids repeat, so objects are numbered anew")
+    numbered: list[geopandas.GeoDataFrame] = []
+    for layer, frame in zip(polygons, frames, strict=True):
+        own, noted = _numbered_on(_with_ids(frame, options.id_column), numbered)
+        numbered.append(own)
+        # Rows that were only counted lose nothing.
+        if noted and any(name in frame for name in (options.id_column, *_ID_COLUMNS)):
+            notes.append(f"{path.name}, layer {layer}: {noted}")
+    whole = pd.concat(numbered, ignore_index=True)
     outlines = np.array(whole.geometry.array, dtype=object)
     invalid = ~shapely.is_valid(outlines)
     if invalid.any():
@@ -174,6 +177,25 @@ def _with_ids(frame: geopandas.GeoDataFrame, asked: str | None) -> geopandas.Geo
             remedy="Leave --id-column out to number objects by row.",
         )
     return frame.assign(object_id=np.arange(1, len(frame) + 1))
+
+
+def _numbered_on(
+    frame: geopandas.GeoDataFrame, before: Sequence[geopandas.GeoDataFrame]
+) -> tuple[geopandas.GeoDataFrame, str]:
+    """A layer with the lowest free ids where its own are of objects of layers ``before`` it too, and what was done.
+
+    Layers number their objects each from 1, and ids are unique in one map: the first layer, parcels, keeps its own.
+    """
+    taken = (
+        np.concatenate([each["object_id"].to_numpy() for each in before]) if before else np.zeros(0, np.int64)
+    )
+    if not frame["object_id"].isin(taken).any():
+        return frame, ""
+    free = np.setdiff1d(np.arange(1, len(taken) + len(frame) + 1), taken)[: len(frame)]
+    told = (
+        f"its ids are those of other objects too, so its {len(frame):,} objects get others, from {free[0]} on"
+    )
+    return frame.assign(object_id=free), told
 
 
 def _stated_ids(frame: geopandas.GeoDataFrame, asked: str | None) -> NDArray[np.int64]:

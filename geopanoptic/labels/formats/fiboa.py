@@ -64,7 +64,7 @@ def read(path: Path, options: ReadOptions) -> LabelSource:
             more = "; and more" if len(wrong) > 3 else ""
             raise UsageError(
                 f"{path} breaks the rules of fiboa 0.3: {'; '.join(wrong[:3])}{more}.",
-                remedy="Correct the file, or read it as plain GeoJSON with --from geojson.",
+                remedy="Correct the file, or read it as plain GeoJSON: labels convert --from geojson.",
             )
         told = {name: value for name, value in stored.common.items() if isinstance(value, (str, int, float))}
         fields = fields.assign(**told)

@@ -60,5 +60,6 @@ def recognise(path: Path) -> Format:
                 return found
     raise UsageError(
         f"{path} is none of the label formats that are known by their content.",
-        remedy=f"Say which with --from: {', '.join(MODULES)}.",
+        remedy="Name the file or folder of the labels themselves. labels convert and labels check can be told the "
+        f"format with --from: {', '.join(MODULES)}.",
     )

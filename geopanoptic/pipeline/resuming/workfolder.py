@@ -37,11 +37,13 @@ def work_folder(
     """
     if work is not None:
         with claimed(work):
+            _tell_afresh(work, progress, resume=resume)
             yield work
             if not keep:
                 clear(work)
     elif commit is not None:
         commit.work.mkdir(parents=True, exist_ok=True)
+        _tell_afresh(commit.work, progress, resume=resume)
         if not resume and (commit.work / MANIFEST).exists():
             progress.note("What an earlier run had computed is discarded; --resume would have continued it.")
         if not resume:
@@ -51,6 +53,11 @@ def work_folder(
     else:
         with tempfile.TemporaryDirectory(prefix="geopanoptic-") as folder:
             yield Path(folder)
+
+
+def _tell_afresh(work: Path, progress: Progress, *, resume: bool) -> None:
+    if resume and not (work / MANIFEST).exists():
+        progress.note(f"There is nothing to resume in {work}: the run starts from the beginning.")
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from scipy import ndimage
 
 from geopanoptic.errors import UsageError
 from geopanoptic.grid import Grid, Window
+from geopanoptic.products.layers import PARCELS
 from geopanoptic.training.folds import balanced_folds
 from geopanoptic.training.patch import OUTPUT_SCALE
 
@@ -42,7 +43,7 @@ def read_fields(path: Path, grid: Grid) -> geopandas.GeoDataFrame:
     import pyogrio.errors
 
     try:
-        frame = geopandas.read_file(path)
+        frame = geopandas.read_file(path, layer=layer_of_fields(path))
     except (OSError, pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as failure:
         raise UsageError(
             f"The labels {path} cannot be read: {failure}.",
@@ -51,10 +52,11 @@ def read_fields(path: Path, grid: Grid) -> geopandas.GeoDataFrame:
     if not isinstance(frame, geopandas.GeoDataFrame):
         raise UsageError(f"{path} is a table without geometry.", remedy="Give a file of polygons.")
     kinds = sorted(set(frame.geom_type.dropna()))
+    found = f"but {', '.join(kinds)}" if kinds else f"and none of its {len(frame)} rows has a geometry"
     frame = frame[frame.geom_type.isin(["Polygon", "MultiPolygon"])]
     if frame.empty:
         raise UsageError(
-            f"{path} has no polygons, but {', '.join(kinds) or 'no geometry at all'}.",
+            f"{path} has no polygons, {found}.",
             remedy="Draw each field as one polygon.",
         )
     if frame.crs is None:
@@ -74,6 +76,20 @@ def read_fields(path: Path, grid: Grid) -> geopandas.GeoDataFrame:
             remedy="Give the scene that the labels were drawn on, or correct the labels' CRS.",
         )
     return inside.reset_index(drop=True)
+
+
+def layer_of_fields(path: Path) -> str | None:
+    """The layer that is read of a file with several: ``parcels``, else the first of polygons, else the first.
+
+    None where there is one. Raises ``OSError`` or pyogrio's ``DataSourceError`` for a file that cannot be read.
+    """
+    import pyogrio
+
+    layers = [(str(name), str(kind)) for name, kind in pyogrio.list_layers(path)]
+    if len(layers) < 2:
+        return None
+    names = [name for name, kind in layers if "Polygon" in kind] or [name for name, _ in layers]
+    return PARCELS.name if PARCELS.name in names else names[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

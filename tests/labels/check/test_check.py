@@ -18,8 +18,10 @@ from geopanoptic.errors import DEFECTS, OutputError, UsageError
 from geopanoptic.labels.check.check import check
 from geopanoptic.labels.check.fix import fix
 from geopanoptic.labels.check.page import page
+from geopanoptic.labels.check.report import ImageFigures, figure_lines
 from geopanoptic.labels.check.reporting import write_reports
 from geopanoptic.labels.convert import convert
+from geopanoptic.training.synthetic import synthesize
 
 
 def squares(*corners, size=10.0, crs="EPSG:32632", **columns):
@@ -208,6 +210,51 @@ def test_reports_are_whole_escaped_and_open_in_qgis(tmp_path):
         assert "overlap" in base.execute("SELECT styleQML FROM layer_styles").fetchone()[0]
     with pytest.raises(UsageError, match="labels themselves"):
         write_reports(report, json_file=tmp_path / "a.gpkg", overwrite=True)
+
+
+def test_labels_without_a_located_defect_have_an_empty_layer_of_issues(tmp_path):
+    clean = str(stored(squares((0, 0), (10, 0)), tmp_path / "clean.gpkg"))
+    assert invoke(["labels", "check", clean, "--issues", str(tmp_path / "r.gpkg")]) == 0
+    layer = geopandas.read_file(tmp_path / "r.gpkg", layer="issues")
+    assert len(layer) == 0
+    assert layer.crs == "EPSG:32632"
+
+
+@pytest.mark.parametrize(
+    ("offset", "chance"),
+    [
+        ({"rows_px": -0.29, "error_px": 0.03, "significant": False}, False),
+        ({"rows_px": -0.05, "error_px": 0.03, "significant": False}, True),
+        ({"rows_px": -4.0, "error_px": 0.03, "significant": False}, True),
+        ({"rows_px": -4.0, "error_px": 0.03, "significant": True}, False),
+    ],
+)
+def test_an_offset_may_be_chance_by_its_error_within_a_pixel_and_by_the_test_beyond(offset, chance):
+    figures = ImageFigures(
+        name="a",
+        objects=1,
+        tolerance=1,
+        sliver_width=1,
+        gap_area=1,
+        unit="m",
+        offset={"columns_px": 0.0} | offset,
+    )
+    assert ("which may be chance" in figure_lines(figures)[-1]) == chance
+
+
+def test_a_model_is_shown_the_pixels_that_are_asked_for(tmp_path, capsys):
+    scene = synthesize((64, 64), bands=("blue", "green", "red", "nir"), character="mosaic", seed=2)
+    scene.to_geotiff(tmp_path / "scene.tif")
+    scene.to_gpkg(tmp_path / "truth.gpkg")
+    told = []
+    for pixel_size in ("native", "40"):
+        compared = ["--image", str(tmp_path / "scene.tif"), "--model", "fields-s"]
+        asked = ["labels", "check", str(tmp_path / "truth.gpkg"), *compared, "--pixel-size", pixel_size]
+        assert invoke([*asked, "--fail-on", "never"]) == 0
+        told += [
+            line for line in capsys.readouterr().out.splitlines() if "differ from the prediction" in line
+        ]
+    assert len(set(told)) == 2
 
 
 def test_exit_codes_for_other_programs(tmp_path):

@@ -207,6 +207,24 @@ def test_labels_that_cannot_be_meant_are_refused(
         opened(labelled, labels=write(tmp_path, geometries, crs))
 
 
+def test_of_several_layers_parcels_are_read_else_the_first_of_polygons(
+    labelled: VectorData, tmp_path: Path
+) -> None:
+    grid = opened(labelled).scene.grid
+    fields = read_fields(labelled.labels, grid)
+    path = tmp_path / "map.gpkg"
+    fields.set_geometry(fields.centroid).to_file(path, layer="centres")
+    fields.iloc[:2].to_file(path, layer="water")
+    assert len(read_fields(path, grid)) == 2
+    fields.to_file(path, layer="parcels")
+    assert len(read_fields(path, grid)) == len(fields)
+
+
+def test_rows_without_a_geometry_are_told(labelled: VectorData, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no polygons, and none of its 2 rows has a geometry"):
+        opened(labelled, labels=write(tmp_path, [None, None], "EPSG:32632"))
+
+
 def test_missing_files_are_refused(labelled: VectorData, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read"):
         opened(labelled, labels=tmp_path / "none.gpkg")
