@@ -41,8 +41,8 @@ MOST_HALOS = 3
 LEAST_TILE_PX = 512
 """Tiles of the larger of these sizes are large enough: larger ones take more memory and hardly less time."""
 
-# The store holds the quantised layers plus piece, forest and label at once.
-STORE_BYTES_PER_PX = BYTES_PER_PX + 9
+# The store holds the quantised layers, the pieces and the labels at once.
+STORE_BYTES_PER_PX = BYTES_PER_PX + 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -45,7 +45,13 @@ NUMBERS_OF_DATES = (1, 2, 4, 8)
 MIN_AREA_PX = 40
 """Smallest parcel that is fitted and scored, output pixels."""
 
-_TREES = {"max_iter": 80, "max_depth": 4, "learning_rate": 0.12, "min_samples_leaf": 60}
+_TREES = {
+    "max_iter": 100,
+    "max_depth": 8,
+    "max_leaf_nodes": 64,
+    "learning_rate": 0.12,
+    "min_samples_leaf": 200,
+}
 # A more certain field or a stronger rim never speaks against a parcel.
 _RISING = ("field", "rim_boundary")
 _CALIBRATING_SHARE = 4
@@ -171,7 +177,6 @@ def _fit_trees(pools: Pools) -> Trees:
         raise UsageError("The pool holds no labelled parcel to fit on.", remedy="Name another --pool.")
     model = HistGradientBoostingRegressor(
         **_TREES,
-        max_leaf_nodes=None,
         early_stopping=False,
         random_state=0,
         monotonic_cst=[int(name in _RISING) for name in FEATURES],
@@ -219,7 +224,7 @@ def main() -> int:
     parser.add_argument("--model", default=None, help="bundle to start from; the bundled default without it")
     parser.add_argument("--out", type=Path, required=True, help="folder of the bundle to write")
     parser.add_argument("--train", nargs="+", default=TRAINING_FOLDERS, help="folders of the pool to fit on")
-    parser.add_argument("--samples", type=int, default=60, help="at most so many of each folder (60)")
+    parser.add_argument("--samples", type=int, default=150, help="at most so many of each folder (150)")
     parser.add_argument("--reliability", type=Path, help="draw the score's reliability on val- folders (PNG)")
     asked = parser.parse_args()
     try:
