@@ -89,15 +89,22 @@ def _available_bytes() -> int:
     import psutil
 
     available = psutil.virtual_memory().available
-    # 0 is all that the machine has.
-    if megabytes := int(os.environ.get("SLURM_MEM_PER_NODE", 0)):
-        available = min(available, megabytes << 20)
+    available = min(available, _slurm_job_bytes() or available)
     for name in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
         try:
             available = min(available, int(Path(name).read_text()))
         except (OSError, ValueError):  # no such control group, or "max"
             continue
     return available
+
+
+def _slurm_job_bytes() -> int:
+    """Memory on this machine of the Slurm job that this process is part of; 0 where there is none or no limit."""
+    megabytes, per_core, cores = (
+        int(text) if (text := os.environ.get(name, "")).isdecimal() else 0
+        for name in ("SLURM_MEM_PER_NODE", "SLURM_MEM_PER_CPU", "SLURM_CPUS_ON_NODE")
+    )
+    return (megabytes or per_core * cores) << 20
 
 
 def return_large_arrays() -> None:

@@ -13,6 +13,7 @@ from affine import Affine
 from geopanoptic.errors import ResourceError, UsageError
 from geopanoptic.models.bundle import load_bundle
 from geopanoptic.pipeline.execution.crew import Crew
+from geopanoptic.pipeline.memory import default_budget_bytes
 from geopanoptic.pipeline.parameters import Parameters
 from geopanoptic.pipeline.plan import Plan, make_plan
 from geopanoptic.pipeline.preparing import plan_run, remember_rate
@@ -177,3 +178,24 @@ def test_small_images_are_not_averaged_away(side_px, pixel_m, read_px):
 def test_a_pixel_larger_than_the_scene_is_refused():
     with pytest.raises(UsageError, match="cannot be reduced"):
         planned(128, pixel_size="1e6")
+
+
+@pytest.mark.parametrize(
+    ("given", "budget_mib"),
+    [
+        ({"SLURM_MEM_PER_NODE": "1024"}, 512),
+        ({"SLURM_MEM_PER_CPU": "256", "SLURM_CPUS_ON_NODE": "2"}, 256),
+        ({"SLURM_MEM_PER_NODE": "1024", "SLURM_MEM_PER_CPU": "256", "SLURM_CPUS_ON_NODE": "2"}, 512),
+    ],
+)
+def test_the_default_budget_is_half_of_the_slurm_job(monkeypatch, given, budget_mib):
+    for name in ("SLURM_MEM_PER_NODE", "SLURM_MEM_PER_CPU", "SLURM_CPUS_ON_NODE"):
+        monkeypatch.delenv(name, raising=False)
+    free = default_budget_bytes()
+    # What a user gives to srun is no number of megabytes, and is left to Slurm.
+    monkeypatch.setenv("SLURM_MEM_PER_NODE", "8G")
+    assert default_budget_bytes() == pytest.approx(free, rel=0.1)
+    monkeypatch.delenv("SLURM_MEM_PER_NODE")
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    assert default_budget_bytes() == budget_mib << 20

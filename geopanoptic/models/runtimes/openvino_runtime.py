@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from geopanoptic.errors import ResourceError
 
 if TYPE_CHECKING:
-    from openvino import CompiledModel, Core
+    from openvino import CompiledModel, Core, InferRequest
 
     from geopanoptic.models.compact_series import CompactReader, CompactSeasonDecoder
 
@@ -26,19 +26,21 @@ class _Compiled:
     """A compiled network; every calling thread has an inference request of its own."""
 
     network: CompiledModel
-    of_thread: threading.local = field(default_factory=threading.local)
+    requests: dict[int, InferRequest] = field(default_factory=dict)
+    """By the thread's number; each holds what it was last given."""
 
     def __call__(self, *inputs: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         """The outputs, which are valid until the thread's next call."""
-        request = getattr(self.of_thread, "request", None)
+        request = self.requests.get(threading.get_ident())
         if request is None:
-            request = self.of_thread.request = self.network.create_infer_request()
+            request = self.requests[threading.get_ident()] = self.network.create_infer_request()
         # Neither is copied; what is returned here would be, if it were not shared.
         request.infer(inputs, share_inputs=True, share_outputs=True)
         return [request.get_output_tensor(number).data for number in range(len(self.network.outputs))]
 
     def release(self) -> None:
-        """Give back what inference allocated; the next call allocates it again."""
+        """Give back what inference allocated and was given; the next call allocates it again."""
+        self.requests.clear()
         self.network.release_memory()
 
 

@@ -18,6 +18,8 @@ LOOK_S = 5.0
 
 # Jobs that may end one after the other without a worker before it is clear that the next would, too.
 _TRIES = 3
+# Looks without an answer of Slurm and without a worker, together about five minutes.
+_PATIENCE = 60
 _LAST_WORDS = 300
 
 
@@ -34,6 +36,7 @@ class Keeper:
     jobs: set[str] = field(default_factory=set)
     _started: set[str] = field(default_factory=set)
     _in_vain: list[str] = field(default_factory=list)
+    _unanswered: int = 0
     _said: str = ""
 
     def submit(self) -> None:
@@ -44,7 +47,7 @@ class Keeper:
     def look(self) -> int:
         """Workers that are there now; jobs that have ended are replaced.
 
-        Raises ResourceError where there is none and jobs end before theirs starts.
+        Raises ResourceError where there is none and jobs end before theirs starts, or Slurm does not answer for long.
         """
         with asking_scheduler(self.client):
             workers = self.client.scheduler_info(n_workers=-1)["workers"].values()
@@ -53,8 +56,12 @@ class Keeper:
             standing = slurm_queue.standings(self.jobs)
         except ResourceError as trouble:
             # Controllers are restarted now and then; workers need none.
+            self._unanswered += 1
+            if not present and self._unanswered > _PATIENCE:
+                raise
             self._say_once(trouble.message)
             return len(present)
+        self._unanswered = 0
         ended = self.jobs - set(standing)
         if present - self._started or ended & self._started:
             self._in_vain.clear()
@@ -63,7 +70,7 @@ class Keeper:
         self.jobs -= ended
         if len(self._in_vain) < _TRIES:
             news = self._replace(ended)
-        elif present:
+        elif present or standing:
             news = self._useless().message
         else:
             raise self._useless()
@@ -108,13 +115,13 @@ def kept(keeper: Keeper) -> Iterator[None]:
     Raises ResourceError where they cannot be submitted, and as ``Keeper.look`` at any time.
     """
     over = threading.Event()
-    refusals: list[ResourceError] = []
+    refusals: list[Exception] = []
 
     def look_after() -> None:
         while not over.wait(LOOK_S):
             try:
                 keeper.look()
-            except ResourceError as refusal:
+            except Exception as refusal:
                 refusals.append(refusal)
                 # Ends what the run waits for.
                 keeper.client.close()
@@ -128,8 +135,11 @@ def kept(keeper: Keeper) -> Iterator[None]:
             over.wait(LOOK_S)
         thread.start()
         yield
-    except ResourceError as refusal:
-        raise (refusals or [refusal])[0] from None
+    except Exception as failure:
+        # What fails after the client was closed does so for that.
+        if refusals:
+            raise refusals[0] from None
+        raise failure
     finally:
         over.set()
         if thread.is_alive():

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -134,5 +134,7 @@ def _require_jobqueue() -> None:
             "The scheduler slurm needs the package dask-jobqueue, which is not installed.",
             remedy="Install it: pip install 'geopanoptic[cluster]'.",
         ) from None
-    # Version 0.9 makes Ctrl-C an exit without a word as it is imported.
-    signal.signal(signal.SIGINT, on_interrupt)
+    # Version 0.9 makes Ctrl-C an exit without a word as it is imported. Only the main thread has a say in that.
+    if signal.getsignal(signal.SIGINT) is not on_interrupt and on_interrupt is not None:
+        with suppress(ValueError):
+            signal.signal(signal.SIGINT, on_interrupt)

@@ -68,6 +68,11 @@ def _ask(command: str, *options: str, given: str | None = None) -> str:
             f"Slurm is not here: there is no command `{command}`.",
             remedy="Run on a machine from which `sbatch` works.",
         ) from None
+    except OSError as failure:
+        raise ResourceError(
+            f"`{command}` cannot be started: {failure.strerror}.",
+            remedy="See what this machine allows (processes, memory, permissions), and try again.",
+        ) from None
     except subprocess.TimeoutExpired:
         raise ResourceError(
             f"Slurm has not answered `{command}` for {PATIENCE_S} s.",

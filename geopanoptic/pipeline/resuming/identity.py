@@ -26,7 +26,7 @@ from geopanoptic.scene.remote import RemoteFile
 if TYPE_CHECKING:
     from geopanoptic.pipeline.aoi import Area
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 """Of the stored blocks: goes up when a new version of the software would store other bytes."""
 
 Identity = dict[str, Any]

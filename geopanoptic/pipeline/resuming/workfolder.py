@@ -62,13 +62,13 @@ def _tell_afresh(work: Path, progress: Progress, *, resume: bool) -> None:
 
 @contextmanager
 def kept_if_useful(work: Path, results: str) -> Iterator[None]:
-    """Delete ``work`` after a failure that leaves no file of the pattern ``results`` to continue from, or that is a
-    full disk: the space it takes is what is missing."""
+    """Delete ``work`` after a failure that leaves no file of the pattern ``results`` to continue from and no log of a
+    job to read, or that is a full disk: the space it takes is what is missing."""
     try:
         yield
     except BaseException as failure:
         full = isinstance(failure, OSError) and failure.errno in (errno.ENOSPC, errno.EDQUOT)
-        if full or not any(work.glob(results)):
+        if full or not (any(work.glob(results)) or any(work.glob(f"{JOBS}/*.log"))):
             shutil.rmtree(work, ignore_errors=True)
         raise
 
