@@ -80,6 +80,13 @@ def row_of(table: ContactTable, key: int) -> np.int32:
     return table.slots[slot]
 
 
+@njit(nogil=True, cache=True, inline="always")
+def recent_slot(key: np.int64, n_slots: int) -> np.int64:
+    """Where a small table of what was met last, in which newer keys replace older ones, has a key. ``n_slots`` is a
+    power of two."""
+    return (key * GOLDEN >> 40) & (n_slots - 1)
+
+
 @njit(nogil=True, cache=True)
 def _slot_of(table: ContactTable, key: int) -> int:
     """Where a key is or would be."""

@@ -9,9 +9,9 @@ from numba import njit
 from numpy.typing import NDArray
 
 from geopanoptic.panoptic.contact_table import (
-    GOLDEN,
     ContactTable,
     Int64,
+    recent_slot,
     row_of,
     start_table,
     with_room,
@@ -166,7 +166,7 @@ def sides_within(piece, boundary, relief, heat):  # type: ignore[no-untyped-def]
             for col in places[: _find_marked(parts, places)]:
                 here, there = np.int64(first[col]) - 1, np.int64(second[col]) - 1
                 key = min(here, there) << 32 | max(here, there)
-                slot = (key * GOLDEN >> 40) & (_RECENT - 1)
+                slot = recent_slot(key, _RECENT)
                 if keys[slot] != key:
                     keys[slot], rows[slot] = key, row_of(table, key)
                 at, col2 = rows[slot], col + 1 - down

@@ -16,7 +16,7 @@ import numpy as np
 from numba import njit, vectorize
 from numpy.typing import NDArray
 
-from geopanoptic.panoptic.contact_table import GOLDEN
+from geopanoptic.panoptic.contact_table import recent_slot
 
 _OUTSIDE = 1 << 16
 _LOWER = np.uint32(0xFFFF)
@@ -161,7 +161,7 @@ def _sorted_edges(
                     basin, other = here[col], basins[row2, col2]
                     weight = weights_of(relief[row, col], relief[row2, col2])
                     pair = np.int64(min(basin, other)) << 32 | np.int64(max(basin, other))
-                    slot = (pair * GOLDEN >> 40) & (_PAIRS - 1)
+                    slot = recent_slot(pair, _PAIRS)
                     if pairs[slot] == pair:
                         earlier = places[slot]
                         if weights[earlier] <= weight:

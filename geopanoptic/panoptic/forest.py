@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from geopanoptic.grid import Window
 from geopanoptic.panoptic.descent import descend, edges_between_basins, weights_of
+from geopanoptic.panoptic.lookup import look_up
 
 # Edges of a block are counted in int32, two a pixel.
 _LARGEST_BLOCK_PX = 1 << 30
@@ -103,7 +104,7 @@ def forest_block(
     terminal = np.concatenate([[-1], np.flatnonzero(seeded), np.flatnonzero(~seeded)])
     zone_of_terminal = np.zeros(len(terminal), np.int32)
     zone_of_terminal[terminal] = np.arange(len(terminal))
-    _renumber(basins, np.append(zone_of_terminal[terminal_of_basin], np.int32(0)))
+    look_up(np.append(zone_of_terminal[terminal_of_basin], np.int32(0)), basins, basins)
 
     upper_left = tree >> 1
     lower_right = upper_left + np.where(tree & 1, window.width, 1)
@@ -203,14 +204,6 @@ def _join(
             -1 if parent == basin else parent if parent < terminal_count else zone_parent[parent]
         )
     return zone_parent, tree_has_seed, tree_ends[:tree_count].copy(), tree_edges[:tree_count].copy()
-
-
-@njit(nogil=True, cache=True)
-def _renumber(numbers: NDArray[np.int32], new: NDArray[np.int32]) -> None:
-    """Replace every number of a block (h, w) by its ``new`` one, in place; -1 stands for the last."""
-    for row in range(numbers.shape[0]):
-        for col in range(numbers.shape[1]):
-            numbers[row, col] = new[numbers[row, col]]
 
 
 @njit(nogil=True, cache=True)

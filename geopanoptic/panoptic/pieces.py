@@ -152,20 +152,6 @@ def describe_block(
     )
 
 
-def looked_up(value_of_piece: NDArray[np.int32], piece: NDArray[np.int32]) -> NDArray[np.int32]:
-    """``value_of_piece[piece]``, several times as fast."""
-    values = np.empty(piece.shape, np.int32)
-    _look_up(value_of_piece, np.ascontiguousarray(piece), values)
-    return values
-
-
-@njit(nogil=True, cache=True)
-def _look_up(table: NDArray[np.int32], piece: NDArray[np.int32], values: NDArray[np.int32]) -> None:
-    for row in range(piece.shape[0]):
-        for col in range(piece.shape[1]):
-            values[row, col] = table[piece[row, col]]
-
-
 @njit(nogil=True, cache=True)
 def _number_pieces(labels, valid, thing, stuff, n_certain, piece, parent):  # type: ignore[no-untyped-def]
     """Fill in the piece of every pixel, by first pixel, 0 on nodata; ``parent`` (h * w + 1,) may hold anything.

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from geopanoptic.grid import Window
 from geopanoptic.panoptic.centres import find_centres
 from geopanoptic.panoptic.forest import BlockSummary, forest_block
-from geopanoptic.panoptic.pieces import BlockRegions, describe_block, looked_up
+from geopanoptic.panoptic.lookup import looked_up
+from geopanoptic.panoptic.pieces import BlockRegions, describe_block
 from geopanoptic.panoptic.quantisation import NODATA_CLASS
 from geopanoptic.panoptic.regions import join_blocks
 from geopanoptic.panoptic.repair import PanopticRegions, repair

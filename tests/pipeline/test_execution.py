@@ -8,7 +8,6 @@ import os
 import signal
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import pytest
 import rasterio
 from distributed import Client
 from execution_tasks import Square, serve_cluster
+from first_block import AtFirstBlock
 
 import geopanoptic
 from geopanoptic.cli.main import invoke
@@ -26,7 +26,6 @@ from geopanoptic.pipeline.execution.clusters import local_processes
 from geopanoptic.pipeline.execution.crew import PROCESSES, Crew, crew_for
 from geopanoptic.pipeline.execution.executor import in_order
 from geopanoptic.pipeline.execution.on_dask import OnDask
-from geopanoptic.pipeline.progress import Silent
 from geopanoptic.training.synthetic import BANDS, generate_scene
 
 LAYOUT = {"tile_px": 48, "block_px": 48, "device": "cpu", "runtime": "torch", "min_area_m2": 500.0}
@@ -84,21 +83,8 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-class KillsAWorker(Silent):
-    """A progress that kills a worker process when the first block of the network's stage is done."""
-
-    def __init__(self, client: Client) -> None:
-        self.client, self.killed = client, 0
-
-    @contextmanager
-    def stage(self, name, *, total, unit):
-        with super().stage(name, total=total, unit=unit) as counter:
-            yield self if name == "network" else counter
-
-    def advance(self, amount: float) -> None:
-        if not self.killed:
-            self.killed = next(iter(self.client.run(os.getpid).values()))
-            os.kill(self.killed, signal.SIGKILL)
+def kill_a_worker(client: Client) -> None:
+    os.kill(next(iter(client.run(os.getpid).values())), signal.SIGKILL)
 
 
 def test_results_come_in_order_whatever_finishes_first():
@@ -205,11 +191,11 @@ def test_the_map_is_the_same_on_a_cluster_and_when_a_worker_is_killed(
     geopanoptic.run(scene_file, out, model=tiny_bundle.path, scheduler=cluster.scheduler_address, **LAYOUT)
     assert digest(out) == map_in_threads
     out = tmp_path / "killed.gpkg"
-    progress = KillsAWorker(client)
+    progress = AtFirstBlock(partial(kill_a_worker, client))
     result = geopanoptic.run(
         scene_file, out, model=tiny_bundle.path, client=client, progress=progress, **LAYOUT
     )
-    assert progress.killed
+    assert progress.acted
     assert digest(out) == map_in_threads
     assert result.report["plan"]["processes"] >= 1
     assert result.report["worker_peak_memory_bytes"] > 1 << 20

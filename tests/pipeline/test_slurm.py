@@ -10,10 +10,12 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import dask
 import pytest
+from first_block import AtFirstBlock
 
 import geopanoptic
 from geopanoptic.errors import ResourceError, UsageError
@@ -64,24 +66,8 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-class Listens(Silent):
-    """Keeps notes, and cancels a job when the first block of the network's stage is done."""
-
-    def __init__(self, work: Path) -> None:
-        self.work, self.notes, self.cancelled = work, [], ""
-
-    @contextmanager
-    def stage(self, name, *, total, unit):
-        with super().stage(name, total=total, unit=unit) as counter:
-            yield self if name == "network" else counter
-
-    def advance(self, amount: float) -> None:
-        if not self.cancelled:
-            self.cancelled = min(log.stem for log in (self.work / "jobs").glob("*.log"))
-            slurm_queue.cancel([self.cancelled])
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
+def cancel_a_job(work: Path) -> None:
+    slurm_queue.cancel([min(log.stem for log in (work / "jobs").glob("*.log"))])
 
 
 class GivesUpWaiting(Silent):
@@ -143,21 +129,22 @@ def test_jobs_are_told_by_state_and_reason():
 @pytest.mark.slow
 def test_the_map_is_the_same_when_a_job_is_cancelled(slurm, scene_file, tiny_bundle: Bundle, tmp_path):
     geopanoptic.run(scene_file, tmp_path / "threads.gpkg", model=tiny_bundle.path, **LAYOUT)
-    progress = Listens(tmp_path / "work")
+    work = tmp_path / "work"
+    progress = AtFirstBlock(partial(cancel_a_job, work))
     with jobs_with():
         geopanoptic.run(
             scene_file,
             tmp_path / "jobs.gpkg",
             model=tiny_bundle.path,
-            work=progress.work,
+            work=work,
             scheduler="slurm",
             workers=2,
             progress=progress,
             **LAYOUT,
         )
     assert digest(tmp_path / "jobs.gpkg") == digest(tmp_path / "threads.gpkg")
-    assert progress.cancelled
-    assert not any(progress.work.iterdir())
+    assert progress.acted
+    assert not any(work.iterdir())
 
 
 @pytest.mark.slow
