@@ -100,10 +100,10 @@ is until the new one is complete and verified, whatever ends the run.
 )
 @click.option(
     "--precision",
-    type=click.Choice(["f32", "bf16"]),
-    default="f32",
+    type=click.Choice(["auto", "f32", "bf16"]),
+    default="auto",
     show_default=True,
-    help="bf16 is faster where the processor computes in it.",
+    help="bf16 takes half the time where the processor computes in it; auto takes it there.",
 )
 @click.option(
     "--scheduler",

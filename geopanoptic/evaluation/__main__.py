@@ -105,6 +105,10 @@ def _parser() -> argparse.ArgumentParser:
         "--fusion", nargs="+", choices=FUSION_RULES, default=[DEEPLAB.name], metavar="RULE",
         help=f"rules by which parcels and stuff become one map, each scored: {', '.join(FUSION_RULES)}",
     )  # fmt: skip
+    parser.add_argument(
+        "--precision", choices=("auto", "f32", "bf16"), default="f32",
+        help="of the network's numbers; runs take auto, figures are given in f32, which every CPU has",
+    )  # fmt: skip
     parser.add_argument("--protocol", choices=PROTOCOLS, default="coco")
     parser.add_argument(
         "--tune", action="store_true", help="also search the bundles' thresholds on these images"
@@ -210,7 +214,8 @@ def _methods(asked: argparse.Namespace, folders: Folders) -> Iterator[tuple[str,
         seen.add(name)
         about: dict[str, object]
         with tempfile.TemporaryDirectory(prefix="geopanoptic-") as scratch:
-            maps = BundleMapper(bundle, partial(load_runtime, device="cpu"), Path(scratch))
+            load = partial(load_runtime, device="cpu", precision=asked.precision)
+            maps = BundleMapper(bundle, load, Path(scratch))
             for fusion in asked.fusion:
                 rules = rules_of(bundle, fusion=fusion)
                 about = {"sha256": bundle.sha256, "fusion": fusion}

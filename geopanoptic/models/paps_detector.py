@@ -106,7 +106,7 @@ def load_detector(
 
     Raises ``UsageError`` for another runtime than torch and another precision than f32.
     """
-    if runtime not in ("auto", "torch") or precision != "f32":
+    if runtime not in ("auto", "torch") or precision == "bf16":
         raise UsageError(
             f"Model {bundle.name} has the heads of PaPs, which torch computes in f32 only, not {runtime} in {precision}.",
             remedy="Leave --runtime and --precision out.",

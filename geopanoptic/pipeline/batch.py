@@ -124,7 +124,7 @@ def _unlike(target: Path, rasters: Path | None, patch: Path, asked: Parameters) 
     }
     wanted = {key: value for key, value in expected.items() if key not in _OF_ITS_PIXELS}
     found = differences({key: told[key] for key in wanted if key in told}, json.loads(json.dumps(wanted)))
-    if f", {asked.precision} on " not in runtime or not (
+    if not (asked.precision == "auto" or f", {asked.precision} on " in runtime) or not (
         asked.runtime == "auto" or runtime.startswith(f"{asked.runtime} ")
     ):
         found.append(f"it was computed by {runtime}")

@@ -111,7 +111,7 @@ def bundle_network(planned: Plan, asked: Parameters) -> BundleNetwork:
         device=asked.device,
         threads=planned.workers,
         runtime=asked.runtime,
-        precision=asked.precision,
+        precision=planned.precision,
     )
 
 
@@ -123,7 +123,7 @@ def bundle_detector(planned: Plan, asked: Parameters) -> DetectorOfBundle:
         device=asked.device,
         threads=planned.workers,
         runtime=asked.runtime,
-        precision=asked.precision,
+        precision=planned.precision,
     )
 
 
@@ -158,6 +158,19 @@ class ReleaseNetwork:
             network_turn().release()
         release_readers()
         return_freed_memory()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrefersBf16:
+    """Task: whether a process would compute a network of single images in bfloat16."""
+
+    device: str
+    runtime: str
+
+    def __call__(self, _: object = None) -> bool:
+        from geopanoptic.models.runtimes.loading import prefers_bf16
+
+        return prefers_bf16(self.device, self.runtime)  # type: ignore[arg-type]  # refused if unknown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -60,8 +60,9 @@ class Parameters:
     device: str = "auto"
     runtime: str = "auto"
     """``torch``, ``openvino`` or ``onnxruntime``; auto: the fastest one installed."""
-    precision: str = "f32"
-    """``f32``, or ``bf16`` where the processor or GPU computes in it."""
+    precision: str = "auto"
+    """``f32``, or ``bf16`` where the processor or GPU computes in it; auto: bf16 where every process has a CPU with
+    instructions for it and OpenVINO."""
     threads: int | None = None
     """Threads of one process."""
     scheduler: str = "threads"

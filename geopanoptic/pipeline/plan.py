@@ -71,6 +71,8 @@ class Plan:
     """What is kept of a season while it is read, a part of ``memory_bytes``."""
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
+    precision: str = "auto"
+    """Of the network's numbers; not ``auto`` once a run has begun."""
     asked_pixel_m: float | None = None
     """The pixel that was asked for in metres, of which the scene's is the nearest possible one."""
     estimated_s: float | None = None

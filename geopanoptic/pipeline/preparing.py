@@ -12,7 +12,7 @@ import xarray
 from geopanoptic.errors import SceneError, UsageError
 from geopanoptic.pipeline.execution import Executor
 from geopanoptic.pipeline.execution.crew import Crew, crew_for
-from geopanoptic.pipeline.inference import DescribeRuntime, network_of_run, stored_layers
+from geopanoptic.pipeline.inference import DescribeRuntime, PrefersBf16, network_of_run, stored_layers
 from geopanoptic.pipeline.normalising import FirstLook, look_at
 from geopanoptic.pipeline.parameters import Parameters
 from geopanoptic.pipeline.plan import Plan, bundle_for, check_disk, make_plan
@@ -66,6 +66,7 @@ def plan_run(source: SceneLike, asked: Parameters, crew: Crew) -> Plan:
         crew=crew,
         pixel_size=asked.pixel_size,
     )
+    planned = replace(planned, precision=asked.precision)
     # How much of the scene an area of interest holds is not known yet.
     rate = remembered(_rate_key(planned, asked, crew)) if asked.aoi is None else None
     if rate is None:
@@ -108,6 +109,9 @@ def begin_run(
     check_disk(planned, folder, stored_bytes=stored_bytes(folder))
     scale = planned.bundle.output_scale
     with record.stage("load model"):
+        planned = replace(
+            planned, precision=_precision(planned, asked, executor, folder if may_continue else None)
+        )
         (runtime,) = executor.map(
             DescribeRuntime(network=network_of_run(planned, asked)), [planned.bundle.name], network=True
         )
@@ -123,6 +127,21 @@ def begin_run(
         layers=stored_layers(planned.bundle),
     )
     return _adopted(beginning, planned, asked, crew, record), beginning
+
+
+def _precision(planned: Plan, asked: Parameters, executor: Executor, continued: Path | None) -> str:
+    """The precision of a run; of one that may be continued from a work folder the one that it began in."""
+    if asked.precision != "auto":
+        return asked.precision
+    if planned.bundle.takes_series or planned.bundle.finds_parcels:
+        return "f32"
+    stored = None if continued is None else read_manifest(continued)
+    if stored is not None:
+        return "bf16" if ", bf16 on " in str(stored.identity["runtime"]) else "f32"
+    prefers = PrefersBf16(device=asked.device, runtime=asked.runtime)
+    # The first answer waits for a worker; others may be there that are older machines.
+    (first,) = executor.map(prefers, [planned.bundle.name], network=True)
+    return "bf16" if first and all(executor.everywhere(prefers)) else "f32"
 
 
 def begin_finish(
@@ -167,7 +186,9 @@ def _adopted(beginning: Beginning, planned: Plan, asked: Parameters, crew: Crew,
     block_px = beginning.store.block_px // planned.bundle.output_scale
     if block_px == planned.layout.block_px:
         return planned
-    return plan_run(planned.scene, replace(asked, block_px=block_px), crew)
+    return replace(
+        plan_run(planned.scene, replace(asked, block_px=block_px), crew), precision=planned.precision
+    )
 
 
 def refuse_changed(scene: Scene) -> None:

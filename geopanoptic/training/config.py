@@ -164,7 +164,7 @@ class TrainingConfig(StrictModel):
     season: SeasonSettings = SeasonSettings()
     device: Literal["auto", "cpu", "cuda"] = "auto"
     mixed_precision: bool = True
-    """bfloat16 on a CUDA device that has it."""
+    """bfloat16 on a CUDA device or CPU that computes in it."""
     threads: int = Field(default=2, ge=1)
     """Parts of a batch computed side by side on the CPU."""
     readers: int = Field(default=1, ge=1)

@@ -44,10 +44,11 @@ class Learner:
             n_parts, "geopanoptic-train", initializer=torch.set_num_threads, initargs=(1,)
         )
         # Sums in half precision need no scaling with bfloat16's range.
-        self._autocast = (
-            functools.partial(torch.autocast, "cuda", dtype=torch.bfloat16)
-            if not on_cpu and config.mixed_precision and torch.cuda.is_bf16_supported()
-            else functools.partial(torch.autocast, ranks.device.type, enabled=False)
+        self._autocast = functools.partial(
+            torch.autocast,
+            ranks.device.type,
+            dtype=torch.bfloat16,
+            enabled=config.mixed_precision and _computes_in_bf16(ranks.device),
         )
 
     @torch.no_grad()
@@ -140,6 +141,14 @@ class Learner:
                 value.lerp_(current[name], 1 - decay)
             else:
                 value.copy_(current[name])
+
+
+def _computes_in_bf16(device: torch.device) -> bool:
+    """Whether it has instructions for it; without them it would be emulated, which is slower than float32."""
+    if device.type == "cpu":
+        able = torch.cpu.get_capabilities()
+        return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
+    return torch.cuda.is_bf16_supported()
 
 
 def _optimiser(network: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:

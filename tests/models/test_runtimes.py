@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,10 +13,19 @@ from shown import PARITY, as_trained, plane
 from geopanoptic.errors import ModelError, ResourceError, UsageError
 from geopanoptic.models.bundle import Bundle, load_bundle
 from geopanoptic.models.runtimes import RUNTIMES, RuntimeName, load_runtime
+from geopanoptic.models.runtimes.loading import Precision
 from geopanoptic.models.runtimes.torch_runtime import TorchProbabilities, halving
 
 
 def test_cores_equal_the_whole_scene_bit_for_bit(runtime: RuntimeName) -> None:
+    assert_cores_equal_the_whole_scene(runtime, "f32")
+
+
+def test_so_they_do_in_openvinos_bfloat16(native_bf16: None) -> None:
+    assert_cores_equal_the_whole_scene("openvino", "bf16")
+
+
+def assert_cores_equal_the_whole_scene(runtime: RuntimeName, precision: Precision) -> None:
     bundle = load_bundle()
     bands = ("blue", "green", "red", "nir")
     scale, margin_px, whole_px = (
@@ -24,8 +34,9 @@ def test_cores_equal_the_whole_scene_bit_for_bit(runtime: RuntimeName) -> None:
         112,
     )
     scene = plane(bundle, whole_px + 2 * margin_px, bands)
-    whole = load_runtime(bundle, "cpu", 1, runtime, bands=bands, margin_px=margin_px)(scene)
-    tiled = load_runtime(bundle, "cpu", 2, runtime, bands=bands, margin_px=margin_px)
+    load = partial(load_runtime, bundle, "cpu", precision=precision, bands=bands, margin_px=margin_px)
+    whole = load(threads=1, runtime=runtime)(scene)
+    tiled = load(threads=2, runtime=runtime)
     tiled.release()
     for core_px, batch in ((16, 3), (48, 2), (80, 1)):
         last = whole_px - core_px
@@ -205,3 +216,22 @@ def test_bfloat16_is_close_where_it_is_asked_for(tiny_bundle: Bundle) -> None:
         np.testing.assert_allclose(values, exact[name], atol=0.02)
     with pytest.raises(UsageError, match="float32 only"):
         load_runtime(tiny_bundle, "cpu", runtime="onnxruntime", precision="bf16")
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_left_to_choose_it_takes_bfloat16_where_openvino_and_the_processor_have_it(
+    native: bool, tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("openvino")
+    from geopanoptic.models.runtimes import openvino_runtime
+
+    if native and not openvino_runtime.computes_in_bf16():
+        pytest.skip("this processor has no instructions for bfloat16")
+    monkeypatch.setattr(openvino_runtime, "computes_in_bf16", lambda: native)
+    assert load_runtime(tiny_bundle, "cpu", precision="auto").precision == ("bf16" if native else "f32")
+    assert load_runtime(tiny_bundle, "cpu", runtime="torch", precision="auto").precision == "f32"
+    assert load_runtime(tiny_bundle, "cpu").precision == "f32"
+    if not native:
+        with pytest.raises(ResourceError, match="bfloat16") as refusal:
+            load_runtime(tiny_bundle, "cpu", precision="bf16")
+        assert "--precision f32" in refusal.value.remedy

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 RuntimeName = Literal["auto", "torch", "openvino", "onnxruntime"]
-Precision = Literal["f32", "bf16"]
+Precision = Literal["auto", "f32", "bf16"]
 
 RUNTIMES: tuple[RuntimeName, ...] = ("openvino", "onnxruntime", "torch")
 """Fastest on a CPU first (tests/benchmarks/runtimes.py).
@@ -56,13 +56,15 @@ def load_runtime(
     ``runtime`` "auto" takes torch on a GPU and the fastest one installed on the CPU. ``threads`` is the number
     of tiles computed side by side on the CPU, by default one per core this process may use.
 
+    ``precision`` "auto" takes bf16 for networks of single images where ``prefers_bf16`` says so, else f32.
+
     ``bands`` are the bands that a scene has; the others are not looked at, and the validity of the first
     counts for all. None: any band, each with its own flag. ``margin_px`` input pixels along every edge get no
     output, which spares most of the work there: 0, or the tiles' halo.
 
-    Results differ between runtimes and ``bands`` by rounding. On the CPU in float32, with these the same, a pixel
-    farther from a tile's edge than the network's reach has the same bits in every tile, batch and number of
-    threads. Not tested to the bit: bfloat16 and GPUs.
+    Results differ between runtimes and ``bands`` by rounding. On the CPU, with these the same, a pixel farther
+    from a tile's edge than the network's reach has the same bits in every tile, batch and number of threads, also
+    in OpenVINO's bfloat16. Not tested to the bit: bfloat16 of torch, and GPUs.
 
     Raises ``ResourceError`` where the device does not exist or cannot compute in ``precision``, ``UsageError``
     for a runtime that is unknown, not installed, or not for that device, and for wrong bands and margins,
@@ -71,7 +73,9 @@ def load_runtime(
     target = "cpu" if _means_cpu(device) else str(resolved_device(device))
     name = _chosen(runtime, target)
     if precision not in get_args(Precision):
-        raise UsageError(f"There is no precision {precision!r}.", remedy="Choose f32 or bf16.")
+        raise UsageError(f"There is no precision {precision!r}.", remedy="Choose auto, f32 or bf16.")
+    if precision == "auto":
+        precision = "bf16" if not bundle.takes_series and prefers_bf16(device, runtime) else "f32"
     n_bands = len(bundle.bands)
     numbers = None if bands is None else _numbers(bundle, bands)
     _check_margin(bundle, margin_px)
@@ -110,6 +114,20 @@ def load_runtime(
 def installed_runtimes() -> tuple[RuntimeName, ...]:
     """Those of ``RUNTIMES`` that can be used here, fastest on a CPU first."""
     return tuple(name for name in RUNTIMES if not _missing_packages(name))
+
+
+def prefers_bf16(device: Device = "auto", runtime: RuntimeName = "auto") -> bool:
+    """Whether networks of single images are computed in bfloat16 here unless something else is asked for.
+
+    They are by OpenVINO on a CPU that has instructions for it: twice as fast, and as good (RESULTS.md). Raises as
+    ``load_runtime`` for devices and runtimes.
+    """
+    target = "cpu" if _means_cpu(device) else str(resolved_device(device))
+    if _chosen(runtime, target) != "openvino":
+        return False
+    from geopanoptic.models.runtimes.openvino_runtime import computes_in_bf16
+
+    return computes_in_bf16()
 
 
 def _finite_network(bundle: Bundle) -> Any:

@@ -81,6 +81,13 @@ class OpenVinoHalves:
         self.decoder.release()
 
 
+def computes_in_bf16() -> bool:
+    """Whether this CPU has instructions for bfloat16."""
+    import openvino
+
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
 def openvino_probabilities(graph: bytes, *, threads: int, bf16: bool) -> OpenVinoProbabilities:
     """A serialised ``onnx_model`` for ``threads`` tiles at once.
 
@@ -88,12 +95,11 @@ def openvino_probabilities(graph: bytes, *, threads: int, bf16: bool) -> OpenVin
     """
     import openvino
 
-    core = openvino.Core()
-    if bf16 and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+    if bf16 and not computes_in_bf16():
         raise ResourceError(
             "This CPU does not compute in bfloat16.", remedy="Run with --precision f32, which every CPU has."
         )
-    return OpenVinoProbabilities(network=_compiled(core, graph, threads=threads, bf16=bf16))
+    return OpenVinoProbabilities(network=_compiled(openvino.Core(), graph, threads=threads, bf16=bf16))
 
 
 def openvino_halves(reader: CompactReader, decoder: CompactSeasonDecoder, *, threads: int) -> OpenVinoHalves:

@@ -62,7 +62,7 @@ class Runtime(ABC):
     device: str
     """``cpu``, ``cuda``, ``cuda:1``, ``mps``."""
     precision: str
-    """``f32`` or ``bf16``."""
+    """``f32`` or ``bf16``; what ``auto`` was settled to."""
     bundle: Bundle
     channels: tuple[int, ...]
     """Channels of the caller's input that the network reads."""

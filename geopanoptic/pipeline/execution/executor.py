@@ -40,8 +40,8 @@ class Executor(Protocol):
         first exception is raised at its place. Whatever has not started by then is cancelled.
         """
 
-    def everywhere(self, function: Callable[[], None]) -> None:
-        """Call ``function`` once in every process that computes; where it fails, nothing happens."""
+    def everywhere(self, function: Callable[[], Value]) -> list[Value]:
+        """Call ``function`` once in every process that computes at the moment; where it fails, nothing happens."""
 
     def worker_peak_bytes(self) -> int | None:
         """Largest resident size that one of the worker processes has had in its life, of those that are there.

@@ -102,10 +102,11 @@ class OnDask:
 
         yield from in_order(submit, items, window=window, failed=told)
 
-    def everywhere(self, function: Callable[[], None]) -> None:
+    def everywhere(self, function: Callable[[], Value]) -> list[Value]:
         """See ``Executor.everywhere``."""
         with suppress(ResourceError), asking_scheduler(self.client):
-            self.client.run(function, on_error="ignore")
+            return list(self.client.run(function, on_error="ignore").values())
+        return []
 
     def worker_peak_bytes(self) -> int | None:
         """See ``Executor.worker_peak_bytes``."""

@@ -49,10 +49,11 @@ class Threads:
             raise
         pool.shutdown()
 
-    def everywhere(self, function: Callable[[], None]) -> None:
+    def everywhere(self, function: Callable[[], Value]) -> list[Value]:
         """See ``Executor.everywhere``."""
         with suppress(Exception):
-            function()
+            return [function()]
+        return []
 
     def worker_peak_bytes(self) -> None:
         """See ``Executor.worker_peak_bytes``."""

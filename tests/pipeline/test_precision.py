@@ -1,0 +1,68 @@
+"""In which precision a run computes when it is left to choose, and that a map hardly depends on it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import geopanoptic
+from geopanoptic.models.bundle import Bundle
+
+pytest.importorskip("openvino")
+from geopanoptic.models.runtimes.openvino_runtime import computes_in_bf16
+
+needs_bf16 = pytest.mark.skipif(
+    not computes_in_bf16(), reason="this processor has no instructions for bfloat16"
+)
+
+
+@pytest.fixture(scope="module")
+def scene_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("scene") / "scene.tif"
+    geopanoptic.synthesize((256, 256), seed=7).to_geotiff(path)
+    return path
+
+
+@needs_bf16
+def test_a_map_in_bfloat16_is_that_in_float32_but_for_a_few_pixels(scene_file: Path) -> None:
+    exact = geopanoptic.run(scene_file, precision="f32")
+    coarse = geopanoptic.run(scene_file)
+    assert ", f32 on cpu" in exact.report["runtime"]
+    assert ", bf16 on cpu" in coarse.report["runtime"]
+    same = np.asarray(exact.rasters["class"]) == np.asarray(coarse.rasters["class"])
+    assert same.mean() > 0.99
+    assert len(coarse.parcels) == pytest.approx(len(exact.parcels), rel=0.02)
+
+
+@needs_bf16
+def test_a_run_goes_on_in_the_precision_that_it_began_in(
+    scene_file: Path, tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    common = {"model": tiny_bundle.path, "work": tmp_path / "work", "keep_work": True}
+    for began in ("f32", "bf16"):
+        first = geopanoptic.run(scene_file, tmp_path / "first.gpkg", precision=began, **common)
+        again = geopanoptic.run(scene_file, tmp_path / "again.gpkg", resume=True, **common)
+        assert again.report["runtime"] == first.report["runtime"]
+        assert f", {began} on cpu" in again.report["runtime"]
+        assert (tmp_path / "again.gpkg").read_bytes() == (tmp_path / "first.gpkg").read_bytes()
+        shutil.rmtree(tmp_path / "work")
+        for path in tmp_path.glob("*.*"):
+            path.unlink()
+
+
+@pytest.mark.parametrize("scheduler", ["threads", "processes"])
+def test_one_process_without_bfloat16_decides_for_all(
+    scheduler: str, scene_file: Path, tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from geopanoptic.pipeline import preparing
+
+    monkeypatch.setattr(preparing, "PrefersBf16", lambda **_: _never)
+    result = geopanoptic.run(scene_file, model=tiny_bundle.path, scheduler=scheduler, workers=1)
+    assert ", f32 on cpu" in result.report["runtime"]
+
+
+def _never(_: object = None) -> bool:
+    return False
