@@ -21,10 +21,11 @@ _RED_GREEN_BLUE = [2, 1, 0]
 
 
 class Journal:
-    """Writes into ``folder``; rows and pictures of a resumed run follow the earlier ones."""
+    """Writes into ``folder``; rows and pictures of a run that goes on from ``since`` follow those up to there."""
 
-    def __init__(self, folder: Path, *, tensorboard: bool) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, *, tensorboard: bool, since: Progress) -> None:
+        self._folder, self._log = folder, folder / "log.csv"
+        _cut(self._log, since.step)
         self._board = _summary_writer(folder) if tensorboard else None
 
     def row(
@@ -39,13 +40,12 @@ class Journal:
             **terms,
             "held_out": held_out,
         }
-        path = self._folder / "log.csv"
-        new = not path.exists()
+        new = not self._log.exists()
         names = list(values)
         if not new:
-            with path.open(newline="", encoding="utf-8") as file:
+            with self._log.open(newline="", encoding="utf-8") as file:
                 names = next(csv.reader(file))
-        with path.open("a", newline="", encoding="utf-8") as file:
+        with self._log.open("a", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, fieldnames=names, extrasaction="ignore")
             if new:
                 writer.writeheader()
@@ -75,6 +75,20 @@ class Journal:
     def close(self) -> None:
         if self._board is not None:
             self._board.close()
+
+
+def _cut(log: Path, last_step: int) -> None:
+    """Drop the rows of steps after ``last_step``, which are made again: the run was killed before it saved them."""
+    if not log.exists():
+        return
+    lines = [line for line in log.read_text(encoding="utf-8").splitlines(keepends=True) if line[-1] == "\n"]
+    kept = [line for line in lines[1:] if int(line.partition(",")[0]) <= last_step]
+    if not kept:
+        log.unlink()
+        return
+    partial = log.with_suffix(".partial")
+    partial.write_text("".join(lines[:1] + kept), encoding="utf-8")
+    partial.replace(log)
 
 
 def _panels(batch: Batch, logits: dict[str, torch.Tensor], things: list[int]) -> NDArray[np.uint8]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from contextlib import ExitStack, closing
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import torch
+from filelock import FileLock, Timeout
 
-from geopanoptic.errors import UsageError
+from geopanoptic.errors import LockedError, UsageError
 from geopanoptic.pipeline.progress import Progress as Teller
 from geopanoptic.pipeline.progress import Silent
 from geopanoptic.training.batch import Batch
@@ -36,10 +38,13 @@ def train(config: TrainingConfig, out: Path, *, tell: Teller | None = None) -> P
     the averaged weights of least loss on the validation crops, where there are any, and then the result.
     ``out/log.csv`` gets the mean of every loss term, ``out/pictures`` a look at some crops.
 
-    Raises ``UsageError``, ``SceneError`` or ``ModelError`` for data and starting weights that do not fit.
+    Raises ``UsageError``, ``SceneError`` or ``ModelError`` for data and starting weights that do not fit,
+    ``LockedError`` where another run trains in ``out``.
     """
     with ExitStack() as stack:
         ranks = stack.enter_context(Ranks.joined(config.device))
+        if ranks.is_first:
+            stack.enter_context(_claimed(out))
         stack.callback(torch.set_num_threads, torch.get_num_threads())
         torch.set_num_threads(1)
         torch.manual_seed(config.seed)
@@ -48,6 +53,24 @@ def train(config: TrainingConfig, out: Path, *, tell: Teller | None = None) -> P
         run.go()
     best = out / BEST
     return best if config.validation else out / LAST
+
+
+@contextmanager
+def _claimed(out: Path) -> Iterator[None]:
+    """Hold the folder of a run, which is made where it is missing: two would take turns at its checkpoint."""
+    out.mkdir(parents=True, exist_ok=True)
+    held = FileLock(out / ".lock", blocking=False, fallback_to_soft=False, thread_local=False)
+    try:
+        held.acquire()
+    except Timeout:
+        raise LockedError(
+            f"Another run is training in {out}.", remedy="Wait for it to end, or choose another --out."
+        ) from None
+    try:
+        yield
+    finally:
+        (out / ".lock").unlink(missing_ok=True)
+        held.release()
 
 
 class _Run:
@@ -60,7 +83,6 @@ class _Run:
                 remedy="Give a batch that is a multiple of their number.",
             )
         self._config, self._out, self._ranks, self._tell = config, out, ranks, tell
-        out.mkdir(parents=True, exist_ok=True)
         bands, classes = config.bands, config.classes
 
         def feed(source: Mixture, part: slice) -> Feed:
@@ -80,11 +102,13 @@ class _Run:
             held_out = Mixture.open(config.validation, bands=bands, classes=classes)
             self._validation = feed(held_out, slice(None)).fixed_batches(config.validation_crops)
         self._learner = Learner(config, ranks)
-        self._journal = Journal(out, tensorboard=config.tensorboard) if ranks.is_first else None
         self._progress = Progress()
         if (out / LAST).exists():
             self._progress = self._learner.load(out / LAST)
             tell.note(f"going on from step {self._progress.step}")
+        self._journal: Journal | None = None
+        if ranks.is_first:
+            self._journal = Journal(out, tensorboard=config.tensorboard, since=self._progress)
         self._best = best_loss(out / BEST)
         self._looked_s = 0.0
         self._vain_looks = 0

@@ -21,7 +21,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from tiny_training import TINY_NETWORK, tensors_of, tiny_config, write_pool
 
-from geopanoptic.errors import ModelError, UsageError
+from geopanoptic.errors import LockedError, ModelError, UsageError
 from geopanoptic.models.bundle import load_bundle
 from geopanoptic.models.manifest import UNetSettings
 from geopanoptic.pipeline.progress import Silent
@@ -65,6 +65,31 @@ def test_an_interrupted_run_goes_on_to_identical_weights(data: list[dict[str, An
     assert not same(whole, tmp_path / "parts" / "last.safetensors")
     assert same(whole, train(config, tmp_path / "parts"))
     assert torch.get_num_threads() >= 1
+
+
+def test_rows_of_steps_that_a_killed_run_had_not_saved_are_written_once(
+    data: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    config = tiny_config(data, steps=3, log_steps=1, checkpoint_minutes=1e-9)
+    train(config, tmp_path)
+    log = tmp_path / "log.csv"
+    expected = [line.split(",")[0] for line in log.read_text().splitlines()]
+    with log.open("a") as file:
+        file.write("4,0.1,0.1,1,1\n5,0.2")
+    train(tiny_config(data, steps=4, log_steps=1), tmp_path)
+    assert [line.split(",")[0] for line in log.read_text().splitlines()] == [*expected, "4"]
+
+
+def test_two_runs_do_not_train_in_one_folder(data: list[dict[str, Any]], tmp_path: Path) -> None:
+    class Meets(Silent):
+        def note(self, text: str) -> None:
+            with pytest.raises(LockedError, match="Another run is training in"):
+                train(config, tmp_path)
+
+    config = tiny_config(data, steps=2, log_steps=1)
+    train(config, tmp_path, tell=Meets())
+    assert not (tmp_path / ".lock").exists()
+    train(tiny_config(data, steps=3), tmp_path)
 
 
 def test_a_run_goes_on_only_under_its_own_configuration(data: list[dict[str, Any]], tmp_path: Path) -> None:
