@@ -7,10 +7,12 @@ series are outlined as well (see ``series``). The arrays of a file are those of 
 from __future__ import annotations
 
 import argparse
+import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
+from rasterio.errors import NotGeoreferencedWarning
 
 from geopanoptic.pipeline.demo import real_scene_files
 from geopanoptic.scene import open_scene
@@ -49,11 +51,13 @@ def write_pool(data: Path, pool: Path, *, scenes: int, seed: int, teacher: str |
 
 
 def _write(folder: Path, samples: Iterable[tuple[str, crops.Sample]]) -> None:
-    for name, sample in samples:
+    count = 0
+    for count, (name, sample) in enumerate(samples, 1):
         folder.mkdir(parents=True, exist_ok=True)
         partial = folder / f".{name}.npz"
         sample.save(partial)
         partial.replace(folder / f"{name}.npz")
+    print(f"{folder}: {count} samples", flush=True)
 
 
 def _numbered(samples: Iterable[crops.Sample], prefix: str = "") -> Iterator[tuple[str, crops.Sample]]:
@@ -115,4 +119,6 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--teacher", help="bundle of series that outlines unlabelled ones")
     options = parser.parse_args()
+    # The aerial images are pictures without a place.
+    warnings.simplefilter("ignore", NotGeoreferencedWarning)
     write_pool(options.data, options.out, scenes=options.scenes, seed=options.seed, teacher=options.teacher)
