@@ -52,11 +52,12 @@ def write_pool(data: Path, pool: Path, *, scenes: int, seed: int, teacher: str |
 
 def _write(folder: Path, samples: Iterable[tuple[str, crops.Sample]]) -> None:
     count = 0
-    for count, (name, sample) in enumerate(samples, 1):
+    for name, sample in samples:
         folder.mkdir(parents=True, exist_ok=True)
         partial = folder / f".{name}.npz"
         sample.save(partial)
         partial.replace(folder / f"{name}.npz")
+        count += 1
     print(f"{folder}: {count} samples", flush=True)
 
 
