@@ -180,8 +180,9 @@ class Manifest(_Strict):
     )
     classes: tuple[ClassSpec, ...] = Field(min_length=2, max_length=255)
     output_scale: Literal[2] = 2
-    views: Literal[1, 4] = 1
-    """Mirrored views of every tile whose outputs are averaged: 4 costs four times as much."""
+    views: Literal[1, 2, 4] = 1
+    """Views of every tile whose outputs are averaged, each at the price of the first: 2 as it is and turned half
+    round, 4 mirrored along either axis besides."""
     two_scales: bool = False
     """Whether every tile is looked at at two pixel sizes, see ``geopanoptic.models.two_scales``. Images only."""
     stride_px: int = Field(ge=1, le=64)

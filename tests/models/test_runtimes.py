@@ -96,16 +96,19 @@ def test_a_small_network_without_and_with_a_margin(
         np.testing.assert_allclose(values[core], expected[name][inner], rtol=0, atol=PARITY, err_msg=name)
 
 
-def test_four_views_are_the_mean_over_mirror_images(runtime: RuntimeName, tiny_bundle: Bundle) -> None:
+@pytest.mark.parametrize("mirrored", [((2, 3),), ((2,), (3,), (2, 3))])
+def test_views_are_the_mean_over_mirror_images(
+    mirrored: tuple[tuple[int, ...], ...], runtime: RuntimeName, tiny_bundle: Bundle
+) -> None:
     scene = plane(tiny_bundle, 64)
     one = load_runtime(tiny_bundle, "cpu", runtime=runtime)
-    manifest = tiny_bundle.manifest.model_copy(update={"views": 4})
-    four = load_runtime(replace(tiny_bundle, manifest=manifest), "cpu", runtime=runtime)(scene)
+    manifest = tiny_bundle.manifest.model_copy(update={"views": 1 + len(mirrored)})
+    several = load_runtime(replace(tiny_bundle, manifest=manifest), "cpu", runtime=runtime)(scene)
     seen = [
         {name: np.flip(values, axes) for name, values in one(np.flip(scene, axes).copy()).items()}
-        for axes in ((), (2,), (3,), (2, 3))
+        for axes in ((), *mirrored)
     ]
-    for name, values in four.items():
+    for name, values in several.items():
         np.testing.assert_allclose(values, np.mean([each[name] for each in seen], axis=0), atol=1e-6)
 
 

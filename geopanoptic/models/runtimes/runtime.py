@@ -49,7 +49,8 @@ def release_of(network: object) -> None:
 
 
 # Axes to mirror a batch along, by view. A tile begins and ends on the stride, so its mirror image does too.
-_MIRRORS: tuple[tuple[int, ...], ...] = ((), (2,), (3,), (2, 3))
+# The second view is turned half round: what the first one leans to along either axis, it leans away from.
+_MIRRORS: tuple[tuple[int, ...], ...] = ((), (2, 3), (2,), (3,))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
