@@ -4,7 +4,8 @@
 ``python -m geopanoptic.training.samples`` or ``geopanoptic.training.samples.season_pool`` writes. Every folder of
 training samples with parcels counts the same, however many it holds. Of each, a quarter of the images only
 calibrates the score. The ``val-`` folders choose the price of a parcel and show the figures before and after;
-they fit nothing else.
+they fit nothing else. With ``--trees BUNDLE`` the trees are that bundle's, and only price and
+score are fitted.
 """
 
 from __future__ import annotations
@@ -71,11 +72,13 @@ class Judged:
     weight: NDArray[np.float64]
 
 
-def fit_grouping(training: Pools, validation: Pools, rules: GroupingRules) -> Grouping:
+def fit_grouping(
+    training: Pools, validation: Pools, rules: GroupingRules, trees: Trees | None = None
+) -> Grouping:
     """Fit trees on three quarters of the images of every training folder, calibrate the score on the others.
 
     ``validation`` chooses the price of a parcel, the middle one without any; ``rules`` are those by which the
-    candidates were found. Raises ``UsageError`` where there is nothing to fit.
+    candidates were found; ``trees`` are taken as they are. Raises ``UsageError`` where there is nothing to fit.
     """
     fitting = {name: [each for each in pool if not _calibrates(each)] for name, pool in training.items()}
     held_out = {name: [each for each in pool if _calibrates(each)] for name, pool in training.items()}
@@ -84,7 +87,7 @@ def fit_grouping(training: Pools, validation: Pools, rules: GroupingRules) -> Gr
         centre_radius_px=rules.centre_radius_px,
         field=rules.field,
         features=FEATURES,
-        trees=_fit_trees(fitting),
+        trees=_fit_trees(fitting) if trees is None else trees,
         price=PRICES[len(PRICES) // 2],
         score_slope=1.0,
         score_offset=0.0,
@@ -225,24 +228,37 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder of the bundle to write")
     parser.add_argument("--train", nargs="+", default=TRAINING_FOLDERS, help="folders of the pool to fit on")
     parser.add_argument("--samples", type=int, default=150, help="at most so many of each folder (150)")
+    parser.add_argument("--trees", metavar="BUNDLE", help="take the trees of this bundle")
     parser.add_argument("--reliability", type=Path, help="draw the score's reliability on val- folders (PNG)")
     asked = parser.parse_args()
     try:
         folders = [asked.pool / name for name in asked.train] + sorted(asked.pool.glob("val-*"))
         folders = [folder for folder in folders if folder.is_dir()]
-        _fit_bundle(load_bundle(asked.model), folders, asked.samples, asked.out, asked.reliability)
+        trees = None if asked.trees is None else _trees_of(load_bundle(asked.trees))
+        _fit_bundle(load_bundle(asked.model), folders, asked.samples, asked.out, asked.reliability, trees)
     except GeopanopticError as error:
         print(f"{error.message}\n{error.remedy}", file=sys.stderr)
         return error.exit_code
     return 0
 
 
+def _trees_of(bundle: Bundle) -> Trees:
+    if bundle.grouping is None:
+        raise UsageError(f"{bundle.name} has no trees.", remedy="Name another bundle with --trees.")
+    return bundle.grouping.trees
+
+
 def _fit_bundle(
-    bundle: Bundle, folders: Sequence[Path], samples: int, out: Path, picture: Path | None
+    bundle: Bundle,
+    folders: Sequence[Path],
+    samples: int,
+    out: Path,
+    picture: Path | None,
+    trees: Trees | None = None,
 ) -> None:
     """Fit on at most ``samples`` of every folder, the ``val-`` ones held out, and write the bundle to ``out``.
 
-    ``picture``: where to draw how far the score can be taken at its word.
+    ``picture``: where to draw how far the score can be taken at its word. ``trees``: see ``fit_grouping``.
     """
     network = load_runtime(bundle, device="cpu")
     dense: dict[str, list[DenseImage]] = {}
@@ -259,7 +275,7 @@ def _fit_bundle(
     found = {name: [find_candidates(each, rules) for each in images] for name, images in dense.items()}
     training = {name: each for name, each in found.items() if not name.startswith("val-")}
     validation = {name: each for name, each in found.items() if name.startswith("val-")}
-    grouping = fit_grouping(training, validation, rules)
+    grouping = fit_grouping(training, validation, rules, trees)
 
     metrics: dict[str, float] = {}
     after = learned_rules(grouping, min_area_px=MIN_AREA_PX)

@@ -102,6 +102,13 @@ def test_a_fitted_grouping_beats_the_thresholds_on_scenes_it_has_not_seen(pool):
     assert abs(judged.score.mean() - judged.matched.mean()) < 0.2
 
 
+def test_trees_of_another_bundle_are_taken_as_they_are_and_the_score_is_ones_own(pool):
+    first = fit_grouping({"drawn": pool[:6]}, {}, FINE)
+    other = fit_grouping({"drawn": pool[6:]}, {}, FINE, first.trees)
+    assert other.trees == first.trees
+    assert (other.score_slope, other.score_offset) != (first.score_slope, first.score_offset)
+
+
 def test_nothing_to_fit_is_the_users_mistake():
     with pytest.raises(UsageError, match="no labelled parcel"):
         fit_grouping({"empty": []}, {}, FINE)
