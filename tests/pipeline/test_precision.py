@@ -33,8 +33,8 @@ def test_a_map_in_bfloat16_is_that_in_float32_but_for_a_few_pixels(scene_file: P
     assert ", f32 on cpu" in exact.report["runtime"]
     assert ", bf16 on cpu" in coarse.report["runtime"]
     same = np.asarray(exact.rasters["class"]) == np.asarray(coarse.rasters["class"])
-    assert same.mean() > 0.99
-    assert len(coarse.parcels) == pytest.approx(len(exact.parcels), rel=0.02)
+    assert same.mean() > 0.95
+    assert geopanoptic.evaluate(coarse, exact.parcels).mean_best_iou > 0.9
 
 
 @needs_bf16
