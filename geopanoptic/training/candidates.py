@@ -66,6 +66,11 @@ def sample_files(folder: Path, limit: int) -> list[Path]:
     return [files[number] for number in chosen]
 
 
+def image_of(path: Path) -> str:
+    """The image that a sample is of: other samples may be of the same."""
+    return max(path.stem.split("_"), key=len)
+
+
 def map_sample(path: Path, bundle: Bundle, network: Runtime, *, n_dates: int | None = None) -> DenseImage:
     """Run the network over one sample, in the format of ``geopanoptic.training.samples``.
 
@@ -90,7 +95,7 @@ def map_sample(path: Path, bundle: Bundle, network: Runtime, *, n_dates: int | N
     )
     return DenseImage(
         # Crops are named by their image and a number, in either order.
-        image=max(path.stem.split("_"), key=len),
+        image=image_of(path),
         layers=quantise(outputs, fine_valid),
         valid=fine_valid,
         truth=np.where(fine_valid, sample.instances, -1).astype(np.int32),

@@ -30,7 +30,14 @@ from geopanoptic.panoptic.choice import ChoiceRules
 from geopanoptic.panoptic.repair import repair
 from geopanoptic.panoptic.scoring import FEATURES
 from geopanoptic.pipeline.rules import GroupingRules, learned_rules, rules_of_bundle
-from geopanoptic.training.candidates import Candidates, DenseImage, find_candidates, map_sample, sample_files
+from geopanoptic.training.candidates import (
+    Candidates,
+    DenseImage,
+    find_candidates,
+    image_of,
+    map_sample,
+    sample_files,
+)
 from geopanoptic.training.reliability import calibration_error, draw_reliability
 
 TRAINING_FOLDERS = ("generated", "collage", "naip", "ndvi", "season", "austria", "boerde")
@@ -80,8 +87,10 @@ def fit_grouping(
     ``validation`` chooses the price of a parcel, the middle one without any; ``rules`` are those by which the
     candidates were found; ``trees`` are taken as they are. Raises ``UsageError`` where there is nothing to fit.
     """
-    fitting = {name: [each for each in pool if not _calibrates(each)] for name, pool in training.items()}
-    held_out = {name: [each for each in pool if _calibrates(each)] for name, pool in training.items()}
+    fitting = {
+        name: [each for each in pool if not _calibrates(each.image)] for name, pool in training.items()
+    }
+    held_out = {name: [each for each in pool if _calibrates(each.image)] for name, pool in training.items()}
     grouping = Grouping(
         centre=rules.centre,
         centre_radius_px=rules.centre_radius_px,
@@ -158,8 +167,8 @@ def judge_chosen(grouping: Grouping, pools: Pools) -> Judged:
     )
 
 
-def _calibrates(candidates: Candidates) -> bool:
-    return sum(candidates.image.encode()) % _CALIBRATING_SHARE == 0
+def _calibrates(image: str) -> bool:
+    return sum(image.encode()) % _CALIBRATING_SHARE == 0
 
 
 def _fit_trees(pools: Pools) -> Trees:
@@ -260,13 +269,16 @@ def _fit_bundle(
 
     ``picture``: where to draw how far the score can be taken at its word. ``trees``: see ``fit_grouping``.
     """
-    network = load_runtime(bundle, device="cpu")
+    network = load_runtime(bundle, device="cpu", precision="auto")
     dense: dict[str, list[DenseImage]] = {}
     for folder in folders:
         shown = (1,) if not bundle.takes_series else NUMBERS_OF_DATES
+        paths = sample_files(folder, samples)
+        if trees is not None and not folder.name.startswith("val-"):
+            paths = [path for path in paths if _calibrates(image_of(path))]
         dense[folder.name] = [
             map_sample(path, bundle, network, n_dates=count)
-            for path, count in zip(sample_files(folder, samples), cycle(shown), strict=False)
+            for path, count in zip(paths, cycle(shown), strict=False)
         ]
         print(f"{folder.name:<16} {len(dense[folder.name]):>4} samples", flush=True)
 
