@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import xarray
 
-from geopanoptic.errors import SceneError, UsageError
+from geopanoptic.errors import ResourceError, SceneError, UsageError
 from geopanoptic.pipeline.execution import Executor
 from geopanoptic.pipeline.execution.crew import Crew, crew_for
 from geopanoptic.pipeline.inference import DescribeRuntime, PrefersBf16, network_of_run, stored_layers
@@ -104,7 +104,8 @@ def begin_run(
 ) -> tuple[Plan, Beginning]:
     """Open the run's store in ``folder``; the plan comes back with the block size that counts there.
 
-    Raises UsageError where the folder holds another run, ResourceError where its disk is too small.
+    Raises UsageError where the folder holds another run, ResourceError where its disk is too small or where the run
+    began in a precision that this machine lacks.
     """
     check_disk(planned, folder, stored_bytes=stored_bytes(folder))
     scale = planned.bundle.output_scale
@@ -135,10 +136,22 @@ def _precision(planned: Plan, asked: Parameters, executor: Executor, continued: 
         return asked.precision
     if planned.bundle.takes_series or planned.bundle.finds_parcels:
         return "f32"
+    prefers = PrefersBf16(device=asked.device, runtime=asked.runtime)
     stored = None if continued is None else read_manifest(continued)
     if stored is not None:
-        return "bf16" if ", bf16 on " in str(stored.identity["runtime"]) else "f32"
-    prefers = PrefersBf16(device=asked.device, runtime=asked.runtime)
+        runtime = str(stored.identity["runtime"])
+        if ", bf16 on " not in runtime:
+            return "f32"
+        # Another runtime that is asked for is told as a difference to the run that began.
+        if runtime.startswith("openvino ") and asked.runtime in ("auto", "openvino"):
+            (able,) = executor.map(prefers, [planned.bundle.name], network=True)
+            if not able:
+                raise ResourceError(
+                    f"The run in {continued} began by {runtime}, and this machine does not compute in bfloat16.",
+                    remedy="Continue it on machines like the first, or start all of it afresh with --precision f32, "
+                    "in another --work folder.",
+                )
+        return "bf16"
     # The first answer waits for a worker; others may be there that are older machines.
     (first,) = executor.map(prefers, [planned.bundle.name], network=True)
     return "bf16" if first and all(executor.everywhere(prefers)) else "f32"
