@@ -27,6 +27,9 @@ from geopanoptic.scene import Scene, open_scene
 if TYPE_CHECKING:
     from distributed import Client
 
+_OF_OPENING = ("bands", "dates", "start", "end", "max_cloud", "cloud_mask", "align", "assume_crs")
+"""Parameters that count while a scene is opened, and no more."""
+
 SceneLike = Scene | str | Path | Sequence[str | Path] | xarray.DataArray | xarray.Dataset
 
 
@@ -36,24 +39,34 @@ def crew_of(asked: Parameters, client: Client | None = None) -> Crew:
 
 
 def plan_run(source: SceneLike, asked: Parameters, crew: Crew) -> Plan:
-    """Open a scene (headers only) and lay the work out for a crew."""
-    scene = (
-        source
-        if isinstance(source, Scene)
-        else open_scene(
-            source,
-            bands=asked.bands,
-            dates=asked.dates,
-            start=asked.start,
-            end=asked.end,
-            max_cloud=asked.max_cloud,
-            cloud_mask=asked.cloud_mask,
-            align=asked.align,
-            assume_crs=asked.assume_crs,
-            allow_remote=asked.allow_remote,
-            on_error=asked.on_error,
-        )
+    """Open a scene (headers only) and lay the work out for a crew.
+
+    Raises UsageError for a scene that is open already and parameters that only its opening could heed.
+    """
+    if isinstance(source, Scene):
+        _refuse_ignored(source, asked)
+        return plan_scene(source, asked, crew)
+    scene = open_scene(
+        source,
+        **{name: getattr(asked, name) for name in _OF_OPENING},
+        allow_remote=asked.allow_remote,
+        on_error=asked.on_error,
     )
+    return plan_scene(scene, asked, crew)
+
+
+def _refuse_ignored(scene: Scene, asked: Parameters) -> None:
+    usual = Parameters()
+    ignored = [name for name in _OF_OPENING if getattr(asked, name) != getattr(usual, name)]
+    if ignored:
+        raise UsageError(
+            f"{', '.join(ignored)} would change how {scene.name} is opened, which it is already.",
+            remedy="Give them to open_scene.",
+        )
+
+
+def plan_scene(scene: Scene, asked: Parameters, crew: Crew) -> Plan:
+    """Lay the work out for a crew."""
     planned = make_plan(
         scene,
         bundle_for(scene, asked.model),
@@ -200,7 +213,7 @@ def _adopted(beginning: Beginning, planned: Plan, asked: Parameters, crew: Crew,
     if block_px == planned.layout.block_px:
         return planned
     return replace(
-        plan_run(planned.scene, replace(asked, block_px=block_px), crew), precision=planned.precision
+        plan_scene(planned.scene, replace(asked, block_px=block_px), crew), precision=planned.precision
     )
 
 
