@@ -10,7 +10,7 @@ import click
 
 @click.group()
 def models() -> None:
-    """List and describe the models."""
+    """List, describe and export the models."""
 
 
 @models.command("list")
@@ -41,7 +41,7 @@ def list_models(as_json: bool) -> None:
             click.echo("  looks   at every tile twice, at two pixel sizes; about three times slower")
 
 
-@models.command("show")
+@models.command("show", short_help="The card of a model.")
 @click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show_model(name: str | None, as_json: bool) -> None:
@@ -55,7 +55,7 @@ def show_model(name: str | None, as_json: bool) -> None:
         click.echo(bundle.card or f"{bundle.name} comes without a card.")
 
 
-@models.command("export")
+@models.command("export", short_help="Write the network of a model for other programs.")
 @click.argument("name")
 @click.option(
     "--to",
@@ -64,7 +64,9 @@ def show_model(name: str | None, as_json: bool) -> None:
     required=True,
     help="File format: .onnx, .xml with .bin, or .pt2.",
 )
-@click.option("--out", "path", type=click.Path(path_type=Path), required=True, metavar="FILE")
+@click.option(
+    "--out", "path", type=click.Path(path_type=Path), required=True, metavar="FILE", help="File to write."
+)
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 def export_model(name: str, to: str, path: Path, overwrite: bool) -> None:
     """Write the network of model NAME (a bundled name or a bundle folder) for other programs.

@@ -110,7 +110,12 @@ def _geometries(area: Any) -> geopandas.GeoSeries:
     try:
         return _geometry_of(geopandas.read_file(area), area)
     except (OSError, pyogrio.errors.DataSourceError) as failure:
-        raise UsageError(f"The area of interest {area} cannot be read: {failure}") from failure
+        # What GDAL advises besides, to prefix a driver, is no option here.
+        reason = str(failure).partition(";")[0].rstrip(".")
+        raise UsageError(
+            f"The area of interest {area} cannot be read: {reason}.",
+            remedy="Give --aoi a file of polygons, such as a GeoPackage, GeoJSON or Shapefile.",
+        ) from failure
 
 
 def _geometry_of(table: Any, area: Area) -> geopandas.GeoSeries:

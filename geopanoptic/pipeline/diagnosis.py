@@ -93,6 +93,21 @@ def _torch() -> Iterator[str]:
     yield f"torch {torch.__version__}, devices: {', '.join(devices)}, {torch.get_num_threads()} threads"
 
 
+def _runtimes() -> Iterator[str]:
+    from importlib.metadata import version
+
+    from geopanoptic.models.runtimes.loading import RUNTIMES, installed_runtimes, prefers_bf16
+
+    installed = installed_runtimes()
+    precision = "bf16" if prefers_bf16(device="cpu") else "f32"
+    told = f"on the CPU {installed[0]} {version(installed[0])} in {precision}"
+    if others := ", ".join(f"{name} {version(name)}" for name in installed[1:]):
+        told += f"; also {others}"
+    if (fastest := RUNTIMES[0]) not in installed:
+        told += f"; {fastest} is several times faster: pip install 'geopanoptic[cpu]'"
+    yield told
+
+
 def _models() -> Iterator[str]:
     from geopanoptic.models.bundle import DEFAULT_BUNDLE, list_bundles, load_bundle
 
@@ -124,6 +139,7 @@ _LOOKS: dict[str, Callable[[], Iterator[str]]] = {
     "GDAL": _gdal,
     "PROJ": _proj,
     "network": _torch,
+    "runtime": _runtimes,
     "models": _models,
     "machine": _machine,
     "temporary": _temporary,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import xarray
 
-from geopanoptic.errors import SceneError, UsageError
+from geopanoptic.errors import ResourceError, SceneError, UsageError
 from geopanoptic.pipeline.execution import Executor
 from geopanoptic.pipeline.execution.crew import Crew, crew_for
 from geopanoptic.pipeline.inference import DescribeRuntime, PrefersBf16, network_of_run, stored_layers
@@ -27,6 +27,9 @@ from geopanoptic.scene import Scene, open_scene
 if TYPE_CHECKING:
     from distributed import Client
 
+_OF_OPENING = ("bands", "dates", "start", "end", "max_cloud", "cloud_mask", "align", "assume_crs")
+"""Parameters that count while a scene is opened, and no more."""
+
 SceneLike = Scene | str | Path | Sequence[str | Path] | xarray.DataArray | xarray.Dataset
 
 
@@ -36,24 +39,34 @@ def crew_of(asked: Parameters, client: Client | None = None) -> Crew:
 
 
 def plan_run(source: SceneLike, asked: Parameters, crew: Crew) -> Plan:
-    """Open a scene (headers only) and lay the work out for a crew."""
-    scene = (
-        source
-        if isinstance(source, Scene)
-        else open_scene(
-            source,
-            bands=asked.bands,
-            dates=asked.dates,
-            start=asked.start,
-            end=asked.end,
-            max_cloud=asked.max_cloud,
-            cloud_mask=asked.cloud_mask,
-            align=asked.align,
-            assume_crs=asked.assume_crs,
-            allow_remote=asked.allow_remote,
-            on_error=asked.on_error,
-        )
+    """Open a scene (headers only) and lay the work out for a crew.
+
+    Raises UsageError for a scene that is open already and parameters that only its opening could heed.
+    """
+    if isinstance(source, Scene):
+        _refuse_ignored(source, asked)
+        return plan_scene(source, asked, crew)
+    scene = open_scene(
+        source,
+        **{name: getattr(asked, name) for name in _OF_OPENING},
+        allow_remote=asked.allow_remote,
+        on_error=asked.on_error,
     )
+    return plan_scene(scene, asked, crew)
+
+
+def _refuse_ignored(scene: Scene, asked: Parameters) -> None:
+    usual = Parameters()
+    ignored = [name for name in _OF_OPENING if getattr(asked, name) != getattr(usual, name)]
+    if ignored:
+        raise UsageError(
+            f"{', '.join(ignored)} would change how {scene.name} is opened, which it is already.",
+            remedy="Give them to open_scene.",
+        )
+
+
+def plan_scene(scene: Scene, asked: Parameters, crew: Crew) -> Plan:
+    """Lay the work out for a crew."""
     planned = make_plan(
         scene,
         bundle_for(scene, asked.model),
@@ -104,7 +117,8 @@ def begin_run(
 ) -> tuple[Plan, Beginning]:
     """Open the run's store in ``folder``; the plan comes back with the block size that counts there.
 
-    Raises UsageError where the folder holds another run, ResourceError where its disk is too small.
+    Raises UsageError where the folder holds another run, ResourceError where its disk is too small or where the run
+    began in a precision that this machine lacks.
     """
     check_disk(planned, folder, stored_bytes=stored_bytes(folder))
     scale = planned.bundle.output_scale
@@ -135,10 +149,22 @@ def _precision(planned: Plan, asked: Parameters, executor: Executor, continued: 
         return asked.precision
     if planned.bundle.takes_series or planned.bundle.finds_parcels:
         return "f32"
+    prefers = PrefersBf16(device=asked.device, runtime=asked.runtime)
     stored = None if continued is None else read_manifest(continued)
     if stored is not None:
-        return "bf16" if ", bf16 on " in str(stored.identity["runtime"]) else "f32"
-    prefers = PrefersBf16(device=asked.device, runtime=asked.runtime)
+        runtime = str(stored.identity["runtime"])
+        if ", bf16 on " not in runtime:
+            return "f32"
+        # Another runtime that is asked for is told as a difference to the run that began.
+        if runtime.startswith("openvino ") and asked.runtime in ("auto", "openvino"):
+            (able,) = executor.map(prefers, [planned.bundle.name], network=True)
+            if not able:
+                raise ResourceError(
+                    f"The run in {continued} began by {runtime}, and this machine does not compute in bfloat16.",
+                    remedy="Continue it on machines like the first, or start all of it afresh with --precision f32, "
+                    "in another --work folder.",
+                )
+        return "bf16"
     # The first answer waits for a worker; others may be there that are older machines.
     (first,) = executor.map(prefers, [planned.bundle.name], network=True)
     return "bf16" if first and all(executor.everywhere(prefers)) else "f32"
@@ -187,7 +213,7 @@ def _adopted(beginning: Beginning, planned: Plan, asked: Parameters, crew: Crew,
     if block_px == planned.layout.block_px:
         return planned
     return replace(
-        plan_run(planned.scene, replace(asked, block_px=block_px), crew), precision=planned.precision
+        plan_scene(planned.scene, replace(asked, block_px=block_px), crew), precision=planned.precision
     )
 
 

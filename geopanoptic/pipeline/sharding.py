@@ -10,7 +10,7 @@ from typing import Any
 from geopanoptic.pipeline.execution.opening import open_executor
 from geopanoptic.pipeline.inference import infer
 from geopanoptic.pipeline.parameters import Parameters
-from geopanoptic.pipeline.preparing import SceneLike, begin_run, crew_of, plan_run, refuse_changed
+from geopanoptic.pipeline.preparing import SceneLike, begin_run, crew_of, plan_run, plan_scene, refuse_changed
 from geopanoptic.pipeline.progress import Progress, Silent
 from geopanoptic.pipeline.record import Record
 from geopanoptic.pipeline.resuming.shards import Shard, shard_block_px
@@ -53,7 +53,7 @@ def run_shard(
     planned = plan_run(scene, asked, crew)
     if asked.block_px is None:
         block_px = shard_block_px(planned.scene.grid.shape, planned.layout.block_px, part.count)
-        planned = plan_run(planned.scene, replace(asked, block_px=block_px), crew)
+        planned = plan_scene(planned.scene, replace(asked, block_px=block_px), crew)
     record.announce(planned)
     make(folder)
     with ExitStack() as stack:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from geopanoptic.errors import SceneError
+from geopanoptic.errors import SceneError, UsageError
 from geopanoptic.scene.bandnames import (
     CANONICAL_BANDS,
     REFLECTANCE_BANDS,
@@ -36,7 +36,7 @@ def name_by_list(files: Sequence[FileHeader], words: tuple[str, ...], *, n_dates
     A list that is ``n_dates`` times shorter than the file's bands is repeated for each date in it. Files that
     are cloud masks by their own names take no word.
 
-    Raises SceneError where the count differs, or a word is unknown.
+    Raises SceneError where the count differs, UsageError for a word that is no band.
     """
     by_folder = in_several_folders(file.source.parts for file in files)
     masks = {file: mask for file in files if (mask := mask_by_name(file, by_folder=by_folder))}
@@ -91,7 +91,7 @@ def _listed_name(word: str, file: FileHeader) -> str:
     if name is None:
         close = nearest_name(word)
         hint = f" Did you mean {close!r}?" if close else ""
-        raise SceneError(
+        raise UsageError(
             f"{word!r} is not a band name.{hint}",
             remedy=f"Use {', '.join(CANONICAL_BANDS)}; '-' leaves a band out.",
         )

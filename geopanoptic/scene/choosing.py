@@ -25,7 +25,7 @@ Dates = str | date | Sequence[str | date]
 
 
 def parse_dates(dates: Dates | None) -> tuple[date, ...] | None:
-    """Dates in the order given; None stays None. Raises SceneError for none at all, and for what is no date."""
+    """Dates in the order given; None stays None. Raises SceneError for none at all, UsageError for what is no date."""
     if dates is None:
         return None
     words = dates.split(",") if isinstance(dates, str) else [dates] if isinstance(dates, date) else dates

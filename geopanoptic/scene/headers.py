@@ -15,7 +15,7 @@ from pyproj.exceptions import CRSError
 from rasterio.enums import ColorInterp, Interleaving, MaskFlags
 from rasterio.io import DatasetReader
 
-from geopanoptic.errors import SceneError
+from geopanoptic.errors import SceneError, UsageError
 from geopanoptic.grid import Grid
 from geopanoptic.scene.arrays import ArraySource
 from geopanoptic.scene.cube_file import CubeFile
@@ -207,11 +207,11 @@ def _no_place(dataset: DatasetReader, source: GdalSource, placed: bool) -> Scene
 
 
 def assumed_wkt(assume_crs: str) -> str:
-    """WKT2 of a CRS that the user states. Raises SceneError for one that PROJ does not know."""
+    """WKT2 of a CRS that the user states. Raises UsageError for one that PROJ does not know."""
     try:
         return pyproj.CRS.from_user_input(assume_crs).to_wkt("WKT2_2019")
     except CRSError:
-        raise SceneError(
+        raise UsageError(
             f"{assume_crs!r} is not a coordinate reference system.",
             remedy="Write it like EPSG:32632, or as WKT.",
         ) from None

@@ -8,6 +8,8 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import pyproj
+
 from geopanoptic.errors import SceneError
 from geopanoptic.scene.arrays import is_array
 from geopanoptic.scene.assembling import Choice, assemble
@@ -19,7 +21,7 @@ from geopanoptic.scene.contents import Contents
 from geopanoptic.scene.dating import date_of_names, in_several_folders
 from geopanoptic.scene.filenames import stem_of
 from geopanoptic.scene.formats import is_picture, looks_like_image
-from geopanoptic.scene.headers import FileHeader, UnplacedError, read_header
+from geopanoptic.scene.headers import FileHeader, UnplacedError, assumed_wkt, read_header
 from geopanoptic.scene.masking import CloudMask
 from geopanoptic.scene.naming import name_by_evidence
 from geopanoptic.scene.scene import DateLeftOut, Scene
@@ -106,6 +108,8 @@ def open_scene(
         dates=dates, start=start, end=end, max_cloud=max_cloud, cloud_mask=cloud_mask, align=align
     )
 
+    stated = None if assume_crs is None else assumed_wkt(assume_crs)
+
     def may_fail(when: date) -> bool:
         return on_error == "skip" or not choice.asks_for(when)
 
@@ -137,6 +141,9 @@ def open_scene(
         raise next(iter(lost.values()))
     if assumed := [file.source.name for file in files if file.crs_assumed]:
         warning = f"{named_files(assumed)}: the CRS is assumed to be {assume_crs}."
+        contents = replace(contents, warnings=(*contents.warnings, warning))
+    elif stated is not None and files and files[0].grid.crs != pyproj.CRS(stated):
+        warning = f"{found.name} states its CRS, {files[0].grid.crs.name}: {assume_crs} is not assumed."
         contents = replace(contents, warnings=(*contents.warnings, warning))
     scene = assemble(contents, choice.without(lost))
     return _told_of(lost, scene) if lost else scene

@@ -245,13 +245,13 @@ def select_dates(scene: Scene, dates: Sequence[date | str]) -> Scene:
 
 
 def parse_date(when: date | str) -> date:
-    """A date, or ``2021-06-15`` / ``20210615`` as one. Raises SceneError for anything else."""
+    """A date, or ``2021-06-15`` / ``20210615`` as one. Raises UsageError for anything else."""
     if isinstance(when, date):
         return date(when.year, when.month, when.day)
     try:
         return date.fromisoformat(when.strip())
     except ValueError:
-        raise SceneError(f"{when!r} is not a date.", remedy="Write it like 2021-06-15.") from None
+        raise UsageError(f"{when!r} is not a date.", remedy="Write it like 2021-06-15.") from None
 
 
 def listed(dates: Sequence[date | None]) -> str:

@@ -31,8 +31,9 @@ def survey(scene: Scene, *, sample: Sample | None = None) -> Survey:
     """Valid share and suspicions of a scene of one date, from its fixed sample.
 
     Warns of an all-nodata scene, of a border that nobody declared (F22: every band has the same constant,
-    0 or the value of a corner), of a declared nodata value that removes more than half (F24), and of numbers
-    that are hardly reflectances whatever their scale: mostly negative, of few levels, or saturated (F16).
+    0 or the value of a corner), of a declared nodata value that removes more than half (F24), of bands that have one
+    value everywhere, and of numbers that are hardly reflectances whatever their scale: mostly negative, of few
+    levels, or saturated (F16).
     """
     sample = take_sample(scene) if sample is None else sample
     warnings = []
@@ -56,7 +57,28 @@ def suspicions(scene: Scene, sample: Sample) -> list[str]:
             f"{part:.1%} of {scene.name} is {value:g} in every band and not declared as nodata. If that is "
             f"a border, declare it: `gdal_edit -a_nodata {value:g}`."
         )
-    return warnings + _unlike_reflectance(scene, sample)
+    return warnings + _without_picture(scene, sample) + _unlike_reflectance(scene, sample)
+
+
+def _without_picture(scene: Scene, sample: Sample) -> list[str]:
+    """Bands with one value only: an empty tile of an archive, or a band that was filled in."""
+    values_cn = sample.values_cn[:, sample.valid_n]
+    if values_cn.shape[1] < _ENOUGH_PX:
+        return []
+    constant = [
+        (layer.band, f"{(float(values[0]) - layer.offset) / layer.scale:g}")
+        for layer, values in zip(scene.layers_of(sample.bands), values_cn, strict=True)
+        if np.ptp(values) == 0
+    ]
+    if len(constant) == len(values_cn):
+        return [
+            f"Every pixel of {scene.name} has the same value ({', '.join(f'{n} {v}' for n, v in constant)}), so there "
+            "is nothing to map. Look at the file; if that value means no data, declare it: `gdal_edit -a_nodata`."
+        ]
+    return [
+        f"{scene.name}: the {name} band is {value} in every pixel, so hardly an image. Leave it out with '-' in --bands."
+        for name, value in constant
+    ]
 
 
 def _unlike_reflectance(scene: Scene, sample: Sample) -> list[str]:

@@ -31,6 +31,26 @@ def test_a_sound_installation(capsys):
     assert {"packages", "GDAL", "PROJ", "network", "models", "machine", "temporary"} <= subjects
 
 
+@pytest.mark.parametrize(
+    ("installed", "told"),
+    [
+        (("torch",), "in f32; openvino is several times faster: pip install 'geopanoptic[cpu]'"),
+        (("onnxruntime", "torch"), "; also torch "),
+    ],
+)
+@pytest.mark.usefixtures("default_model")
+def test_what_computes_networks_is_told(installed, told, monkeypatch, capsys):
+    from geopanoptic.models.runtimes import loading
+
+    monkeypatch.setattr(loading, "installed_runtimes", lambda: installed)
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "1.2.3")
+    assert leave("--json") == 0
+    findings = json.loads(capsys.readouterr().out)["findings"]
+    (text,) = [each["text"] for each in findings if each["subject"] == "runtime"]
+    assert text.startswith(f"on the CPU {installed[0]} 1.2.3 in f32")
+    assert told in text
+
+
 def test_a_damaged_model_is_found(monkeypatch, capsys):
     def load_bundle(name):
         raise ModelError("The weights do not match their checksum.", remedy="Install again.")

@@ -44,3 +44,8 @@ def test_export_writes_a_file_and_names_it(tiny_bundle, tmp_path, capsys):
     assert str(path) in capsys.readouterr().out
     assert leave("export", str(tiny_bundle.path), "--to", "onnx", "--out", str(path)) == 5
     assert "--overwrite" in capsys.readouterr().err
+
+
+def test_no_sentence_of_the_help_is_cut_off(capsys):
+    assert invoke(["models", "--help"]) == 0
+    assert "..." not in capsys.readouterr().out.replace("[ARGS]...", "")

@@ -17,7 +17,7 @@ from rasterio.rpc import RPC
 from tiny_rasters import RGB, TEN_METRES, ramp, write_raster
 
 import geopanoptic
-from geopanoptic.errors import SceneError
+from geopanoptic.errors import SceneError, UsageError
 from geopanoptic.grid import Window
 from geopanoptic.models.bundle import Bundle
 from geopanoptic.scene import measure, open_scene, survey
@@ -194,7 +194,8 @@ def test_f06_f07_no_crs_and_no_transform(tmp_path: Path) -> None:
     assert scene.grid.crs.to_epsg() == 32633
     assert scene.grid.transform == TEN_METRES
     assert "assumed to be EPSG:32633" in scene.warnings[0]
-    refused(no_crs, "'Mars' is not a coordinate reference system", assume_crs="Mars")
+    with pytest.raises(UsageError, match="'Mars' is not a coordinate reference system"):
+        open_scene(no_crs, assume_crs="Mars")
     nowhere = write_raster(tmp_path / "b.tif", ramp(3, 4, 4), names=RGB, transform=None)
     refused(nowhere, "b.tif has no transform")
     placed = open_scene(nowhere, assume_crs="EPSG:32633")

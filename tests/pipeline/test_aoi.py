@@ -97,7 +97,9 @@ def test_tables_without_a_geometry_are_refused(tmp_path):
 
 def test_unreadable_files_are_refused(tmp_path):
     (tmp_path / "aoi.gpkg").write_text("no database")
-    with pytest.raises(UsageError, match="cannot be read"):
+    with pytest.raises(UsageError, match="cannot be read") as told:
         read_aoi(tmp_path / "aoi.gpkg", GRID)
+    assert "driver" not in told.value.message
+    assert "GeoJSON" in told.value.remedy
     with pytest.raises(UsageError, match="cannot be read"):
         read_aoi(tmp_path / "absent.gpkg", GRID)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import geopanoptic
+from geopanoptic.errors import ResourceError
 from geopanoptic.models.bundle import Bundle
 
 pytest.importorskip("openvino")
@@ -51,6 +52,21 @@ def test_a_run_goes_on_in_the_precision_that_it_began_in(
         shutil.rmtree(tmp_path / "work")
         for path in tmp_path.glob("*.*"):
             path.unlink()
+
+
+@needs_bf16
+def test_an_older_machine_is_told_that_it_cannot_go_on(
+    scene_file: Path, tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from geopanoptic.pipeline import preparing
+
+    geopanoptic.run_shard(scene_file, "1/2", work=tmp_path / "work", model=tiny_bundle.path)
+    monkeypatch.setattr(preparing, "PrefersBf16", lambda **_: _never)
+    with pytest.raises(
+        ResourceError, match=r"work began by openvino .* does not compute in bfloat16"
+    ) as told:
+        geopanoptic.run_shard(scene_file, "2/2", work=tmp_path / "work", model=tiny_bundle.path)
+    assert "afresh with --precision f32" in told.value.remedy
 
 
 @pytest.mark.parametrize("scheduler", ["threads", "processes"])

@@ -292,6 +292,15 @@ def test_refusals_come_before_any_work(tmp_path):
     assert not (tmp_path / "out.gpkg").exists()
 
 
+def test_an_open_scene_takes_no_options_of_opening(scene_file):
+    scene = geopanoptic.open_scene(scene_file)
+    for call in (geopanoptic.plan, geopanoptic.run):
+        with pytest.raises(UsageError, match=r"bands, assume_crs would change how .* is opened"):
+            call(scene, bands="nir,red,green,blue", assume_crs="EPSG:32633")
+    planned = geopanoptic.plan(scene, allow_remote=True, on_error="skip")
+    assert planned.scene.files == scene.files
+
+
 def test_a_second_run_on_the_same_output_is_locked_out(tmp_path):
     from geopanoptic.errors import LockedError
     from geopanoptic.products.commit import Commit

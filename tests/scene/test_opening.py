@@ -12,7 +12,7 @@ from affine import Affine
 from rasterio.enums import ColorInterp
 from tiny_rasters import RGB, TEN_METRES, ramp, write_raster
 
-from geopanoptic.errors import SceneError
+from geopanoptic.errors import SceneError, UsageError
 from geopanoptic.scene import open_scene
 
 RGBN = ("red", "green", "blue", "nir")
@@ -82,7 +82,6 @@ def test_the_list_of_bands_wins_and_skips(tmp_path: Path) -> None:
     ("bands", "message"),
     [
         ("red,green", "has 2 names .*scene.tif has 4 bands.*'-' leaves a band out"),
-        ("red,gren,blue,nir", "'gren' is not a band name. Did you mean 'green'"),
         ("red,red,blue,nir", "red comes twice"),
         ("-,-,-,-", "Every band is left out"),
         ("B4,-,-,-", "different satellites"),
@@ -93,6 +92,25 @@ def test_lists_of_bands_that_cannot_be_meant(tmp_path: Path, bands: str, message
     path = write_raster(tmp_path / "scene.tif", ramp(4, 3, 3))
     with pytest.raises(SceneError, match=message):
         open_scene(path, bands=bands)
+
+
+def test_words_that_are_no_band_date_or_crs_are_wrong_options(tmp_path: Path) -> None:
+    path = write_raster(tmp_path / "scene.tif", ramp(4, 3, 3), names=RGBN)
+    with pytest.raises(UsageError, match=r"'gren' is not a band name\. Did you mean 'green'"):
+        open_scene(path, bands="red,gren,blue,nir")
+    for option in ("dates", "start", "end"):
+        with pytest.raises(UsageError, match="'June' is not a date"):
+            open_scene(path, **{option: "June"})
+    with pytest.raises(UsageError, match="not a coordinate reference system"):
+        open_scene(path, assume_crs="EPSG:99999")
+
+
+def test_a_crs_that_is_assumed_in_vain_is_told(tmp_path: Path) -> None:
+    path = write_raster(tmp_path / "scene.tif", ramp(4, 3, 3), names=RGBN, crs="EPSG:32632")
+    assert open_scene(path, assume_crs="EPSG:32632").warnings == ()
+    scene = open_scene(path, assume_crs="EPSG:32633")
+    assert scene.grid.crs.to_epsg() == 32632
+    assert scene.warnings == ("scene states its CRS, WGS 84 / UTM zone 32N: EPSG:32633 is not assumed.",)
 
 
 def test_three_nameless_8_bit_bands_are_rgb_with_a_warning(tmp_path: Path) -> None:
@@ -156,8 +174,6 @@ def test_several_dates_are_sorted_and_selected(tmp_path: Path) -> None:
     assert len(open_scene(tmp_path, dates="20210415,2021-08-15").dates) == 2
     with pytest.raises(SceneError, match="no image of 2021-05-15; it has 2021-04-15"):
         open_scene(tmp_path, dates="2021-05-15")
-    with pytest.raises(SceneError, match="is not a date"):
-        open_scene(tmp_path, dates="June")
 
 
 def test_dates_within_one_file(tmp_path: Path) -> None:

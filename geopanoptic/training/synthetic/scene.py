@@ -59,6 +59,13 @@ class SyntheticScene:
     cover: NDArray[np.uint8]
     month: int
 
+    def __repr__(self) -> str:
+        n_bands, height, width = self.image.shape
+        return (
+            f"<SyntheticScene: {height} x {width} pixels, {n_bands} bands, month {self.month}, "
+            f"{self.instances.max():,} parcels>"
+        )
+
     def parcels(self) -> geopandas.GeoDataFrame:
         """One polygon per parcel along label pixels: ``parcel_id`` as in ``instances``, ``area_m2``."""
         import geopandas

@@ -58,6 +58,13 @@ class SyntheticSeries:
     cover: NDArray[np.uint8]
     kinds: NDArray[np.uint8]
 
+    def __repr__(self) -> str:
+        n_dates, n_bands, height, width = self.images_tchw.shape
+        return (
+            f"<SyntheticSeries: {n_dates} dates from {self.dates[0]} to {self.dates[-1]}, {height} x {width} pixels, "
+            f"{n_bands} bands, {len(self.kinds) - 1:,} parcels>"
+        )
+
     @property
     def days(self) -> tuple[float, ...]:
         """Days of the year, 1 to 366."""

@@ -48,6 +48,12 @@ def test_the_same_arguments_give_the_same_scene():
     assert not np.array_equal(first.image, other.image)
 
 
+def test_a_scene_is_shown_in_one_line():
+    made = synthesize((60, 80), month=6, seed=3)
+    parcels = len(made.parcels())
+    assert repr(made) == f"<SyntheticScene: 60 x 80 pixels, 10 bands, month 6, {parcels} parcels>"
+
+
 def test_bands_are_those_asked_for():
     every = synthesize((30, 30), seed=5)
     some = synthesize((30, 30), seed=5, bands=("nir", "blue"))

@@ -40,6 +40,12 @@ def test_the_same_seed_gives_the_same_series(series):
     assert (synthesize_series((72, 88), n_dates=5, seed=4).instances != series.instances).any()
 
 
+def test_a_series_is_shown_in_one_line(series):
+    first, last, parcels = series.dates[0], series.dates[-1], len(series.parcels())
+    assert repr(series).startswith(f"<SyntheticSeries: {len(series.dates)} dates from {first} to {last}, ")
+    assert repr(series).endswith(f" bands, {parcels:,} parcels>")
+
+
 def test_days_and_bands_are_taken_as_wanted():
     series = synthesize_series((40, 40), days=[200, 100], bands=("red", "nir"), seed=0, weather=False)
     assert series.days == (100.0, 200.0)
