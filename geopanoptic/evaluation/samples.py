@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from threading import Lock
 from typing import Protocol
 
 import numpy as np
@@ -118,6 +119,7 @@ class BundleMapper:
         self._margin_px = margin_px
         self._stores: dict[str, RunStore] = {}
         self._of_fine_pixels: BundleMapper | None = None
+        self._making = Lock()
 
     def __call__(self, image: Shown, rules: GroupingRules) -> Prediction:
         store = self._stores.get(image.name) or self._infer(image)
@@ -150,9 +152,12 @@ class BundleMapper:
         bundle = self._bundle.for_pixels(pixel_m)
         if bundle.of_fine_pixels == self._bundle.of_fine_pixels:
             return self
-        if self._of_fine_pixels is None:
-            self._of_fine_pixels = BundleMapper(bundle, self._load, self._folder, margin_px=self._margin_px)
-        return self._of_fine_pixels
+        with self._making:
+            if self._of_fine_pixels is None:
+                self._of_fine_pixels = BundleMapper(
+                    bundle, self._load, self._folder, margin_px=self._margin_px
+                )
+            return self._of_fine_pixels
 
     def _infer(self, image: Shown) -> RunStore:
         bundle = self._bundle

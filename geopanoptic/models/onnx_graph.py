@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import operator
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from geopanoptic.models.two_scales import TwoScales
 
 OPSET = 17
+
+# While torch.fx traces, it patches modules for all threads.
+_TRACING = threading.Lock()
 
 Shape = tuple[int | str, ...]
 
@@ -78,7 +82,8 @@ def _model(
 ) -> ModelProto:
     from onnx import TensorProto, checker, helper
 
-    traced = fx.symbolic_trace(network, concrete_args=concrete or None)
+    with _TRACING:
+        traced = fx.symbolic_trace(network, concrete_args=concrete or None)
     writer = _Writer(inputs=iter(inputs), outputs=tuple(outputs))
     for node in traced.graph.nodes:
         writer.add(node, traced)
