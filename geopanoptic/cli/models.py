@@ -36,9 +36,12 @@ def list_models(as_json: bool) -> None:
                 f"  dates   any number, weighed by {temporal.heads} heads; days as {temporal.harmonics} harmonics"
             )
         if bundle.views > 1:
-            click.echo(f"  views   mean of {bundle.views} mirrored ones, {bundle.views} times slower")
+            click.echo(f"  views   mean of {bundle.views} mirrored ones")
         if bundle.manifest.two_scales:
-            click.echo("  looks   at every tile twice, at two pixel sizes; about three times slower")
+            click.echo("  looks   at every view twice, at two pixel sizes")
+        times = bundle.views * (3 if bundle.manifest.two_scales else 1)
+        if times > 1:
+            click.echo(f"  time    about {times} times that of one look")
 
 
 @models.command("show", short_help="The card of a model.")
