@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from geopanoptic.errors import UsageError
+from geopanoptic.errors import SceneError, UsageError
 from geopanoptic.grid import Grid, Window
 from geopanoptic.pipeline.resuming.fingerprints import fingerprint
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     """A vector file, or polygons in memory."""
 
 LATTICE_PX = 1024
+
+_POLYGONS = "Give --aoi a file of polygons, such as a GeoPackage, GeoJSON or Shapefile."
 
 
 class AreaOfInterest:
@@ -63,10 +65,13 @@ def name_of_area(area: Area) -> str:
 def identity_of_area(area: Area) -> dict[str, str | int]:
     """What tells an area from others: its name, and the file's fingerprint or a hash of the polygons.
 
-    Raises SceneError for a file that cannot be read, UsageError for a table in memory that has no geometry.
+    Raises UsageError for a file that cannot be read, and for a table in memory that has no geometry.
     """
     if isinstance(area, str | Path):
-        return {"name": name_of_area(area), **fingerprint(Path(area))}
+        try:
+            return {"name": name_of_area(area), **fingerprint(Path(area))}
+        except SceneError as failure:
+            raise UsageError(f"The area of interest {failure.message}", remedy=_POLYGONS) from None
     outlines = _geometry_of(area, area)
     digest = hashlib.blake2b(str(outlines.crs).encode(), digest_size=16)
     for polygon in outlines.to_wkb():
@@ -114,7 +119,7 @@ def _geometries(area: Any) -> geopandas.GeoSeries:
         reason = str(failure).partition(";")[0].rstrip(".")
         raise UsageError(
             f"The area of interest {area} cannot be read: {reason}.",
-            remedy="Give --aoi a file of polygons, such as a GeoPackage, GeoJSON or Shapefile.",
+            remedy=_POLYGONS,
         ) from failure
 
 

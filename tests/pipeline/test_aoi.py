@@ -95,6 +95,11 @@ def test_tables_without_a_geometry_are_refused(tmp_path):
             refused()
 
 
+def test_a_file_that_is_not_there_is_a_wrong_option(tmp_path):
+    with pytest.raises(UsageError, match=r"The area of interest .*nowhere.gpkg cannot be read: No such file"):
+        identity_of_area(tmp_path / "nowhere.gpkg")
+
+
 def test_unreadable_files_are_refused(tmp_path):
     (tmp_path / "aoi.gpkg").write_text("no database")
     with pytest.raises(UsageError, match="cannot be read") as told:
