@@ -7,6 +7,7 @@ neighbourhood of the input only (see ``geopanoptic.models.reach``), which is wha
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Literal
 
@@ -52,6 +53,8 @@ class PanopticUNet(nn.Module):
     ) -> None:
         super().__init__()
         ensure_torchvision_imports()
+        # A package that comes along with smp asks notebooks for a progress bar that nothing here shows.
+        warnings.filterwarnings("ignore", "IProgress not found")
         from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoder
         from segmentation_models_pytorch.encoders import get_encoder
 
