@@ -36,7 +36,7 @@ def list_models(as_json: bool) -> None:
                 f"  dates   any number, weighed by {temporal.heads} heads; days as {temporal.harmonics} harmonics"
             )
         if bundle.views > 1:
-            click.echo(f"  views   mean of {bundle.views} mirrored ones")
+            click.echo(f"  views   mean of {bundle.views}, mirrored or turned")
         if bundle.manifest.two_scales:
             click.echo("  looks   at every view twice, at two pixel sizes")
         times = bundle.views * (3 if bundle.manifest.two_scales else 1)

@@ -103,7 +103,8 @@ is until the new one is complete and verified, whatever ends the run.
     type=click.Choice(["auto", "f32", "bf16"]),
     default="auto",
     show_default=True,
-    help="bf16 takes half the time where the processor computes in it; auto takes it there.",
+    help="bf16 takes the network half the time where the processor computes in it; auto takes it there for single dates, "
+    "with OpenVINO.",
 )
 @click.option(
     "--scheduler",

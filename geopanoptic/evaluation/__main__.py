@@ -157,7 +157,8 @@ def _evaluate_seasons(asked: argparse.Namespace, chosen: Sequence[Path]) -> dict
         print(bundle.name, bundle.sha256[:12])
         rows: dict[str, dict[int, object]] = {name: {} for name in folders}
         with tempfile.TemporaryDirectory(prefix="geopanoptic-") as scratch:
-            load, rules = partial(load_runtime, device="cpu"), rules_of(bundle)
+            load = partial(load_runtime, device="cpu", precision=asked.precision)
+            rules = rules_of(bundle)
             maps = BundleMapper(
                 bundle, load, Path(scratch), margin_px=SEASON_MARGIN_STRIDES * bundle.stride_px
             )
@@ -218,7 +219,7 @@ def _methods(asked: argparse.Namespace, folders: Folders) -> Iterator[tuple[str,
             maps = BundleMapper(bundle, load, Path(scratch))
             for fusion in asked.fusion:
                 rules = rules_of(bundle, fusion=fusion)
-                about = {"sha256": bundle.sha256, "fusion": fusion}
+                about = {"sha256": bundle.sha256, "fusion": fusion, "precision": asked.precision}
                 if asked.tune:
                     start = {each: getattr(bundle.thresholds, each) for each in TUNABLE}
                     choice = best(

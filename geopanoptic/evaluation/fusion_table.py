@@ -24,7 +24,7 @@ from geopanoptic.panoptic.fusion.rules import FUSION_RULES, fusion_named
 from geopanoptic.pipeline.progress import Progress
 from geopanoptic.pipeline.run import run
 from geopanoptic.products.writing import writing
-from geopanoptic.scene import Scene, open_scene
+from geopanoptic.scene import Scene, as_scene
 
 ALL = "all"
 WORK = "work"
@@ -115,7 +115,7 @@ def evaluate_fusions(
         if out.exists() and not overwrite:
             raise OutputError(f"{out} exists.", remedy="Name another folder, or give --overwrite.")
     open_map(truth, layer=options.get("layer"))  # refused now rather than after the run
-    opened = scene if isinstance(scene, Scene) else open_scene(scene, **(scene_options or {}))
+    opened = as_scene(scene, **(scene_options or {}))
     evaluations: dict[str, Evaluation] = {}
     mapped_by = ""
     with _folder(maps) as folder, tempfile.TemporaryDirectory(prefix=".fusion-", dir=folder) as hidden:

@@ -41,7 +41,7 @@ from geopanoptic.labels.uncertainty import UNCERTAINTY, binary_entropy, mean_unc
 from geopanoptic.pipeline.progress import Progress
 from geopanoptic.pipeline.run import run
 from geopanoptic.products.geopackage import fixed_clock
-from geopanoptic.scene import Scene, open_scene
+from geopanoptic.scene import Scene, as_scene
 
 PRELABELS = "prelabels.gpkg"
 MAP = "map.gpkg"
@@ -115,7 +115,7 @@ def prelabel(
     image_root
         What goes before pictures' names in the labels, for tools that look for them at an address.
     scene_options
-        Options of ``open_scene``, where ``scene`` is not one already.
+        Options of ``open_scene``; none where ``scene`` is open already.
 
     Raises
     ------
@@ -131,7 +131,7 @@ def prelabel(
             f"{wanted.title} is no format of images, so no annotation tool's.",
             remedy=f"Choose another; every output holds {PRELABELS} as well.",
         )
-    opened = scene if isinstance(scene, Scene) else open_scene(scene, **scene_options)
+    opened = as_scene(scene, **scene_options)
     whole = picture_canvas(opened, suffix=picture_suffix)
     tiles = tile_canvases(whole, tile_px, overlap_px)
     when = moment()

@@ -90,7 +90,7 @@ class Bundle:
 
     @property
     def views(self) -> int:
-        """Mirrored views of a tile that are computed and averaged, 1, 2 or 4."""
+        """Views of a tile that are computed and averaged, 1, 2 or 4."""
         return self.manifest.views
 
     @property

@@ -104,7 +104,7 @@ def _runtimes() -> Iterator[str]:
     if others := ", ".join(f"{name} {version(name)}" for name in installed[1:]):
         told += f"; also {others}"
     if (fastest := RUNTIMES[0]) not in installed:
-        told += f"; {fastest} is several times faster: pip install 'geopanoptic[cpu]'"
+        told += f"; {fastest} is several times faster than torch: pip install 'geopanoptic[cpu]'"
     yield told
 
 

@@ -162,7 +162,8 @@ class ReleaseNetwork:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrefersBf16:
-    """Task: whether a process would compute a network of single images in bfloat16."""
+    """Task: whether a process would compute a network of single images in bfloat16. Looks at the machine only, so that
+    workers may do it in their event loop."""
 
     device: str
     runtime: str

@@ -61,8 +61,8 @@ class Parameters:
     runtime: str = "auto"
     """``torch``, ``openvino`` or ``onnxruntime``; auto: the fastest one installed."""
     precision: str = "auto"
-    """``f32``, or ``bf16`` where the processor or GPU computes in it; auto: bf16 where every process has a CPU with
-    instructions for it and OpenVINO."""
+    """``f32``, or ``bf16`` where the processor or GPU computes in it; auto: bf16 for networks of single dates where every
+    process that is there when the run begins has OpenVINO and a CPU with instructions for it."""
     threads: int | None = None
     """Threads of one process."""
     scheduler: str = "threads"

@@ -72,7 +72,7 @@ class Plan:
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
     precision: str = "auto"
-    """Of the network's numbers; not ``auto`` once a run has begun."""
+    """Of the network's numbers; not ``auto`` once blocks are computed."""
     asked_pixel_m: float | None = None
     """The pixel that was asked for in metres, of which the scene's is the nearest possible one."""
     estimated_s: float | None = None

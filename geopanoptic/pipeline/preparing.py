@@ -22,13 +22,15 @@ from geopanoptic.pipeline.resuming.beginning import Beginning, begin
 from geopanoptic.pipeline.resuming.identity import identity_of
 from geopanoptic.pipeline.resuming.manifest import read_manifest
 from geopanoptic.pipeline.resuming.workfolder import stored_bytes
-from geopanoptic.scene import Scene, open_scene
+from geopanoptic.scene import Scene, as_scene
 
 if TYPE_CHECKING:
     from distributed import Client
 
-_OF_OPENING = ("bands", "dates", "start", "end", "max_cloud", "cloud_mask", "align", "assume_crs")
-"""Parameters that count while a scene is opened, and no more."""
+_OF_OPENING = (
+    *("bands", "dates", "start", "end", "max_cloud", "cloud_mask", "align", "assume_crs"),
+    *("allow_remote", "on_error"),
+)
 
 SceneLike = Scene | str | Path | Sequence[str | Path] | xarray.DataArray | xarray.Dataset
 
@@ -43,26 +45,8 @@ def plan_run(source: SceneLike, asked: Parameters, crew: Crew) -> Plan:
 
     Raises UsageError for a scene that is open already and parameters that only its opening could heed.
     """
-    if isinstance(source, Scene):
-        _refuse_ignored(source, asked)
-        return plan_scene(source, asked, crew)
-    scene = open_scene(
-        source,
-        **{name: getattr(asked, name) for name in _OF_OPENING},
-        allow_remote=asked.allow_remote,
-        on_error=asked.on_error,
-    )
+    scene = as_scene(source, **{name: getattr(asked, name) for name in _OF_OPENING})
     return plan_scene(scene, asked, crew)
-
-
-def _refuse_ignored(scene: Scene, asked: Parameters) -> None:
-    usual = Parameters()
-    ignored = [name for name in _OF_OPENING if getattr(asked, name) != getattr(usual, name)]
-    if ignored:
-        raise UsageError(
-            f"{', '.join(ignored)} would change how {scene.name} is opened, which it is already.",
-            remedy="Give them to open_scene.",
-        )
 
 
 def plan_scene(scene: Scene, asked: Parameters, crew: Crew) -> Plan:
@@ -147,8 +131,6 @@ def _precision(planned: Plan, asked: Parameters, executor: Executor, continued: 
     """The precision of a run; of one that may be continued from a work folder the one that it began in."""
     if asked.precision != "auto":
         return asked.precision
-    if planned.bundle.takes_series or planned.bundle.finds_parcels:
-        return "f32"
     prefers = PrefersBf16(device=asked.device, runtime=asked.runtime)
     stored = None if continued is None else read_manifest(continued)
     if stored is not None:
@@ -160,14 +142,17 @@ def _precision(planned: Plan, asked: Parameters, executor: Executor, continued: 
             (able,) = executor.map(prefers, [planned.bundle.name], network=True)
             if not able:
                 raise ResourceError(
-                    f"The run in {continued} began by {runtime}, and this machine does not compute in bfloat16.",
+                    f"The run in {continued} began by {runtime}, and OpenVINO does not compute in bfloat16 here.",
                     remedy="Continue it on machines like the first, or start all of it afresh with --precision f32, "
                     "in another --work folder.",
                 )
         return "bf16"
+    if planned.bundle.takes_series or planned.bundle.finds_parcels:
+        return "f32"
     # The first answer waits for a worker; others may be there that are older machines.
     (first,) = executor.map(prefers, [planned.bundle.name], network=True)
-    return "bf16" if first and all(executor.everywhere(prefers)) else "f32"
+    answers = executor.everywhere(prefers) if first else []
+    return "bf16" if answers and all(answers) else "f32"
 
 
 def begin_finish(

@@ -39,7 +39,7 @@ def run_shard(
 ) -> ShardResult:
     """Compute part ``shard`` (``"3/16"``) of a scene's blocks into the folder ``work``, shared by all parts.
 
-    The first part to come decides block size and normalisation; the others adopt them, whatever memory and
+    The first part to come decides block size, normalisation and precision; the others adopt them, whatever memory and
     cores they have. Blocks that are stored already are kept, so a part that was killed is just run again, and
     the same part may run twice at a time. When all are done, :func:`geopanoptic.run` with ``finish`` makes
     the map. ``parameters`` as there.

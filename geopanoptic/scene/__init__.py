@@ -9,7 +9,7 @@ NetCDF and Zarr cubes (``cubes``), patches of PASTIS (``pastis``).
 
 from geopanoptic.scene.blocks import OnUnreadable, UnreadableBlock
 from geopanoptic.scene.caching import cache_bytes, configure_gdal
-from geopanoptic.scene.opening import open_scene
+from geopanoptic.scene.opening import as_scene, open_scene
 from geopanoptic.scene.radiometry import Normalisation, measure
 from geopanoptic.scene.reading import Layer, Pixels
 from geopanoptic.scene.sampling import Sample, take_sample
@@ -28,6 +28,7 @@ __all__ = [
     "SourceFile",
     "Survey",
     "UnreadableBlock",
+    "as_scene",
     "cache_bytes",
     "configure_gdal",
     "measure",

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pyproj
 
-from geopanoptic.errors import SceneError
+from geopanoptic.errors import SceneError, UsageError
 from geopanoptic.scene.arrays import is_array
 from geopanoptic.scene.assembling import Choice, assemble
 from geopanoptic.scene.bandlist import name_by_list, parse_band_list
@@ -48,6 +49,30 @@ class _Found:
     name: str
     paths: tuple[Path | str, ...]
     lenient: bool
+
+
+_ALSO_WHILE_READING = ("allow_remote", "on_error")
+
+
+def as_scene(source: Scene | SceneSource | xarray.DataArray | xarray.Dataset, **options: Any) -> Scene:
+    """A scene that is open already as it is, anything else by ``open_scene`` with ``options``.
+
+    Raises UsageError for an open scene and options that only its opening could heed, and as ``open_scene``.
+    """
+    if not isinstance(source, Scene):
+        return open_scene(source, **options)
+    usual = {name: each.default for name, each in inspect.signature(open_scene).parameters.items()}
+    ignored = [
+        name
+        for name, value in options.items()
+        if name not in _ALSO_WHILE_READING and value != usual.get(name)
+    ]
+    if ignored:
+        raise UsageError(
+            f"{', '.join(ignored)} would change how {source.name} is opened, which it is already.",
+            remedy="Give them to open_scene.",
+        )
+    return source
 
 
 def open_scene(

@@ -72,11 +72,11 @@ def _without_picture(scene: Scene, sample: Sample) -> list[str]:
     ]
     if len(constant) == len(values_cn):
         return [
-            f"Every pixel of {scene.name} has the same value ({', '.join(f'{n} {v}' for n, v in constant)}), so there "
+            f"Every pixel looked at in {scene.name} has the same value ({', '.join(f'{n} {v}' for n, v in constant)}), so there "
             "is nothing to map. Look at the file; if that value means no data, declare it: `gdal_edit -a_nodata`."
         ]
     return [
-        f"{scene.name}: the {name} band is {value} in every pixel, so hardly an image. Leave it out with '-' in --bands."
+        f"{scene.name}: the {name} band is {value} in every pixel looked at, so hardly an image. Leave it out with '-' in --bands."
         for name, value in constant
     ]
 

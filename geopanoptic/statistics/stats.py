@@ -19,7 +19,7 @@ from geopanoptic.change.parcelmap import ParcelMap, read_parcels
 from geopanoptic.errors import UsageError
 from geopanoptic.pipeline.progress import Progress, Silent
 from geopanoptic.products.commit import Commit
-from geopanoptic.scene import OnUnreadable, Scene, UnreadableBlock, open_scene
+from geopanoptic.scene import OnUnreadable, Scene, UnreadableBlock, as_scene
 from geopanoptic.scene.blocks import refuse
 from geopanoptic.statistics.grouping import Group, gather, groups, in_pixels
 from geopanoptic.statistics.indices import Index, choose_indices, reflectance_of_one
@@ -126,7 +126,7 @@ def stats(
         ``skip`` takes blocks that cannot be decoded as pixels without data, leaves out dates that cannot be
         opened, and lists both in the report.
     scene_options
-        Options of ``open_scene``, where ``scene`` is not one already.
+        Options of ``open_scene``; none where ``scene`` is open already.
 
     Raises
     ------
@@ -138,7 +138,7 @@ def stats(
     target = None if out is None else Path(out)
     if target is not None:
         require_table_suffix(target)
-    opened = scene if isinstance(scene, Scene) else open_scene(scene, on_error=on_error, **scene_options)
+    opened = as_scene(scene, on_error=on_error, **scene_options)
     task = _prepare(parcels, opened, indices, only_indices, extremes, id_column, layer)
     layout, told = task.layout(wide=wide), progress or Silent()
     for note in task.notes:

@@ -68,6 +68,7 @@ def sample_files(folder: Path, limit: int) -> list[Path]:
 
 def image_of(path: Path) -> str:
     """The image that a sample is of: other samples may be of the same."""
+    # Crops are named by their image and a number, in either order.
     return max(path.stem.split("_"), key=len)
 
 
@@ -94,7 +95,6 @@ def map_sample(path: Path, bundle: Bundle, network: Runtime, *, n_dates: int | N
         relief_boundary_weight=bundle.thresholds.relief_boundary_weight,
     )
     return DenseImage(
-        # Crops are named by their image and a number, in either order.
         image=image_of(path),
         layers=quantise(outputs, fine_valid),
         valid=fine_valid,

@@ -21,12 +21,12 @@ _RED_GREEN_BLUE = [2, 1, 0]
 
 
 class Journal:
-    """Writes into ``folder``; rows and pictures of a run that goes on from ``since`` follow those up to there."""
+    """Writes into ``folder``; rows of a run that goes on from ``since`` follow those up to there."""
 
     def __init__(self, folder: Path, *, tensorboard: bool, since: Progress) -> None:
         self._folder, self._log = folder, folder / "log.csv"
         _cut(self._log, since.step)
-        self._board = _summary_writer(folder) if tensorboard else None
+        self._board = _summary_writer(folder, since.step) if tensorboard else None
 
     def row(
         self, progress: Progress, terms: dict[str, float], *, rate: float, held_out: float | None
@@ -81,14 +81,19 @@ def _cut(log: Path, last_step: int) -> None:
     """Drop the rows of steps after ``last_step``, which are made again: the run was killed before it saved them."""
     if not log.exists():
         return
-    lines = [line for line in log.read_text(encoding="utf-8").splitlines(keepends=True) if line[-1] == "\n"]
-    kept = [line for line in lines[1:] if int(line.partition(",")[0]) <= last_step]
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+    kept = [line for line in lines[1:] if _is_whole(line) and int(line.partition(",")[0]) <= last_step]
     if not kept:
         log.unlink()
         return
     partial = log.with_suffix(".partial")
     partial.write_text("".join(lines[:1] + kept), encoding="utf-8")
     partial.replace(log)
+
+
+def _is_whole(line: str) -> bool:
+    """Whether it begins with a step and was not torn: a run may be killed, and a machine fail, while it is written."""
+    return line.endswith("\n") and line.partition(",")[0].isdecimal()
 
 
 def _panels(batch: Batch, logits: dict[str, torch.Tensor], things: list[int]) -> NDArray[np.uint8]:
@@ -121,11 +126,11 @@ def _panels(batch: Batch, logits: dict[str, torch.Tensor], things: list[int]) ->
     return (np.concatenate(list(rows), axis=0) * 255).clip(0, 255).astype(np.uint8)
 
 
-def _summary_writer(folder: Path) -> Any:
+def _summary_writer(folder: Path, last_step: int) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         raise UsageError(
             "TensorBoard is not installed.", remedy="Install tensorboard, or leave tensorboard: true out."
         ) from None
-    return SummaryWriter(folder / "tensorboard")  # type: ignore[no-untyped-call]
+    return SummaryWriter(folder / "tensorboard", purge_step=last_step + 1 if last_step else None)  # type: ignore[no-untyped-call]

@@ -146,9 +146,10 @@ class Learner:
 def _computes_in_bf16(device: torch.device) -> bool:
     """Whether it has instructions for it; without them it would be emulated, which is slower than float32."""
     if device.type == "cpu":
-        able = torch.cpu.get_capabilities()
+        # Older versions of torch do not say.
+        able: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
         return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
-    return torch.cuda.is_bf16_supported()
+    return torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def _optimiser(network: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:

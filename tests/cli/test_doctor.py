@@ -34,7 +34,7 @@ def test_a_sound_installation(capsys):
 @pytest.mark.parametrize(
     ("installed", "told"),
     [
-        (("torch",), "in f32; openvino is several times faster: pip install 'geopanoptic[cpu]'"),
+        (("torch",), "in f32; openvino is several times faster than torch: pip install 'geopanoptic[cpu]'"),
         (("onnxruntime", "torch"), "; also torch "),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ import pytest
 import geopanoptic
 from geopanoptic.errors import ResourceError
 from geopanoptic.models.bundle import Bundle
+from geopanoptic.pipeline import preparing
+from geopanoptic.pipeline.parameters import Parameters
 
 pytest.importorskip("openvino")
 from geopanoptic.models.runtimes.openvino_runtime import computes_in_bf16
@@ -58,8 +61,6 @@ def test_a_run_goes_on_in_the_precision_that_it_began_in(
 def test_an_older_machine_is_told_that_it_cannot_go_on(
     scene_file: Path, tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from geopanoptic.pipeline import preparing
-
     geopanoptic.run_shard(scene_file, "1/2", work=tmp_path / "work", model=tiny_bundle.path)
     monkeypatch.setattr(preparing, "PrefersBf16", lambda **_: _never)
     with pytest.raises(
@@ -69,15 +70,35 @@ def test_an_older_machine_is_told_that_it_cannot_go_on(
     assert "afresh with --precision f32" in told.value.remedy
 
 
-@pytest.mark.parametrize("scheduler", ["threads", "processes"])
-def test_one_process_without_bfloat16_decides_for_all(
-    scheduler: str, scene_file: Path, tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from geopanoptic.pipeline import preparing
+class Answering:
+    """An executor whose processes answer so, the first one that is asked and all that are there."""
 
-    monkeypatch.setattr(preparing, "PrefersBf16", lambda **_: _never)
-    result = geopanoptic.run(scene_file, model=tiny_bundle.path, scheduler=scheduler, workers=1)
-    assert ", f32 on cpu" in result.report["runtime"]
+    def __init__(self, first: bool, others: list[bool]) -> None:
+        self._first, self._others = first, others
+
+    def map(self, *_: object, **__: object) -> list[bool]:
+        return [self._first]
+
+    def everywhere(self, _: object) -> list[bool]:
+        return self._others
+
+
+@pytest.mark.parametrize(
+    ("first", "others", "takes_series", "expected"),
+    [
+        (True, [True, True], False, "bf16"),
+        (True, [True, False], False, "f32"),
+        (True, [], False, "f32"),
+        (False, [True], False, "f32"),
+        (True, [True], True, "f32"),
+    ],
+)
+def test_one_process_without_bfloat16_decides_for_all(
+    first: bool, others: list[bool], takes_series: bool, expected: str
+) -> None:
+    bundle = SimpleNamespace(takes_series=takes_series, finds_parcels=False, name="made up")
+    planned = SimpleNamespace(bundle=bundle)
+    assert preparing._precision(planned, Parameters(), Answering(first, others), None) == expected  # type: ignore[arg-type]
 
 
 def _never(_: object = None) -> bool:

@@ -13,7 +13,7 @@ from rasterio.enums import ColorInterp
 from tiny_rasters import RGB, TEN_METRES, ramp, write_raster
 
 from geopanoptic.errors import SceneError, UsageError
-from geopanoptic.scene import open_scene
+from geopanoptic.scene import as_scene, open_scene
 
 RGBN = ("red", "green", "blue", "nir")
 
@@ -247,3 +247,13 @@ def test_scenes_are_values(tmp_path: Path) -> None:
     write_raster(path, ramp(3, 5, 5), names=RGB)
     assert scene.changed_files() == (path,)
     assert open_scene(path).fingerprint() != scene.fingerprint()
+
+
+def test_an_open_scene_stays_as_it_is_and_refuses_options_of_opening(tmp_path: Path) -> None:
+    path = write_raster(tmp_path / "a.tif", np.ones((3, 8, 8), "uint16"), names=RGB)
+    scene = as_scene(path, bands="red,green,blue")
+    assert as_scene(scene, on_error="skip", cloud_mask="auto", bands=None) is scene
+    with pytest.raises(
+        UsageError, match=r"^max_cloud, dates would change how a is opened, which it is already"
+    ):
+        as_scene(scene, max_cloud=20, dates="2021-06-15")

@@ -138,7 +138,7 @@ def test_a_clean_scene_raises_no_suspicion(tmp_path: Path) -> None:
 def test_a_scene_without_a_picture_is_mentioned(tmp_path: Path) -> None:
     values = np.zeros((3, 40, 40), "uint16")
     (warning,) = survey(open_scene(write_raster(tmp_path / "a.tif", values, names=RGB))).warnings
-    assert "Every pixel of a has the same value (red 0, green 0, blue 0)" in warning
+    assert "Every pixel looked at in a has the same value (red 0, green 0, blue 0)" in warning
     values = np.concatenate([_noise(3, 40, 40), np.full((1, 40, 40), 7, "uint16")])
     (warning,) = survey(open_scene(write_raster(tmp_path / "b.tif", values, names=(*RGB, "nir")))).warnings
     assert "b: the nir band is 7 in every pixel" in warning

@@ -75,19 +75,23 @@ def test_rows_of_steps_that_a_killed_run_had_not_saved_are_written_once(
     log = tmp_path / "log.csv"
     expected = [line.split(",")[0] for line in log.read_text().splitlines()]
     with log.open("a") as file:
-        file.write("4,0.1,0.1,1,1\n5,0.2")
+        file.write("\n4,0.1,0.1,1,1\n5,0.2")
     train(tiny_config(data, steps=4, log_steps=1), tmp_path)
     assert [line.split(",")[0] for line in log.read_text().splitlines()] == [*expected, "4"]
 
 
 def test_two_runs_do_not_train_in_one_folder(data: list[dict[str, Any]], tmp_path: Path) -> None:
+    met = []
+
     class Meets(Silent):
         def note(self, text: str) -> None:
+            met.append(text)
             with pytest.raises(LockedError, match="Another run is training in"):
                 train(config, tmp_path)
 
     config = tiny_config(data, steps=2, log_steps=1)
     train(config, tmp_path, tell=Meets())
+    assert met
     assert not (tmp_path / ".lock").exists()
     train(tiny_config(data, steps=3), tmp_path)
 

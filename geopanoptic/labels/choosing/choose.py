@@ -29,7 +29,7 @@ from geopanoptic.labels.output import staged_output
 from geopanoptic.labels.pictures import picture_canvas
 from geopanoptic.labels.sidecar import placed, read_sidecar
 from geopanoptic.labels.tiles import canvas_outline, stitch, tile_canvases
-from geopanoptic.scene import Scene, open_scene
+from geopanoptic.scene import Scene, as_scene
 
 NEXT = "next"
 """Layer of the list."""
@@ -92,7 +92,7 @@ def next_labels(
     min_area_m2
         Leave smaller parcels out.
     scene_options
-        Options of ``open_scene``, where ``scene`` is not one already.
+        Options of ``open_scene``; none where ``scene`` is open already.
 
     Raises
     ------
@@ -101,7 +101,7 @@ def next_labels(
     OutputError
         ``out`` exists and ``overwrite`` is not set, or cannot be written.
     """
-    opened = scene if isinstance(scene, Scene) or scene is None else open_scene(scene, **scene_options)
+    opened = None if scene is None else as_scene(scene, **scene_options)
     parcels = _scored_parcels(Path(map_file), opened)
     parcels = parcels[_area_m2(parcels) >= min_area_m2].reset_index(drop=True)
     features = parcel_features(parcels, opened)

@@ -119,7 +119,7 @@ def installed_runtimes() -> tuple[RuntimeName, ...]:
 def prefers_bf16(device: Device = "auto", runtime: RuntimeName = "auto") -> bool:
     """Whether networks of single images are computed in bfloat16 here unless something else is asked for.
 
-    They are by OpenVINO on a CPU that has instructions for it: twice as fast, and as good (RESULTS.md). Raises as
+    They are by OpenVINO on a CPU that has instructions for it: twice as fast, and nearly as good (RESULTS.md). Raises as
     ``load_runtime`` for devices and runtimes.
     """
     target = "cpu" if _means_cpu(device) else str(resolved_device(device))

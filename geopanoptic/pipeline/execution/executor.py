@@ -41,7 +41,7 @@ class Executor(Protocol):
         """
 
     def everywhere(self, function: Callable[[], Value]) -> list[Value]:
-        """Call ``function`` once in every process that computes at the moment; where it fails, nothing happens."""
+        """Call ``function`` once in every process that computes at the moment; the values of those where it did not fail."""
 
     def worker_peak_bytes(self) -> int | None:
         """Largest resident size that one of the worker processes has had in its life, of those that are there.
