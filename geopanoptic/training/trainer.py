@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 from geopanoptic.errors import LockedError, UsageError
 from geopanoptic.pipeline.progress import Progress as Teller
 from geopanoptic.pipeline.progress import Silent
+from geopanoptic.products.staging import forbidden_folder
 from geopanoptic.training.batch import Batch
 from geopanoptic.training.checkpoint import (
     Progress,
@@ -39,7 +40,7 @@ def train(config: TrainingConfig, out: Path, *, tell: Teller | None = None) -> P
     ``out/log.csv`` gets the mean of every loss term, ``out/pictures`` a look at some crops.
 
     Raises ``UsageError``, ``SceneError`` or ``ModelError`` for data and starting weights that do not fit,
-    ``LockedError`` where another run trains in ``out``.
+    ``LockedError`` where another run trains in ``out``, ``OutputError`` where nothing can be written there.
     """
     with ExitStack() as stack:
         ranks = stack.enter_context(Ranks.joined(config.device))
@@ -58,14 +59,16 @@ def train(config: TrainingConfig, out: Path, *, tell: Teller | None = None) -> P
 @contextmanager
 def _claimed(out: Path) -> Iterator[None]:
     """Hold the folder of a run, which is made where it is missing: two would take turns at its checkpoint."""
-    out.mkdir(parents=True, exist_ok=True)
     held = FileLock(out / ".lock", blocking=False, fallback_to_soft=False, thread_local=False)
     try:
+        out.mkdir(parents=True, exist_ok=True)
         held.acquire()
     except Timeout:
         raise LockedError(
             f"Another run is training in {out}.", remedy="Wait for it to end, or choose another --out."
         ) from None
+    except OSError as failure:
+        raise forbidden_folder(out, failure) from failure
     try:
         yield
     finally:

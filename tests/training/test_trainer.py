@@ -21,7 +21,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from tiny_training import TINY_NETWORK, tensors_of, tiny_config, write_pool
 
-from geopanoptic.errors import LockedError, ModelError, UsageError
+from geopanoptic.errors import LockedError, ModelError, OutputError, UsageError
 from geopanoptic.models.bundle import load_bundle
 from geopanoptic.models.manifest import UNetSettings
 from geopanoptic.pipeline.progress import Silent
@@ -94,6 +94,12 @@ def test_two_runs_do_not_train_in_one_folder(data: list[dict[str, Any]], tmp_pat
     assert met
     assert not (tmp_path / ".lock").exists()
     train(tiny_config(data, steps=3), tmp_path)
+
+
+def test_a_folder_that_cannot_be_is_refused(data: list[dict[str, Any]], tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="cannot be written"):
+        train(tiny_config(data, steps=1), tmp_path / "file" / "run")
 
 
 def test_a_run_goes_on_only_under_its_own_configuration(data: list[dict[str, Any]], tmp_path: Path) -> None:
