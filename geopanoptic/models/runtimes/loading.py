@@ -70,12 +70,12 @@ def load_runtime(
     for a runtime that is unknown, not installed, or not for that device, and for wrong bands and margins,
     ``ModelError`` for damaged weights and as ``Bundle.dense_network``.
     """
-    target = "cpu" if _means_cpu(device) else str(resolved_device(device))
+    target = _device_name(device)
     name = _chosen(runtime, target)
     if precision not in get_args(Precision):
         raise UsageError(f"There is no precision {precision!r}.", remedy="Choose auto, f32 or bf16.")
     if precision == "auto":
-        precision = "bf16" if not bundle.takes_series and prefers_bf16(device, runtime) else "f32"
+        precision = "bf16" if not bundle.takes_series and _takes_bf16(name) else "f32"
     n_bands = len(bundle.bands)
     numbers = None if bands is None else _numbers(bundle, bands)
     _check_margin(bundle, margin_px)
@@ -122,8 +122,11 @@ def prefers_bf16(device: Device = "auto", runtime: RuntimeName = "auto") -> bool
     They are by OpenVINO on a CPU that has instructions for it: twice as fast, and nearly as good (RESULTS.md). Raises as
     ``load_runtime`` for devices and runtimes.
     """
-    target = "cpu" if _means_cpu(device) else str(resolved_device(device))
-    if _chosen(runtime, target) != "openvino":
+    return _takes_bf16(_chosen(runtime, _device_name(device)))
+
+
+def _takes_bf16(name: str) -> bool:
+    if name != "openvino":
         return False
     from geopanoptic.models.runtimes.openvino_runtime import computes_in_bf16
 
@@ -230,6 +233,10 @@ def _means_cpu(device: str) -> bool:
     if device == "auto" and sys.platform == "linux":
         return not any(Path("/dev", name).exists() for name in _GPU_FILES)
     return device == "cpu"
+
+
+def _device_name(device: Device) -> str:
+    return "cpu" if _means_cpu(device) else str(resolved_device(device))
 
 
 def resolved_device(device: str) -> torch.device:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -81,6 +82,7 @@ class OpenVinoHalves:
         self.decoder.release()
 
 
+@functools.cache
 def computes_in_bf16() -> bool:
     """Whether this CPU has instructions for bfloat16."""
     import openvino
