@@ -58,9 +58,8 @@ def zoomed(patch: Patch, factor: float) -> Patch:
     )
 
 
-def augment(sample: Sample, settings: AugmentationSettings, rng: np.random.Generator) -> Sample:
-    """One random variant, all dates alike: turned, recoloured, with bands or areas missing, blurred, noisy."""
-    sample = _turned(sample, rng)
+def altered(sample: Sample, settings: AugmentationSettings, rng: np.random.Generator) -> Sample:
+    """One random variant, all dates alike: recoloured, with bands or areas missing, blurred, noisy."""
     image = _recoloured(sample.image_tchw.copy(), settings, rng)
     if rng.random() < settings.blur_chance:
         image = ndimage.gaussian_filter(image, (0, 0, *[rng.uniform(0.3, 0.7)] * 2))
@@ -70,12 +69,13 @@ def augment(sample: Sample, settings: AugmentationSettings, rng: np.random.Gener
     return _with_nodata(sample, rng) if rng.random() < settings.nodata_chance else sample
 
 
-def _turned(sample: Sample, rng: np.random.Generator) -> Sample:
+def turned(sample: Sample, rng: np.random.Generator) -> Sample:
+    """One of the eight ways to lay it."""
     quarter_turns, mirrored = int(rng.integers(4)), rng.random() < 0.5
 
     def turn(array: NDArray) -> NDArray:
-        turned = np.rot90(array, quarter_turns, axes=(-2, -1))
-        return np.ascontiguousarray(turned[..., ::-1] if mirrored else turned)
+        laid = np.rot90(array, quarter_turns, axes=(-2, -1))
+        return np.ascontiguousarray(laid[..., ::-1] if mirrored else laid)
 
     return replace(
         sample,

@@ -52,6 +52,9 @@ class LossSettings(StrictModel):
     distance: Weight = 2.0
     keeping: Weight = 0.0
     """Of staying with the outputs of the weights that the run started from, where nothing is labelled."""
+    agreement: Weight = 0.0
+    """Of agreeing with the teacher about the same ground, which it sees clear, turned and now and then larger. A step
+    takes half as long again."""
 
 
 class AugmentationSettings(StrictModel):
@@ -162,6 +165,8 @@ class TrainingConfig(StrictModel):
     losses: LossSettings = LossSettings()
     augmentation: AugmentationSettings = AugmentationSettings()
     season: SeasonSettings = SeasonSettings()
+    teacher: str | None = None
+    """Bundle that ``losses.agreement`` asks to agree with; None: the running average of the weights."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     mixed_precision: bool = True
     """bfloat16 on a CUDA device or CPU that computes in it."""
@@ -187,6 +192,10 @@ class TrainingConfig(StrictModel):
             raise ValueError("give either steps or minutes")
         if self.losses.keeping and (self.network.outputs != "dense" or self.start == "random"):
             raise ValueError("losses.keeping needs dense outputs and weights to start from (from)")
+        if self.losses.agreement and self.network.outputs != "dense":
+            raise ValueError("losses.agreement needs dense outputs")
+        if self.teacher and not self.losses.agreement:
+            raise ValueError("a teacher needs losses.agreement above 0")
         check_kinds(self.network, self.classes)
         check_stuff(self.network, self.classes)
         return self

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from geopanoptic.training.augmentation import Sample, augment, zoomed
+from geopanoptic.training.augmentation import Sample, altered, turned, zoomed
 from geopanoptic.training.batch import Batch
 from geopanoptic.training.config import AugmentationSettings, SeasonSettings
 from geopanoptic.training.datasets import Dataset
@@ -76,16 +76,20 @@ def cropped(sample: Sample, size_px: int, rng: np.random.Generator | None = None
     )
 
 
-def collate(samples: Sequence[Sample]) -> Batch:
-    """The batch of equally large samples."""
+def collate(samples: Sequence[Sample], *, clear: Sequence[Sample] = ()) -> Batch:
+    """The batch of equally large samples; ``clear`` are the same before they were altered, if wanted."""
     n_dates = max(len(sample.day_t) for sample in samples)
-    n_bands, *shape = samples[0].image_tchw.shape[1:]
-    input_btchw = np.zeros((len(samples), n_dates, 2 * n_bands, *shape), np.float32)
     day_bt = np.full((len(samples), n_dates), np.nan, np.float32)
     for place, sample in enumerate(samples):
-        input_btchw[place, : len(sample.day_t), :n_bands] = sample.image_tchw * sample.seen_tchw
-        input_btchw[place, : len(sample.day_t), n_bands:] = sample.seen_tchw
         day_bt[place, : len(sample.day_t)] = sample.day_t
+
+    def images(of: Sequence[Sample]) -> torch.Tensor:
+        n_bands, *shape = of[0].image_tchw.shape[1:]
+        input_btchw = np.zeros((len(of), n_dates, 2 * n_bands, *shape), np.float32)
+        for place, sample in enumerate(of):
+            input_btchw[place, : len(sample.day_t), :n_bands] = sample.image_tchw * sample.seen_tchw
+            input_btchw[place, : len(sample.day_t), n_bands:] = sample.seen_tchw
+        return torch.from_numpy(input_btchw)
 
     def labels(name: str, divisor: float = 1.0) -> torch.Tensor:
         return torch.from_numpy(np.stack([s.labels[name] for s in samples]).astype(np.float32)) / divisor
@@ -100,7 +104,12 @@ def collate(samples: Sequence[Sample]) -> Batch:
         shape_weight_bhw=labels("shape_weight"),
         instance_bhw=torch.from_numpy(np.stack([s.labels["instance"] for s in samples]).astype(np.int64)),
     )
-    return Batch(input_btchw=torch.from_numpy(input_btchw), day_bt=torch.from_numpy(day_bt), targets=targets)
+    return Batch(
+        input_btchw=images(samples),
+        day_bt=torch.from_numpy(day_bt),
+        targets=targets,
+        clear_btchw=images(clear) if clear else None,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,10 +125,16 @@ class Feed:
     """The samples of every batch that this process takes."""
     season: SeasonSettings | None = None
     """How series are shown; None: one date of them, without its day."""
+    with_clear: bool = False
+    """Whether batches tell what the samples were before they were altered."""
 
     def batch_number(self, number: int) -> Batch:
         """Augmented training batch ``number``."""
-        return collate([self._sample(number, place) for place in range(self.batch)[self.part]])
+        samples = [self._sample(number, place) for place in range(self.batch)[self.part]]
+        return collate(
+            [sample for sample, _ in samples],
+            clear=[clear for _, clear in samples] if self.with_clear else (),
+        )
 
     def batches(self, first: int, *, readers: int = 1) -> Generator[Batch, None, None]:
         """Batches ``first``, ``first`` + 1, ... without end, some of them prepared ahead in threads."""
@@ -143,7 +158,8 @@ class Feed:
         samples = [cropped(with_targets(patch), self.crop_px) for patch in patches]
         return [collate(samples[start : start + self.batch]) for start in range(0, crops, self.batch)]
 
-    def _sample(self, number: int, place: int) -> Sample:
+    def _sample(self, number: int, place: int) -> tuple[Sample, Sample]:
+        """Sample ``place`` of a batch as it is shown, and before it was altered."""
         rng = np.random.default_rng([self.seed, number, place])
         factor = _zoom(self.augmentation, rng)
         size_px = math.ceil((self.crop_px + 2 * CONTEXT_PX) / factor)
@@ -152,7 +168,8 @@ class Feed:
             series = weathered(series, self.season, rng)
         if factor != 1.0:
             series = series.restacked(zoomed(series.stacked(), factor))
-        return augment(cropped(with_targets(series), self.crop_px, rng), self.augmentation, rng)
+        clear = turned(cropped(with_targets(series), self.crop_px, rng), rng)
+        return altered(clear, self.augmentation, rng), clear
 
     def _dates(self, patch: Patch | SeriesPatch, rng: np.random.Generator) -> SeriesPatch:
         if isinstance(patch, Patch):

@@ -8,20 +8,25 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from geopanoptic.errors import UsageError
 from geopanoptic.models.building import paps_heads_of
+from geopanoptic.models.bundle import load_bundle
 from geopanoptic.training.batch import Batch
 from geopanoptic.training.checkpoint import Progress, State, load_checkpoint
 from geopanoptic.training.config import TrainingConfig
 from geopanoptic.training.forward import logits_of
-from geopanoptic.training.losses import TargetBatch, keeping_loss, panoptic_loss
+from geopanoptic.training.losses import TargetBatch, divergence, panoptic_loss, probabilities_of
 from geopanoptic.training.paps_losses import paps_loss
 from geopanoptic.training.parallel import Ranks, average_buffers, twins
+from geopanoptic.training.second_look import SecondLook, seen_bhw
 from geopanoptic.training.start import build_network
 
 _GRADIENT_NORM = 3.0
+_LOOKS = 2**30  # apart from the seeds of samples
 _NEW_LAYERS = ("heads.semantic.", "keys.", "queries", "values.", "seasons.", "summaries.", "kinds.")
 
 
@@ -35,6 +40,9 @@ class Learner:
         network = network.to(ranks.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks the overload
         average = copy.deepcopy(network).eval().requires_grad_(False)
         self._old = copy.deepcopy(average) if config.losses.keeping else None
+        self._teacher = _teacher(config)
+        if self._teacher is not None:
+            self._teacher.to(ranks.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # as above
         self.state = State(network=network, average=average, optimiser=_optimiser(network, config))
         n_parts = min(config.threads, config.batch // ranks.size) if on_cpu else 1
         self._twins = twins(network, n_parts)
@@ -72,7 +80,10 @@ class Learner:
 
     def step(self, batch: Batch, number: int) -> dict[str, float]:
         """One update; the loss terms, or nothing where the loss is not finite and the batch is left out."""
-        parts = list(self._workers.map(self._gradients, self._twins, batch.chunk(len(self._twins))))
+        # The same for all parts, so that it does not matter who computes them.
+        look = SecondLook.at_random(np.random.default_rng([self._config.seed, _LOOKS, number]))
+        chunks = batch.chunk(len(self._twins))
+        parts = list(self._workers.map(self._gradients, self._twins, chunks, [look] * len(chunks)))
         names = list(parts[0][0])
         values = torch.stack([torch.stack(list(terms.values())) for terms, _ in parts]).mean(0)
         gradients = [torch.stack(column).mean(0) for column in zip(*(part[1] for part in parts), strict=True)]
@@ -104,16 +115,23 @@ class Learner:
     def close(self) -> None:
         self._workers.shutdown(wait=False)
 
-    def _gradients(self, network: nn.Module, batch: Batch) -> tuple[dict[str, Tensor], tuple[Tensor, ...]]:
-        batch = batch.to(self._ranks.device)
+    def _gradients(
+        self, network: nn.Module, batch: Batch, look: SecondLook
+    ) -> tuple[dict[str, Tensor], tuple[Tensor, ...]]:
+        batch, weights = batch.to(self._ranks.device), self._config.losses
         with self._autocast():
             logits = logits_of(network, batch)
         terms = self._terms(network, logits, batch.targets)
         if self._old is not None:
             with torch.no_grad(), self._autocast():
-                old_logits = logits_of(self._old, batch)
-            weight_bhw = batch.targets.weight_bhw
-            terms["keeping"] = keeping_loss(logits, old_logits, weight_bhw, self._config.losses)
+                old = probabilities_of(logits_of(self._old, batch))
+            unlabelled_bhw = (batch.targets.weight_bhw == 0).float()
+            terms["keeping"] = weights.keeping * divergence(logits, old, unlabelled_bhw, weights)
+        if weights.agreement:
+            with torch.no_grad(), self._autocast():
+                shown = logits_of(self._teacher or self.state.average, look.at(batch))
+            other = look.brought_back(probabilities_of(shown))
+            terms["agreement"] = weights.agreement * divergence(logits, other, seen_bhw(batch), weights)
         gradients = torch.autograd.grad(sum(terms.values()), list(network.parameters()))  # type: ignore[arg-type]
         return {name: term.detach() for name, term in terms.items()}, gradients
 
@@ -141,6 +159,24 @@ class Learner:
                 value.lerp_(current[name], 1 - decay)
             else:
                 value.copy_(current[name])
+
+
+def _teacher(config: TrainingConfig) -> nn.Module | None:
+    """The network of the bundle that teaches. Raises ``UsageError`` for one of other bands or classes."""
+    if config.teacher is None:
+        return None
+    bundle = load_bundle(None if config.teacher == "default" else config.teacher)
+    for what, mine, other in (
+        ("bands", config.bands, bundle.bands),
+        ("classes", [each.name for each in config.classes], [each.name for each in bundle.classes]),
+        ("outputs", config.network.outputs, bundle.manifest.network.outputs),
+    ):
+        if list(mine) != list(other):
+            raise UsageError(
+                f"The {what} of the configuration are {mine}, those of the teacher {bundle.name} {other}.",
+                remedy="Take over the teacher's, or leave the teacher out.",
+            )
+    return bundle.network().eval().requires_grad_(False)
 
 
 def _computes_in_bf16(device: torch.device) -> bool:

@@ -90,25 +90,35 @@ def panoptic_loss(
     return terms
 
 
-def keeping_loss(
-    logits: Mapping[str, Tensor], old_logits: Mapping[str, Tensor], weight_bhw: Tensor, settings: LossSettings
+def divergence(
+    logits: Mapping[str, Tensor],
+    probabilities: Mapping[str, Tensor],
+    weight_bhw: Tensor,
+    settings: LossSettings,
 ) -> Tensor:
-    """Kullback-Leibler divergence from old outputs where ``weight_bhw`` is 0, every head with its term's weight.
+    """Kullback-Leibler divergence from other outputs, a mean by weight, every head with its term's factor.
 
-    A few labels say what they lie on and nothing of the ground between; there the old outputs are the labels,
-    soft ones (Li and Hoiem, Learning without forgetting, ECCV 2016).
+    A network learns from another's outputs as from soft labels (Hinton et al., Distilling the knowledge in a neural
+    network, 2015): from older weights', not to forget (Li and Hoiem, Learning without forgetting, ECCV 2016), or
+    from its own running average's (Tarvainen and Valpola, Mean teachers, NeurIPS 2017).
     """
-    unlabelled = (weight_bhw == 0).float()
-    log_new, log_old = (each["semantic"].float().log_softmax(1) for each in (logits, old_logits))
-    divergence = functional.kl_div(log_new, log_old, reduction="none", log_target=True).sum(1)
-    total = settings.field * _mean(divergence, unlabelled)
-    bce = functional.binary_cross_entropy_with_logits
+    semantic, soft = logits["semantic"].float().log_softmax(1), probabilities["semantic"].float()
+    apart = -(soft * semantic).sum(1) - torch.special.entr(soft).sum(1)
+    total = settings.field * _mean(apart, weight_bhw)
     for name in ("centre", "boundary", "distance"):
-        new, old = (each[name].float().squeeze(1) for each in (logits, old_logits))
-        target = old.sigmoid()
-        divergence = bce(new, target, reduction="none") - bce(old, target, reduction="none")
-        total = total + getattr(settings, name) * _mean(divergence, unlabelled)
-    return settings.keeping * total
+        logit, soft = (each[name].float().squeeze(1) for each in (logits, probabilities))
+        entropy = torch.special.entr(soft) + torch.special.entr(1 - soft)
+        apart = functional.binary_cross_entropy_with_logits(logit, soft, reduction="none") - entropy
+        total = total + getattr(settings, name) * _mean(apart, weight_bhw)
+    return total
+
+
+def probabilities_of(logits: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Probabilities float32 of dense logits, by head."""
+    return {
+        name: values.float().softmax(1) if name == "semantic" else values.float().sigmoid()
+        for name, values in logits.items()
+    }
 
 
 def _thing_logit(semantic_bchw: Tensor, things: tuple[int, ...]) -> Tensor:

@@ -97,6 +97,7 @@ class _Run:
                 seed=config.seed,
                 part=part,
                 season=config.season if config.network.temporal is not None else None,
+                with_clear=config.losses.agreement > 0,
             )
 
         self._feed = feed(Mixture.open(config.data, bands=bands, classes=classes), ranks.share(config.batch))

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_training import write_pool
 
-from geopanoptic.training.augmentation import augment, zoomed
+from geopanoptic.training.augmentation import altered, turned, zoomed
 from geopanoptic.training.config import FIELDS_CLASSES, AugmentationSettings
 from geopanoptic.training.datasets.pool import Pool
 from geopanoptic.training.feed import Feed, collate, cropped, with_targets
@@ -64,7 +64,7 @@ def test_input_is_zero_where_a_band_or_pixel_is_missing(pool: Pool) -> None:
     rng = np.random.default_rng(4)
     sample = with_targets(pool.draw(48, rng, sample=0))
     for _ in range(30):
-        batch = collate([augment(cropped(sample, 48, rng), DEFAULT, rng)])
+        batch = collate([altered(cropped(sample, 48, rng), DEFAULT, rng)])
         bands, flags = batch.input_btchw[:, 0].split(N_BANDS, dim=1)
         assert set(flags.unique().tolist()) <= {0.0, 1.0}
         assert not bands[flags == 0].any()
@@ -82,9 +82,9 @@ def test_augmentation_turns_image_and_labels_together() -> None:
     )
     rng = np.random.default_rng(1)
     for _ in range(20):
-        turned = augment(marked, DEFAULT, rng)
-        field = turned.labels["field"][::2, ::2] > 0
-        assert turned.image_tchw[0, 6][field].mean() > turned.image_tchw[0, 6][~field].mean()
+        laid = altered(turned(marked, rng), DEFAULT, rng)
+        field = laid.labels["field"][::2, ::2] > 0
+        assert laid.image_tchw[0, 6][field].mean() > laid.image_tchw[0, 6][~field].mean()
 
 
 @settings(max_examples=30)

@@ -14,7 +14,7 @@ from geopanoptic.training.batch import Batch
 from geopanoptic.training.config import FIELDS_CLASSES, LossSettings
 from geopanoptic.training.datasets.pool import Pool
 from geopanoptic.training.feed import collate, cropped, with_targets
-from geopanoptic.training.losses import TargetBatch, keeping_loss, panoptic_loss
+from geopanoptic.training.losses import TargetBatch, divergence, panoptic_loss, probabilities_of
 from geopanoptic.training.synthetic import BANDS
 from geopanoptic.training.targets import IGNORED
 
@@ -129,20 +129,38 @@ def test_the_lovasz_term_is_the_jaccard_loss_at_hard_predictions(batch: Batch) -
     torch.testing.assert_close(region, 2 * jaccard, rtol=1e-4, atol=1e-5)
 
 
-def test_only_unlabelled_ground_keeps_the_old_outputs(batch: Batch) -> None:
-    settings = LossSettings(keeping=0.5)
-    weight = batch.targets.weight_bhw.clone()
-    weight[:, :16] = 0
-    old = {name: values.detach() for name, values in random_logits(batch.targets).items()}
+def test_divergence_is_least_at_the_other_outputs_and_only_where_it_counts(batch: Batch) -> None:
+    settings = LossSettings()
+    counts = torch.zeros_like(batch.targets.weight_bhw)
+    counts[:, :16] = 1
+    logits = {name: values.detach() for name, values in random_logits(batch.targets).items()}
+    other = probabilities_of(logits)
 
     def gradients(of: dict[str, torch.Tensor]) -> list[torch.Tensor]:
         asked = {name: values.clone().requires_grad_() for name, values in of.items()}
-        loss = keeping_loss(asked, old, weight, settings)
-        return list(torch.autograd.grad(loss, list(asked.values())))
+        return list(torch.autograd.grad(divergence(asked, other, counts, settings), list(asked.values())))
 
-    assert keeping_loss(old, old, weight, settings).item() == pytest.approx(0, abs=1e-6)
-    for gradient in gradients(old):
+    assert divergence(logits, other, counts, settings).item() == pytest.approx(0, abs=1e-5)
+    for gradient in gradients(logits):
         torch.testing.assert_close(gradient, torch.zeros_like(gradient), atol=1e-7, rtol=0)
-    for gradient in gradients({name: values + torch.randn_like(values) for name, values in old.items()}):
+    for gradient in gradients({name: values + torch.randn_like(values) for name, values in logits.items()}):
         moved = (gradient != 0).any(1)
-        assert torch.equal(moved, weight == 0)
+        assert torch.equal(moved, counts == 1)
+
+
+def test_divergence_is_that_of_torch(batch: Batch) -> None:
+    one = random_logits(batch.targets)
+    other = {name: values + torch.randn_like(values) for name, values in one.items()}
+    everywhere = torch.ones_like(batch.targets.weight_bhw)
+    only = dict.fromkeys(("field", "centre", "boundary", "distance"), 0.0)
+    classes = torch.distributions.kl_divergence(
+        *(torch.distributions.Categorical(logits=each["semantic"].movedim(1, -1)) for each in (other, one))
+    )
+    of_classes = divergence(one, probabilities_of(other), everywhere, LossSettings(**only | {"field": 1.0}))
+    assert of_classes.item() == pytest.approx(classes.mean().item(), rel=1e-4)
+    for name in ("centre", "boundary", "distance"):
+        binary = torch.distributions.kl_divergence(
+            *(torch.distributions.Bernoulli(logits=each[name]) for each in (other, one))
+        )
+        of_head = divergence(one, probabilities_of(other), everywhere, LossSettings(**only | {name: 2.0}))
+        assert of_head.item() == pytest.approx(2 * binary.mean().item(), rel=1e-4)

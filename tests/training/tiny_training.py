@@ -8,6 +8,7 @@ from typing import Any
 import geopandas
 import numpy as np
 import rasterio
+import torch
 from affine import Affine
 from numpy.typing import NDArray
 from safetensors import safe_open
@@ -59,6 +60,13 @@ def tiny_config(data: list[dict[str, Any]], **changes: Any) -> TrainingConfig:
 def tensors_of(checkpoint: Path) -> dict[str, Tensor]:
     with safe_open(checkpoint, framework="pt") as stored:
         return {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118  no mapping
+
+
+def same(one: Path, other: Path, *, tolerance: float = 0.0) -> bool:
+    first, second = tensors_of(one), tensors_of(other)
+    return first.keys() == second.keys() and all(
+        torch.allclose(first[name].float(), second[name].float(), rtol=0, atol=tolerance) for name in first
+    )
 
 
 def write_scene(path: Path, image: NDArray[np.floating], bands: tuple[str, ...] = BANDS) -> Path:
