@@ -36,6 +36,12 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 
 @pytest.fixture(scope="session")
+def tiny_bundle_without_fine_convolution(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """``tiny_bundle`` with heads on input pixels."""
+    return _save_tiny(tmp_path_factory.mktemp("bundles") / "tiny", reach_px=48, fine_convolution=False)
+
+
+@pytest.fixture(scope="session")
 def tiny_series_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """``tiny_bundle`` for any number of dates; what training would learn of them is random."""
     return _save_tiny(

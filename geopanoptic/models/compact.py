@@ -34,7 +34,7 @@ class CompactUNet(nn.Module):
     (numbers of its input channels), then one flag for all of them. A band is 0 wherever its flag is 0.
 
     Output: probabilities of the classes, ``(B, n_classes, h, w)`` float32, and of the other ``HEADS``, ``(B, 3,
-    h, w)``, over ``s * (H - 2 * margin_px)`` rows and, with a margin, ``SURPLUS_PX`` more at either edge; columns
+    h, w)``, over ``s * (H - 2 * margin_px)`` rows and, with a margin, ``surplus_px`` more at either edge; columns
     likewise. ``margin_px`` is 0, or a multiple of the stride and at least the network's reach.
     """
 
@@ -165,7 +165,7 @@ def _spatial(feature: nn.Module) -> nn.Conv2d | None:
 class CompactDecoder(nn.Module):
     """What ``PanopticUNet.decode`` gives, as probabilities of the classes and of the other ``HEADS``.
 
-    ``whole``: of maps without margins; otherwise maps have those of ``kept_margins_px``, the output ``SURPLUS_PX``.
+    ``whole``: of maps without margins; otherwise maps have those of ``kept_margins_px``, the output ``surplus_px``.
     """
 
     def __init__(self, layers: Any, *, whole: bool) -> None:
@@ -173,17 +173,26 @@ class CompactDecoder(nn.Module):
         blocks = layers.decoder.blocks
         self.scale, padding = layers.output_scale, 1 if whole else 0
         widths = [layers.widths[-1], *(block.conv2[0].out_channels for block in blocks)]
-        joints = [*(block.conv1[0] for block in blocks), _by_place(layers.finer[0][0], self.scale**2)]
+        self.heads_come_last, places = layers.fine_convolution, self.scale**2
+        finest = layers.finer[0][0]
+        joints = [
+            *(block.conv1[0] for block in blocks),
+            _by_place(finest, places) if self.heads_come_last else finest,
+        ]
         self.joints = nn.ModuleList(
             _Joint(joint, n_coarse, padding) for joint, n_coarse in zip(joints, widths, strict=True)
         )
         self.afters = nn.ModuleList(
             nn.Sequential(_padded(block.conv2[0], padding), nn.ReLU()) for block in blocks
         )
-        self.finest = nn.Sequential(_padded(layers.finer[2][0], padding), nn.ReLU())
         classes, *others = HEADS
         self.classes, self.others = layers.heads[classes], _stacked([layers.heads[name] for name in others])
         self.n_outputs = (self.classes.out_channels, self.others.out_channels)
+        if self.heads_come_last:
+            self.finest = nn.Sequential(_padded(layers.finer[2][0], padding), nn.ReLU())
+        else:
+            self.n_outputs = (self.n_outputs[0] // places, self.n_outputs[1] // places)
+            self.classes, self.others = _by_place(self.classes, places), _by_place(self.others, places)
         self.depth = len(self.joints)
 
     def forward(self, maps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
@@ -192,6 +201,9 @@ class CompactDecoder(nn.Module):
             joint, after = self.joints[self.depth - 1 - level], self.afters[self.depth - 1 - level]
             values = after(joint(values, maps[level]))
         values = self.joints[-1](values, maps[0])
+        if not self.heads_come_last:
+            classes = depth_to_space(self.classes(values), self.scale)
+            return classes.softmax(dim=1), depth_to_space(self.others(values).sigmoid(), self.scale)
         shared = self.finest(depth_to_space(values, self.scale))
         return self.classes(shared).softmax(dim=1), self.others(shared).sigmoid()
 

@@ -26,7 +26,7 @@ from geopanoptic.models.compact import (
     fold_normalisation,
 )
 from geopanoptic.models.manifest import KIND_PARTS, KINDS_COARSER
-from geopanoptic.models.margins import SURPLUS_PX, kept_margins_px, surplus_px
+from geopanoptic.models.margins import kept_margins_px, surplus_px
 from geopanoptic.models.season_kinds import SeasonKinds, by_part, described, weights_of_parts
 from geopanoptic.models.series import LEAST_WEIGHT, SCORE_LIMIT, SPREAD_FLOOR, PanopticUNetSeries
 from geopanoptic.models.unet import BAND_MEAN, BAND_STD
@@ -87,7 +87,8 @@ class CompactReader(nn.Module):
         self.kinds = None
         if network.kinds is not None:
             # Whole coarse pixels, as many as outputs reach into.
-            around = -(-surplus_px(margin_px) // (KINDS_COARSER * network.output_scale))
+            surplus = surplus_px(margin_px, fine_convolution=unet.fine_convolution)
+            around = -(-surplus // (KINDS_COARSER * network.output_scale))
             crop_px = margin_px - around * KINDS_COARSER
             self.kinds = _KindsReader(network.kinds, n_bands=self.first_flag, crop_px=crop_px)
 
@@ -129,7 +130,8 @@ class CompactSeasonDecoder(nn.Module):
         self.kinds = None
         if network.kinds is not None:
             scale = KINDS_COARSER * network.output_scale
-            self.kinds = _KindsDecoder(network.kinds, bands=bands, scale=scale, whole=whole)
+            surplus = surplus_px(0 if whole else 1, fine_convolution=network.unet.fine_convolution)
+            self.kinds = _KindsDecoder(network.kinds, bands=bands, scale=scale, surplus_px=surplus)
 
     def forward(self, totals: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         return self.with_kinds(self.decoder(self.maps_of(totals)), totals)
@@ -223,10 +225,11 @@ class _KindsReader(nn.Module):
 class _KindsDecoder(nn.Module):
     """Probabilities of classes of which the first, the kinds', are shared out anew as the ``KIND_SUMS`` say."""
 
-    def __init__(self, kinds: SeasonKinds, *, bands: Sequence[int] | None, scale: int, whole: bool) -> None:
+    def __init__(
+        self, kinds: SeasonKinds, *, bands: Sequence[int] | None, scale: int, surplus_px: int
+    ) -> None:
         super().__init__()
-        surplus = 0 if whole else SURPLUS_PX
-        self.crop_px = -surplus % scale
+        self.crop_px = -surplus_px % scale
         first, *others = cast(Sequence[nn.Conv2d], kinds.season)
         self.season = nn.Sequential(convolution_of(kinds.first_kernel_of(bands), _of(first)[1]), *others)
         self.n_kinds, self.n_bands = kinds.n_kinds, kinds.n_bands if bands is None else len(bands)

@@ -93,6 +93,8 @@ class UNetSettings(_Strict):
     decoder_channels: tuple[Annotated[int, Field(ge=4, le=512)], ...] = (96, 64, 40)
     detail_channels: int = Field(default=16, ge=1, le=256)
     head_channels: int = Field(default=24, ge=2, le=256, multiple_of=2)
+    fine_convolution: bool = True
+    """Whether a convolution on output pixels comes before the heads; without it a fifth of the work is saved."""
     temporal: TemporalSettings | None = None
     """A ``PanopticUNetSeries`` has them, a ``PanopticUNet`` has none."""
     outputs: Literal["dense", "paps", "paps-unrefined"] = "dense"
@@ -104,6 +106,8 @@ class UNetSettings(_Strict):
             raise ValueError("decoder_channels needs encoder_depth - 1 entries")
         if self.temporal is not None and self.detail_channels % self.temporal.heads:
             raise ValueError("detail_channels must be a multiple of temporal.heads")
+        if not self.fine_convolution and self.outputs != "dense":
+            raise ValueError("fine_convolution: false needs outputs: dense")
         if self.temporal is not None and self.temporal.kinds and self.outputs != "dense":
             raise ValueError("temporal.kinds needs outputs: dense")
         return self

@@ -2,17 +2,10 @@
 
 The decoder of a network with a margin pads nothing: a level doubles the map below it and loses a pixel along each
 edge by each of its two convolutions, so a margin of 2 stays 2. The finest level has one convolution, leaving 3;
-the output, twice as fine, has one more, and 5 pixels are left over.
+of the output, twice as fine, 6 pixels are left over, or 5 after one more convolution.
 """
 
 from __future__ import annotations
-
-SURPLUS_PX = 5
-"""Output pixels beyond the wanted ones along every edge of a tile that has a margin."""
-
-
-TWO_SCALES_SURPLUS_PX = 2
-"""The same of a network that looks at two scales."""
 
 
 def kept_margins_px(depth: int, margin_px: int) -> list[int]:
@@ -20,11 +13,13 @@ def kept_margins_px(depth: int, margin_px: int) -> list[int]:
     return [*([4] * depth), 2] if margin_px else [0] * (depth + 1)
 
 
-def surplus_px(margin_px: int, *, two_scales: bool = False) -> int:
-    """Surplus of tiles with such a margin, 0 where they have none."""
+def surplus_px(margin_px: int, *, fine_convolution: bool, two_scales: bool = False) -> int:
+    """Output pixels beyond the wanted ones along every edge of tiles with such a margin, 0 where they have none."""
     if not margin_px:
         return 0
-    return TWO_SCALES_SURPLUS_PX if two_scales else SURPLUS_PX
+    if two_scales:
+        return 2
+    return 5 if fine_convolution else 6
 
 
 def least_margin_px(depth: int) -> int:

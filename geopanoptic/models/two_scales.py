@@ -19,7 +19,7 @@ from torch import Tensor, fx, nn
 
 from geopanoptic.models.bundle import Bundle
 from geopanoptic.models.compact import CompactUNet, compact, convolution_of, cropped, depth_to_space
-from geopanoptic.models.margins import SURPLUS_PX, TWO_SCALES_SURPLUS_PX
+from geopanoptic.models.margins import surplus_px
 from geopanoptic.models.unet import PanopticUNet
 
 # As in the module it is from: one operation of a graph.
@@ -32,8 +32,7 @@ FINER_SHARE = 1 / 3
 class TwoScales(nn.Module):
     """The mean of ``CompactUNet`` over tiles as they are and over the same tiles ``scale`` times as large.
 
-    Input and output as those of ``CompactUNet``, but for the surplus, which is ``TWO_SCALES_SURPLUS_PX``. H, W and
-    ``margin_px`` are multiples of twice the network's stride. ``scale`` is 3/2 or 1/2; ``reach_px`` is how far the
+    Input and output as those of ``CompactUNet``, but for the surplus, see ``surplus_px``. H, W and ``margin_px`` are multiples of twice the network's stride. ``scale`` is 3/2 or 1/2; ``reach_px`` is how far the
     network looks, at either scale.
     """
 
@@ -48,9 +47,13 @@ class TwoScales(nn.Module):
     ) -> None:
         super().__init__()
         whole, step_px = margin_px == 0, 2 * network.stride_px
+        of_look, left = (
+            surplus_px(margin_px, fine_convolution=network.fine_convolution, two_scales=two)
+            for two in (False, True)
+        )
         # Ground that only one of the looks needs: tiles have margins for the one that sees farther.
         self.first_crop_px, self.second_crop_px = (
-            max((margin_px - int((reach_px + SURPLUS_PX) / each)) // step_px * step_px, 0)
+            max((margin_px - int((reach_px + of_look) / each)) // step_px * step_px, 0)
             for each in (Fraction(1), scale)
         )
         self.first = compact(copy.deepcopy(network), bands=bands, margin_px=margin_px - self.first_crop_px)
@@ -62,9 +65,9 @@ class TwoScales(nn.Module):
         self.brought_back = nn.ModuleList(
             Resampling(n, *back, whole=whole, weight=1 - self.first_share) for n in self.n_outputs
         )
-        self.first_surplus_px = 0 if whole else SURPLUS_PX - TWO_SCALES_SURPLUS_PX
+        self.first_surplus_px = of_look - left
         # A block of the coarser phase before the first wanted one, and the pixel that its kernel begins with.
-        self.second_surplus_px = 0 if whole else SURPLUS_PX - (back[1] * TWO_SCALES_SURPLUS_PX // back[0] + 1)
+        self.second_surplus_px = 0 if whole else of_look - (back[1] * left // back[0] + 1)
 
     def forward(self, input_bchw: Tensor) -> tuple[Tensor, Tensor]:
         first = self.first(cropped(input_bchw, self.first_crop_px))

@@ -33,7 +33,9 @@ class PanopticUNet(nn.Module):
 
     ``encoder_depth`` sets the number of halvings and with it the reach; ``decoder_channels`` runs from
     coarse to half the input resolution, ``encoder_depth - 1`` entries. ``detail_channels`` is the width
-    of a full-resolution path around encoder and decoder, which keeps narrow parcels visible. With ``outputs``
+    of a full-resolution path around encoder and decoder, which keeps narrow parcels visible. ``head_channels`` are
+    read by the heads on every output pixel, after a convolution there, or without ``fine_convolution`` on every
+    input pixel for all output pixels in it: less work, less to tell these apart by. With ``outputs``
     ``paps`` or ``paps-unrefined`` the output is that of ``geopanoptic.models.paps.PapsHeads`` instead.
     """
 
@@ -49,6 +51,7 @@ class PanopticUNet(nn.Module):
         decoder_channels: Sequence[int] = (96, 64, 40),
         detail_channels: int = 16,
         head_channels: int = 24,
+        fine_convolution: bool = True,
         outputs: Literal["dense", "paps", "paps-unrefined"] = "dense",
     ) -> None:
         super().__init__()
@@ -73,11 +76,15 @@ class PanopticUNet(nn.Module):
         self.widths = (detail_channels, *self.encoder.out_channels[1:])
         """Channels of the maps between ``encode`` and ``decode``, finest first."""
         scale = self.output_scale
+        n_joined, n_wide = decoder_channels[-1] + detail_channels, head_channels * scale**2 // 2
         self.finer = nn.Sequential(
-            _convolution(decoder_channels[-1] + detail_channels, head_channels * scale**2 // 2),
+            _convolution(n_joined, n_wide),
             nn.PixelShuffle(scale),
-            _convolution(head_channels // 2, head_channels),
+            _convolution(n_wide // scale**2, head_channels),
         )
+        if not fine_convolution:
+            self.finer = nn.Sequential(_convolution(n_joined, head_channels))
+        self.fine_convolution = fine_convolution
         self.heads: nn.ModuleDict | PapsHeads
         if outputs != "dense":
             self.heads = PapsHeads(
@@ -88,7 +95,10 @@ class PanopticUNet(nn.Module):
             )
             return
         widths = {name: n_classes if name == "semantic" else 1 for name in HEADS}
-        self.heads = nn.ModuleDict({name: nn.Conv2d(head_channels, n, 1) for name, n in widths.items()})
+        places = 1 if fine_convolution else scale**2
+        self.heads = nn.ModuleDict(
+            {name: nn.Conv2d(head_channels, n * places, 1) for name, n in widths.items()}
+        )
         for name, logit in _PRIOR_LOGITS.items():
             nn.init.constant_(self.heads[name].bias, logit)  # type: ignore[arg-type]
 
@@ -116,7 +126,12 @@ class PanopticUNet(nn.Module):
         shared = self.finer(torch.cat([context, detail], dim=1))
         if isinstance(self.heads, PapsHeads):
             return self.heads(shared, levels)  # type: ignore[no-any-return]
-        return {name: head(shared) for name, head in self.heads.items()}
+        logits = {name: head(shared) for name, head in self.heads.items()}
+        if self.fine_convolution:
+            return logits
+        return {
+            name: nn.functional.pixel_shuffle(places, self.output_scale) for name, places in logits.items()
+        }
 
     @property
     def n_parameters(self) -> int:

@@ -25,7 +25,8 @@ def build_network(config: TrainingConfig) -> PanopticUNet | PanopticUNetSeries:
     """The configured network with the weights that ``from`` names.
 
     A network of series may start from the bundle of one for single images, whose maps it reads date by date;
-    thing classes that such a bundle does not know begin as equal parts of its only one.
+    thing classes that such a bundle does not know begin as equal parts of its only one. Heads of another kind or width
+    than the bundle's begin anew.
 
     Raises ``UsageError`` for a checkpoint or bundle of another network, ``ModelError`` for a damaged one.
     """
@@ -46,9 +47,11 @@ def build_network(config: TrainingConfig) -> PanopticUNet | PanopticUNetSeries:
     bundle = load_bundle(None if config.start == "default" else config.start)
     grows = isinstance(network, PanopticUNetSeries) and not bundle.takes_series
     settings = config.network.model_copy(update={"temporal": None}) if grows else config.network
+    theirs = bundle.manifest.network
+    of_heads = {"head_channels": theirs.head_channels, "fine_convolution": theirs.fine_convolution}
     for what, mine, other in (
         ("bands", config.bands, bundle.bands),
-        ("network", settings, bundle.manifest.network),
+        ("network", settings.model_copy(update=of_heads), theirs),
     ):
         if mine != other:
             raise UsageError(
@@ -56,8 +59,20 @@ def build_network(config: TrainingConfig) -> PanopticUNet | PanopticUNetSeries:
                 remedy=f"Take over the bundle's {what}, or start from random weights.",
             )
     weights = _with_classes(bundle.network().state_dict(), bundle, config.classes)
-    (unet if grows else network).load_state_dict(weights)
+    target = unet if grows else network
+    if settings != theirs:
+        weights = target.state_dict() | _shared(weights, target.state_dict())
+    target.load_state_dict(weights)
     return network
+
+
+def _shared(weights: dict[str, Tensor], wanted: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights for a network with other heads, which begin anew with as much before them as has another shape."""
+    return {
+        name: values
+        for name, values in weights.items()
+        if "heads." not in name and name in wanted and wanted[name].shape == values.shape
+    }
 
 
 def _with_classes(
@@ -80,8 +95,15 @@ def _with_classes(
     parts = torch.tensor([float(len(divided)) if each.name in divided else 1.0 for each in classes])
     head = {name: values for name, values in weights.items() if "heads.semantic." in name}
     return weights | {
-        name: values[channels] - (parts.log() if values.ndim == 1 else 0) for name, values in head.items()
+        name: _by_class(values, len(names))[channels].flatten(0, 1)
+        - (parts.log().repeat_interleave(len(values) // len(names)) if values.ndim == 1 else 0)
+        for name, values in head.items()
     }
+
+
+def _by_class(values: Tensor, n_classes: int) -> Tensor:
+    """Weights of a head (n_classes, places, ...): it may have a channel for each output pixel of an input pixel."""
+    return values.unflatten(0, (n_classes, -1))
 
 
 def averaged_weights(checkpoint: Path) -> dict[str, Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from geopanoptic.models.bundle import Bundle
 from geopanoptic.models.runtimes import RUNTIMES, RuntimeName
 
 
@@ -13,6 +14,14 @@ def runtime(request: pytest.FixtureRequest) -> RuntimeName:
         pytest.importorskip(request.param)
         pytest.importorskip("onnx")
     return request.param
+
+
+@pytest.fixture(params=["fine-convolution", "heads-on-input-pixels"])
+def tiny_bundle(
+    request: pytest.FixtureRequest, tiny_bundle: Bundle, tiny_bundle_without_fine_convolution: Bundle
+) -> Bundle:
+    """Both kinds of heads."""
+    return tiny_bundle if request.param == "fine-convolution" else tiny_bundle_without_fine_convolution
 
 
 @pytest.fixture

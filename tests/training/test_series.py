@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny_seasons import SERIES_CLASSES, tiny_season_config, write_season_pool
-from tiny_training import tensors_of, tiny_config, write_pool
+from tiny_seasons import SERIES_CLASSES, TINY_TEMPORAL, tiny_season_config, write_season_pool
+from tiny_training import TINY_NETWORK, tensors_of, tiny_config, write_pool
 
 from geopanoptic.errors import UsageError
 from geopanoptic.models.series import PanopticUNetSeries
@@ -144,10 +144,14 @@ def test_an_interrupted_run_of_series_goes_on_to_identical_weights(
     assert (tmp_path / "whole" / "pictures" / "0000006.png").exists()
 
 
-def test_a_bundle_of_images_becomes_a_network_of_series(data: list[dict[str, Any]], tmp_path: Path) -> None:
-    images = train_bundle(tiny_config(data, steps=1), tmp_path / "images")
+@pytest.mark.parametrize("fine_convolution", [True, False])
+def test_a_bundle_of_images_becomes_a_network_of_series(
+    fine_convolution: bool, data: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    network = {**TINY_NETWORK, "fine_convolution": fine_convolution}
+    images = train_bundle(tiny_config(data, steps=1, network=network), tmp_path / "images")
     assert images is not None
-    start = {"from": str(images.path)}
+    start = {"from": str(images.path), "network": {**network, "temporal": TINY_TEMPORAL}}
     grown = build_network(tiny_season_config(data, **start))
     assert isinstance(grown, PanopticUNetSeries)
     grown.eval()
@@ -166,7 +170,7 @@ def test_a_bundle_of_images_becomes_a_network_of_series(data: list[dict[str, Any
     assert series is not None
     assert series.takes_series
     assert [each.name for each in series.classes] == [each["name"] for each in SERIES_CLASSES]
-    again = build_network(tiny_season_config(data, **{"from": str(series.path)}))
+    again = build_network(tiny_season_config(data, **start | {"from": str(series.path)}))
     for name, values in series.network().state_dict().items():
         assert torch.equal(again.state_dict()[name], values)
     with pytest.raises(UsageError, match="The network of the configuration"):

@@ -19,13 +19,14 @@ import yaml
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
-from tiny_training import TINY_NETWORK, tensors_of, tiny_config, write_pool
+from tiny_training import TINY_NETWORK, same, tensors_of, tiny_config, write_pool
 
 from geopanoptic.errors import LockedError, ModelError, OutputError, UsageError
 from geopanoptic.models.bundle import load_bundle
 from geopanoptic.models.manifest import UNetSettings
 from geopanoptic.pipeline.progress import Silent
 from geopanoptic.training.checkpoint import best_loss
+from geopanoptic.training.config import FIELDS_CLASSES
 from geopanoptic.training.export import export_bundle, network_of
 from geopanoptic.training.recipe import train_bundle
 from geopanoptic.training.start import build_network
@@ -48,13 +49,6 @@ class _Pulls(Silent):
     def note(self, text: str) -> None:
         if text.startswith(f"step {self._step} "):
             raise KeyboardInterrupt
-
-
-def same(one: Path, other: Path, *, tolerance: float = 0.0) -> bool:
-    first, second = tensors_of(one), tensors_of(other)
-    return first.keys() == second.keys() and all(
-        torch.allclose(first[name].float(), second[name].float(), rtol=0, atol=tolerance) for name in first
-    )
 
 
 def test_an_interrupted_run_goes_on_to_identical_weights(data: list[dict[str, Any]], tmp_path: Path) -> None:
@@ -237,6 +231,37 @@ def test_a_run_becomes_a_bundle_and_the_start_of_another(data: list[dict[str, An
         build_network(tiny_config(data, **{"from": "default"}))
     with pytest.raises(ModelError, match="cannot be read"):
         build_network(tiny_config(data, **{"from": str(tmp_path / "none.safetensors")}))
+
+
+def test_heads_of_another_kind_begin_anew_before_all_else(data: list[dict[str, Any]], tmp_path: Path) -> None:
+    first = train_bundle(tiny_config(data, steps=2), tmp_path / "run")
+    assert first is not None
+    other_heads = TINY_NETWORK | {"head_channels": 8, "fine_convolution": False}
+    start = {"from": str(first.path), "network": other_heads}
+    before = first.network().state_dict()
+    after = build_network(tiny_config(data, **start)).state_dict()
+    kept = {name for name in after if name in before and torch.equal(before[name], after[name])}
+    # Eight channels before the pixels are shuffled, as there were: these are taken over as well.
+    assert {name for name in after if not name.startswith("heads.")} <= kept
+    assert after["heads.semantic.weight"].shape == (4 * len(FIELDS_CLASSES), 8, 1, 1)
+    second = train_bundle(
+        tiny_config(data, steps=2, losses={"agreement": 1.0}, teacher=str(first.path), **start),
+        tmp_path / "second",
+    )
+    assert second is not None
+    assert not second.manifest.network.fine_convolution
+    with pytest.raises(UsageError, match="network of the configuration"):
+        build_network(tiny_config(data, **start | {"network": other_heads | {"detail_channels": 8}}))
+
+
+def test_a_teacher_of_other_classes_is_refused(data: list[dict[str, Any]], tmp_path: Path) -> None:
+    teacher = train_bundle(tiny_config(data, steps=1), tmp_path / "run")
+    assert teacher is not None
+    asked = {"losses": {"agreement": 1.0}, "teacher": str(teacher.path), "classes": FIELDS_CLASSES[:3]}
+    with pytest.raises(UsageError, match=r"classes of the configuration .* teacher"):
+        train(tiny_config(data, **asked), tmp_path / "taught")
+    with pytest.raises(ValueError, match="a teacher needs"):
+        tiny_config(data, teacher="default")
 
 
 def test_checkpoints_of_earlier_versions_are_exported(data: list[dict[str, Any]], tmp_path: Path) -> None:

@@ -83,7 +83,11 @@ class Runtime(ABC):
         (B, n_classes, s * (H - 2m), s * (W - 2m)), and ``centre``, ``boundary``, ``distance`` with one channel.
         """
         kept: dict[int, dict[str, Floats]] = {}
-        surplus = surplus_px(self.margin_px, two_scales=self.bundle.second_scale is not None)
+        surplus = surplus_px(
+            self.margin_px,
+            fine_convolution=self.bundle.manifest.network.fine_convolution,
+            two_scales=self.bundle.second_scale is not None,
+        )
 
         def keep(number: int, outputs: Mapping[str, Floats]) -> None:
             kept[number] = {
