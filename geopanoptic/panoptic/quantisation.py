@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numba import njit
@@ -91,6 +92,12 @@ class Quantiser:
             (part.row0 - block.row0, part.col0 - block.col0),
             middle,
         )
+
+
+def was_compiled() -> bool:
+    """Whether numba has kept this kernel, and so most probably all others, from an earlier run on this machine."""
+    kept = _quantise.stats.cache_path
+    return kept is not None and any(Path(kept).glob("quantisation._quantise-*.nbi"))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

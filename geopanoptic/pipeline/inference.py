@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from geopanoptic.grid import Window
 from geopanoptic.models.bundle import Bundle
-from geopanoptic.panoptic.quantisation import LAYERS, Quantiser
+from geopanoptic.panoptic.quantisation import LAYERS, Quantiser, was_compiled
 from geopanoptic.pipeline.aoi import read_aoi
 from geopanoptic.pipeline.dense import DenseCount, InferBlock, network_turn, release_readers
 from geopanoptic.pipeline.detections.finding import DetectorOfBundle, FindParcels
@@ -62,6 +62,10 @@ def infer(
     on_failure = OnFailure(store=store, record=record, skip=asked.on_error == "skip", n_blocks=len(blocks))
     unreadable: set[UnreadableBlock] = set()
     scene_px = sum(block.size_px for block in blocks) / planned.bundle.output_scale**2
+    if blocks and not was_compiled():
+        record.note(
+            "This is the first run here: it takes about a minute longer, to compile what later ones find."
+        )
     with record.stage("network", total=scene_px, unit="px") as stage:
         for count in executor.map(task, blocks, network=True, failed=on_failure):
             unreadable.update(count.unreadable)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from geopanoptic.grid import Window
-from geopanoptic.panoptic.quantisation import LAYERS, NODATA_CLASS, Quantiser, empty_layers
+from geopanoptic.panoptic.quantisation import LAYERS, NODATA_CLASS, Quantiser, empty_layers, was_compiled
 
 QUANTISE = Quantiser(thing_channels=(0, 3), stuff_channels=(1, 2), relief_boundary_weight=0.25)
 
@@ -155,3 +159,14 @@ def test_maps_may_come_with_or_without_a_channel_axis():
     valid = np.ones((7, 9), bool)
     for name, layer in QUANTISE(maps, valid).items():
         np.testing.assert_array_equal(QUANTISE(flat, valid)[name], layer)
+
+
+def test_it_is_known_whether_kernels_were_compiled_before(tmp_path):
+    command = "from geopanoptic.panoptic.quantisation import was_compiled; print(was_compiled())"
+    elsewhere = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    asked = subprocess.run(
+        [sys.executable, "-c", command], env=elsewhere, capture_output=True, text=True, check=True
+    )
+    assert asked.stdout.split() == ["False"]
+    QUANTISE(outputs(0), np.ones((7, 9), bool))
+    assert was_compiled()

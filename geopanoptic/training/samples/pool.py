@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +85,15 @@ def _generated(outlines: Outlines, numbers: range, seed: int) -> Iterator[tuple[
         yield from _numbered(generated(np.random.default_rng([seed, 2, number]), outlines), f"{number:05d}_")
 
 
+def _collages(
+    palettes: Sequence[Palette], outlines: Outlines, count: int, seed: int
+) -> Iterator[tuple[str, crops.Sample]]:
+    for number in range(count):
+        rng = np.random.default_rng([seed, 3, number])
+        palette = palettes[int(rng.integers(len(palettes)))]
+        yield from _numbered(collage(palette, landscape_of(rng, outlines), rng), f"{number:04d}_")
+
+
 def _write_series(
     data: Path, pool: Path, teacher: str, outlines: Outlines, n_collages: int, seed: int
 ) -> None:
@@ -98,11 +107,7 @@ def _write_series(
         instances = series.outlines(scenes[folder], teacher, hidden)
         palettes += [Palette.of(date, instances) for date in dates]
         _write(pool / folder, _numbered(series.samples(dates, instances, reductions=reductions)))
-    for number in range(n_collages):
-        rng = np.random.default_rng([seed, 3, number])
-        palette = palettes[int(rng.integers(len(palettes)))]
-        samples = collage(palette, landscape_of(rng, outlines), rng)
-        _write(pool / "collage", _numbered(samples, f"{number:04d}_"))
+    _write(pool / "collage", _collages(palettes, outlines, n_collages, seed))
     coast = land_cover.virginia_folder()
     if coast is not None:
         dates = series.virginia(coast)
