@@ -20,7 +20,7 @@ from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from geopanoptic.models.heads import HEADS
-from geopanoptic.models.margins import kept_margins_px
+from geopanoptic.models.margins import kept_margins_px, surplus_px
 from geopanoptic.models.unet import BAND_MEAN, BAND_STD, PanopticUNet
 
 if TYPE_CHECKING:
@@ -174,6 +174,7 @@ class CompactDecoder(nn.Module):
         self.scale, padding = layers.output_scale, 1 if whole else 0
         widths = [layers.widths[-1], *(block.conv2[0].out_channels for block in blocks)]
         self.heads_come_last, places = layers.fine_convolution, self.scale**2
+        self.surplus_px = 0 if whole else surplus_px(1, fine_convolution=layers.fine_convolution)
         finest = layers.finer[0][0]
         joints = [
             *(block.conv1[0] for block in blocks),

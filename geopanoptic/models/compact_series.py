@@ -130,8 +130,9 @@ class CompactSeasonDecoder(nn.Module):
         self.kinds = None
         if network.kinds is not None:
             scale = KINDS_COARSER * network.output_scale
-            surplus = surplus_px(0 if whole else 1, fine_convolution=network.unet.fine_convolution)
-            self.kinds = _KindsDecoder(network.kinds, bands=bands, scale=scale, surplus_px=surplus)
+            self.kinds = _KindsDecoder(
+                network.kinds, bands=bands, scale=scale, surplus_px=self.decoder.surplus_px
+            )
 
     def forward(self, totals: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         return self.with_kinds(self.decoder(self.maps_of(totals)), totals)

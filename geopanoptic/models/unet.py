@@ -1,4 +1,4 @@
-"""``PanopticUNet``: one shared U-Net, light dense heads at twice the input resolution.
+"""``PanopticUNet``: one shared U-Net, light dense heads that draw twice as fine as they see.
 
 Every layer is a convolution, a pointwise function or a nearest-neighbour upsampling: no global pooling,
 squeeze-excite, attention or norm over the tile's extent. An output pixel therefore depends on a fixed
@@ -76,15 +76,16 @@ class PanopticUNet(nn.Module):
         self.widths = (detail_channels, *self.encoder.out_channels[1:])
         """Channels of the maps between ``encode`` and ``decode``, finest first."""
         scale = self.output_scale
-        n_joined, n_wide = decoder_channels[-1] + detail_channels, head_channels * scale**2 // 2
-        self.finer = nn.Sequential(
-            _convolution(n_joined, n_wide),
-            nn.PixelShuffle(scale),
-            _convolution(n_wide // scale**2, head_channels),
-        )
-        if not fine_convolution:
-            self.finer = nn.Sequential(_convolution(n_joined, head_channels))
+        n_joined = decoder_channels[-1] + detail_channels
         self.fine_convolution = fine_convolution
+        if fine_convolution:
+            self.finer = nn.Sequential(
+                _convolution(n_joined, head_channels * scale**2 // 2),
+                nn.PixelShuffle(scale),
+                _convolution(head_channels // 2, head_channels),
+            )
+        else:
+            self.finer = nn.Sequential(_convolution(n_joined, head_channels))
         self.heads: nn.ModuleDict | PapsHeads
         if outputs != "dense":
             self.heads = PapsHeads(

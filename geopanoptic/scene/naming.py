@@ -176,7 +176,7 @@ def _nothing_named(candidates: Sequence[_Candidate]) -> SceneError:
     return SceneError(
         f"Which bands these are cannot be told: {listed}{more}.",
         remedy=f"Name them with --bands, {which}, for example --bands {_example(candidates)} "
-        "('-' leaves a band out).",
+        "('-' leaves a band out, such as a mask or alpha).",
     )
 
 

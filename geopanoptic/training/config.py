@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from difflib import get_close_matches
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -34,6 +35,9 @@ from geopanoptic.training.datasets.settings import (
 from geopanoptic.training.pastis.classes import PASTIS_CLASSES
 from geopanoptic.training.synthetic import BANDS
 
+SECOND_LOOK_SCALE = Fraction(3, 2)
+"""How much larger a teacher now and then sees a crop, see ``losses.agreement``."""
+
 Weight = Annotated[float, Field(ge=0)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 
@@ -53,8 +57,8 @@ class LossSettings(StrictModel):
     keeping: Weight = 0.0
     """Of staying with the outputs of the weights that the run started from, where nothing is labelled."""
     agreement: Weight = 0.0
-    """Of agreeing with the teacher about the same ground, which it sees clear, turned and now and then larger. A step
-    takes half as long again."""
+    """Of agreeing with the teacher about the same ground, which it sees turned, now and then larger, and as it was before
+    ``augmentation`` changed it. A step takes half as long again."""
 
 
 class AugmentationSettings(StrictModel):
@@ -110,6 +114,11 @@ class SeasonSettings(StrictModel):
     """Chance that no day of a series is known."""
 
 
+def fits_second_look(crop_px: int, stride_px: int) -> bool:
+    """Whether a network of this stride takes a crop that is shown ``SECOND_LOOK_SCALE`` times as large."""
+    return (crop_px * SECOND_LOOK_SCALE) % stride_px == 0
+
+
 FIELDS_CLASSES = tuple(
     ClassSpec(id=number, name=name, kind="thing" if name == "parcel" else "stuff", colour=colour)
     for number, (name, colour) in enumerate(
@@ -134,6 +143,8 @@ class TrainingConfig(StrictModel):
     seed: int = Field(default=0, ge=0)
     start: str = Field(default="random", alias="from")
     """``random``, ``imagenet``, ``default``, the name or folder of a bundle, or a checkpoint's file."""
+    new_heads: bool = False
+    """Begin the heads anew, which may be of another width or kind than those of the bundle in ``from``."""
     bands: tuple[Name, ...] = BANDS
     classes: tuple[ClassSpec, ...] = FIELDS_CLASSES
     network: UNetSettings = UNetSettings()
@@ -194,8 +205,16 @@ class TrainingConfig(StrictModel):
             raise ValueError("losses.keeping needs dense outputs and weights to start from (from)")
         if self.losses.agreement and self.network.outputs != "dense":
             raise ValueError("losses.agreement needs dense outputs")
+        if self.losses.agreement and not fits_second_look(self.crop_px, 2**self.network.encoder_depth):
+            raise ValueError(
+                f"losses.agreement needs a crop_px in multiples of {2**self.network.encoder_depth * 2}"
+            )
         if self.teacher and not self.losses.agreement:
             raise ValueError("a teacher needs losses.agreement above 0")
+        if self.new_heads and (self.losses.keeping or self.network.outputs != "dense"):
+            raise ValueError(
+                "new_heads needs outputs: dense, and losses.keeping to be 0: they have no old outputs"
+            )
         check_kinds(self.network, self.classes)
         check_stuff(self.network, self.classes)
         return self

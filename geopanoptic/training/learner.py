@@ -17,7 +17,7 @@ from geopanoptic.models.building import paps_heads_of
 from geopanoptic.models.bundle import load_bundle
 from geopanoptic.training.batch import Batch
 from geopanoptic.training.checkpoint import Progress, State, load_checkpoint
-from geopanoptic.training.config import TrainingConfig
+from geopanoptic.training.config import TrainingConfig, fits_second_look
 from geopanoptic.training.forward import logits_of
 from geopanoptic.training.losses import TargetBatch, divergence, panoptic_loss, probabilities_of
 from geopanoptic.training.paps_losses import paps_loss
@@ -162,20 +162,30 @@ class Learner:
 
 
 def _teacher(config: TrainingConfig) -> nn.Module | None:
-    """The network of the bundle that teaches. Raises ``UsageError`` for one of other bands or classes."""
+    """The network of the bundle that teaches. Raises ``UsageError`` for one that cannot see or name the same."""
     if config.teacher is None:
         return None
-    bundle = load_bundle(None if config.teacher == "default" else config.teacher)
-    for what, mine, other in (
+    bundle = load_bundle(config.teacher)
+    for what, mine, theirs in (
         ("bands", config.bands, bundle.bands),
-        ("classes", [each.name for each in config.classes], [each.name for each in bundle.classes]),
+        ("classes", tuple(each.name for each in config.classes), tuple(each.name for each in bundle.classes)),
         ("outputs", config.network.outputs, bundle.manifest.network.outputs),
     ):
-        if list(mine) != list(other):
+        if mine != theirs:
             raise UsageError(
-                f"The {what} of the configuration are {mine}, those of the teacher {bundle.name} {other}.",
+                f"The {what} of the configuration are {mine}, those of the teacher {bundle.name} {theirs}.",
                 remedy="Take over the teacher's, or leave the teacher out.",
             )
+    if config.network.temporal is not None and not bundle.takes_series:
+        raise UsageError(
+            f"The teacher {bundle.name} takes single images, the network to be trained series.",
+            remedy="Name a teacher of series, or leave it out: the running average of the weights teaches then.",
+        )
+    if not fits_second_look(config.crop_px, bundle.manifest.stride_px):
+        raise UsageError(
+            f"The teacher {bundle.name} does not take crops of {config.crop_px} px one and a half times as large.",
+            remedy=f"Give a crop_px in multiples of {2 * bundle.manifest.stride_px}.",
+        )
     return bundle.network().eval().requires_grad_(False)
 
 

@@ -21,8 +21,8 @@ from geopanoptic.training.held_out import HeldOutFigures, held_out_scenes, score
 def train_bundle(config: TrainingConfig, out: Path, *, tell: Progress | None = None) -> Bundle | None:
     """Train in the folder ``out``, going on with what lies there, and write the bundle ``out/bundle``.
 
-    Its grouping is that of the bundle it started from; without one, the thresholds of the default bundle (what
-    was learned about another network's outputs does not hold for a new one). ``out/settings.yaml`` are the
+    Its grouping is that of the bundle it started from; without one or with ``new_heads``, thresholds only (what was
+    learned about another network's outputs does not hold for a new one; ``geopanoptic.training.grouping`` does so). ``out/settings.yaml`` are the
     settings. Returns None in all processes of a ``torchrun`` but the first. Raises as ``trainer.train``.
     """
     from geopanoptic.training.trainer import train
@@ -90,12 +90,16 @@ def _export(
             sources=[f"{_described(each)}, share {each.share / total:.2f}" for each in config.data],
             before=None,
             after=figures,
-            notes=[],
+            notes=[] if config.teacher is None else [_taught_by(load_bundle(config.teacher))],
         ),
     )
-    if starts_anew or config.thresholds is not None or parent.grouping is None:
+    if starts_anew or config.new_heads or config.thresholds is not None or parent.grouping is None:
         return bundle
     return save_with_grouping(bundle, parent.grouping, folder)
+
+
+def _taught_by(teacher: Bundle) -> str:
+    return f"Taught by **{teacher.name}** (sha256 {teacher.sha256[:12]}), whose card says what that was trained on."
 
 
 def _described(settings: DataSettings) -> str:

@@ -13,10 +13,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from geopanoptic.training.batch import Batch
+from geopanoptic.training.config import SECOND_LOOK_SCALE
 from geopanoptic.training.patch import OUTPUT_SCALE
 
-_LARGER = Fraction(3, 2)
 _LARGER_CHANCE = 1 / 3  # its share in networks that look at two scales
+_WHOLE = 0.999
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +34,7 @@ class SecondLook:
         return cls(
             quarter_turns=int(rng.integers(4)),
             mirrored=bool(rng.random() < 0.5),
-            scale=_LARGER if rng.random() < _LARGER_CHANCE else Fraction(1),
+            scale=SECOND_LOOK_SCALE if rng.random() < _LARGER_CHANCE else Fraction(1),
         )
 
     def at(self, batch: Batch) -> Batch:
@@ -41,14 +42,18 @@ class SecondLook:
         input_btchw = batch.input_btchw if batch.clear_btchw is None else batch.clear_btchw
         laid = torch.rot90(input_btchw, self.quarter_turns, (-2, -1))
         laid = laid.flip(-1) if self.mirrored else laid
-        resized = _resized(laid.flatten(0, 1), self.scale).unflatten(0, laid.shape[:2])
-        return Batch(input_btchw=resized, day_bt=batch.day_bt, targets=batch.targets)
+        bands, flags = _resized(laid.flatten(0, 1), self.scale).unflatten(0, laid.shape[:2]).chunk(2, dim=2)
+        # A pixel is seen where everything it is made of was; networks learn from whole flags only.
+        seen = (flags > _WHOLE).float()
+        return Batch(
+            input_btchw=torch.cat([bands * seen, seen], dim=2), day_bt=batch.day_bt, targets=batch.targets
+        )
 
-    def brought_back(self, outputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Outputs (B, ., s * H, s * W) of what it shows, on the pixels of the batch."""
+    def brought_back(self, probabilities: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Probabilities (B, ., s * H, s * W) of what it shows, on the pixels of the batch."""
         back = {}
-        for name, values in outputs.items():
-            resized = _resized(values, 1 / self.scale)
+        for name, values in probabilities.items():
+            resized = _resized(values, 1 / self.scale).clamp(0, 1)  # rounding could lead out of probabilities
             straight = resized.flip(-1) if self.mirrored else resized
             back[name] = torch.rot90(straight, -self.quarter_turns, (-2, -1))
         return back

@@ -25,8 +25,8 @@ def build_network(config: TrainingConfig) -> PanopticUNet | PanopticUNetSeries:
     """The configured network with the weights that ``from`` names.
 
     A network of series may start from the bundle of one for single images, whose maps it reads date by date;
-    thing classes that such a bundle does not know begin as equal parts of its only one. Heads of another kind or width
-    than the bundle's begin anew.
+    thing classes that such a bundle does not know begin as equal parts of its only one. With ``new_heads`` the bundle's
+    heads are left out, and what comes right before them where it has another width.
 
     Raises ``UsageError`` for a checkpoint or bundle of another network, ``ModelError`` for a damaged one.
     """
@@ -48,26 +48,28 @@ def build_network(config: TrainingConfig) -> PanopticUNet | PanopticUNetSeries:
     grows = isinstance(network, PanopticUNetSeries) and not bundle.takes_series
     settings = config.network.model_copy(update={"temporal": None}) if grows else config.network
     theirs = bundle.manifest.network
-    of_heads = {"head_channels": theirs.head_channels, "fine_convolution": theirs.fine_convolution}
-    for what, mine, other in (
-        ("bands", config.bands, bundle.bands),
-        ("network", settings.model_copy(update=of_heads), theirs),
-    ):
-        if mine != other:
-            raise UsageError(
-                f"The {what} of the configuration are {mine}, those of {bundle.name} {other}.",
-                remedy=f"Take over the bundle's {what}, or start from random weights.",
-            )
+    of_heads = theirs.model_dump(include={"head_channels", "fine_convolution"}) if config.new_heads else {}
+    if config.bands != bundle.bands:
+        raise UsageError(
+            f"The bands of the configuration are {config.bands}, those of {bundle.name} {bundle.bands}.",
+            remedy="Take over the bundle's bands, or start from random weights.",
+        )
+    if settings.model_copy(update=of_heads) != theirs:
+        raise UsageError(
+            f"The network of the configuration is {settings}, that of {bundle.name} {theirs}.",
+            remedy="Take over the bundle's network, or start from random weights; only the heads may be others, with "
+            "new_heads: true.",
+        )
     weights = _with_classes(bundle.network().state_dict(), bundle, config.classes)
     target = unet if grows else network
-    if settings != theirs:
-        weights = target.state_dict() | _shared(weights, target.state_dict())
+    if config.new_heads:
+        weights = target.state_dict() | _before_heads(weights, target.state_dict())
     target.load_state_dict(weights)
     return network
 
 
-def _shared(weights: dict[str, Tensor], wanted: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Weights for a network with other heads, which begin anew with as much before them as has another shape."""
+def _before_heads(weights: dict[str, Tensor], wanted: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Those that come before the heads and have the shape wanted."""
     return {
         name: values
         for name, values in weights.items()

@@ -39,7 +39,7 @@ def train(config: TrainingConfig, out: Path, *, tell: Teller | None = None) -> P
     the averaged weights of least loss on the validation crops, where there are any, and then the result.
     ``out/log.csv`` gets the mean of every loss term, ``out/pictures`` a look at some crops.
 
-    Raises ``UsageError``, ``SceneError`` or ``ModelError`` for data and starting weights that do not fit,
+    Raises ``UsageError``, ``SceneError`` or ``ModelError`` for data, starting weights and teachers that do not fit,
     ``LockedError`` where another run trains in ``out``, ``OutputError`` where nothing can be written there.
     """
     with ExitStack() as stack:

@@ -169,6 +169,7 @@ def test_cut_short(folder: Path) -> None:
         ({"weights": {"file": "../../secret", "sha256": "0" * 64, "size_bytes": 1}}, "weights.file"),
         ({"network": {"encoder": "resnet50"}}, "network.encoder"),
         ({"network": {"encoder_depth": 3, "decoder_channels": [8, 10**9]}}, "network.decoder_channels"),
+        ({"network": {"outputs": "paps", "fine_convolution": False}}, "fine_convolution: false needs"),
         ({"name": "../up"}, "name"),
         ({"stride_px": 16}, "stride_px"),
         ({"bands": ["red", "red"]}, "bands repeat"),

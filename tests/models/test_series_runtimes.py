@@ -139,11 +139,13 @@ def test_cores_of_the_default_size_do_likewise(runtime: RuntimeName, full_size_b
     assert_cores_equal_the_whole(whole, tiled, dates, [(16, 2), (48, 1)])
 
 
-@pytest.fixture(scope="module")
-def full_size_bundle(tiny_series_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+@pytest.fixture(scope="module", params=[{}, {"fine_convolution": False, "head_channels": 48}])
+def full_size_bundle(
+    request: pytest.FixtureRequest, tiny_series_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory
+) -> Bundle:
     """A network of the default sizes with two kinds of parcels; what it learned of dates is random."""
     described = tiny_series_bundle.manifest.model_dump(exclude={"weights"})
-    settings = UNetSettings(temporal=TemporalSettings(kinds=2))
+    settings = UNetSettings(temporal=TemporalSettings(kinds=2), **request.param)
     described["classes"] = [
         {"id": number, "name": name, "kind": kind, "colour": "#000000"}
         for number, (name, kind) in enumerate(

@@ -50,15 +50,31 @@ def batch(tmp_path_factory: pytest.TempPathFactory) -> Batch:
 @given(look=LOOKS)
 def test_what_a_look_shows_is_brought_back_to_its_place(look: SecondLook) -> None:
     rows, cols = torch.meshgrid(torch.arange(32.0), torch.arange(32.0), indexing="ij")
-    ramps = torch.stack([rows, cols, rows + 2 * cols])[None, None]
-    batch = Batch(input_btchw=ramps, day_bt=torch.zeros(1, 1), targets=None)  # type: ignore[arg-type]  # not looked at
-    shown = look.at(batch).input_btchw[:, 0]
-    assert shown.shape[2:] == (32 * look.scale, 32 * look.scale)
-    back = look.brought_back({"any": shown})["any"]
+    ramps = torch.stack([rows, cols, rows + 2 * cols])[None, None] / 100
+    seen = torch.cat([ramps, torch.ones_like(ramps)], dim=2)
+    batch = Batch(input_btchw=seen, day_bt=torch.zeros(1, 1), targets=None)  # type: ignore[arg-type]  # not looked at
+    bands, flags = look.at(batch).input_btchw[:, 0].chunk(2, dim=1)
+    assert bands.shape[2:] == (32 * look.scale, 32 * look.scale)
+    assert flags.all()
+    laid = np.rot90(ramps[0, 0].numpy(), look.quarter_turns, (1, 2))
+    corners = (laid[..., ::-1] if look.mirrored else laid)[:, ::31, ::31]
+    last_px = int(32 * look.scale) - 1
+    np.testing.assert_allclose(bands[0, :, ::last_px, ::last_px], corners, atol=0.01)
+    back = look.brought_back({"any": bands})["any"]
     inner = np.s_[..., 2:-2, 2:-2]
     # The triangle's weights on whole pixels lie up to a thirty-sixth of a pixel beside its middle.
-    atol = 0 if look.scale == 1 else 3 / 36 + 1e-4
+    atol = 0 if look.scale == 1 else 3 / 3600 + 1e-6
     torch.testing.assert_close(back[inner], ramps[:, 0][inner], atol=atol, rtol=0)
+
+
+def test_larger_pixels_are_seen_where_all_they_are_made_of_was(batch: Batch) -> None:
+    look = SecondLook(scale=Fraction(3, 2))
+    altered = Batch(input_btchw=batch.input_btchw, day_bt=batch.day_bt, targets=batch.targets)
+    before, after = (each.input_btchw[:, 0].chunk(2, dim=1) for each in (altered, look.at(altered)))
+    assert set(after[1].unique().tolist()) == {0.0, 1.0}
+    assert not after[0][after[1] == 0].any()
+    # Nothing of the ground is lost but a rim.
+    assert 0.8 < after[1].mean() / before[1].mean() < 1
 
 
 def test_looks_are_clear_and_judged_where_the_altered_image_has_data(batch: Batch) -> None:

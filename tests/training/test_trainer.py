@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 from tiny_training import TINY_NETWORK, same, tensors_of, tiny_config, write_pool
 
 from geopanoptic.errors import LockedError, ModelError, OutputError, UsageError
-from geopanoptic.models.bundle import load_bundle
+from geopanoptic.models.bundle import load_bundle, save_with_grouping
 from geopanoptic.models.manifest import UNetSettings
 from geopanoptic.pipeline.progress import Silent
 from geopanoptic.training.checkpoint import best_loss
@@ -30,6 +30,7 @@ from geopanoptic.training.config import FIELDS_CLASSES
 from geopanoptic.training.export import export_bundle, network_of
 from geopanoptic.training.recipe import train_bundle
 from geopanoptic.training.start import build_network
+from geopanoptic.training.synthetic import BANDS
 from geopanoptic.training.trainer import train
 
 DESCRIPTION = Path(__file__).parents[2] / "configs" / "fields-s.yaml"
@@ -51,8 +52,11 @@ class _Pulls(Silent):
             raise KeyboardInterrupt
 
 
-def test_an_interrupted_run_goes_on_to_identical_weights(data: list[dict[str, Any]], tmp_path: Path) -> None:
-    config = tiny_config(data, checkpoint_minutes=1e-9)
+@pytest.mark.parametrize("agreement", [0.0, 1.0])
+def test_an_interrupted_run_goes_on_to_identical_weights(
+    agreement: float, data: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    config = tiny_config(data, checkpoint_minutes=1e-9, losses={"agreement": agreement})
     whole = train(config, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
         train(config, tmp_path / "parts", tell=_Pulls(4))
@@ -191,8 +195,9 @@ def test_frozen_norms_keep_their_statistics(data: list[dict[str, Any]], tmp_path
 def test_two_processes_learn_what_one_learns(
     data: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    together = train(tiny_config(data, threads=2, steps=3), tmp_path / "one")
-    config = tiny_config(data, threads=1, steps=3)
+    settings = {"steps": 3, "losses": {"agreement": 1.0}}
+    together = train(tiny_config(data, threads=2, **settings), tmp_path / "one")
+    config = tiny_config(data, threads=1, **settings)
     recipe = tmp_path / "run.yaml"
     recipe.write_text(yaml.safe_dump(config.model_dump(mode="json", by_alias=True, exclude_defaults=True)))
     with socket.socket() as free:
@@ -233,35 +238,75 @@ def test_a_run_becomes_a_bundle_and_the_start_of_another(data: list[dict[str, An
         build_network(tiny_config(data, **{"from": str(tmp_path / "none.safetensors")}))
 
 
-def test_heads_of_another_kind_begin_anew_before_all_else(data: list[dict[str, Any]], tmp_path: Path) -> None:
+@pytest.mark.parametrize("head_channels", [8, 6])
+def test_heads_begin_anew_where_asked_for(
+    head_channels: int, data: list[dict[str, Any]], tmp_path: Path
+) -> None:
     first = train_bundle(tiny_config(data, steps=2), tmp_path / "run")
     assert first is not None
-    other_heads = TINY_NETWORK | {"head_channels": 8, "fine_convolution": False}
-    start = {"from": str(first.path), "network": other_heads}
+    start = {
+        "from": str(first.path),
+        "new_heads": True,
+        "network": TINY_NETWORK | {"head_channels": head_channels, "fine_convolution": False},
+    }
     before = first.network().state_dict()
     after = build_network(tiny_config(data, **start)).state_dict()
     kept = {name for name in after if name in before and torch.equal(before[name], after[name])}
-    # Eight channels before the pixels are shuffled, as there were: these are taken over as well.
-    assert {name for name in after if not name.startswith("heads.")} <= kept
-    assert after["heads.semantic.weight"].shape == (4 * len(FIELDS_CLASSES), 8, 1, 1)
-    second = train_bundle(
-        tiny_config(data, steps=2, losses={"agreement": 1.0}, teacher=str(first.path), **start),
-        tmp_path / "second",
-    )
-    assert second is not None
-    assert not second.manifest.network.fine_convolution
+    # Eight channels came out before pixels were shuffled, and are taken over as well; six are other ones.
+    anew = ("heads.",) if head_channels == 8 else ("heads.", "finer.")
+    assert {name for name in after if not name.startswith(anew)} <= kept
+    assert after["heads.semantic.weight"].shape == (4 * len(FIELDS_CLASSES), head_channels, 1, 1)
+    with pytest.raises(UsageError, match=r"head_channels=8|head_channels=6.*new_heads: true"):
+        build_network(tiny_config(data, **start | {"new_heads": False}))
+    wider = TINY_NETWORK | {"detail_channels": 8}
     with pytest.raises(UsageError, match="network of the configuration"):
-        build_network(tiny_config(data, **start | {"network": other_heads | {"detail_channels": 8}}))
+        build_network(tiny_config(data, **start | {"network": wider}))
+    with pytest.raises(ValueError, match="they have no old outputs"):
+        tiny_config(data, losses={"keeping": 1.0}, **start)
 
 
-def test_a_teacher_of_other_classes_is_refused(data: list[dict[str, Any]], tmp_path: Path) -> None:
+def test_a_teacher_is_named_on_the_card_and_its_trees_are_not_inherited(
+    data: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    teacher = train_bundle(tiny_config(data, steps=2, name="old-hand"), tmp_path / "run")
+    assert teacher is not None
+    grouping = load_bundle(None).grouping
+    assert grouping is not None
+    with_trees = save_with_grouping(teacher, grouping, tmp_path / "with-trees")
+    asked = {"steps": 2, "losses": {"agreement": 1.0}, "teacher": str(with_trees.path)}
+    asked |= {"from": str(with_trees.path), "network": TINY_NETWORK | {"fine_convolution": False}}
+    taught = train_bundle(tiny_config(data, new_heads=True, **asked), tmp_path / "taught")
+    assert taught is not None
+    assert not taught.manifest.network.fine_convolution
+    assert taught.grouping is None
+    assert f"Taught by **old-hand** (sha256 {with_trees.sha256[:12]})" in taught.card
+
+
+def test_a_teacher_that_cannot_see_or_name_the_same_is_refused(
+    data: list[dict[str, Any]], tmp_path: Path
+) -> None:
     teacher = train_bundle(tiny_config(data, steps=1), tmp_path / "run")
     assert teacher is not None
-    asked = {"losses": {"agreement": 1.0}, "teacher": str(teacher.path), "classes": FIELDS_CLASSES[:3]}
-    with pytest.raises(UsageError, match=r"classes of the configuration .* teacher"):
-        train(tiny_config(data, **asked), tmp_path / "taught")
-    with pytest.raises(ValueError, match="a teacher needs"):
-        tiny_config(data, teacher="default")
+    asked = {"losses": {"agreement": 1.0}, "teacher": str(teacher.path)}
+    temporal = {"network": TINY_NETWORK | {"detail_channels": 8, "temporal": {"heads": 4}}}
+    for change, said in (
+        ({"classes": FIELDS_CLASSES[:3]}, r"classes of the configuration .* teacher"),
+        ({"bands": BANDS[:4]}, r"bands of the configuration .* teacher"),
+        (temporal, "takes single images"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            train(tiny_config(data, **asked | change), tmp_path / "taught")
+    deep = {"encoder_depth": 5, "decoder_channels": [8, 8, 8, 8]}
+    for change, said in (
+        ({"teacher": "default"}, "a teacher needs"),
+        ({"losses": {"agreement": 1.0}, "crop_px": 96, "network": deep}, "multiples of 64"),
+        (
+            {"losses": {"agreement": 1.0}, "network": TINY_NETWORK | {"outputs": "paps"}},
+            "needs dense outputs",
+        ),
+    ):
+        with pytest.raises(ValueError, match=said):
+            tiny_config(data, **change)
 
 
 def test_checkpoints_of_earlier_versions_are_exported(data: list[dict[str, Any]], tmp_path: Path) -> None:
