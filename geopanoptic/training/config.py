@@ -177,7 +177,8 @@ class TrainingConfig(StrictModel):
     augmentation: AugmentationSettings = AugmentationSettings()
     season: SeasonSettings = SeasonSettings()
     teacher: str | None = None
-    """Bundle that ``losses.agreement`` asks to agree with; None: the running average of the weights."""
+    """``default``, or the name or folder of the bundle that ``losses.agreement`` asks to agree with; None: the running
+    average of the weights."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     mixed_precision: bool = True
     """bfloat16 on a CUDA device or CPU that computes in it."""

@@ -165,7 +165,7 @@ def _teacher(config: TrainingConfig) -> nn.Module | None:
     """The network of the bundle that teaches. Raises ``UsageError`` for one that cannot see or name the same."""
     if config.teacher is None:
         return None
-    bundle = load_bundle(config.teacher)
+    bundle = load_bundle(None if config.teacher == "default" else config.teacher)
     for what, mine, theirs in (
         ("bands", config.bands, bundle.bands),
         ("classes", tuple(each.name for each in config.classes), tuple(each.name for each in bundle.classes)),

@@ -90,7 +90,7 @@ def _export(
             sources=[f"{_described(each)}, share {each.share / total:.2f}" for each in config.data],
             before=None,
             after=figures,
-            notes=[] if config.teacher is None else [_taught_by(load_bundle(config.teacher))],
+            notes=[] if config.teacher is None else [_taught_by(config.teacher)],
         ),
     )
     if starts_anew or config.new_heads or config.thresholds is not None or parent.grouping is None:
@@ -98,7 +98,8 @@ def _export(
     return save_with_grouping(bundle, parent.grouping, folder)
 
 
-def _taught_by(teacher: Bundle) -> str:
+def _taught_by(name: str) -> str:
+    teacher = load_bundle(None if name == "default" else name)
     return f"Taught by **{teacher.name}** (sha256 {teacher.sha256[:12]}), whose card says what that was trained on."
 
 

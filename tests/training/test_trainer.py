@@ -26,14 +26,15 @@ from geopanoptic.models.bundle import load_bundle, save_with_grouping
 from geopanoptic.models.manifest import UNetSettings
 from geopanoptic.pipeline.progress import Silent
 from geopanoptic.training.checkpoint import best_loss
-from geopanoptic.training.config import FIELDS_CLASSES
+from geopanoptic.training.config import FIELDS_CLASSES, read_config
 from geopanoptic.training.export import export_bundle, network_of
 from geopanoptic.training.recipe import train_bundle
 from geopanoptic.training.start import build_network
 from geopanoptic.training.synthetic import BANDS
 from geopanoptic.training.trainer import train
 
-DESCRIPTION = Path(__file__).parents[2] / "configs" / "fields-s.yaml"
+CONFIGS = Path(__file__).parents[2] / "configs"
+DESCRIPTION = CONFIGS / "fields-s.yaml"
 
 
 @pytest.fixture
@@ -280,6 +281,18 @@ def test_a_teacher_is_named_on_the_card_and_its_trees_are_not_inherited(
     assert not taught.manifest.network.fine_convolution
     assert taught.grouping is None
     assert f"Taught by **old-hand** (sha256 {with_trees.sha256[:12]})" in taught.card
+
+
+def test_the_default_bundle_teaches_a_smaller_network(data: list[dict[str, Any]], tmp_path: Path) -> None:
+    taught = train_bundle(
+        tiny_config(data, steps=1, losses={"agreement": 1.0}, teacher="default"), tmp_path / "taught"
+    )
+    assert taught is not None
+    assert f"Taught by **{load_bundle(None).name}**" in taught.card
+
+
+def test_the_network_of_series_can_start_as_its_configuration_says() -> None:
+    build_network(read_config(CONFIGS / "series-bundle.yaml"))
 
 
 def test_a_teacher_that_cannot_see_or_name_the_same_is_refused(
