@@ -220,6 +220,11 @@ def load_bundle(name_or_path: str | Path | None = None) -> Bundle:
     return Bundle(path=folder.resolve(), manifest=manifest, grouping=grouping)
 
 
+def bundle_called(name: str) -> Bundle:
+    """``load_bundle`` of a name in a configuration, where ``default`` is the default one."""
+    return load_bundle(None if name == "default" else name)
+
+
 def save_bundle(
     folder: Path, *, weights: Mapping[str, Tensor], card: str, half: bool = False, **manifest: Any
 ) -> Bundle:

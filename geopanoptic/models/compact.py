@@ -45,7 +45,7 @@ class CompactUNet(nn.Module):
         fold_normalisation(network)
         kept_px = kept_margins_px(len(network.widths) - 1, margin_px)
         self.encoder = CompactEncoder(network, bands=bands, margin_px=margin_px, kept_px=kept_px)
-        self.decoder = CompactDecoder(network, whole=margin_px == 0)
+        self.decoder = CompactDecoder(network, margin_px=margin_px)
         self.n_inputs, self.n_outputs = self.encoder.n_inputs, self.decoder.n_outputs
 
     def forward(self, input_bchw: Tensor) -> tuple[Tensor, Tensor]:
@@ -165,16 +165,16 @@ def _spatial(feature: nn.Module) -> nn.Conv2d | None:
 class CompactDecoder(nn.Module):
     """What ``PanopticUNet.decode`` gives, as probabilities of the classes and of the other ``HEADS``.
 
-    ``whole``: of maps without margins; otherwise maps have those of ``kept_margins_px``, the output ``surplus_px``.
+    Where tiles have ``margin_px``, the maps have ``kept_margins_px`` and the output ``surplus_px``.
     """
 
-    def __init__(self, layers: Any, *, whole: bool) -> None:
+    def __init__(self, layers: Any, *, margin_px: int) -> None:
         super().__init__()
         blocks = layers.decoder.blocks
-        self.scale, padding = layers.output_scale, 1 if whole else 0
+        self.scale, padding = layers.output_scale, 0 if margin_px else 1
         widths = [layers.widths[-1], *(block.conv2[0].out_channels for block in blocks)]
         self.heads_come_last, places = layers.fine_convolution, self.scale**2
-        self.surplus_px = 0 if whole else surplus_px(1, fine_convolution=layers.fine_convolution)
+        self.surplus_px = surplus_px(margin_px, fine_convolution=layers.fine_convolution)
         finest = layers.finer[0][0]
         joints = [
             *(block.conv1[0] for block in blocks),

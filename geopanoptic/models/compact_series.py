@@ -111,17 +111,14 @@ class CompactReader(nn.Module):
 
 
 class CompactSeasonDecoder(nn.Module):
-    """What ``CompactDecoder`` gives of the sums over dates of what ``CompactReader`` gives.
-
-    ``whole``: of tiles without margins.
-    """
+    """What ``CompactDecoder`` gives of the sums over dates of what ``CompactReader`` gives, of tiles with ``margin_px``."""
 
     def __init__(
-        self, network: PanopticUNetSeries, *, whole: bool, bands: Sequence[int] | None = None
+        self, network: PanopticUNetSeries, *, margin_px: int, bands: Sequence[int] | None = None
     ) -> None:
         super().__init__()
         widths = network.unet.widths
-        self.decoder = CompactDecoder(network.unet, whole=whole)
+        self.decoder = CompactDecoder(network.unet, margin_px=margin_px)
         self.sums = _names(network)
         self.n_inputs = _channels(network, bands)
         self.n_outputs = self.decoder.n_outputs
@@ -178,7 +175,7 @@ def compact_series(
     """Both halves of ``network``, which is changed and of no use afterwards."""
     with torch.no_grad():
         fold_normalisation(network)
-        decoder = CompactSeasonDecoder(network, whole=margin_px == 0, bands=bands)
+        decoder = CompactSeasonDecoder(network, margin_px=margin_px, bands=bands)
         reader = CompactReader(network, bands=bands, margin_px=margin_px)
         return reader.eval().requires_grad_(False), decoder.eval().requires_grad_(False)
 

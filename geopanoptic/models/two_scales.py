@@ -32,8 +32,9 @@ FINER_SHARE = 1 / 3
 class TwoScales(nn.Module):
     """The mean of ``CompactUNet`` over tiles as they are and over the same tiles ``scale`` times as large.
 
-    Input and output as those of ``CompactUNet``, but for the surplus, see ``surplus_px``. H, W and ``margin_px`` are multiples of twice the network's stride. ``scale`` is 3/2 or 1/2; ``reach_px`` is how far the
-    network looks, at either scale.
+    Input and output as those of ``CompactUNet``, but for the surplus, see ``surplus_px``. H, W and ``margin_px`` are
+    multiples of twice the network's stride. ``scale`` is 3/2 or 1/2; ``reach_px`` is how far the network looks, at
+    either scale.
     """
 
     def __init__(

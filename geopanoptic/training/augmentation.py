@@ -18,6 +18,9 @@ VISIBLE = slice(0, 3)  # blue, green, red in the canonical order
 _NEAR_INFRARED = 6
 _VALUE_RANGE = (-1.0, 2.0)
 
+WHOLLY_SEEN = 0.999
+"""Mean of the flags that a pixel was made of, above which all of them were set."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
@@ -49,7 +52,7 @@ def zoomed(patch: Patch, factor: float) -> Patch:
         ((np.arange(new * OUTPUT_SCALE) + 0.5) * (old / new)).astype(np.intp)
         for new, old in zip((height, width), patch.shape, strict=True)
     )
-    seen_chw = resized(patch.seen_chw) > 0.999
+    seen_chw = resized(patch.seen_chw) > WHOLLY_SEEN
     return Patch(
         image_chw=resized(patch.image_chw) * seen_chw,
         seen_chw=seen_chw,

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from geopanoptic.errors import UsageError
 from geopanoptic.models.building import paps_heads_of
-from geopanoptic.models.bundle import load_bundle
+from geopanoptic.models.bundle import bundle_called
 from geopanoptic.training.batch import Batch
 from geopanoptic.training.checkpoint import Progress, State, load_checkpoint
 from geopanoptic.training.config import TrainingConfig, fits_second_look
@@ -165,7 +165,7 @@ def _teacher(config: TrainingConfig) -> nn.Module | None:
     """The network of the bundle that teaches. Raises ``UsageError`` for one that cannot see or name the same."""
     if config.teacher is None:
         return None
-    bundle = load_bundle(None if config.teacher == "default" else config.teacher)
+    bundle = bundle_called(config.teacher)
     for what, mine, theirs in (
         ("bands", config.bands, bundle.bands),
         ("classes", tuple(each.name for each in config.classes), tuple(each.name for each in bundle.classes)),

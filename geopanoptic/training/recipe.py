@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from geopanoptic.models.bundle import Bundle, load_bundle, save_with_grouping
+from geopanoptic.models.bundle import Bundle, bundle_called, save_with_grouping
 from geopanoptic.models.manifest import TrainingData
 from geopanoptic.pipeline.progress import Progress
 from geopanoptic.training.card import write_card
@@ -22,8 +22,9 @@ def train_bundle(config: TrainingConfig, out: Path, *, tell: Progress | None = N
     """Train in the folder ``out``, going on with what lies there, and write the bundle ``out/bundle``.
 
     Its grouping is that of the bundle it started from; without one or with ``new_heads``, thresholds only (what was
-    learned about another network's outputs does not hold for a new one; ``geopanoptic.training.grouping`` does so). ``out/settings.yaml`` are the
-    settings. Returns None in all processes of a ``torchrun`` but the first. Raises as ``trainer.train``.
+    learned about another network's outputs does not hold for a new one; ``geopanoptic.training.grouping`` learns it).
+    ``out/settings.yaml`` are the settings. Returns None in all processes of a ``torchrun`` but the first. Raises as
+    ``trainer.train``.
     """
     from geopanoptic.training.trainer import train
 
@@ -55,7 +56,7 @@ def _export(
     from geopanoptic.training.export import export_bundle
 
     starts_anew = config.start in ("random", "imagenet") or config.start.endswith(".safetensors")
-    parent = load_bundle(None if starts_anew or config.start == "default" else config.start)
+    parent = bundle_called("default" if starts_anew else config.start)
     total = sum(each.share for each in config.data)
     title = "Trained on " + ", ".join(sorted({each.kind for each in config.data})) + " data"
     bundle = export_bundle(
@@ -99,7 +100,7 @@ def _export(
 
 
 def _taught_by(name: str) -> str:
-    teacher = load_bundle(None if name == "default" else name)
+    teacher = bundle_called(name)
     return f"Taught by **{teacher.name}** (sha256 {teacher.sha256[:12]}), whose card says what that was trained on."
 
 

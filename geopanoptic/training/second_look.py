@@ -12,12 +12,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from geopanoptic.models.two_scales import FINER_SHARE
+from geopanoptic.training.augmentation import WHOLLY_SEEN
 from geopanoptic.training.batch import Batch
 from geopanoptic.training.config import SECOND_LOOK_SCALE
 from geopanoptic.training.patch import OUTPUT_SCALE
-
-_LARGER_CHANCE = 1 / 3  # its share in networks that look at two scales
-_WHOLE = 0.999
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,11 +29,11 @@ class SecondLook:
 
     @classmethod
     def at_random(cls, rng: np.random.Generator) -> SecondLook:
-        """One of eight ways to lay it; every third time half as large again."""
+        """One of eight ways to lay it; half as large again as often as that counts where networks look at two scales."""
         return cls(
             quarter_turns=int(rng.integers(4)),
             mirrored=bool(rng.random() < 0.5),
-            scale=SECOND_LOOK_SCALE if rng.random() < _LARGER_CHANCE else Fraction(1),
+            scale=SECOND_LOOK_SCALE if rng.random() < FINER_SHARE else Fraction(1),
         )
 
     def at(self, batch: Batch) -> Batch:
@@ -44,7 +43,7 @@ class SecondLook:
         laid = laid.flip(-1) if self.mirrored else laid
         bands, flags = _resized(laid.flatten(0, 1), self.scale).unflatten(0, laid.shape[:2]).chunk(2, dim=2)
         # A pixel is seen where everything it is made of was; networks learn from whole flags only.
-        seen = (flags > _WHOLE).float()
+        seen = (flags > WHOLLY_SEEN).float()
         return Batch(
             input_btchw=torch.cat([bands * seen, seen], dim=2), day_bt=batch.day_bt, targets=batch.targets
         )

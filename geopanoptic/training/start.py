@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from geopanoptic.errors import ModelError, UsageError
 from geopanoptic.models import building
-from geopanoptic.models.bundle import Bundle, load_bundle
+from geopanoptic.models.bundle import Bundle, bundle_called
 from geopanoptic.models.manifest import ClassSpec
 from geopanoptic.models.series import PanopticUNetSeries
 from geopanoptic.models.unet import PanopticUNet
@@ -44,7 +44,7 @@ def build_network(config: TrainingConfig) -> PanopticUNet | PanopticUNetSeries:
     if config.start.endswith(".safetensors"):
         network.load_state_dict(fitting(averaged_weights(Path(config.start)), network, config.start))
         return network
-    bundle = load_bundle(None if config.start == "default" else config.start)
+    bundle = bundle_called(config.start)
     grows = isinstance(network, PanopticUNetSeries) and not bundle.takes_series
     settings = config.network.model_copy(update={"temporal": None}) if grows else config.network
     theirs = bundle.manifest.network
@@ -63,7 +63,8 @@ def build_network(config: TrainingConfig) -> PanopticUNet | PanopticUNetSeries:
     weights = _with_classes(bundle.network().state_dict(), bundle, config.classes)
     target = unet if grows else network
     if config.new_heads:
-        weights = target.state_dict() | _before_heads(weights, target.state_dict())
+        wanted = target.state_dict()
+        weights = wanted | _before_heads(weights, wanted)
     target.load_state_dict(weights)
     return network
 
@@ -95,17 +96,13 @@ def _with_classes(
         )
     channels = [things[0] if each.name in divided else names.index(each.name) for each in classes]
     parts = torch.tensor([float(len(divided)) if each.name in divided else 1.0 for each in classes])
-    head = {name: values for name, values in weights.items() if "heads.semantic." in name}
-    return weights | {
-        name: _by_class(values, len(names))[channels].flatten(0, 1)
-        - (parts.log().repeat_interleave(len(values) // len(names)) if values.ndim == 1 else 0)
-        for name, values in head.items()
-    }
 
+    def chosen(values: Tensor) -> Tensor:
+        # A class may have a channel for each output pixel of an input pixel.
+        places = values.unflatten(0, (len(names), -1))[channels]
+        return (places - parts.log()[:, None] if values.ndim == 1 else places).flatten(0, 1)
 
-def _by_class(values: Tensor, n_classes: int) -> Tensor:
-    """Weights of a head (n_classes, places, ...): it may have a channel for each output pixel of an input pixel."""
-    return values.unflatten(0, (n_classes, -1))
+    return weights | {name: chosen(values) for name, values in weights.items() if "heads.semantic." in name}
 
 
 def averaged_weights(checkpoint: Path) -> dict[str, Tensor]:
