@@ -62,7 +62,7 @@ def infer(
     on_failure = OnFailure(store=store, record=record, skip=asked.on_error == "skip", n_blocks=len(blocks))
     unreadable: set[UnreadableBlock] = set()
     scene_px = sum(block.size_px for block in blocks) / planned.bundle.output_scale**2
-    if blocks and not was_compiled():
+    if blocks and network is not None and not all(executor.everywhere(was_compiled)):
         record.note(
             "This is the first run here: it takes about a minute longer, to compile what later ones find."
         )

@@ -117,6 +117,14 @@ def stopped(scene_file, bundle, out):
     return out
 
 
+@pytest.mark.parametrize("compiled", [True, False])
+def test_only_where_nothing_is_compiled_yet_a_run_says_so(compiled, scene_file, bundle, out, monkeypatch):
+    monkeypatch.setattr("geopanoptic.pipeline.inference.was_compiled", lambda: compiled)
+    progress = Remembers()
+    geopanoptic.run(scene_file, out, model=bundle, progress=progress, threads=1)
+    assert any("compile" in note for note in progress.notes) is not compiled
+
+
 def resume(scene_file, bundle, out, **changes):
     progress = Remembers()
     geopanoptic.run(
