@@ -64,21 +64,27 @@ def gather_contacts(
 
     ``each`` computes bands of regions.
     """
-    low, high = np.minimum(a, b), np.maximum(a, b)
+    low = np.minimum(a, b)
     n_bands = int(low.max(initial=0)) // _REGIONS_AT_ONCE + 1
     band = low // _REGIONS_AT_ONCE
-    band[low == high] = n_bands
+    band[a == b] = n_bands
+    del low
     *of_bands, _ = places_of(band, n_bands + 1)
+    del band
 
-    def gather(places: Int64) -> Contacts:
-        keys = low[places].astype(np.int64) << 32 | high[places]
-        order = np.argsort(keys)
-        keys, total, highest = _added_up(keys[order], places[order], sums, pass_heat)
-        return _of_keys(keys, total, highest)
-
-    parts = list(each(gather, of_bands))
     names = [field.name for field in fields(Contacts)]
-    return Contacts(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+
+    def gather(places: Int64) -> list[NDArray[np.integer]]:
+        here, there = a[places], b[places]
+        keys = np.minimum(here, there).astype(np.int64) << 32 | np.maximum(here, there)
+        order = np.argsort(keys)
+        contacts = _of_keys(*_added_up(keys[order], places[order], sums, pass_heat))
+        return [getattr(contacts, name) for name in names]
+
+    columns = dict(zip(names, zip(*each(gather, of_bands), strict=True), strict=True))
+    del of_bands
+    # One after the other: each is there twice for a moment.
+    return Contacts(**{name: np.concatenate(columns.pop(name)) for name in names})
 
 
 @njit(nogil=True, cache=True)

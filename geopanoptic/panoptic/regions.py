@@ -19,7 +19,8 @@ from scipy.sparse.csgraph import connected_components
 
 from geopanoptic.panoptic.contacts import LENGTH, Contacts, Int64, compact, gather_contacts
 from geopanoptic.panoptic.contraction import Int32
-from geopanoptic.panoptic.parts import Map
+from geopanoptic.panoptic.lookup import look_up
+from geopanoptic.panoptic.parts import Map, over_parts
 from geopanoptic.panoptic.pieces import AREA, FIELD, INNER_SIDES, BlockRegions
 
 
@@ -65,62 +66,64 @@ def join_blocks(
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
     n_pieces = int(offsets[-1])
     label, first_px = _stacked(blocks, "label"), _stacked(blocks, "first_px")
-
-    # Pieces of one watershed label are chained in label order; pieces of one stuff class through their contacts.
-    met = [
-        (block.contacts.a + offset, block.contacts.b + offset, block.contacts.sums, block.contacts.pass_heat)
-        for block, offset in zip(blocks, offsets[:-1], strict=True)
-    ]
-    met += _sides_between(blocks, offsets)
-    order = np.argsort(label)
-    chained = (label[order][1:] == label[order][:-1]) & (label[order][1:] > 0) & (not by_contact)
-
-    def joined(a: Int32, b: Int32, *_: NDArray[np.integer]) -> tuple[Int32, Int32]:
-        touching = (label[a] == label[b]) & ((label[a] < 0) | by_contact)
-        return a[touching], b[touching]
-
-    edges = [(order[:-1][chained], order[1:][chained]), *each(joined, *zip(*met, strict=True))]
-    region = components(n_pieces, *map(np.concatenate, zip(*edges, strict=True)))
-    region = _numbered_by_first_pixel(region, first_px).astype(np.int32)
+    a, b, side_sums, pass_heat = _met(blocks, offsets)
+    region = _numbered_by_first_pixel(_joined(label, a, b, by_contact=by_contact, each=each), first_px)
     n_regions = int(region.max()) + 1 if n_pieces else 0
     of_block = [region[start:stop] for start, stop in zip(offsets[:-1], offsets[1:], strict=True)]
 
     first_of_region = np.full(n_regions, np.iinfo(np.int64).max)
     np.minimum.at(first_of_region, region, first_px)
-    one_piece = np.zeros(n_regions, np.int64)
-    one_piece[region] = np.arange(n_pieces)
+    label_of_region = np.zeros(n_regions, np.int64)
+    label_of_region[region] = label
+    del label, first_px
     heat_max, relief_min = np.zeros(n_regions, np.uint16), np.full(n_regions, 65535, np.uint16)
     np.maximum.at(heat_max, region, _stacked(blocks, "heat_max"))
     np.minimum.at(relief_min, region, _stacked(blocks, "relief_min"))
 
-    def summed(name: str) -> Int64:
+    def look_up_regions(begin: int, end: int) -> None:
+        for pieces in (a[None, begin:end], b[None, begin:end]):
+            look_up(region, pieces, pieces)
+
+    # From here on these are regions: nothing is larger in the memory of a run, so there is no second of them.
+    over_parts(look_up_regions, len(a), each)
+    within = np.flatnonzero(a == b)
+
+    def summed(name: str) -> NDArray[np.integer]:
         total = np.zeros((n_regions, getattr(blocks[0], name).shape[1]), np.int64)
         for block, regions in zip(blocks, of_block, strict=True):
             _add_rows(total, regions, getattr(block, name))
-        return total
+        if name == "sums":
+            np.add.at(total[:, INNER_SIDES], a[within], side_sums[within, LENGTH])
+        return compact(total)
 
     sums, thing_sums, stuff_counts = each(summed, ("sums", "thing_sums", "stuff_counts"))
-
-    def renumbered(a: Int32, b: Int32, *of_contact: NDArray[np.integer]) -> tuple[NDArray[np.integer], ...]:
-        return region[a], region[b], *of_contact
-
-    columns = each(renumbered, *zip(*met, strict=True))
-    a, b, side_sums, pass_heat = map(np.concatenate, zip(*columns, strict=True))
-    met.clear()
-    within = np.flatnonzero(a == b)
-    np.add.at(sums[:, INNER_SIDES], a[within], side_sums[within, LENGTH])
     graph = RegionGraph(
         width_px=max(block.window.col1 for block in blocks),
-        label=label[one_piece],
+        label=label_of_region,
         first_px=first_of_region,
-        sums=compact(sums),
+        sums=sums,
         heat_max=heat_max,
         relief_min=relief_min,
-        thing_sums=compact(thing_sums),
-        stuff_counts=compact(stuff_counts),
+        thing_sums=thing_sums,
+        stuff_counts=stuff_counts,
         contacts=gather_contacts(a, b, side_sums, pass_heat, each=each),
     )
     return graph, [np.concatenate([np.full(1, -1, np.int32), regions]) for regions in of_block]
+
+
+def _joined(label: Int64, a: Int32, b: Int32, *, by_contact: bool, each: Map) -> Int64:
+    """A number for every piece (n,), the same for those that are one region; ``a`` and ``b`` (m,) meet."""
+
+    def touching(begin: int, end: int) -> tuple[Int32, Int32]:
+        one, other = a[begin:end], b[begin:end]
+        alike = (label[one] == label[other]) & ((label[one] < 0) | by_contact)
+        return one[alike], other[alike]
+
+    # Pieces of one watershed label are chained in label order; pieces of one stuff class through their contacts.
+    order = np.argsort(label)
+    chained = (label[order][1:] == label[order][:-1]) & (label[order][1:] > 0) & (not by_contact)
+    edges = [(order[:-1][chained], order[1:][chained]), *over_parts(touching, len(a), each)]
+    return components(len(label), *map(np.concatenate, zip(*edges, strict=True)))
 
 
 def components(n: int, a: Int64, b: Int64) -> Int64:
@@ -146,18 +149,30 @@ def _add_rows(total: Int64, group: NDArray[np.integer], values: NDArray[np.integ
             total[group[i], column] += values[i, column]
 
 
-def _numbered_by_first_pixel(component: Int64, first_px: Int64) -> Int64:
+def _numbered_by_first_pixel(component: Int64, first_px: Int64) -> Int32:
     if not len(component):
-        return component
+        return component.astype(np.int32)
     first = np.full(int(component.max()) + 1, np.iinfo(np.int64).max)
     np.minimum.at(first, component, first_px)
-    rank = np.empty(len(first), np.int64)
+    rank = np.empty(len(first), np.int32)
     rank[np.argsort(first, kind="stable")] = np.arange(len(first))
     return rank[component]
 
 
 def _stacked(blocks: Sequence[BlockRegions], name: str) -> Int64:
     return np.concatenate([getattr(block, name) for block in blocks])
+
+
+def _met(
+    blocks: Sequence[BlockRegions], offsets: Int32
+) -> tuple[Int32, Int32, NDArray[np.integer], NDArray[np.uint16]]:
+    """Contacts within blocks and between them: pieces of the scene a and b (m,), ``sums`` and ``pass_heat``."""
+    within = (
+        (block.contacts.a + offset, block.contacts.b + offset, block.contacts.sums, block.contacts.pass_heat)
+        for block, offset in zip(blocks, offsets[:-1], strict=True)
+    )
+    a, b, sums, pass_heat = map(np.concatenate, zip(*within, *_sides_between(blocks, offsets), strict=True))
+    return a, b, sums, pass_heat
 
 
 def _sides_between(

@@ -13,13 +13,14 @@ import xarray
 from numpy.typing import NDArray
 
 from geopanoptic.grid import Grid, Window
-from geopanoptic.panoptic.coverage import BlockCorners, link, outlines, simplify, trace_block
+from geopanoptic.panoptic.coverage import BlockCorners, join_corners, link, outlines, simplify, trace_block
 from geopanoptic.panoptic.repair import PanopticRegions
 from geopanoptic.pipeline.drawing import DrawnLayers
 from geopanoptic.pipeline.execution import Executor, Threads
 from geopanoptic.pipeline.execution.crew import local_workers
+from geopanoptic.pipeline.memory import return_freed_memory
 from geopanoptic.pipeline.record import Record
-from geopanoptic.pipeline.segmentation import local_threads
+from geopanoptic.pipeline.segmentation import local_map
 from geopanoptic.pipeline.store import RunStore
 from geopanoptic.products.classes import MapClass, of_kind
 from geopanoptic.products.cog import (
@@ -71,6 +72,7 @@ def trace_layers(
 ) -> DrawnLayers:
     """Trace all regions as one coverage, straighten shared borders once, and attach attributes."""
     grid, blocks = planned.grid, store.blocks()
+    return_freed_memory()
     with record.stage("trace", total=grid.height * grid.width, unit="px") as stage:
 
         def traced() -> Iterator[BlockCorners]:
@@ -78,13 +80,17 @@ def trace_layers(
                 yield corners
                 stage.advance(block.size_px)
 
-        arcs = link(traced())
+        corners = join_corners(traced())
+        # Those of the blocks, which the C library keeps because they are small.
+        return_freed_memory()
+        arcs = link(corners)
+        del corners
     with record.stage("simplify"):
         if planned.simplify_m > 0:
             along_row_m, along_col_m = grid.pixel_size_m()
             tolerance_px = planned.simplify_m / along_row_m, planned.simplify_m / along_col_m
-            with local_threads(executor) as threads:
-                arcs = simplify(arcs, tolerance_px, threads.map)
+            with local_map(executor) as each:
+                arcs = simplify(arcs, tolerance_px, each)
     return DrawnLayers(
         outlines=outlines(arcs),
         grid=grid,

@@ -6,9 +6,11 @@ the run store (a margin of pixels) or in a global step over small summaries.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,7 @@ from geopanoptic.grid import Window
 from geopanoptic.panoptic.centres import find_centres
 from geopanoptic.panoptic.forest import BlockSummary, forest_block
 from geopanoptic.panoptic.lookup import looked_up
+from geopanoptic.panoptic.parts import Map
 from geopanoptic.panoptic.pieces import BlockRegions, describe_block
 from geopanoptic.panoptic.quantisation import NODATA_CLASS
 from geopanoptic.panoptic.regions import join_blocks
@@ -26,7 +29,7 @@ from geopanoptic.pipeline.execution import Executor
 from geopanoptic.pipeline.execution.crew import local_workers
 from geopanoptic.pipeline.execution.executor import Item, Value
 from geopanoptic.pipeline.fusing import DescribeSettled, read_evidence, settled_regions
-from geopanoptic.pipeline.memory import return_large_arrays
+from geopanoptic.pipeline.memory import return_freed_memory, return_large_arrays
 from geopanoptic.pipeline.progress import Progress
 from geopanoptic.pipeline.rules import GroupingRules
 from geopanoptic.pipeline.store import RunStore
@@ -57,10 +60,10 @@ def segment(
         labels = stitch(summaries)
         described = [regions.labelled(np.append(0, labels[regions.window])) for regions in in_zones]
         del summaries, in_zones, labels
-        with local_threads(executor) as threads:
-            graph, region_of_piece = join_blocks(described, each=threads.map)
+        with local_map(executor) as each:
+            graph, region_of_piece = join_blocks(described, each=each)
             described.clear()
-            final = repair(graph, rules.repair, threads.map)
+            final = repair(graph, rules.repair, each)
         del graph
         pieces = "piece"
         if verdict is not None:
@@ -69,18 +72,29 @@ def segment(
                 for block, labels in labels_of_pieces(blocks, region_of_piece, final)
             ]
             described = over_blocks(DescribeSettled(store=store, rules=rules, verdict=verdict), claims)
-            with local_threads(executor) as threads:
-                final, region_of_piece = settled_regions(described, final, rules, threads.map)
+            with local_map(executor) as each:
+                final, region_of_piece = settled_regions(described, final, rules, each)
             store.drop(pieces)
             pieces = "settled"
+        return_freed_memory()
         over_blocks(PaintLabels(store=store, pieces=pieces), labels_of_pieces(blocks, region_of_piece, final))
         store.drop(pieces)
     return final
 
 
-def local_threads(executor: Executor) -> ThreadPoolExecutor:
-    """Threads for steps over the whole scene, which this process takes while workers, here or elsewhere, wait."""
-    return ThreadPoolExecutor(local_workers(executor), thread_name_prefix="geopanoptic")
+@contextmanager
+def local_map(executor: Executor) -> Iterator[Map]:
+    """For steps over the whole scene, which threads of this process take while workers, here or elsewhere, wait.
+
+    After every step what it freed is given back: its parts are small, and a C library keeps small things.
+    """
+    with ThreadPoolExecutor(local_workers(executor), thread_name_prefix="geopanoptic") as threads:
+
+        def each(work: Callable[..., Value], *items: Iterable[Any]) -> Iterator[Value]:
+            yield from threads.map(work, *items)
+            return_freed_memory()
+
+        yield each
 
 
 def labels_of_pieces(

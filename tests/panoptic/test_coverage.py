@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 from rasterio.features import rasterize, shapes
 
 from geopanoptic.grid import Window
-from geopanoptic.panoptic.coverage import BlockCorners, assemble, link, outlines, trace, trace_block
+from geopanoptic.panoptic.coverage import (
+    BlockCorners,
+    assemble,
+    join_corners,
+    link,
+    outlines,
+    trace,
+    trace_block,
+)
 from geopanoptic.panoptic.coverage.in_memory import pieces_of, trace_arcs
 
 from .label_rasters import label_rasters
@@ -145,7 +153,7 @@ def test_blocks_may_come_in_any_order_and_from_other_processes() -> None:
     windows = [Window(row, col, row + 10, col + 10) for row in (0, 10) for col in (0, 10, 20)]
     blocks = [pickle.loads(pickle.dumps(block(labels, window))) for window in windows]
     expected = wkb(assemble(trace_arcs(labels))[1])
-    assert wkb(assemble(link(reversed(blocks)))[1]) == expected
+    assert wkb(assemble(link(join_corners(reversed(blocks))))[1]) == expected
 
 
 def test_nodata_only_gives_nothing() -> None:
@@ -157,11 +165,11 @@ def test_refusals() -> None:
     labels = np.ones((4, 4), np.int32)
     left, right = Window(0, 0, 4, 2), Window(0, 2, 4, 4)
     with pytest.raises(ValueError, match="cover one scene"):
-        link([block(labels, left)])
+        join_corners([block(labels, left)])
     with pytest.raises(ValueError, match="overlap"):
-        link([block(labels, left), block(labels, left)])
+        join_corners([block(labels, left), block(labels, left)])
     with pytest.raises(ValueError, match="no blocks"):
-        link([])
+        join_corners([])
     with pytest.raises(ValueError, match="must be 0"):
         trace_block(np.ones((6, 6), np.int32), Window(0, 0, 4, 4), (4, 4))
     with pytest.raises(ValueError, match="one pixel wider"):
@@ -169,7 +177,7 @@ def test_refusals() -> None:
     with pytest.raises(ValueError, match="leaves the scene"):
         trace_block(np.zeros((6, 6), np.int32), Window(1, 0, 5, 4), (4, 4))
     with pytest.raises(ValueError, match="label 2 is not one"):
-        assemble(link([block(np.array([[2, 1, 2]], np.int32), Window(0, 0, 1, 3))]))
+        assemble(link(join_corners([block(np.array([[2, 1, 2]], np.int32), Window(0, 0, 1, 3))])))
     with pytest.raises(ValueError, match="no inverse"):
         trace(labels, Affine(1, 0, 0, 1, 0, 0))
     with pytest.raises(ValueError, match="integers"):

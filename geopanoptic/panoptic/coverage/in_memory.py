@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from geopanoptic.grid import Window
 from geopanoptic.panoptic.coverage.arcs import Arcs
 from geopanoptic.panoptic.coverage.assembly import assemble
-from geopanoptic.panoptic.coverage.linking import link
+from geopanoptic.panoptic.coverage.linking import join_corners, link
 from geopanoptic.panoptic.coverage.simplification import simplify
 from geopanoptic.panoptic.coverage.tracing import BlockCorners, trace_block
 
@@ -60,7 +60,7 @@ def trace_arcs(labels: NDArray[np.int32], block_px: int = 2048) -> Arcs:
     if block_px < 1:
         raise ValueError(f"block_px must be at least 1, not {block_px}")
     blocks = Window(0, 0, *labels.shape).blocks(block_px)
-    return link(_trace_window(labels, block) for block in blocks)
+    return link(join_corners(_trace_window(labels, block) for block in blocks))
 
 
 def _trace_window(labels: NDArray[np.int32], window: Window) -> BlockCorners:

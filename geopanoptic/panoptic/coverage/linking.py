@@ -8,6 +8,7 @@ of every straight run, wherever block faces may lie, and walking from run to run
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -26,13 +27,24 @@ from geopanoptic.panoptic.coverage.tracing import (
 )
 
 
-def link(blocks: Iterable[BlockCorners]) -> Arcs:
-    """Arcs of a scene from the corners of all its blocks, in any order.
+class SceneCorners(NamedTuple):
+    """The corners of a whole scene, row by row from left to right, (n,) each; the largest thing in memory on the way
+    from labels to outlines."""
 
-    Canonical: arcs between nodes come first, from the node that is smaller by (row, col), ordered by that
-    node and the direction in which they leave it (right, down, left, up); then closed arcs, from their
-    smallest vertex to the right, ordered by it. The result does not depend on the blocks. Raises ValueError
-    where the blocks are not those of one scene, each once.
+    width: int
+    rows: NDArray[np.int32]
+    cols: NDArray[np.int32]
+    masks: NDArray[np.uint8]
+    around: NDArray[np.int32]
+    """See ``BlockCorners``, in any order."""
+    around_index: NDArray[np.int32]
+    """Which row of ``around`` is that of a corner where arcs start."""
+
+
+def join_corners(blocks: Iterable[BlockCorners]) -> SceneCorners:
+    """The corners of the scene from those of all its blocks, in any order.
+
+    Raises ValueError where the blocks are not those of one scene, each once.
     """
     ordered = sorted(blocks, key=lambda block: (block.window.row0, block.window.col0))
     if not ordered:
@@ -47,7 +59,7 @@ def link(blocks: Iterable[BlockCorners]) -> Arcs:
         np.concatenate([getattr(block, name) for block in ordered])
         for name in ("rows", "cols", "masks", "around")
     )
-    # Corners are the largest thing in memory here: none of them is kept twice for long.
+    # None of them is kept twice for long.
     ordered.clear()
     order = _row_order(rows, height)
     rows, cols = rows[order], cols[order]
@@ -55,10 +67,24 @@ def link(blocks: Iterable[BlockCorners]) -> Arcs:
         raise ValueError("the blocks overlap or do not form a regular lattice")
     around_index = np.cumsum(START_MASKS[masks], dtype=np.int32)[order]
     around_index -= 1
-    masks = masks[order]
-    del order
+    return SceneCorners(width, rows, cols, masks[order], around, around_index)
+
+
+def link(corners: SceneCorners) -> Arcs:
+    """Arcs of a scene.
+
+    Canonical: arcs between nodes come first, from the node that is smaller by (row, col), ordered by that
+    node and the direction in which they leave it (right, down, left, up); then closed arcs, from their
+    smallest vertex to the right, ordered by it. The result does not depend on the blocks.
+    """
     coordinates, offsets, sides, turns = _walk_arcs(
-        rows, cols, masks, around, around_index, width, NODE_MASKS
+        corners.rows,
+        corners.cols,
+        corners.masks,
+        corners.around,
+        corners.around_index,
+        corners.width,
+        NODE_MASKS,
     )
     return Arcs(coordinates=coordinates, offsets=offsets, sides=sides, turns=turns)
 

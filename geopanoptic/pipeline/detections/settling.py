@@ -20,7 +20,7 @@ from geopanoptic.pipeline.detections.matching import SceneObjects
 from geopanoptic.pipeline.detections.tile import DetectedTiles
 from geopanoptic.pipeline.execution import Executor
 from geopanoptic.pipeline.progress import Progress
-from geopanoptic.pipeline.segmentation import PaintLabels, labels_of_pieces, local_threads
+from geopanoptic.pipeline.segmentation import PaintLabels, labels_of_pieces, local_map
 from geopanoptic.pipeline.store import RunStore
 
 Detected = tuple[DetectedTiles, DetectedClasses, SceneObjects]
@@ -62,10 +62,10 @@ def settle(
         for block, regions in zip(blocks, executor.map(task, blocks), strict=True):
             described.append(regions)
             stage.advance(block.size_px)
-        with local_threads(executor) as threads:
-            graph, region_of_piece = join_blocks(described, by_contact=True, each=threads.map)
+        with local_map(executor) as each:
+            graph, region_of_piece = join_blocks(described, by_contact=True, each=each)
             choice = LargestParts(score=objects.score, min_area_px=min_area_px)
-            final = repair(graph, choice, threads.map)
+            final = repair(graph, choice, each)
         final = without_stuff(final, len(classes.stuff))
         painting = labels_of_pieces(blocks, region_of_piece, final)
         paint = PaintLabels(store=store, pieces="settled")
