@@ -38,7 +38,7 @@ class Commit:
     ``targets[0]`` is the main output: its name is the name of the run, and of the lock. All refusals happen
     on entry, before any work: an existing output without ``overwrite`` (OutputError), a folder that is
     missing or read-only (OutputError), an output that is one of ``inputs`` (UsageError), another run on the
-    same output (LockedError). With ``resumable``, :attr:`work` survives a run that fails or is killed.
+    same output (LockedError). Only a file that appears meanwhile is refused by :meth:`publish`. With ``resumable``, :attr:`work` survives a run that fails or is killed.
     """
 
     def __init__(
@@ -70,10 +70,15 @@ class Commit:
     def __enter__(self) -> Commit:
         if not self._distinct:
             raise UsageError("Two outputs have the same path.", remedy="Give each output its own name.")
-        self._refuse_targets()
+        # What an earlier run was killed in the middle of is finished first: part of it is in place.
+        halfway = journal.is_decided(self._main)
+        if not halfway:
+            self._refuse_targets()
         self._lock = staging.lock(self._main)
         try:
             journal.recover(self._main, keep_work=self._resumable)
+            if halfway and not self._overwrite:
+                self._refuse_finished()
             self._refuse_targets()
             self._prepare()
         except BaseException as failure:
@@ -100,6 +105,12 @@ class Commit:
             staging.sync_file(staged)
         for folder in {rename.source(self._main).parent for rename in self._renames.values()}:
             staging.sync_folder(folder)
+        for name, target in self._targets.items():
+            if target.exists() and not self._overwrite:
+                raise OutputError(
+                    f"{name} was made by something else since this run began.",
+                    remedy="Move it away and add --resume to the same command, or give --overwrite as well.",
+                )
         journal.decide(self._main, self._renames.values())
         journal.finish(self._main)
 
@@ -145,6 +156,14 @@ class Commit:
                 folder=folders[target],
                 staged=f"product-{index}{target.suffix[:16]}",
                 relative=target.relative_to(folders[target]).as_posix(),
+            )
+
+    def _refuse_finished(self) -> None:
+        if all(target.is_file() for target in self._targets.values()):
+            raise OutputError(
+                f"{next(iter(self._targets))} is complete: an earlier run was stopped while it put its files in place, "
+                "and that is done now.",
+                remedy="Use it, or add --overwrite to compute it anew.",
             )
 
     def _refuse_targets(self) -> None:

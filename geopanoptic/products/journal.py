@@ -67,12 +67,17 @@ def decide(target: Path, renames: Iterable[Rename]) -> None:
     _write(staging.staging_folder(target) / COMMIT, listed)
 
 
+def is_decided(target: Path) -> bool:
+    """Whether an earlier run was stopped while it put its files in place."""
+    return (staging.staging_folder(target) / COMMIT).exists()
+
+
 def recover(target: Path, *, keep_work: bool) -> None:
     """Brings what an earlier run of ``target`` left to its end. Call it with the lock held.
 
     A decided run is finished; any other is undone, except for its resumable work if ``keep_work``.
     """
-    if (staging.staging_folder(target) / COMMIT).exists():
+    if is_decided(target):
         finish(target)
     else:
         abandon(target, keep_work=keep_work)

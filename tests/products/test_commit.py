@@ -132,6 +132,48 @@ def test_killed_at_50_random_moments_the_set_is_old_or_new(tmp_path: Path) -> No
         assert not list(tmp_path.rglob(".*"))
 
 
+def test_the_same_command_finishes_what_was_killed_between_two_renames(tmp_path: Path) -> None:
+    (tmp_path / "rasters").mkdir()
+    targets = [tmp_path / name for name in NAMES[:3]]
+    renames = []
+    commit = Commit(targets)
+    commit.__enter__()
+    for target in targets:
+        commit.staged(target).write_text("n")
+        renames.append(commit._renames[target])
+    journal.decide(targets[0], renames)
+    renames[0].source(targets[0]).replace(targets[0])
+    commit._lock.release()  # as the death of the process does
+
+    with (
+        pytest.raises(OutputError, match=r"a\.gpkg is complete: an earlier run was stopped"),
+        Commit(targets),
+    ):
+        pass
+    assert {target.read_text() for target in targets} == {"n"}
+    assert not list(tmp_path.rglob(".*"))
+    with pytest.raises(OutputError, match="exists already"), Commit(targets):
+        pass
+
+
+def test_what_appears_during_a_run_is_not_replaced(tmp_path: Path) -> None:
+    mine, theirs, shared = (tmp_path / name for name in ("a.gpkg", "b.gpkg", "class.tif"))
+    with Commit([theirs, shared]) as other:
+        for target in (theirs, shared):
+            other.staged(target).write_text("theirs")
+        with Commit([mine, shared], resumable=True) as commit:
+            commit.work.mkdir(parents=True)
+            for target in (mine, shared):
+                commit.staged(target).write_text("mine")
+            other.publish()
+            with pytest.raises(OutputError, match=r"class\.tif was made by something else"):
+                commit.publish()
+    assert (theirs.read_text(), shared.read_text()) == ("theirs", "theirs")
+    assert not mine.exists()
+    # Nothing is lost: what was computed is there for the same command with another name for the rasters.
+    assert commit.work.is_dir()
+
+
 def test_second_run_on_the_same_output_is_refused_and_a_killed_one_blocks_nothing(tmp_path: Path) -> None:
     out = tmp_path / "a.gpkg"
     link = tmp_path / "link.gpkg"
