@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -15,11 +16,18 @@ from geopanoptic.pipeline.resuming.fingerprints import fingerprint
 
 if TYPE_CHECKING:
     import geopandas
+    import shapely
+    from shapely.geometry.base import BaseGeometry
 
     Area: TypeAlias = str | Path | geopandas.GeoDataFrame | geopandas.GeoSeries
     """A vector file, or polygons in memory."""
 
 LATTICE_PX = 1024
+
+_AROUND = 0.01
+"""Of the scene's outline: polygons are kept so far around it."""
+_BENDS = 400
+"""Pieces into which an edge as long as the scene's outline is divided where it is bent."""
 
 _POLYGONS = "Give --aoi a file of polygons, such as a GeoPackage, GeoJSON or Shapefile."
 
@@ -31,13 +39,13 @@ class AreaOfInterest:
     about a centre that lies on an outline.
     """
 
-    def __init__(self, geometries: list[object], grid: Grid) -> None:
-        self._geometries = geometries
+    def __init__(self, geometries: Sequence[BaseGeometry], grid: Grid) -> None:
+        import shapely
+
+        self._tree = shapely.STRtree(geometries)
         self._grid = grid
 
     def __call__(self, window: Window) -> NDArray[np.bool_]:
-        from rasterio.features import rasterize
-
         wanted = np.zeros(window.shape, bool)
         rows = range(window.row0 // LATTICE_PX * LATTICE_PX, window.row1, LATTICE_PX)
         cols = range(window.col0 // LATTICE_PX * LATTICE_PX, window.col1, LATTICE_PX)
@@ -45,16 +53,26 @@ class AreaOfInterest:
             for col in cols:
                 cell = Window(row, col, row + LATTICE_PX, col + LATTICE_PX)
                 part = cell.intersection(window)
-                if part is None:
-                    continue
-                burnt = rasterize(
-                    self._geometries,
-                    out_shape=cell.shape,
-                    transform=self._grid.crop(cell).transform,
-                    dtype="uint8",
-                )
-                wanted[part.slices(window)] = burnt[part.slices(cell)] > 0
+                if part is not None:
+                    wanted[part.slices(window)] = self._decided(cell)[part.slices(cell)]
         return wanted
+
+    def _decided(self, cell: Window) -> NDArray[np.bool_]:
+        from rasterio.features import rasterize
+
+        near = self._tree.query(_ground(self._grid, cell))
+        if not len(near):
+            return np.zeros(cell.shape, bool)
+        # In the order of the file: none of them depends on the others, but nothing should depend on a tree.
+        return (
+            rasterize(
+                self._tree.geometries[np.sort(near)],
+                out_shape=cell.shape,
+                transform=self._grid.crop(cell).transform,
+                dtype="uint8",
+            )
+            > 0
+        )
 
 
 def name_of_area(area: Area) -> str:
@@ -84,8 +102,6 @@ def read_aoi(area: Area, grid: Grid) -> AreaOfInterest:
 
     Raises UsageError for a file that cannot be read, has no polygons, has no CRS or misses the scene.
     """
-    import shapely
-
     outlines = _geometries(area)
     outlines = outlines[outlines.geom_type.isin(["Polygon", "MultiPolygon"])]
     if outlines.empty:
@@ -95,15 +111,49 @@ def read_aoi(area: Area, grid: Grid) -> AreaOfInterest:
             f"{_subject(area)} has no CRS.",
             remedy="Store it with its coordinate system (GeoPackage, GeoJSON).",
         )
-    geometries = [shapely.make_valid(each) for each in outlines.to_crs(grid.crs)]
-    corners = [(0, 0), (grid.width, 0), (grid.width, grid.height), (0, grid.height)]
-    scene = shapely.Polygon([grid.transform @ corner for corner in corners])
-    if not any(scene.intersects(each) for each in geometries):
+    scene = _ground(grid, grid.window)
+    near = _in_crs_of(grid, outlines, scene)
+    geometries = [each for each in near if scene.intersects(each)]
+    if not geometries:
         raise UsageError(
             f"{_subject(area)} does not touch the scene.",
             remedy="Compare the two extents with `geopanoptic inspect`.",
         )
     return AreaOfInterest(geometries, grid)
+
+
+def _ground(grid: Grid, window: Window) -> shapely.Polygon:
+    """What a window of a grid lies on, in the grid's CRS."""
+    import shapely
+
+    rows, cols = (window.row0, window.row1), (window.col0, window.col1)
+    corners = [(cols[0], rows[0]), (cols[1], rows[0]), (cols[1], rows[1]), (cols[0], rows[1])]
+    return shapely.Polygon([grid.transform @ corner for corner in corners])
+
+
+def _in_crs_of(grid: Grid, outlines: geopandas.GeoSeries, scene: shapely.Polygon) -> list[BaseGeometry]:
+    """The outlines near the scene in the grid's CRS.
+
+    What lies far away is cut off before: it may have no place in that CRS. Edges are straight in the CRS of the
+    outlines, so long ones are bent here.
+    """
+    import shapely
+    from pyproj import Transformer
+
+    if outlines.crs == grid.crs:
+        return list(outlines.make_valid())
+    back = Transformer.from_crs(grid.crs, outlines.crs, always_xy=True)
+    west, south, east, north = scene.buffer(_AROUND * scene.length).bounds
+    left, bottom, right, top = back.transform_bounds(west, south, east, north, densify_pts=21)
+    if np.isfinite([left, bottom, right, top]).all():
+        around = [shapely.box(left, bottom, right, top)]
+        # Where it crosses the antimeridian, the left comes after the right.
+        if left > right:
+            around = [shapely.box(left, bottom, 180, top), shapely.box(-180, bottom, right, top)]
+        box = shapely.union_all(around)
+        outlines = outlines.iloc[np.sort(outlines.sindex.query(box))].make_valid().intersection(box)
+        outlines = outlines[~outlines.is_empty].segmentize(box.length / _BENDS)
+    return [each for each in outlines.to_crs(grid.crs).make_valid() if np.isfinite(each.bounds).all()]
 
 
 def _geometries(area: Any) -> geopandas.GeoSeries:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import geopandas
 import numpy as np
 import pyproj
@@ -50,6 +52,76 @@ def test_other_crs_is_reprojected(file):
     degrees = geopandas.GeoSeries([ROUND], crs=32632).to_crs(4326).iloc[0]
     here, there = read_aoi(file(ROUND), GRID), read_aoi(file(degrees, "EPSG:4326", "deg.gpkg"), GRID)
     assert np.mean(here(GRID.window) != there(GRID.window)) < 1e-4
+
+
+WORLD = geopandas.GeoSeries(
+    [
+        shapely.box(-180, -90, 180, 90),
+        shapely.box(-180, -60, 180, 75),
+        shapely.box(-60, 10, 80, 70),
+        shapely.box(-60, -90, 80, 90),
+    ],
+    crs=4326,
+)
+
+
+@pytest.mark.parametrize("number", range(4))
+@pytest.mark.filterwarnings("error")
+def test_areas_of_half_the_world_hold_the_scene(number):
+    assert read_aoi(WORLD.iloc[[number]], GRID)(GRID.window).all()
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_lies_far_away_does_not_matter():
+    degrees = geopandas.GeoSeries([ROUND], crs=32632).to_crs(4326)
+    # The second and the third have no place in a zone of UTM.
+    among = geopandas.GeoSeries(
+        [shapely.box(0, 0, 10, 10), shapely.box(98, -5, 100, 5), shapely.box(-180, -90, -100, -80), *degrees],
+        crs=4326,
+    )
+    alone = read_aoi(degrees, GRID)(GRID.window)
+    assert 0 < alone.mean() < 1
+    np.testing.assert_array_equal(read_aoi(among, GRID)(GRID.window), alone)
+    with pytest.raises(UsageError, match="does not touch"):
+        read_aoi(among.iloc[:3], GRID)
+
+
+def test_long_edges_follow_the_ground():
+    # A parallel is no straight line in UTM: over six degrees it bends by kilometres.
+    wide = Grid(
+        crs_wkt=GRID.crs_wkt, transform=Affine(300, 0, 300_000, 0, -300, 5_900_000), height=700, width=1300
+    )
+    aoi = read_aoi(geopandas.GeoSeries([shapely.box(5, 52, 13, 60)], crs=4326), wide)
+    rows, cols = np.mgrid[: wide.height, : wide.width]
+    east, north = wide.transform @ (cols + 0.5, rows + 0.5)
+    to_degrees = pyproj.Transformer.from_crs(32632, 4326, always_xy=True)
+    lon, lat = to_degrees.transform(east, north)
+    expected = (lon > 5) & (lon < 13) & (lat > 52)
+    assert 0.1 < expected.mean() < 0.9
+    assert np.mean(aoi(wide.window) != expected) < 1e-3
+
+
+def test_a_scene_across_the_antimeridian_has_areas_on_both_sides():
+    grid = Grid(
+        crs_wkt=pyproj.CRS.from_epsg(32760).to_wkt(),
+        transform=Affine(1000, 0, 600_000, 0, -1000, 8_100_000),
+        height=50,
+        width=300,
+    )
+    both = geopandas.GeoSeries([shapely.box(177, -20, 180, -16), shapely.box(-180, -20, -177, -16)], crs=4326)
+    first, second = (read_aoi(both.iloc[[number]], grid)(grid.window) for number in (0, 1))
+    assert first.any()
+    assert second.any()
+    assert not (first & second).any()
+    np.testing.assert_array_equal(read_aoi(both, grid)(grid.window), first | second)
+
+
+def test_many_polygons_are_decided_like_few():
+    rng = np.random.default_rng(3)
+    centres = np.stack([rng.uniform(499_000, 507_000, 3000), rng.uniform(5_792_000, 5_801_000, 3000)], axis=1)
+    many = geopandas.GeoSeries([shapely.Point(each).buffer(60) for each in centres], crs=32632)
+    expected = rasterize(many, out_shape=GRID.shape, transform=GRID.transform) > 0
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(read_aoi(many, GRID)))(GRID.window), expected)
 
 
 def test_polygons_in_memory_are_told_apart_by_their_content(file):
