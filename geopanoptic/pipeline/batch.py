@@ -65,12 +65,13 @@ def run_each(
             f"{folder} is one file, and there are {len(patches):,} patches, each a place of its own.",
             remedy=f"Name a folder for their maps, as in --out {folder.with_name(f'{folder.stem}_maps')}.",
         )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"{folder} cannot be made: {error.strerror}.", remedy="Name another folder."
-        ) from None
+    for needed in (folder, *([] if rasters is None else [Path(rasters)])):
+        try:
+            needed.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"{needed} cannot be made: {error.strerror}.", remedy="Name another folder."
+            ) from None
     reports: list[dict[str, Any]] = []
     with tell.stage("maps", total=len(patches), unit="patches") as stage:
         for patch in patches:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache, partial
 from itertools import groupby, islice
 from queue import Empty, SimpleQueue
@@ -27,6 +27,7 @@ from geopanoptic.grid import Window
 from geopanoptic.panoptic.quantisation import LAYERS, Quantiser, empty_layers
 from geopanoptic.pipeline.execution.executor import NETWORK_TASKS
 from geopanoptic.pipeline.layout import Layout
+from geopanoptic.pipeline.losses import in_part, note_losses
 from geopanoptic.pipeline.reading import DateReader
 from geopanoptic.pipeline.store import RunStore
 from geopanoptic.scene.blocks import OnUnreadable, UnreadableBlock, refuse
@@ -73,7 +74,7 @@ class InferBlock:
     ``dates`` are read in their order, which is the order of the network's sums; an output pixel is valid where
     it is valid on any of them. ``network`` gives the network in the process that computes; it is asked for in
     every task, so it should remember. ``scale`` is the number of output pixels per input pixel along an axis.
-    ``skip_unreadable``: what cannot be decoded of the scene becomes nodata; the result then carries no hash, so
+    ``skip_unreadable``: what cannot be decoded of the scene becomes nodata; the block is then stored in part, so
     that a run that continues this one tries again and says so again.
     """
 
@@ -106,7 +107,7 @@ class InferBlock:
                 network.each_over(sight, partial(self._keep_core, tiles, block, layers))
                 network_s += time.perf_counter() - started - (sight.waited_s - waited_s)
             network_px += sight.given_px
-        _write(unsealed(self.store) if unreadable else self.store, block, layers)
+        _write(store_for(self.store, block, unreadable), block, layers)
         return DenseCount(
             network_px=network_px,
             core_px=block.size_px // self.scale**2,
@@ -168,13 +169,16 @@ class InferBlock:
 
 
 def write_nodata(store: RunStore, block: Window) -> None:
-    """Store the layers of a block that failed: no valid pixel, and no hash, so that it is tried again."""
-    _write(unsealed(store), block, empty_layers(block.shape))
+    """Store the layers of a block that failed: no valid pixel, and in part, so that it is tried again."""
+    _write(in_part(store), block, empty_layers(block.shape))
 
 
-def unsealed(store: RunStore) -> RunStore:
-    """The same store, whose new blocks a later run does not take for computed."""
-    return replace(store, sealed=frozenset())
+def store_for(store: RunStore, block: Window, unreadable: Sequence[UnreadableBlock]) -> RunStore:
+    """Where a block goes, some blocks of files of which could not be decoded or none; it is noted which."""
+    if not unreadable:
+        return store
+    note_losses(store, block, [(lost.to_json(), lost.message) for lost in dict.fromkeys(unreadable)])
+    return in_part(store)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

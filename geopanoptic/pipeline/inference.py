@@ -59,7 +59,9 @@ def infer(
         if network is None
         else InferBlock(network=network, quantise=quantiser(planned.bundle), **common)
     )
-    on_failure = OnFailure(store=store, record=record, skip=asked.on_error == "skip", n_blocks=len(blocks))
+    on_failure = OnFailure(
+        store=store, record=record, skip=asked.on_error == "skip", n_blocks=len(store.blocks())
+    )
     unreadable: set[UnreadableBlock] = set()
     scene_px = sum(block.size_px for block in blocks) / planned.bundle.output_scale**2
     if blocks and network is not None and not all(executor.everywhere(was_compiled)):

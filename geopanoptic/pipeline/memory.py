@@ -23,6 +23,8 @@ CORE_BYTES_PER_PX = 900
 BLOCK_BYTES_PER_PX = 110
 PROCESS_BYTES = 900 << 20
 """Code and its libraries, torch among them where a network is made ready for the first time, and caches."""
+WORTHWHILE_TILE_BYTES = 600 << 20
+"""A tile of 512 px with the halo of the bundled network: with smaller ones, fewer processes are faster."""
 
 GRAPH_BYTES_PER_PX = 6
 """By output pixel of the whole scene: its regions and their contacts. 5.5 were measured with one region to 94 pixels
@@ -31,20 +33,37 @@ GRAPH_BYTES_PER_PX = 6
 _ENCODER_WIDTHS = {"mobilenet_v2": (16, 24, 32, 96, 320)}
 
 DEFAULT_BUDGET_BYTES = 6 << 30
+CORE_BUDGET_BYTES = 2 << 30
+"""What every core that computes gets by default where that is more: a tile of its own, and a share of a block."""
 
 _RETURNED_FROM_BYTES = 4 << 20
 # malloc.h
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
-def needed_bytes(layout: Layout, bundle: Bundle, workers: int) -> int:
-    """Peak of one process with so many threads, however many dates the scene has."""
+def needed_bytes(layout: Layout, bundle: Bundle, workers: int, grouping_tasks: int | None = None) -> int:
+    """Peak of one process with so many threads, however many dates the scene has; ``grouping_tasks`` of them group
+    blocks at a time, by default all."""
+    grouping = grouping_task_bytes(layout, bundle) * (grouping_tasks or workers)
+    return max(network_bytes(layout, bundle, workers), PROCESS_BYTES + grouping)
+
+
+def network_bytes(layout: Layout, bundle: Bundle, workers: int) -> int:
+    """Peak of one process with so many threads until its blocks are stored."""
     # A second look that is larger is at a larger tile, and within no more pixels of halo.
     tile_px = int(layout.tile_px * max(bundle.second_scale or 1, 1))
     tile = (tile_px + 2 * layout.halo_px) ** 2 * HALO_BYTES_PER_PX + tile_px**2 * CORE_BYTES_PER_PX
-    network = tile * min(layout.batch, workers) + sums_bytes(layout, bundle)
-    grouping = (layout.block_px * bundle.output_scale) ** 2 * BLOCK_BYTES_PER_PX * workers
-    return PROCESS_BYTES + max(network, grouping)
+    return PROCESS_BYTES + tile * min(layout.batch, workers) + sums_bytes(layout, bundle)
+
+
+def grouping_tasks_within(budget: int, layout: Layout, bundle: Bundle, workers: int) -> int:
+    """How many blocks a process with so many threads may group at a time; one at least, whatever it takes."""
+    return max(min((budget - PROCESS_BYTES) // grouping_task_bytes(layout, bundle), workers), 1)
+
+
+def grouping_task_bytes(layout: Layout, bundle: Bundle) -> int:
+    """Peak of grouping one block."""
+    return (layout.block_px * bundle.output_scale) ** 2 * BLOCK_BYTES_PER_PX
 
 
 def graph_bytes(output_px: int) -> int:
@@ -79,10 +98,10 @@ def parse_size(text: str | int) -> int:
     return int(float(match[1]) * 1024 ** " kmgt".index(match[2].lower() or " "))
 
 
-def default_budget_bytes(given_bytes: int | None = None) -> int:
-    """6 GB, or half of what a process is given if that is less: by default what the machine, this process's control
-    group or its Slurm job can still give."""
-    return min((given_bytes or _available_bytes()) // 2, DEFAULT_BUDGET_BYTES)
+def default_budget_bytes(given_bytes: int | None = None, *, cores: int = 1) -> int:
+    """6 GB, or 2 GB for each of the ``cores`` that compute if that is more; but at most half of what a process is
+    given, by default what the machine, this process's control group or its Slurm job can still give."""
+    return min((given_bytes or _available_bytes()) // 2, max(DEFAULT_BUDGET_BYTES, cores * CORE_BUDGET_BYTES))
 
 
 def _available_bytes() -> int:

@@ -19,7 +19,9 @@ from geopanoptic.pipeline.layout import Layout, round_up
 from geopanoptic.pipeline.memory import (
     default_budget_bytes,
     graph_bytes,
+    grouping_tasks_within,
     needed_bytes,
+    network_bytes,
     parse_size,
     size_text,
     sums_bytes,
@@ -41,8 +43,16 @@ MOST_HALOS = 3
 LEAST_TILE_PX = 512
 """Tiles of the larger of these sizes are large enough: larger ones take more memory and hardly less time."""
 
-# The store holds the quantised layers, the pieces and the labels at once.
+# Seconds of a look at a halo's pixel over those of a core's, by the figures above, and of grouping one over them.
+HALO_COST = 0.1
+GROUPING_COST = 0.25
+
+# The store holds the quantised layers, the pieces and the labels at once; without the pieces, while the products are
+# written. Rasters are written uncompressed first.
 STORE_BYTES_PER_PX = BYTES_PER_PX + 8
+WRITING_BYTES_PER_PX = BYTES_PER_PX + 4
+PRODUCT_BYTES_PER_PX = 1
+RASTER_BYTES_PER_PX = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +71,8 @@ class Plan:
     """Worker processes; 1 where the run's own process computes."""
     workers: int
     """Threads of each process."""
+    grouping_tasks: int
+    """Blocks that each process groups at a time."""
     min_area_px: int
     """Output pixels."""
     simplify_m: float
@@ -218,11 +230,16 @@ def make_plan(
         raise SceneError(f"{scene.name} claims {scene.grid.width} x {scene.grid.height} pixels.")
     pixel_row_m, pixel_col_m = grid.pixel_size_m()
     pixel_m2 = pixel_row_m * pixel_col_m
-    min_area_px = DEFAULT_MIN_AREA_PX * scale**2 if min_area_m2 is None else round(min_area_m2 / pixel_m2)
+    min_area_px = DEFAULT_MIN_AREA_PX * scale**2
+    if min_area_m2 is not None:
+        # No region is larger than the scene, and a number that is may be too large for an integer.
+        min_area_px = round(min(min_area_m2 / pixel_m2, grid.height * grid.width + 1))
     crew = crew or Crew.of_threads()
     sharing = crew.processes if crew.is_local else 1
-    budget = parse_size(memory) if memory is not None else default_budget_bytes(crew.memory_bytes)
-    layout = _fit_layout(scene.grid.window, bundle, budget // sharing, crew, tile_px, block_px, batch)
+    budget = budget_of(memory, crew)
+    layout = _fit_layout(scene, bundle, budget, crew, tile_px, block_px, batch)
+    grouping_tasks = grouping_tasks_within(budget // sharing, layout, bundle, crew.threads)
+    needed = needed_bytes(layout, bundle, crew.threads, grouping_tasks) * sharing
 
     output_px = grid.height * grid.width
     graph = graph_bytes(output_px)
@@ -235,28 +252,46 @@ def make_plan(
         layout=layout,
         processes=crew.processes,
         workers=crew.threads,
+        grouping_tasks=grouping_tasks,
         min_area_px=min_area_px,
         simplify_m=max(pixel_row_m, pixel_col_m) if simplify_m is None else simplify_m,
-        memory_bytes=max(needed_bytes(layout, bundle, crew.threads) * sharing, graph),
+        memory_bytes=max(needed, graph),
         disk_bytes=output_px * STORE_BYTES_PER_PX + (64 << 20),
         budget_bytes=budget,
         sums_bytes=sums_bytes(layout, bundle) * sharing,
-        notes=(*_reading_notes(scene, asked_pixel_m), *_notes(scene, bundle), *_graph_notes(graph, budget)),
+        notes=(
+            *_reading_notes(scene, asked_pixel_m),
+            *_notes(scene, bundle),
+            *_memory_notes("Joining the regions of a scene this large", graph, budget),
+            *_memory_notes(f"Grouping blocks of {layout.block_px} px", needed, budget),
+        ),
         warnings=_pixel_size_warnings(scene, bundle),
         asked_pixel_m=asked_pixel_m,
     )
 
 
-def check_disk(plan: Plan, folder: Path, *, stored_bytes: int = 0) -> None:
+def check_disk(
+    plan: Plan, folder: Path, *, stored_bytes: int = 0, out: Path | None = None, rasters: bool = False
+) -> None:
     """Raise ResourceError where ``folder`` has less room than the run store, which holds ``stored_bytes``
-    already, will need."""
+    already, will need, or the folder ``out`` less than the products, with or without rasters."""
+    output_px = plan.grid.height * plan.grid.width
+    products = 0 if out is None else output_px * (PRODUCT_BYTES_PER_PX + rasters * RASTER_BYTES_PER_PX)
+    needed = plan.disk_bytes
+    if out is not None and out.stat().st_dev == folder.stat().st_dev:
+        needed = max(needed, output_px * WRITING_BYTES_PER_PX + products)
+    elif out is not None:
+        _require_room(products, "in the output's folder", out, "with --out")
+    _require_room(needed - stored_bytes, "beside the output", folder, "with --work")
+
+
+def _require_room(needed: int, what_for: str, folder: Path, option: str) -> None:
     status = os.statvfs(folder)
     free = status.f_bavail * status.f_frsize
-    needed = plan.disk_bytes - stored_bytes
     if free < needed:
         raise ResourceError(
-            f"The run needs about {size_text(needed)} beside the output and {folder} has {size_text(free)} free.",
-            remedy="Free some space, or name another folder with --work.",
+            f"The run needs about {size_text(needed)} {what_for} and {folder} has {size_text(free)} free.",
+            remedy=f"Free some space, or name another folder {option}.",
         )
 
 
@@ -347,13 +382,10 @@ def length_text(length_m: float) -> str:
     return f"{float(f'{length_m:.3g}'):g} m"
 
 
-def _graph_notes(graph: int, budget: int) -> tuple[str, ...]:
-    if graph <= budget:
+def _memory_notes(what: str, needed: int, budget: int) -> tuple[str, ...]:
+    if needed <= budget:
         return ()
-    return (
-        f"Joining the regions of a scene this large takes about {size_text(graph)}, more than the budget of "
-        f"{size_text(budget)}.",
-    )
+    return (f"{what} takes about {size_text(needed)}, more than the budget of {size_text(budget)}.",)
 
 
 def _dates_text(scene: Scene) -> str:
@@ -361,8 +393,19 @@ def _dates_text(scene: Scene) -> str:
     return f"{len(scene.dates)} dates from {first} to {others[-1]}" if others else first
 
 
+def budget_of(memory: str | int | None, crew: Crew) -> int:
+    """What was asked for, or the default of a crew; processes of this machine share it.
+
+    Raises UsageError where it is no size.
+    """
+    if memory is not None:
+        return parse_size(memory)
+    cores = crew.threads * (crew.processes if crew.is_local else 1)
+    return default_budget_bytes(crew.memory_bytes, cores=cores)
+
+
 def _fit_layout(
-    scene: Window,
+    scene: Scene,
     bundle: Bundle,
     budget: int,
     crew: Crew,
@@ -370,48 +413,71 @@ def _fit_layout(
     block_px: int | None,
     batch: int | None,
 ) -> Layout:
-    """The largest tiles that are worth it and fit a process's budget, one per thread: halos are paid per tile."""
+    """The layout that takes the least time of those within the budget: few and large tiles at a time pay for fewer
+    halos, many and small ones keep more threads busy.
+
+    Blocks of a size that is asked for, or that a run began with, may take more to group than the budget has.
+    """
+    of_process = budget // (crew.processes if crew.is_local else 1)
     if bundle.finds_parcels:
-        return _fitting(finding_layout(bundle, scene), bundle, budget, crew)
+        layouts = [finding_layout(bundle, scene.grid.window)]
+    else:
+        layouts = _layouts(scene.grid.window, bundle, crew, tile_px, block_px, batch)
+
+    def needed(layout: Layout) -> int:
+        grouping = 0 if block_px is not None else needed_bytes(layout, bundle, crew.threads, 1)
+        return max(network_bytes(layout, bundle, crew.threads), grouping)
+
+    def duration(layout: Layout) -> float:
+        looked_at = len(scene.dates) * ((layout.tile_px + 2 * layout.halo_px) / layout.tile_px) ** 2
+        tasks = grouping_tasks_within(of_process, layout, bundle, crew.threads)
+        return (1 + HALO_COST * looked_at) / min(layout.batch, crew.threads) + GROUPING_COST / tasks
+
+    fitting = [layout for layout in layouts if needed(layout) <= of_process]
+    if not fitting and tile_px is not None:
+        return layouts[0]
+    if not fitting:
+        smallest, several = min(map(needed, layouts)), crew.is_local and crew.processes > 1
+        raise ResourceError(
+            f"A memory budget of {size_text(budget)} is too small: the smallest layout needs about "
+            f"{size_text(smallest)}" + (f" for each of {crew.processes} processes." if several else "."),
+            remedy="Give more with --memory" + (", or have fewer --workers." if several else "."),
+        )
+    return min(fitting, key=duration)
+
+
+def _layouts(
+    scene: Window, bundle: Bundle, crew: Crew, tile_px: int | None, block_px: int | None, batch: int | None
+) -> list[Layout]:
+    """What may be worth it, the largest tiles and the most of them at a time first."""
     stride = bundle.stride_px
     halo = round_up(bundle.reach_px, stride)
     longest = max(scene.height, scene.width)
     # A scene of one tile would leave all but one thread idle; below a few halos, splitting costs more.
-    side = _side_for(crew.threads)
     share = -(-longest // _side_for(crew.threads * crew.processes))
     largest = max(round_up(share, stride), min(2 * halo, round_up(longest, stride)))
     largest = min(largest, max(MOST_HALOS * halo, LEAST_TILE_PX))
 
-    def layout(size: int) -> Layout:
+    def tile(size: int) -> int:
         # Equal tiles: a scene slightly larger than two tiles gets three smaller ones, not two and a sliver.
-        equal = round_up(-(-longest // -(-longest // size)), stride)
-        tile = round_up(tile_px, stride) if tile_px is not None else equal
-        return Layout(
-            tile_px=tile,
+        return round_up(-(-longest // -(-longest // size)), stride)
+
+    if tile_px is not None:
+        tiles = [round_up(tile_px, stride)]
+    else:
+        tiles = [tile(size) for size in (*range(largest, 64, -64), 64, 32)]
+    numbers = [batch] if batch else range(crew.threads, 0, -1)
+    return [
+        Layout(
+            tile_px=size,
             halo_px=halo,
             stride_px=stride,
-            block_px=block_px or side * tile,
-            batch=batch or crew.threads,
+            block_px=block_px or _side_for(crew.threads if batch else number) * size,
+            batch=number,
         )
-
-    for size in (*range(largest, 64, -64), 64, 32):
-        fitted = layout(size)
-        if needed_bytes(fitted, bundle, crew.threads) <= budget:
-            return fitted
-        if tile_px is not None:
-            return fitted
-    return _fitting(layout(32), bundle, budget, crew)
-
-
-def _fitting(smallest: Layout, bundle: Bundle, budget: int, crew: Crew) -> Layout:
-    needed = needed_bytes(smallest, bundle, crew.threads)
-    if needed > budget:
-        raise ResourceError(
-            f"A memory budget of {size_text(budget)} is too small: the smallest layout needs about "
-            f"{size_text(needed)}.",
-            remedy="Give more with --memory.",
-        )
-    return smallest
+        for size in tiles
+        for number in numbers
+    ]
 
 
 def _side_for(n_tiles: int) -> int:

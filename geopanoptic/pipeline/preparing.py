@@ -10,18 +10,19 @@ from typing import TYPE_CHECKING
 import xarray
 
 from geopanoptic.errors import ResourceError, SceneError, UsageError
+from geopanoptic.pipeline.aoi import read_aoi
 from geopanoptic.pipeline.execution import Executor
-from geopanoptic.pipeline.execution.crew import Crew, crew_for
+from geopanoptic.pipeline.execution.crew import PROCESSES, Crew, crew_for
 from geopanoptic.pipeline.inference import DescribeRuntime, PrefersBf16, network_of_run, stored_layers
+from geopanoptic.pipeline.memory import PROCESS_BYTES, WORTHWHILE_TILE_BYTES
 from geopanoptic.pipeline.normalising import FirstLook, look_at
 from geopanoptic.pipeline.parameters import Parameters
-from geopanoptic.pipeline.plan import Plan, bundle_for, check_disk, make_plan
+from geopanoptic.pipeline.plan import Plan, budget_of, bundle_for, make_plan
 from geopanoptic.pipeline.rates import remember, remembered
 from geopanoptic.pipeline.record import Record
 from geopanoptic.pipeline.resuming.beginning import Beginning, begin
 from geopanoptic.pipeline.resuming.identity import identity_of
 from geopanoptic.pipeline.resuming.manifest import read_manifest
-from geopanoptic.pipeline.resuming.workfolder import stored_bytes
 from geopanoptic.scene import Scene, as_scene
 
 if TYPE_CHECKING:
@@ -36,17 +37,26 @@ SceneLike = Scene | str | Path | Sequence[str | Path] | xarray.DataArray | xarra
 
 
 def crew_of(asked: Parameters, client: Client | None = None) -> Crew:
-    """Who computes a run with these parameters."""
-    return crew_for(asked.scheduler, workers=asked.workers, threads=asked.threads, client=client)
+    """Who computes a run with these parameters; where no number of processes is asked for, no more than its memory
+    is enough for."""
+    crew = crew_for(asked.scheduler, workers=asked.workers, threads=asked.threads, client=client)
+    if crew.scheduler != PROCESSES or asked.workers is not None:
+        return crew
+    carried = budget_of(asked.memory, crew) // (PROCESS_BYTES + WORTHWHILE_TILE_BYTES * crew.threads)
+    return replace(crew, processes=max(min(crew.processes, carried), 1))
 
 
 def plan_run(source: SceneLike, asked: Parameters, crew: Crew) -> Plan:
     """Open a scene (headers only) and lay the work out for a crew.
 
-    Raises UsageError for a scene that is open already and parameters that only its opening could heed.
+    Raises UsageError for a scene that is open already and parameters that only its opening could heed, and for an area
+    of interest that cannot be used.
     """
     scene = as_scene(source, **{name: getattr(asked, name) for name in _OF_OPENING})
-    return plan_scene(scene, asked, crew)
+    planned = plan_scene(scene, asked, crew)
+    if asked.aoi is not None:
+        read_aoi(asked.aoi, planned.grid)
+    return planned
 
 
 def plan_scene(scene: Scene, asked: Parameters, crew: Crew) -> Plan:
@@ -101,30 +111,41 @@ def begin_run(
 ) -> tuple[Plan, Beginning]:
     """Open the run's store in ``folder``; the plan comes back with the block size that counts there.
 
-    Raises UsageError where the folder holds another run, ResourceError where its disk is too small or where the run
-    began in a precision that this machine lacks.
+    Raises UsageError where the folder holds another run, and ResourceError where the run began in a precision that this
+    machine lacks.
     """
-    check_disk(planned, folder, stored_bytes=stored_bytes(folder))
-    scale = planned.bundle.output_scale
-    with record.stage("load model"):
-        planned = replace(
-            planned, precision=_precision(planned, asked, executor, folder if may_continue else None)
+
+    def begun() -> tuple[Plan, Beginning]:
+        with record.stage("load model"):
+            settled = replace(
+                planned, precision=_precision(planned, asked, executor, folder if may_continue else None)
+            )
+            (runtime,) = executor.map(
+                DescribeRuntime(network=network_of_run(settled, asked)), [planned.bundle.name], network=True
+            )
+        beginning = begin(
+            folder,
+            identity_of(planned.scene, planned.bundle, bands=planned.bands, aoi=asked.aoi, runtime=runtime),
+            shape=planned.grid.shape,
+            block_px=planned.layout.block_px * planned.bundle.output_scale,
+            look=lambda: _first_look(planned, asked, record),
+            may_continue=may_continue,
+            shards=shards,
+            layers=stored_layers(planned.bundle),
         )
-        (runtime,) = executor.map(
-            DescribeRuntime(network=network_of_run(planned, asked)), [planned.bundle.name], network=True
-        )
-    identity = identity_of(planned.scene, planned.bundle, bands=planned.bands, aoi=asked.aoi, runtime=runtime)
-    beginning = begin(
-        folder,
-        identity,
-        shape=planned.grid.shape,
-        block_px=planned.layout.block_px * scale,
-        look=lambda: _first_look(planned, asked, record),
-        may_continue=may_continue,
-        shards=shards,
-        layers=stored_layers(planned.bundle),
-    )
-    return _adopted(beginning, planned, asked, crew, record), beginning
+        return _adopted(beginning, settled, asked, crew, record), beginning
+
+    nothing_stored = read_manifest(folder) is None
+    try:
+        return begun()
+    except UsageError:
+        # Meanwhile another shard, on another machine, may have settled the precision.
+        if (
+            not (may_continue and nothing_stored and asked.precision == "auto")
+            or read_manifest(folder) is None
+        ):
+            raise
+        return begun()
 
 
 def _precision(planned: Plan, asked: Parameters, executor: Executor, continued: Path | None) -> str:

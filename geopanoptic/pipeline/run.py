@@ -24,7 +24,7 @@ from geopanoptic.pipeline.execution import wait_for_interrupted
 from geopanoptic.pipeline.execution.opening import open_executor
 from geopanoptic.pipeline.inference import infer
 from geopanoptic.pipeline.parameters import Parameters
-from geopanoptic.pipeline.plan import Plan
+from geopanoptic.pipeline.plan import Plan, check_disk
 from geopanoptic.pipeline.preparing import (
     SceneLike,
     begin_finish,
@@ -38,10 +38,10 @@ from geopanoptic.pipeline.progress import Progress, Silent
 from geopanoptic.pipeline.record import Record, metadata, report, timestamp
 from geopanoptic.pipeline.result import Result
 from geopanoptic.pipeline.resuming.beginning import require_complete
-from geopanoptic.pipeline.resuming.workfolder import work_folder
+from geopanoptic.pipeline.resuming.workfolder import stored_bytes, work_folder
 from geopanoptic.pipeline.rules import rules_of_bundle
 from geopanoptic.pipeline.segmentation import segment
-from geopanoptic.pipeline.skipping import leave_out
+from geopanoptic.pipeline.skipping import leave_out, take_in_part
 from geopanoptic.products.commit import Commit
 from geopanoptic.products.report import write_run_report
 from geopanoptic.products.suffixes import require_vector_suffix
@@ -143,11 +143,18 @@ def run(
                 progress=record,
             )
         )
+        check_disk(
+            planned,
+            folder,
+            stored_bytes=stored_bytes(folder),
+            out=None if targets.vector is None else targets.vector.resolve().parent,
+            rasters=bool(targets.rasters),
+        )
         executor = stack.enter_context(open_executor(crew, folder=folder, progress=record, client=client))
         # 3 read and 4 infer.
         if finish:
             planned, beginning = begin_finish(planned, asked, crew, folder=folder, record=record)
-            missing = beginning.missing(executor)
+            missing = take_in_part(beginning.missing(executor), beginning.store, executor, record)
             if asked.on_error == "fail":
                 require_complete(beginning, missing, folder)
             leave_out(missing, beginning.store, record)
@@ -175,7 +182,7 @@ def run(
                 progress=record,
             )
             if planned.bundle.finds_parcels
-            else segment(store, rules, executor=executor, progress=record)
+            else segment(store, rules, executor=executor, progress=record, at_a_time=planned.grouping_tasks)
         )
         if not final.n_regions:
             record.warn("The scene has no valid pixel in the area asked for: the layers are empty.")

@@ -28,6 +28,7 @@ from geopanoptic.panoptic.stitching import stitch
 from geopanoptic.pipeline.execution import Executor
 from geopanoptic.pipeline.execution.crew import local_workers
 from geopanoptic.pipeline.execution.executor import Item, Value
+from geopanoptic.pipeline.execution.few import FewAtATime
 from geopanoptic.pipeline.fusing import DescribeSettled, read_evidence, settled_regions
 from geopanoptic.pipeline.memory import return_freed_memory, return_large_arrays
 from geopanoptic.pipeline.progress import Progress
@@ -36,11 +37,17 @@ from geopanoptic.pipeline.store import RunStore
 
 
 def segment(
-    store: RunStore, rules: GroupingRules, *, executor: Executor, progress: Progress
+    store: RunStore,
+    rules: GroupingRules,
+    *,
+    executor: Executor,
+    progress: Progress,
+    at_a_time: int | None = None,
 ) -> PanopticRegions:
     """Group the stored layers into regions and write the layer ``label`` (int32, 0 = nodata).
 
-    Every label is one 4-connected region; labels 1..n_things are things, the rest pieces of stuff.
+    Every label is one 4-connected region; labels 1..n_things are things, the rest pieces of stuff. ``at_a_time``: how
+    many blocks each process has in memory, by default one for every thread.
     """
     return_large_arrays()
     blocks = store.blocks()
@@ -51,6 +58,8 @@ def segment(
 
         def over_blocks(task: Callable[[Item], Value], items: Sequence[Item]) -> list[Value]:
             values = []
+            if at_a_time is not None:
+                task = FewAtATime(task=task, at_a_time=at_a_time)
             for block, value in zip(blocks, executor.map(task, items), strict=True):
                 values.append(value)
                 stage.advance(block.size_px)

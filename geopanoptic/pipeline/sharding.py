@@ -10,11 +10,12 @@ from typing import Any
 from geopanoptic.pipeline.execution.opening import open_executor
 from geopanoptic.pipeline.inference import infer
 from geopanoptic.pipeline.parameters import Parameters
+from geopanoptic.pipeline.plan import check_disk
 from geopanoptic.pipeline.preparing import SceneLike, begin_run, crew_of, plan_run, plan_scene, refuse_changed
 from geopanoptic.pipeline.progress import Progress, Silent
 from geopanoptic.pipeline.record import Record
 from geopanoptic.pipeline.resuming.shards import Shard, shard_block_px
-from geopanoptic.pipeline.resuming.workfolder import make
+from geopanoptic.pipeline.resuming.workfolder import make, stored_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +57,7 @@ def run_shard(
         planned = plan_scene(planned.scene, replace(asked, block_px=block_px), crew)
     record.announce(planned)
     make(folder)
+    check_disk(planned, folder, stored_bytes=stored_bytes(folder))
     with ExitStack() as stack:
         executor = stack.enter_context(open_executor(crew, folder=folder, progress=record))
         planned, beginning = begin_run(

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from geopanoptic.errors import GeopanopticError, OutputError, UsageError
 from geopanoptic.grid import Window
-from geopanoptic.pipeline.dense import DenseCount, unsealed, write_nodata
+from geopanoptic.pipeline.dense import DenseCount, write_nodata
 from geopanoptic.pipeline.detections.stored import PARCELS, write_none
+from geopanoptic.pipeline.execution import Executor
+from geopanoptic.pipeline.losses import Loss, in_part, losses_of, note_losses
 from geopanoptic.pipeline.record import Record
+from geopanoptic.pipeline.resuming.beginning import IsStored
 from geopanoptic.pipeline.store import RunStore
 
 
@@ -18,7 +22,7 @@ class OnFailure:
     """Called with a block (output pixels) and its error; see ``Executor.map``.
 
     With ``skip``, the block becomes nodata, is recorded and warned of. What would befall every block is not
-    skipped: a mistake in the options, a full disk, and the last of ``n_blocks`` where all others failed too.
+    skipped: a mistake in the options, a full disk, and the last of the map's ``n_blocks`` where all others failed too.
     """
 
     store: RunStore
@@ -31,11 +35,29 @@ class OnFailure:
         hopeless = isinstance(error, UsageError | OSError) or self.record.failed_blocks == self.n_blocks - 1
         if not self.skip or hopeless:
             raise _placed(error, where)
-        _write_nodata(self.store, block)
         reason = error.message if isinstance(error, GeopanopticError) else f"{type(error).__name__}: {error}"
         window = [block.row0, block.col0, block.row1, block.col1]
-        self.record.skip({"output_window": window, "reason": reason}, f"{where}: {reason}")
+        loss = {"output_window": window, "reason": reason}, f"{where}: {reason}"
+        note_losses(self.store, block, [loss])
+        _write_nodata(self.store, block)
+        self.record.skip(*loss)
         return DenseCount(network_px=0, core_px=0, network_s=0.0)
+
+
+def take_in_part(
+    blocks: Sequence[Window], store: RunStore, executor: Executor, record: Record
+) -> list[Window]:
+    """Take blocks of which something was left out as they are, and say what; returns those that are not even that."""
+    held = list(executor.map(IsStored(store=in_part(store)), blocks))
+    losses: dict[str, Loss] = {}
+    for block, is_held in zip(blocks, held, strict=True):
+        for lost, text in losses_of(store, block) if is_held else ():
+            # Neighbours find the same ones in their halos, where not always for the same reason.
+            place = json.dumps({**lost, "reason": None}, sort_keys=True)
+            losses.setdefault(place, (lost, text))
+    for _, loss in sorted(losses.items()):
+        record.skip(*loss)
+    return [block for block, is_held in zip(blocks, held, strict=True) if not is_held]
 
 
 def leave_out(blocks: Sequence[Window], store: RunStore, record: Record) -> None:
@@ -46,9 +68,9 @@ def leave_out(blocks: Sequence[Window], store: RunStore, record: Record) -> None
 
 
 def _write_nodata(store: RunStore, block: Window) -> None:
-    """Store of a block that failed what the run's network stores, without a hash: it is tried again."""
+    """Store of a block that failed what the run's network stores, in part: it is tried again."""
     if PARCELS in store.sealed:
-        write_none(unsealed(store), block)
+        write_none(in_part(store), block)
     else:
         write_nodata(store, block)
 

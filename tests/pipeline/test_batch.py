@@ -45,7 +45,9 @@ def patches(tmp_path: Path, shared_data: Path) -> tuple[Path, ...]:
 def test_a_continued_batch_keeps_maps_of_its_own_kind_only(patches, tiny_bundle, tmp_path):
     asked = {"model": tiny_bundle.path, "threads": 1}
     out = tmp_path / "maps-0.3"
-    assert len(run_each(patches, out, **asked).reports) == 2
+    rasters = tmp_path / "new" / "rasters"
+    assert len(run_each(patches, out, rasters=rasters, **asked).reports) == 2
+    assert {path.parent.name for path in rasters.glob("*/class.tif")} == set(NAMES)
     assert run_each(patches, out, resume=True, **asked).kept == 2
     first = (out / f"{NAMES[0]}.gpkg").read_bytes()
 

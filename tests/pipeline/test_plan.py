@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
+import geopandas
 import numpy as np
 import pytest
 import rioxarray  # noqa: F401  registers .rio
+import shapely
 import xarray
 from affine import Affine
 
@@ -15,8 +20,8 @@ from geopanoptic.models.bundle import load_bundle
 from geopanoptic.pipeline.execution.crew import Crew
 from geopanoptic.pipeline.memory import default_budget_bytes
 from geopanoptic.pipeline.parameters import Parameters
-from geopanoptic.pipeline.plan import Plan, make_plan
-from geopanoptic.pipeline.preparing import plan_run, remember_rate
+from geopanoptic.pipeline.plan import Plan, check_disk, make_plan
+from geopanoptic.pipeline.preparing import crew_of, plan_run, remember_rate
 from geopanoptic.pipeline.progress import Silent
 from geopanoptic.pipeline.record import Record
 from geopanoptic.scene import Scene, open_scene
@@ -66,6 +71,52 @@ def test_a_small_budget_gives_small_tiles_and_a_large_one_no_larger_ones():
     assert small.memory_bytes <= small.budget_bytes
 
 
+@pytest.mark.parametrize("of_core", ["6GB", 2 << 30])
+@pytest.mark.parametrize("model", ["fields-s", "fields-series"])
+def test_more_cores_never_make_a_run_slower(model, of_core):
+    large, bundle = scene(10980), load_bundle(model)
+    expected_s = []
+    for threads in (1, 2, 4, 8, 16, 32, 64):
+        memory = of_core if isinstance(of_core, str) else max(6 << 30, threads * of_core)
+        plan = make_plan(large, bundle, crew=Crew.of_threads(threads), memory=memory)
+        assert plan.memory_bytes <= plan.budget_bytes
+        halo = plan.layout.halo_px
+        looked_at = ((plan.layout.tile_px + 2 * halo) / plan.layout.tile_px) ** 2
+        expected_s.append((1 + looked_at / 10) / plan.layout.batch + 0.25 / plan.grouping_tasks)
+    assert expected_s == sorted(expected_s, reverse=True)
+    assert expected_s[-1] < expected_s[0] / (8 if of_core == "6GB" else 30)
+
+
+@pytest.mark.parametrize(("threads", "memory"), [(16, "6GB"), (32, "2GB"), (2, "1.5GB")])
+def test_a_block_that_a_run_began_with_is_no_reason_to_refuse(threads, memory):
+    bundle, crew = load_bundle(), Crew.of_threads(threads)
+    plan = make_plan(scene(10980), bundle, crew=crew, memory=memory, block_px=1120)
+    assert plan.layout.block_px == 1120
+    assert 1 <= plan.grouping_tasks <= threads
+    larger = make_plan(scene(10980), bundle, crew=crew, memory=memory, block_px=8000)
+    assert larger.grouping_tasks == 1
+    assert any("Grouping blocks of 8000 px takes about" in note for note in larger.notes)
+
+
+def test_processes_share_the_budget_and_are_no_more_than_it_carries(monkeypatch):
+    monkeypatch.setattr("geopanoptic.pipeline.execution.crew.usable_cores", lambda: 16)
+    assert crew_of(Parameters(scheduler="processes", memory="6GB")).processes == 4
+    assert crew_of(Parameters(scheduler="processes", memory="1GB")).processes == 1
+    assert crew_of(Parameters(scheduler="processes", memory="64GB")).processes == 16
+    eight = crew_of(Parameters(scheduler="processes", memory="6GB", workers=8))
+    assert eight.processes == 8
+    with pytest.raises(ResourceError, match=r"6\.0 GB is too small: .* for each of 8 processes") as told:
+        make_plan(scene(512), load_bundle(), crew=eight, memory="6GB")
+    assert "fewer --workers" in told.value.remedy
+
+
+def test_the_default_budget_grows_with_the_cores(monkeypatch):
+    monkeypatch.setattr("geopanoptic.pipeline.memory._available_bytes", lambda: 200 << 30)
+    assert default_budget_bytes(cores=2) == 6 << 30
+    assert default_budget_bytes(cores=32) == 64 << 30
+    assert default_budget_bytes(cores=128) == 100 << 30
+
+
 def test_a_tiny_budget_is_told_in_bytes():
     with pytest.raises(ResourceError, match="A memory budget of 5 bytes is too small"):
         planned(512, memory=5)
@@ -76,7 +127,7 @@ def test_pixels_of_the_network_are_those_of_all_tiles_with_halos():
     assert plan.network_px == plan.n_tiles * (plan.layout.tile_px + 2 * plan.layout.halo_px) ** 2
 
 
-def test_time_is_estimated_from_the_last_run_here(tiny_bundle, tmp_path):
+def test_time_is_estimated_from_the_last_run_here(tiny_bundle):
     asked = Parameters(model=tiny_bundle.path, memory="6GB")
     first = plan_run(scene(1024), asked, CREW)
     assert first.to_dict()["estimated_seconds"] is None
@@ -93,7 +144,9 @@ def test_time_is_estimated_from_the_last_run_here(tiny_bundle, tmp_path):
     assert 60 < (larger.estimated_s or 0) < 3 + 4 * 26 + 1
     assert plan_run(scene(1024), asked, Crew.of_threads(1)).estimated_s is None
 
-    within = replace(asked, aoi=tmp_path / "aoi.geojson")
+    within = replace(
+        asked, aoi=geopandas.GeoSeries([shapely.box(600_000, 5_790_000, 601_000, 5_799_000)], crs=32632)
+    )
     assert plan_run(scene(1024), within, CREW).estimated_s is None
     record.seconds["network"] = 2000.0
     remember_rate(first, within, CREW, record)
@@ -199,3 +252,34 @@ def test_the_default_budget_is_half_of_the_slurm_job(monkeypatch, given, budget_
     for name, value in given.items():
         monkeypatch.setenv(name, value)
     assert default_budget_bytes() == budget_mib << 20
+
+
+def test_room_is_asked_for_where_each_thing_goes(tmp_path, monkeypatch):
+    plan, free = planned(10980), {}
+    state = os.statvfs(tmp_path)
+
+    def statvfs(folder):
+        return SimpleNamespace(f_bavail=free.get(Path(folder).name, 1 << 50), f_frsize=1, f_fsid=state.f_fsid)
+
+    work, out = tmp_path / "work", tmp_path / "out"
+    for folder in (work, out):
+        folder.mkdir()
+    monkeypatch.setattr(os, "statvfs", statvfs)
+    check_disk(plan, work, out=out, rasters=True)
+    output_px = 21960**2
+    # On one disk rasters are written while the layers and the labels are still there.
+    free["work"] = 22 * output_px
+    check_disk(plan, work)
+    check_disk(plan, work, out=out)
+    with pytest.raises(ResourceError, match=r"beside the output and .*work has 9\.9 GB free"):
+        check_disk(plan, work, out=out, rasters=True)
+    check_disk(plan, work, out=out, rasters=True, stored_bytes=2 * output_px)
+
+
+def test_an_area_that_cannot_be_read_is_refused_before_anything_is_done(tmp_path):
+    with pytest.raises(UsageError, match=r"nowhere.gpkg cannot be read"):
+        plan_run(scene(512), Parameters(aoi=tmp_path / "nowhere.gpkg"), CREW)
+
+
+def test_the_least_area_may_be_larger_than_any_scene():
+    assert planned(512, min_area_m2=1e30).min_area_px == 1024**2 + 1

@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
 from affine import Affine
 
 import geopanoptic
-from geopanoptic.errors import UsageError
+from geopanoptic.errors import ResourceError, UsageError
 from geopanoptic.pipeline.progress import Silent
 from geopanoptic.pipeline.sharding import run_shard
 from geopanoptic.training.synthetic import BANDS, generate_scene
@@ -227,6 +228,62 @@ def test_missing_shards_are_named_and_can_be_made_up_for(scene_file, bundle, out
         run_shard(scene_file, "2/4", work, model=bundle, bands="red,green,blue" + ",-" * (len(BANDS) - 3))
     geopanoptic.run(scene_file, out, resume=True, **finish)
     assert out.read_bytes() == expected
+
+
+def test_what_a_shard_could_not_decode_is_told_by_the_map(scene_file, bundle, tmp_path):
+    torn, work = tmp_path / "torn.tif", tmp_path / "shared"
+    rasterio.shutil.copy(
+        scene_file, torn, driver="GTiff", compress="deflate", tiled=True, blockxsize=32, blockysize=32
+    )
+    stored = bytearray(torn.read_bytes())
+    with rasterio.open(torn) as scene:
+        offset = int(scene.get_tag_item("BLOCK_OFFSET_0_0", "TIFF", bidx=1))
+    stored[offset : offset + 200] = bytes([0x55]) * 200
+    torn.write_bytes(stored)
+    asked = {"model": bundle, "threads": 1, "precision": "f32"}
+    whole = geopanoptic.run(torn, tmp_path / "whole.gpkg", on_error="skip", **asked)
+    (lost,) = whole.report["skipped_blocks"]
+    assert lost["file"] == str(torn)
+
+    for number in (1, 2):
+        run_shard(torn, f"{number}/2", work, on_error="skip", tile_px=32, block_px=32, **asked)
+    in_shards = geopanoptic.run(torn, tmp_path / "shards.gpkg", work=work, finish=True, **asked)
+    assert in_shards.report["skipped_blocks"] == [lost]
+    assert (tmp_path / "shards.gpkg").read_bytes() == (tmp_path / "whole.gpkg").read_bytes()
+
+
+def test_a_shard_may_leave_out_its_only_missing_block(scene_file, bundle, out, tmp_path, monkeypatch):
+    work = tmp_path / "shared"
+    for number in (1, 2):
+        run_shard(scene_file, f"{number}/2", work, model=bundle, **LAYOUT)
+    (first, *_) = (work / "blocks" / "field").iterdir()
+    first.unlink()
+    monkeypatch.setattr("geopanoptic.pipeline.dense._write", _fails_once())
+    geopanoptic.run(
+        scene_file, out, model=bundle, work=work, resume=True, on_error="skip", keep_work=True, threads=1
+    )
+    told = json.loads(out.with_suffix(".run.json").read_text())
+    (lost,) = told["skipped_blocks"]
+    assert "a worker died" in lost["reason"]
+    again = geopanoptic.run(
+        scene_file, out, model=bundle, work=work, finish=True, overwrite=True, keep_work=True, threads=1
+    )
+    assert again.report["skipped_blocks"] == [lost]
+    geopanoptic.run(scene_file, out, model=bundle, work=work, resume=True, overwrite=True, threads=1)
+    assert not json.loads(out.with_suffix(".run.json").read_text())["skipped_blocks"]
+
+
+def _fails_once():
+    from geopanoptic.pipeline import dense
+
+    write, failures = dense._write, [ResourceError("a worker died", remedy="Try again.")]
+
+    def write_or_fail(*what):
+        if failures:
+            raise failures.pop()
+        write(*what)
+
+    return write_or_fail
 
 
 def test_two_at_the_same_shard_do_no_harm(scene_file, bundle, out, tmp_path, expected):

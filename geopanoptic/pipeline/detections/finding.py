@@ -25,7 +25,7 @@ from geopanoptic.panoptic.fusion.logits import fixed_logits
 from geopanoptic.panoptic.fusion.rules import DEEPLAB, FusionRule, fusion_named
 from geopanoptic.panoptic.quantisation import NODATA_CLASS
 from geopanoptic.panoptic.repair import PanopticRegions
-from geopanoptic.pipeline.dense import DenseCount, Mask, unsealed
+from geopanoptic.pipeline.dense import DenseCount, Mask, store_for
 from geopanoptic.pipeline.detections.folder import DetectedClass, DetectedClasses
 from geopanoptic.pipeline.detections.matching import TileSummary, rank_objects, summary_of
 from geopanoptic.pipeline.detections.settling import settle
@@ -95,7 +95,7 @@ class FindParcels:
             for each in found
             if shown[each.centre_px[0] - core_row, each.centre_px[1] - core_col]
         ]
-        store = unsealed(self.store) if sight.unreadable else self.store
+        store = store_for(self.store, block, sight.unreadable)
         store.write(SHOWN, block, np.where(shown, 0, NODATA_CLASS).astype(np.uint8))
         store.write(PARCELS, block, packed([each for each in parcels if each is not None]))
         return DenseCount(
