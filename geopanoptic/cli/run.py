@@ -131,7 +131,8 @@ is until the new one is complete and verified, whatever ends the run.
 @click.option(
     "--memory",
     metavar="SIZE",
-    help="Budget such as 4GB.  [default: 6GB, or half of what is free (in a Slurm job: its memory) if that is less]",
+    help="Budget such as 4GB.  [default: 6GB, or 2GB for each core if that is more, but at most half of what is free (in a "
+    "Slurm job: of its memory)]",
 )
 @click.option(
     "--tile",
