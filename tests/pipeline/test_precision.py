@@ -70,6 +70,24 @@ def test_an_older_machine_is_told_that_it_cannot_go_on(
     assert "afresh with --precision f32" in told.value.remedy
 
 
+@needs_bf16
+def test_a_shard_adopts_what_another_settled_while_it_looked_at_the_scene(
+    scene_file: Path, tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shard = {"work": tmp_path / "work", "model": tiny_bundle.path}
+    look, others = preparing._first_look, [{"precision": "f32"}]
+
+    def look_slowly(*asked: object) -> object:
+        if others:
+            geopanoptic.run_shard(scene_file, "2/2", **shard, **others.pop())
+        return look(*asked)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(preparing, "_first_look", look_slowly)
+    geopanoptic.run_shard(scene_file, "1/2", **shard)
+    finished = geopanoptic.run(scene_file, tmp_path / "out.gpkg", finish=True, **shard)
+    assert ", f32 on cpu" in finished.report["runtime"]
+
+
 class Answering:
     """An executor whose processes answer so, the first one that is asked and all that are there."""
 
