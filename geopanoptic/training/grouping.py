@@ -40,7 +40,7 @@ from geopanoptic.training.candidates import (
 )
 from geopanoptic.training.reliability import calibration_error, draw_reliability
 
-TRAINING_FOLDERS = ("generated", "collage", "naip-whole", "ndvi", "season", "austria", "boerde")
+TRAINING_FOLDERS = ("generated", "collage", "naip", "ndvi", "season", "austria", "boerde")
 """Folders whose parcels somebody drew or generated, or that several dates agree on: a model's own parcels of
 one date teach nothing about itself."""
 

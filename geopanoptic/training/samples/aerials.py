@@ -16,9 +16,6 @@ from geopanoptic.training.synthetic.spectra import BANDS
 NAIP_VALIDATION = {2: 2.5, 4: 5.0, 8: 10.0}
 """Reductions of the validation images and the pixel sizes they stand for, about: the files do not say theirs."""
 
-WHOLE_REDUCTIONS = (2, 3, 4, 6, 8)
-"""Of the whole images that a grouping is fitted on: in crops, large fields of fine pixels are hardly ever whole."""
-
 
 def naip_split(data: Path) -> tuple[list[str], list[str]]:
     """Image names for training (26) and validation (4): every seventh of the sorted list validates."""

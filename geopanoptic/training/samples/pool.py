@@ -17,7 +17,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from geopanoptic.pipeline.demo import real_scene_files
 from geopanoptic.scene import open_scene
 from geopanoptic.training.samples import crops, land_cover, series
-from geopanoptic.training.samples.aerials import NAIP_VALIDATION, WHOLE_REDUCTIONS, naip, naip_split
+from geopanoptic.training.samples.aerials import NAIP_VALIDATION, naip, naip_split
 from geopanoptic.training.samples.collage import Palette, collage
 from geopanoptic.training.samples.dutch_index import netherlands
 from geopanoptic.training.samples.generated import generated, landscape_of
@@ -35,7 +35,6 @@ def write_pool(data: Path, pool: Path, *, scenes: int, seed: int, teacher: str |
     """
     outlines = Outlines(data, validation=False)
     _write(pool / "naip", _aerials(data, np.random.default_rng([seed, 1])))
-    _write(pool / "naip-whole", _whole_aerials(data))
     _write(pool / "slovenia", _numbered(slovenia(data)))
     _write(pool / "ndvi", _numbered(netherlands(data, validation=False)))
     _write(pool / "stuff", _land_cover(data))
@@ -71,12 +70,6 @@ def _aerials(data: Path, rng: np.random.Generator) -> Iterator[tuple[str, crops.
     for round_ in range(AERIAL_ROUNDS):
         for name in naip_split(data)[0]:
             yield f"{round_:02d}_{name}", naip(data, name, float(rng.uniform(2, 9)), rng)
-
-
-def _whole_aerials(data: Path) -> Iterator[tuple[str, crops.Sample]]:
-    for reduction in WHOLE_REDUCTIONS:
-        for name in naip_split(data)[0]:
-            yield f"{reduction:02d}_{name}", naip(data, name, reduction, None)
 
 
 def _land_cover(data: Path) -> Iterator[tuple[str, crops.Sample]]:
