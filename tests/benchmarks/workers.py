@@ -1,7 +1,7 @@
 """How much faster two worker processes are than one: the same scene and the same tiles, in turn.
 
-``python tests/benchmarks/workers.py [--size 2048] [--tile 512] [--repeats 5] [--workers 1 2]``: worker processes of
-one thread each map a generated scene, every run in a fresh process. Medians of
+``python tests/benchmarks/workers.py [--size 2048] [--tile 512] [--repeats 5] [--workers 1 2] [--model fields-m]``:
+worker processes of one thread each map a generated scene, every run in a fresh process. Medians of
 
 - the dense stage in seconds, and its rate, which is what more workers are for;
 - the whole run in seconds, the start of the workers and what the driver does alone included;
@@ -51,6 +51,7 @@ def main() -> None:
     parser.add_argument("--tile", type=int, default=512)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--model", help="bundle; the default one without it")
     options = parser.parse_args()
     rounds: dict[int, list[Round]] = {workers: [] for workers in options.workers}
     with tempfile.TemporaryDirectory() as name:
@@ -60,7 +61,7 @@ def main() -> None:
         compile_kernels(folder)
         for number in range(1, options.repeats + 1):
             for workers, measured in rounds.items():
-                measured.append(run(scene, folder, workers, options.tile))
+                measured.append(run(scene, folder, workers, options.tile, options.model))
                 print(f"{number} of {options.repeats}, {workers} workers: {measured[-1]}", flush=True)
     print(f"{'workers':>7}  {'dense s':>8}  {'Mpx/s':>6}  {'run s':>7}  {'processor s':>11}  {'cores':>5}")
     for workers, measured in rounds.items():
@@ -78,7 +79,7 @@ def main() -> None:
         )
 
 
-def run(scene: Path, folder: Path, workers: int, tile_px: int) -> Round:
+def run(scene: Path, folder: Path, workers: int, tile_px: int, model: str | None) -> Round:
     command = [sys.executable, "-m", "geopanoptic", "run", str(scene), "--out", str(folder / "parcels.gpkg")]
     command += [
         "--overwrite",
@@ -90,6 +91,7 @@ def run(scene: Path, folder: Path, workers: int, tile_px: int) -> Round:
         "--threads",
         "1",
     ]
+    command += [] if model is None else ["--model", model]
     finished = run_measured([*command, "--tile", str(tile_px), "--block", str(tile_px), "--batch", "1"])
     report = json.loads(finished.output)
     return Round(
