@@ -10,6 +10,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from geopanoptic.kernel_cache import ensure_kernel_cache
+
 if TYPE_CHECKING:
     from geopanoptic.change.compare import Comparison, compare
     from geopanoptic.evaluation.evaluate import evaluate
@@ -80,6 +82,8 @@ _HOME = {
     "Statistics": "geopanoptic.statistics.stats",
     "open_scene": "geopanoptic.scene",
 }
+
+ensure_kernel_cache()
 
 
 def __getattr__(name: str) -> Any:

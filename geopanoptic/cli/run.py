@@ -211,7 +211,7 @@ def run(
     from geopanoptic.errors import UsageError
     from geopanoptic.pipeline.batch import patches_of, run_each
     from geopanoptic.pipeline.progress import progress_for
-    from geopanoptic.pipeline.run import plan
+    from geopanoptic.pipeline.run import plan, refuse_outputs
     from geopanoptic.pipeline.run import run as run_scene
     from geopanoptic.pipeline.sharding import run_shard
 
@@ -219,6 +219,7 @@ def run(
     progress = progress_for(sys.stderr, quiet=quiet or as_json)
     if dry_run:
         planned = plan(source, **parameters)
+        refuse_outputs(planned, out, rasters, overwrite=overwrite)
         for warning in (*planned.scene.warnings, *planned.warnings):
             progress.warn(warning)
         click.echo(json.dumps(planned.to_dict(), indent=2) if as_json else planned.describe())

@@ -28,6 +28,7 @@ from geopanoptic.grid import Window
 PARCEL = "parcel"
 RASTER_SUFFIXES = {".tif", ".tiff", ".jp2", ".img"}
 TOLERANCE_PX = 2
+_FEW = 0.25
 BLOCK_PX = 8_000_000
 
 
@@ -128,7 +129,14 @@ def evaluate(
         figures=figures,
         boundary=None if sparse else boundary,
         seams_px=seams_px,
-        notes=(*predicted.notes, *true.notes, *ground.notes, *note, *_unseen(pair, table)),
+        notes=(
+            *predicted.notes,
+            *true.notes,
+            *ground.notes,
+            *note,
+            *_unseen(pair, table),
+            *(_few_drawn(pair, table) if "ignore" in figures and not sparse else ()),
+        ),
     )
 
 
@@ -236,6 +244,18 @@ def _unseen(pair: MapPair, table: Contingency) -> tuple[str, ...]:
     return (
         f"{lost} of {pair.true.n_things} true things have no pixel on the common ground and take no part: they "
         "lie outside, below others, or between pixel centres.",
+    )
+
+
+def _few_drawn(pair: MapPair, table: Contingency) -> tuple[str, ...]:
+    """A warning of figures that look better than they are: hardly any ground is known."""
+    drawn_px = int(table.true_px[1:-1].sum())
+    if drawn_px >= _FEW * int(table.predicted_px[1:].sum()):
+        return ()
+    return (
+        f"Only {pair.true.n_things} things are drawn, on {drawn_px * pair.ground.pixel_m2 / 1e4:,.1f} ha: on the ignored ground "
+        "around them no border reaches too far and no prediction is false, so these figures are upper bounds. --sparse says "
+        "how well each drawn thing is met.",
     )
 
 

@@ -97,20 +97,38 @@ def common_ground(
 def _common_box(
     predicted: MapSource, true: MapSource, crs_wkt: str, *, sparse: bool
 ) -> tuple[shapely.Geometry, tuple[str, ...]]:
-    """The bounding box common to both; of a sparse truth, that of the prediction and all drawn objects."""
+    """The bounding box common to both; of a sparse truth that of the prediction, and where it may have found nothing
+    at its rim, that of all drawn objects as well."""
     ours, theirs = predicted.bounds_in(crs_wkt), true.bounds_in(crs_wkt)
     known = [each for each in (theirs, ours) if each is not None]
     box = shapely.intersection_all(known)
     if box.is_empty:
         raise _apart(predicted, true)
+    if sparse and ours is not None and isinstance(predicted, VectorSource) and len(predicted.stuff):
+        # With its land cover a map says how far it reaches: fields beyond are not missed.
+        return ours, ()
     if sparse:
-        return shapely.union_all(known), ()
+        return shapely.union_all(known), _beyond(predicted, true, ours, crs_wkt)
     lost = 1 - box.area / theirs.area if theirs is not None and theirs.area else 0.0
     if predicted.grid is not None or lost <= _TELL_LOST:
         return box, ()
     return box, (
         f"{lost:.0%} of the truth's ground lies outside the prediction's bounding box and is left out; "
         "give --area to say where both are complete.",
+    )
+
+
+def _beyond(
+    predicted: MapSource, true: MapSource, ours: shapely.Polygon | None, crs_wkt: str
+) -> tuple[str, ...]:
+    if ours is None or predicted.grid is not None or not isinstance(true, VectorSource):
+        return ()
+    outside = int(np.sum(~shapely.intersects(true.things.geometry.to_crs(crs_wkt).to_numpy(), ours)))
+    if not outside:
+        return ()
+    return (
+        f"{outside} of {len(true.things)} drawn things lie outside the bounding box of the predicted ones and count as "
+        "missed; give --area to say which ground was mapped.",
     )
 
 

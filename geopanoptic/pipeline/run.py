@@ -56,6 +56,16 @@ def plan(scene: SceneLike, **parameters: Any) -> Plan:
     return plan_run(scene, asked, crew_of(asked))
 
 
+def refuse_outputs(
+    planned: Plan, out: str | Path | None, rasters: str | Path | None, *, overwrite: bool
+) -> None:
+    """Raises what :func:`run` would raise of its outputs; changes nothing."""
+    targets = _targets(out, rasters)
+    if targets.vector is not None:
+        inputs = [Path(file) for file in planned.scene.files]
+        Commit(targets.all, overwrite=overwrite, inputs=inputs).refuse()
+
+
 def run(
     scene: SceneLike,
     out: str | Path | None = None,

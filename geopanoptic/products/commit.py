@@ -68,24 +68,28 @@ class Commit:
         return self._renames[Path(target)].source(self._main)
 
     def __enter__(self) -> Commit:
-        if not self._distinct:
-            raise UsageError("Two outputs have the same path.", remedy="Give each output its own name.")
         # What an earlier run was killed in the middle of is finished first: part of it is in place.
         halfway = journal.is_decided(self._main)
         if not halfway:
-            self._refuse_targets()
+            self.refuse()
         self._lock = staging.lock(self._main)
         try:
             journal.recover(self._main, keep_work=self._resumable)
             if halfway and not self._overwrite:
                 self._refuse_finished()
-            self._refuse_targets()
+            self.refuse()
             self._prepare()
         except BaseException as failure:
             self._leave()
             self._refuse_full_disk(failure)
             raise
         return self
+
+    def refuse(self) -> None:
+        """Raises what entering would raise of the outputs as they are now; changes nothing."""
+        if not self._distinct:
+            raise UsageError("Two outputs have the same path.", remedy="Give each output its own name.")
+        self._refuse_targets()
 
     def publish(self, checks: Mapping[Path, Check] | None = None) -> None:
         """Verifies every staged file, makes it durable, and puts the whole set in place.

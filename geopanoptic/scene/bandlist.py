@@ -18,7 +18,7 @@ from geopanoptic.scene.bandnames import (
 from geopanoptic.scene.dating import in_several_folders, stated_date
 from geopanoptic.scene.headers import FileHeader
 from geopanoptic.scene.masking import mask_of
-from geopanoptic.scene.naming import SKIP, NamedBand, Naming, mask_by_name, stated_sensor
+from geopanoptic.scene.naming import SKIP, NamedBand, Naming, mask_by_name, own_names, stated_sensor
 from geopanoptic.scene.sources import shown
 
 
@@ -74,7 +74,23 @@ def name_by_list(files: Sequence[FileHeader], words: tuple[str, ...], *, n_dates
             named.append(NamedBand(file=file, header=band, band=_listed_name(word, file), date=when))
     if not named:
         raise SceneError("Every band is left out by '-'.", remedy="Name at least red, green and blue.")
-    return Naming(bands=tuple(named), masks=tuple(named_masks))
+    return Naming(bands=tuple(named), masks=tuple(named_masks), warnings=_contradictions(named))
+
+
+def _contradictions(named: Sequence[NamedBand]) -> tuple[str, ...]:
+    """Of every file the bands that the list calls otherwise than the file does."""
+    files = list(dict.fromkeys(item.file for item in named))
+    own = own_names(files)
+    warnings = []
+    for file in files:
+        unlike = [
+            f"band {item.header.index} {item.band}, which is {own[file, item.header.index]} by its own name"
+            for item in named
+            if item.file is file and own.get((file, item.header.index), item.band) != item.band
+        ]
+        if unlike:
+            warnings.append(f"{shown(file.source.name)}: --bands calls {'; '.join(unlike)}.")
+    return tuple(warnings)
 
 
 def _listed_name(word: str, file: FileHeader) -> str:

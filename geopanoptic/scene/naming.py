@@ -199,6 +199,21 @@ def _candidate(file: FileHeader, band: BandHeader, *, among_others: bool) -> _Ca
     return _Candidate(file=file, header=band, reading=reading, sensor=stated_sensor(file))
 
 
+def own_names(files: Sequence[FileHeader]) -> dict[tuple[FileHeader, int], str]:
+    """What bands, by file and index, say that they are; not what their number alone says."""
+    among_others = len(files) > 1
+    candidates = [_candidate(f, band, among_others=among_others) for f in files for band in f.data_bands]
+    codes = [each.reading.code for each in candidates if each.reading.code is not None]
+    by_codes = sensor_of_codes(codes)
+    names = {}
+    for each in candidates:
+        code = each.reading.code
+        name = _resolved(replace(each, sensor=each.sensor or by_codes))
+        if name is not None and (code is None or code.zero_padded or code.landsat_product):
+            names[each.file, each.header.index] = name
+    return names
+
+
 def _is_picture(file: FileHeader) -> bool:
     """A preview or true-colour image beside the bands says so in its name."""
     return len(file.data_bands) == 3 and all(band.dtype == "uint8" for band in file.data_bands)

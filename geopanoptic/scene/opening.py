@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -171,7 +172,23 @@ def open_scene(
         warning = f"{found.name} states its CRS, {files[0].grid.crs.name}: {assume_crs} is not assumed."
         contents = replace(contents, warnings=(*contents.warnings, warning))
     scene = assemble(contents, choice.without(lost))
+    _require_place(scene, assumed=bool(assumed))
     return _told_of(lost, scene) if lost else scene
+
+
+def _require_place(scene: Scene, *, assumed: bool) -> None:
+    """Raises SceneError where the coordinates mean no place in their CRS."""
+    grid = scene.grid
+    if all(0 < length_m < math.inf for length_m in grid.pixel_size_m()):
+        return
+    x, y = grid.transform @ (grid.width / 2, grid.height / 2)
+    raise SceneError(
+        f"In {grid.crs.name} {scene.name} would lie at x {x:,.0f}, y {y:,.0f}, which is not on Earth.",
+        remedy="State the CRS that these coordinates are in with --assume-crs EPSG:<code>: large numbers are mostly "
+        "metres, of a projected one."
+        if assumed
+        else "Repair the file's CRS or its transform: `gdal_edit -a_srs EPSG:<code>`.",
+    )
 
 
 def _named(

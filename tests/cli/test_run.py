@@ -87,6 +87,16 @@ def test_without_an_output_it_asks_for_one(asked, capsys):
     assert not asked
 
 
+def test_a_dry_run_refuses_outputs_as_the_run_would(scene_file, tiny_bundle, tmp_path, capsys):
+    command = [str(scene_file), "--model", str(tiny_bundle.path), "--dry-run"]
+    assert leave(*command, "--out", str(tmp_path / "missing" / "a.gpkg")) == 5
+    (tmp_path / "old.gpkg").write_text("old")
+    assert leave(*command, "--out", str(tmp_path / "old.gpkg")) == 5
+    assert "exists already" in capsys.readouterr().err
+    assert leave(*command, "--out", str(tmp_path / "old.gpkg"), "--overwrite") == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["old.gpkg"]
+
+
 def test_a_dry_run_prints_the_plan_and_writes_nothing(scene_file, tiny_bundle, tmp_path, capsys):
     out = tmp_path / "a.gpkg"
     assert leave(str(scene_file), "--out", str(out), "--model", str(tiny_bundle.path), "--dry-run") == 0

@@ -311,6 +311,30 @@ def test_sparse_truth_cuts_no_parcel():
     assert list(found.figures) == ["count"]
 
 
+def test_fields_beyond_a_map_that_says_how_far_it_reaches_are_not_missed():
+    drawn = table([(0, 0, 100, 100), (1000, 0, 1100, 100), (2000, 0, 2100, 100)])
+    parcels = table([(0, 0, 100, 100)], class_name="parcel")
+    found = evaluate(parcels, drawn, sparse=True)
+    assert found.recall == pytest.approx(1 / 3)
+    assert any(
+        "2 of 3 drawn things lie outside" in note and "count as missed" in note for note in found.notes
+    )
+    land = table([(100, 0, 500, 100), (0, 100, 500, 500)], class_name="woodland")
+    found = evaluate(SimpleNamespace(parcels=parcels, landcover=land), drawn, sparse=True)
+    assert found.recall == 1
+    assert any("2 of 3 true things have no pixel on the common ground" in note for note in found.notes)
+
+
+def test_figures_of_a_few_drawn_fields_are_told_to_be_upper_bounds():
+    # At opposite ends of the map, so that the bounding boxes do not cut it.
+    few, all_of_them = table([FIELDS[0], FIELDS[-1]]), table(FIELDS)
+    told = evaluate(all_of_them, few, outside="ignore").notes
+    assert any("Only 2 things are drawn" in note and "--sparse" in note for note in told)
+    for others in ({"outside": "count"}, {"sparse": True}):
+        assert not any("upper bounds" in note for note in evaluate(all_of_them, few, **others).notes)
+    assert not any("upper bounds" in note for note in evaluate(all_of_them, all_of_them).notes)
+
+
 def test_small_parcels_can_be_left_out():
     true = table([(0, 0, 100, 100), (100, 0, 120, 20), (150, 0, 200, 50)])
     mine = table([(0, 0, 100, 100), (150, 0, 170, 20)])

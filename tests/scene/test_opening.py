@@ -257,3 +257,38 @@ def test_an_open_scene_stays_as_it_is_and_refuses_options_of_opening(tmp_path: P
         UsageError, match=r"^max_cloud, dates would change how a is opened, which it is already"
     ):
         as_scene(scene, max_cloud=20, dates="2021-06-15")
+
+
+@pytest.mark.parametrize(
+    ("names", "listed", "told"),
+    [
+        (
+            ("B02", "B03", "B04", "B08"),
+            "red,green,blue,nir",
+            "band 1 red, which is blue by its own name; band 3 blue",
+        ),
+        (("B02", "B03", "B04", "B08"), "blue,green,red,nir", None),
+        (("Blue", "Green", "Red", "NIR"), "blue,green,-,red", "band 4 red, which is nir by its own name"),
+        (("Band 1", "Band 2", "Band 3", "Band 4"), "blue,green,red,nir", None),
+        (("", "", "", ""), "blue,green,red,nir", None),
+    ],
+)
+def test_a_list_that_contradicts_the_file_is_told(tmp_path: Path, names, listed, told) -> None:
+    path = write_raster(tmp_path / "scene.tif", ramp(4, 5, 6), names=names)
+    warnings = open_scene(path, bands=listed).warnings
+    if told is None:
+        assert warnings == ()
+    else:
+        (warning,) = warnings
+        assert told in warning
+
+
+def test_coordinates_that_mean_no_place_are_refused(tmp_path: Path) -> None:
+    unplaced = write_raster(tmp_path / "scene.tif", ramp(4, 5, 6), names=RGBN, crs=None)
+    with pytest.raises(SceneError, match=r"In WGS 84 scene would lie at x .*, which is not on Earth") as told:
+        open_scene(unplaced, assume_crs="EPSG:4326")
+    assert "--assume-crs" in told.value.remedy
+    wrong = write_raster(tmp_path / "wrong.tif", ramp(4, 5, 6), names=RGBN, crs="EPSG:4326")
+    with pytest.raises(SceneError, match="not on Earth") as told:
+        open_scene(wrong)
+    assert "gdal_edit" in told.value.remedy
