@@ -211,13 +211,15 @@ def run(
     from geopanoptic.errors import UsageError
     from geopanoptic.pipeline.batch import patches_of, run_each
     from geopanoptic.pipeline.progress import progress_for
-    from geopanoptic.pipeline.run import plan, refuse_outputs
+    from geopanoptic.pipeline.run import plan
     from geopanoptic.pipeline.run import run as run_scene
     from geopanoptic.pipeline.sharding import run_shard
 
     source: Any = list(scene) if len(scene) > 1 else scene[0]
     progress = progress_for(sys.stderr, quiet=quiet or as_json)
     if dry_run:
+        from geopanoptic.pipeline.run import refuse_outputs
+
         planned = plan(source, **parameters)
         refuse_outputs(planned, out, rasters, overwrite=overwrite)
         for warning in (*planned.scene.warnings, *planned.warnings):

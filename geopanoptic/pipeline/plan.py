@@ -265,7 +265,7 @@ def make_plan(
             *_memory_notes("Joining the regions of a scene this large", graph, budget),
             *_memory_notes(f"Grouping blocks of {layout.block_px} px", needed, budget),
         ),
-        warnings=_pixel_size_warnings(scene, bundle),
+        warnings=(*_pixel_size_warnings(scene, bundle), *_season_warnings(scene, bundle)),
         asked_pixel_m=asked_pixel_m,
     )
 
@@ -494,6 +494,20 @@ def _pixel_size_warnings(scene: Scene, bundle: Bundle) -> tuple[str, ...]:
         f"The network is shown pixels of {length_text(pixel_m)}; model {bundle.name} was trained on {low:g} to {high:g} m. "
         "Look at the result before you trust it.",
     )
+
+
+def _season_warnings(scene: Scene, bundle: Bundle) -> tuple[str, ...]:
+    """Kinds of parcels that are told by their season need dates."""
+    if not bundle.takes_series or sum(each.kind == "thing" for each in bundle.classes) < 2:
+        return ()
+    if None in scene.dates:
+        return (
+            f"{scene.name} states no date, and model {bundle.name} tells kinds of parcels by the day of the year: they "
+            "are guesses. Give --dates, or use a model of one kind.",
+        )
+    if len(scene.dates) == 1:
+        return (f"{scene.name} has one date: kinds of parcels are often wrong then.",)
+    return ()
 
 
 def _without(missing: tuple[str, ...]) -> str:

@@ -11,7 +11,7 @@ import pytest
 import rasterio
 from affine import Affine
 
-from geopanoptic.models.bundle import DEFAULT_BUNDLE, list_bundles
+from geopanoptic.models.bundle import DEFAULT_BUNDLE, list_bundles, load_bundle
 from geopanoptic.pipeline.layout import Layout
 from geopanoptic.pipeline.memory import needed_bytes, sums_bytes
 from geopanoptic.pipeline.plan import SERIES_BUNDLE, bundle_for, make_plan
@@ -71,3 +71,11 @@ def test_sums_grow_with_the_tiles_at_once(tiny_bundle, tiny_series_bundle):
         LAYOUT, tiny_series_bundle
     )
     assert needed_bytes(LAYOUT, tiny_series_bundle, 2) > needed_bytes(LAYOUT, tiny_bundle, 2)
+
+
+def test_kinds_of_parcels_without_a_date_are_told_to_be_guesses(season):
+    bundle = load_bundle("fields-series")
+    assert not any("kinds of parcels" in text for text in make_plan(season, bundle).warnings)
+    first, *_ = season.dates
+    (told,) = make_plan(season.at(first), bundle).warnings
+    assert "has one date: kinds of parcels are often wrong" in told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +24,8 @@ from geopanoptic.labels.check.subject import Limits, Subject
 from geopanoptic.labels.check.topology import gaps, overlaps
 from geopanoptic.labels.objects import Labels
 from geopanoptic.labels.taxonomy import Taxonomy
+
+_WHOLLY = 0.999
 
 
 def check(
@@ -103,6 +106,7 @@ def check(
             outlines += _in_crs(list(subject.outlines), subject, crs)
     except UnreadableLabelsError as error:
         issues.append(Issue(kind="unreadable", severity="error", message=str(error)))
+    issues += _nothing_to_see(source, figures, issues, with_image=image is not None)
     rank = {kind: number for number, kind in enumerate(KINDS)}
     return Report(
         source=str(source),
@@ -112,6 +116,19 @@ def check(
         crs_wkt=None if crs is None else crs.to_wkt(),
         outlines=tuple(outlines),
     )
+
+
+def _nothing_to_see(
+    source: str | Path, figures: Sequence[ImageFigures], issues: Sequence[Issue], *, with_image: bool
+) -> list[Issue]:
+    """An error where nothing was checked: labels that are empty, or that lie elsewhere."""
+    n_objects = sum(each.objects for each in figures)
+    n_beyond = sum(each.kind == "outside-image" and each.amount > _WHOLLY for each in issues)
+    if n_beyond < n_objects or any(each.kind == "unreadable" for each in issues):
+        return []
+    where = "on the image" if with_image else f"in {Path(source).name}"
+    what = f"None of the {n_objects} objects lies" if n_objects else "There are no labels"
+    return [Issue(kind="no-labels", severity="error", message=f"{what} {where}.")]
 
 
 def _examine(

@@ -116,6 +116,12 @@ KINDS = {
         remedy="Clip it to the image, or remove it.",
         colour="#00007f",
     ),
+    "no-labels": Kind(
+        title="No labels",
+        amount="",
+        remedy="Check that they belong to the image: their CRS, and the order of their coordinates.",
+        colour="#00007f",
+    ),
     "no-data": Kind(
         title="Where the image has no data",
         amount="share without data",

@@ -145,7 +145,12 @@ class Subject:
     @cached_property
     def pixel(self) -> float:
         """Side of a pixel in the coordinates of the labels."""
-        return 1.0 if self.canvas is None else float(np.sqrt(abs(self.canvas.placed.determinant)))
+        if self.canvas is None:
+            return 1.0
+        if self.frame.crs is None or self.canvas.crs is None or self.frame.crs == self.canvas.crs:
+            return float(np.sqrt(abs(self.canvas.placed.determinant)))
+        height, width = self.canvas.shape
+        return float(np.sqrt(shapely.area(self.image_box) / (height * width)))
 
     @cached_property
     def unit(self) -> str:

@@ -57,6 +57,22 @@ def test_clean_labels_have_no_defects(tmp_path):
     assert not report.fails("warning")
 
 
+def test_labels_that_are_empty_or_elsewhere_are_an_error(tmp_path):
+    picture = image(tmp_path / "image.tif")
+    for name, frame in (
+        ("empty", squares((0, 0)).iloc[:0]),
+        ("beyond", squares((5000, 0), (5010, 0))),
+        ("swapped", squares((0, 4.5), (0, 4.51), size=0.001, crs="EPSG:4326")),
+    ):
+        report = check(stored(frame, tmp_path / f"{name}.gpkg"), image=picture)
+        (told,) = [each for each in report.issues if each.kind == "no-labels"]
+        assert told.severity == "error"
+        assert report.fails("error")
+    assert check(stored(squares((0, 0)).iloc[:0], tmp_path / "alone.gpkg")).fails("error")
+    some = check(stored(squares((0, 0), (5000, 0)), tmp_path / "some.gpkg"), image=picture)
+    assert "no-labels" not in kinds(some)
+
+
 def test_touching_is_no_overlap_and_nesting_is_a_warning(tmp_path):
     frame = squares((0, 0), (10, 0), (40, 0))
     frame = frame.set_geometry([*frame.geometry[:2], shapely.box(2, 2, 4, 4)], crs=frame.crs)
