@@ -177,7 +177,9 @@ is until the new one is complete and verified, whatever ends the run.
     "is just run again.",
 )
 @click.option(
-    "--finish", is_flag=True, help="Make the map of the parts in --work, once all of them are there."
+    "--finish",
+    is_flag=True,
+    help="Make the map of the parts in --work, once all of them are there. What they left out with --on-error skip is told.",
 )
 @click.option(
     "--dry-run", is_flag=True, help="Check the scene, print the plan (tiles, memory, disk, time), and stop."

@@ -146,13 +146,14 @@ def _in_crs_of(grid: Grid, outlines: geopandas.GeoSeries, scene: shapely.Polygon
     west, south, east, north = scene.buffer(_AROUND * scene.length).bounds
     left, bottom, right, top = back.transform_bounds(west, south, east, north, densify_pts=21)
     if np.isfinite([left, bottom, right, top]).all():
-        around = [shapely.box(left, bottom, right, top)]
-        # Where it crosses the antimeridian, the left comes after the right.
-        if left > right:
-            around = [shapely.box(left, bottom, 180, top), shapely.box(-180, bottom, right, top)]
-        box = shapely.union_all(around)
-        outlines = outlines.iloc[np.sort(outlines.sindex.query(box))].make_valid().intersection(box)
-        outlines = outlines[~outlines.is_empty].segmentize(box.length / _BENDS)
+        # Longitudes may be counted from -180, from 0 or on beyond 180; across the antimeridian, the left comes after
+        # the right.
+        turns = (-360, 0, 360) if outlines.crs.is_geographic else (0,)
+        right += 360 * (left > right)
+        around = [shapely.box(left + turn, bottom, right + turn, top) for turn in turns]
+        near = outlines.iloc[np.unique(outlines.sindex.query(around)[1])]
+        outlines = near.make_valid().intersection(shapely.union_all(around))
+        outlines = outlines[~outlines.is_empty].segmentize(around[0].length / _BENDS)
     return [each for each in outlines.to_crs(grid.crs).make_valid() if np.isfinite(each.bounds).all()]
 
 

@@ -169,8 +169,8 @@ class InferBlock:
 
 
 def write_nodata(store: RunStore, block: Window) -> None:
-    """Store the layers of a block that failed: no valid pixel, and in part, so that it is tried again."""
-    _write(in_part(store), block, empty_layers(block.shape))
+    """Store the layers of a block that shows nothing."""
+    _write(store, block, empty_layers(block.shape))
 
 
 def store_for(store: RunStore, block: Window, unreadable: Sequence[UnreadableBlock]) -> RunStore:

@@ -60,7 +60,10 @@ def infer(
         else InferBlock(network=network, quantise=quantiser(planned.bundle), **common)
     )
     on_failure = OnFailure(
-        store=store, record=record, skip=asked.on_error == "skip", n_blocks=len(store.blocks())
+        store=store,
+        record=record,
+        skip=asked.on_error == "skip",
+        n_blocks=len(blocks) if len(blocks) > 1 else len(store.blocks()),
     )
     unreadable: set[UnreadableBlock] = set()
     scene_px = sum(block.size_px for block in blocks) / planned.bundle.output_scale**2

@@ -36,8 +36,12 @@ def note_losses(store: RunStore, block: Window, losses: Iterable[Loss]) -> None:
 
 
 def losses_of(store: RunStore, block: Window) -> list[Loss]:
-    """What was left out of a block that is stored in part."""
-    return [(lost, text) for lost, text in json.loads(_path(store, block).read_text(encoding="utf-8"))]
+    """What was left out of a block that is stored in part; nothing where that is not known any more."""
+    try:
+        stored = json.loads(_path(store, block).read_text(encoding="utf-8"))
+        return [(dict(lost), str(text)) for lost, text in stored]
+    except (OSError, ValueError, TypeError):
+        return []
 
 
 def _path(store: RunStore, block: Window) -> Path:

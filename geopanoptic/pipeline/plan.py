@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -238,7 +239,8 @@ def make_plan(
     sharing = crew.processes if crew.is_local else 1
     budget = budget_of(memory, crew)
     layout = _fit_layout(scene, bundle, budget, crew, tile_px, block_px, batch)
-    grouping_tasks = grouping_tasks_within(budget // sharing, layout, bundle, crew.threads)
+    grouping_tasks = _grouping_tasks(budget // sharing, layout, bundle, crew)
+    tiles = network_bytes(layout, bundle, crew.threads) * sharing
     needed = needed_bytes(layout, bundle, crew.threads, grouping_tasks) * sharing
 
     output_px = grid.height * grid.width
@@ -263,7 +265,14 @@ def make_plan(
             *_reading_notes(scene, asked_pixel_m),
             *_notes(scene, bundle),
             *_memory_notes("Joining the regions of a scene this large", graph, budget),
-            *_memory_notes(f"Grouping blocks of {layout.block_px} px", needed, budget),
+            *_memory_notes(
+                f"The network on tiles of {layout.tile_px} px, {layout.batch} at a time,", tiles, budget
+            ),
+            *(
+                _memory_notes(f"Grouping blocks of {layout.block_px} px", needed, budget)
+                if needed > tiles
+                else ()
+            ),
         ),
         warnings=(*_pixel_size_warnings(scene, bundle), *_season_warnings(scene, bundle)),
         asked_pixel_m=asked_pixel_m,
@@ -271,28 +280,32 @@ def make_plan(
 
 
 def check_disk(
-    plan: Plan, folder: Path, *, stored_bytes: int = 0, out: Path | None = None, rasters: bool = False
+    plan: Plan, work: Path, *, stored_bytes: int = 0, out: Path | None = None, rasters: Path | None = None
 ) -> None:
-    """Raise ResourceError where ``folder`` has less room than the run store, which holds ``stored_bytes``
-    already, will need, or the folder ``out`` less than the products, with or without rasters."""
+    """Raise ResourceError where a disk has less room than a run will need in the folder ``work``, which holds
+    ``stored_bytes`` already, and those of the map and of its rasters. Only the last may be missing yet."""
     output_px = plan.grid.height * plan.grid.width
-    products = 0 if out is None else output_px * (PRODUCT_BYTES_PER_PX + rasters * RASTER_BYTES_PER_PX)
-    needed = plan.disk_bytes
-    if out is not None and out.stat().st_dev == folder.stat().st_dev:
-        needed = max(needed, output_px * WRITING_BYTES_PER_PX + products)
-    elif out is not None:
-        _require_room(products, "in the output's folder", out, "with --out")
-    _require_room(needed - stored_bytes, "beside the output", folder, "with --work")
+    goes_to = [("--work", work, output_px * WRITING_BYTES_PER_PX - stored_bytes)]
+    if out is not None:
+        goes_to.append(("--out", out, output_px * PRODUCT_BYTES_PER_PX))
+    if rasters is not None:
+        there = next(each for each in (rasters, *rasters.parents) if each.exists())
+        goes_to.append(("--rasters", there, output_px * RASTER_BYTES_PER_PX))
+    for device, on_disk in groupby(sorted(goes_to, key=_device), key=_device):
+        options, folders, sizes = zip(*on_disk, strict=True)
+        needed = max(sum(sizes), plan.disk_bytes - stored_bytes if device == _device(goes_to[0]) else 0)
+        status = os.statvfs(folders[0])
+        free = status.f_bavail * status.f_frsize
+        if free < needed:
+            raise ResourceError(
+                f"The run needs about {size_text(needed)} for {' and '.join(options)}, and {folders[0]} has "
+                f"{size_text(free)} free.",
+                remedy=f"Free some space, or name another folder with {' or '.join(options)}.",
+            )
 
 
-def _require_room(needed: int, what_for: str, folder: Path, option: str) -> None:
-    status = os.statvfs(folder)
-    free = status.f_bavail * status.f_frsize
-    if free < needed:
-        raise ResourceError(
-            f"The run needs about {size_text(needed)} {what_for} and {folder} has {size_text(free)} free.",
-            remedy=f"Free some space, or name another folder {option}.",
-        )
+def _device(place: tuple[str, Path, int]) -> int:
+    return place[1].stat().st_dev
 
 
 def at_working_pixel(scene: Scene, bundle: Bundle, pixel_size: float | str = "auto") -> Scene:
@@ -425,17 +438,18 @@ def _fit_layout(
         layouts = _layouts(scene.grid.window, bundle, crew, tile_px, block_px, batch)
 
     def needed(layout: Layout) -> int:
-        grouping = 0 if block_px is not None else needed_bytes(layout, bundle, crew.threads, 1)
-        return max(network_bytes(layout, bundle, crew.threads), grouping)
+        if block_px is not None:
+            return network_bytes(layout, bundle, crew.threads)
+        return needed_bytes(layout, bundle, crew.threads, _grouping_tasks(0, layout, bundle, crew))
 
     def duration(layout: Layout) -> float:
         looked_at = len(scene.dates) * ((layout.tile_px + 2 * layout.halo_px) / layout.tile_px) ** 2
-        tasks = grouping_tasks_within(of_process, layout, bundle, crew.threads)
+        tasks = _grouping_tasks(of_process, layout, bundle, crew)
         return (1 + HALO_COST * looked_at) / min(layout.batch, crew.threads) + GROUPING_COST / tasks
 
     fitting = [layout for layout in layouts if needed(layout) <= of_process]
     if not fitting and tile_px is not None:
-        return layouts[0]
+        return min(layouts, key=needed)
     if not fitting:
         smallest, several = min(map(needed, layouts)), crew.is_local and crew.processes > 1
         raise ResourceError(
@@ -444,6 +458,13 @@ def _fit_layout(
             remedy="Give more with --memory" + (", or have fewer --workers." if several else "."),
         )
     return min(fitting, key=duration)
+
+
+def _grouping_tasks(budget: int, layout: Layout, bundle: Bundle, crew: Crew) -> int:
+    """Blocks that each process groups at a time; parcels that a network states one by one are small."""
+    if bundle.finds_parcels:
+        return crew.threads
+    return grouping_tasks_within(budget, layout, bundle, crew.threads)
 
 
 def _layouts(

@@ -158,7 +158,7 @@ def run(
             folder,
             stored_bytes=stored_bytes(folder),
             out=None if targets.vector is None else targets.vector.resolve().parent,
-            rasters=bool(targets.rasters),
+            rasters=None if rasters is None else Path(rasters).resolve(),
         )
         executor = stack.enter_context(open_executor(crew, folder=folder, progress=record, client=client))
         # 3 read and 4 infer.

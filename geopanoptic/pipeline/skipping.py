@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from geopanoptic.errors import GeopanopticError, OutputError, UsageError
 from geopanoptic.grid import Window
@@ -31,15 +31,14 @@ class OnFailure:
     n_blocks: int
 
     def __call__(self, block: Window, error: Exception) -> DenseCount:
-        where = f"rows {block.row0}-{block.row1}, columns {block.col0}-{block.col1} of the output"
         hopeless = isinstance(error, UsageError | OSError) or self.record.failed_blocks == self.n_blocks - 1
         if not self.skip or hopeless:
-            raise _placed(error, where)
+            raise _placed(error, _place(block))
         reason = error.message if isinstance(error, GeopanopticError) else f"{type(error).__name__}: {error}"
-        window = [block.row0, block.col0, block.row1, block.col1]
-        loss = {"output_window": window, "reason": reason}, f"{where}: {reason}"
+        loss = _loss(block, reason)
+        # In part: a run that continues tries it again, one that only finishes takes it.
         note_losses(self.store, block, [loss])
-        _write_nodata(self.store, block)
+        _write_nodata(in_part(self.store), block)
         self.record.skip(*loss)
         return DenseCount(network_px=0, core_px=0, network_s=0.0)
 
@@ -47,30 +46,55 @@ class OnFailure:
 def take_in_part(
     blocks: Sequence[Window], store: RunStore, executor: Executor, record: Record
 ) -> list[Window]:
-    """Take blocks of which something was left out as they are, and say what; returns those that are not even that."""
-    held = list(executor.map(IsStored(store=in_part(store)), blocks))
-    losses: dict[str, Loss] = {}
-    for block, is_held in zip(blocks, held, strict=True):
-        for lost, text in losses_of(store, block) if is_held else ():
-            # Neighbours find the same ones in their halos, where not always for the same reason.
-            place = json.dumps({**lost, "reason": None}, sort_keys=True)
-            losses.setdefault(place, (lost, text))
-    for _, loss in sorted(losses.items()):
+    """Take blocks of which something was left out as they are, and say what; returns those that are not even that.
+
+    Raises OutputError where nothing of any block could be computed.
+    """
+    held = executor.map(IsStored(store=in_part(store)), blocks)
+    of_block = {
+        block: losses
+        for block, is_held in zip(blocks, held, strict=True)
+        if is_held and (losses := losses_of(store, block))
+    }
+    # Neighbours find the same ones in their halos, where not always for the same reason.
+    every = {
+        json.dumps({**lost, "reason": None}, sort_keys=True): (lost, text)
+        for losses in of_block.values()
+        for lost, text in losses
+    }
+    if sum("output_window" in lost for lost, _ in every.values()) == len(store.blocks()):
+        raise OutputError(
+            f"No block could be computed: {next(iter(every.values()))[1]}.", remedy="Run the shards again."
+        )
+    for _, loss in sorted(every.items()):
         record.skip(*loss)
-    return [block for block, is_held in zip(blocks, held, strict=True) if not is_held]
+    return [block for block in blocks if block not in of_block]
 
 
 def leave_out(blocks: Sequence[Window], store: RunStore, record: Record) -> None:
-    """Make nodata of blocks that no shard has stored; raises OutputError where those are all of them."""
-    on_failure = OnFailure(store=store, record=record, skip=True, n_blocks=len(store.blocks()))
+    """Make nodata of blocks that no shard has stored, for this map only; raises OutputError where those are all of
+    them."""
+    if len(blocks) == len(store.blocks()):
+        raise OutputError("No shard has stored any block.", remedy="Run the shards first.")
     for block in blocks:
-        on_failure(block, OutputError("No shard has stored it.", remedy="Run the shards first."))
+        # Under a seal that nobody looks for: a later run takes them for missing, as they are.
+        _write_nodata(replace(store, seal=f"{store.seal} left out"), block)
+        record.skip(*_loss(block, "No shard has stored it."))
+
+
+def _loss(block: Window, reason: str) -> Loss:
+    window = [block.row0, block.col0, block.row1, block.col1]
+    return {"output_window": window, "reason": reason}, f"{_place(block)}: {reason}"
+
+
+def _place(block: Window) -> str:
+    return f"rows {block.row0}-{block.row1}, columns {block.col0}-{block.col1} of the output"
 
 
 def _write_nodata(store: RunStore, block: Window) -> None:
-    """Store of a block that failed what the run's network stores, in part: it is tried again."""
+    """Store of a block that failed what the run's network stores."""
     if PARCELS in store.sealed:
-        write_none(in_part(store), block)
+        write_none(store, block)
     else:
         write_nodata(store, block)
 

@@ -113,7 +113,8 @@ class Commit:
             if target.exists() and not self._overwrite:
                 raise OutputError(
                     f"{name} was made by something else since this run began.",
-                    remedy="Move it away and add --resume to the same command, or give --overwrite as well.",
+                    remedy="Move it away and run the same command again"
+                    + (", with --resume." if self._resumable else "."),
                 )
         journal.decide(self._main, self._renames.values())
         journal.finish(self._main)

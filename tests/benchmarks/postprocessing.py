@@ -109,7 +109,8 @@ def measured_run(size_px: int, block_px: int, workers: int, with_rasters: bool) 
 def run_stages(store, planned, commit, out, rasters, record, stage) -> dict:
     with stage("group"):
         rules = rules_of_bundle(planned.bundle, min_area_px=planned.min_area_px)
-        final = segment(store, rules, executor=Threads(workers=planned.workers), progress=record)
+        executor = Threads(workers=planned.workers)
+        final = segment(store, rules, executor=executor, progress=record, at_a_time=planned.grouping_tasks)
     with stage("trace"):
         layers = trace_layers(store, planned, final, Threads(workers=planned.workers), record)
     with stage("write"):

@@ -116,6 +116,26 @@ def test_a_scene_across_the_antimeridian_has_areas_on_both_sides():
     np.testing.assert_array_equal(read_aoi(both, grid)(grid.window), first | second)
 
 
+@pytest.mark.parametrize(
+    ("epsg", "left_m", "area"),
+    [
+        (32701, 181_000, shapely.box(179, -18, 181, -16)),
+        (32701, 240_000, shapely.box(180, -18, 182, -16)),
+        (32614, 490_000, shapely.box(260, -18, 262, -16)),
+        (32760, 760_000, shapely.box(-181, -18, -179, -16)),
+    ],
+)
+def test_longitudes_may_be_counted_from_anywhere(epsg, left_m, area):
+    top_m = -1_880_000 if epsg == 32614 else 8_120_000
+    grid = Grid(
+        crs_wkt=pyproj.CRS.from_epsg(epsg).to_wkt(),
+        transform=Affine(100, 0, left_m, 0, -100, top_m),
+        height=30,
+        width=30,
+    )
+    assert read_aoi(geopandas.GeoSeries([area], crs=4326), grid)(grid.window).all()
+
+
 def test_many_polygons_are_decided_like_few():
     rng = np.random.default_rng(3)
     centres = np.stack([rng.uniform(499_000, 507_000, 3000), rng.uniform(5_792_000, 5_801_000, 3000)], axis=1)

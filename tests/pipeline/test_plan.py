@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import geopandas
@@ -255,25 +254,39 @@ def test_the_default_budget_is_half_of_the_slurm_job(monkeypatch, given, budget_
 
 
 def test_room_is_asked_for_where_each_thing_goes(tmp_path, monkeypatch):
-    plan, free = planned(10980), {}
-    state = os.statvfs(tmp_path)
-
-    def statvfs(folder):
-        return SimpleNamespace(f_bavail=free.get(Path(folder).name, 1 << 50), f_frsize=1, f_fsid=state.f_fsid)
-
+    plan, free, disk = planned(10980), {}, {}
+    output_px = 21960**2
     work, out = tmp_path / "work", tmp_path / "out"
     for folder in (work, out):
         folder.mkdir()
-    monkeypatch.setattr(os, "statvfs", statvfs)
-    check_disk(plan, work, out=out, rasters=True)
-    output_px = 21960**2
+    monkeypatch.setattr(
+        os, "statvfs", lambda folder: SimpleNamespace(f_bavail=free.get(folder.name, 1 << 50), f_frsize=1)
+    )
+    monkeypatch.setattr("geopanoptic.pipeline.plan._device", lambda place: disk.get(place[1].name, 0))
+    rasters = out / "new" / "rasters"
     # On one disk rasters are written while the layers and the labels are still there.
     free["work"] = 22 * output_px
     check_disk(plan, work)
     check_disk(plan, work, out=out)
-    with pytest.raises(ResourceError, match=r"beside the output and .*work has 9\.9 GB free"):
-        check_disk(plan, work, out=out, rasters=True)
-    check_disk(plan, work, out=out, rasters=True, stored_bytes=2 * output_px)
+    with pytest.raises(
+        ResourceError, match=r"10\.3 GB for --work and --out and --rasters, and .*work has 9\.9 GB"
+    ):
+        check_disk(plan, work, out=out, rasters=rasters)
+    check_disk(plan, work, out=out, rasters=rasters, stored_bytes=2 * output_px)
+    # On two, each has its own.
+    disk["out"] = 1
+    check_disk(plan, work, out=out, rasters=rasters)
+    free["out"] = 8 * output_px
+    check_disk(plan, work, out=out)
+    with pytest.raises(ResourceError, match=r"for --out and --rasters, and .*out has") as told:
+        check_disk(plan, work, out=out, rasters=rasters)
+    assert "another folder with --out or --rasters" in told.value.remedy
+
+
+def test_a_tile_that_is_asked_for_and_too_large_is_told():
+    plan = make_plan(scene(10980), load_bundle(), crew=Crew.of_threads(8), memory="2GB", tile_px=1024)
+    assert (plan.layout.tile_px, plan.layout.batch) == (1024, 1)
+    assert any("The network on tiles of 1024 px, 1 at a time, takes about" in note for note in plan.notes)
 
 
 def test_an_area_that_cannot_be_read_is_refused_before_anything_is_done(tmp_path):

@@ -273,15 +273,49 @@ def test_a_shard_may_leave_out_its_only_missing_block(scene_file, bundle, out, t
     assert not json.loads(out.with_suffix(".run.json").read_text())["skipped_blocks"]
 
 
-def _fails_once():
+def test_a_shard_that_fails_as_a_whole_is_not_skipped(scene_file, bundle, out, tmp_path, monkeypatch):
+    work = tmp_path / "shared"
+    with monkeypatch.context() as patched:
+        patched.setattr("geopanoptic.pipeline.dense._write", _fails_once(times=2 * N_BLOCKS))
+        with pytest.raises(ResourceError, match="a worker died"):
+            run_shard(scene_file, "1/2", work, model=bundle, on_error="skip", **LAYOUT)
+    with pytest.raises(UsageError, match="7 of 12 blocks are missing"):
+        geopanoptic.run(scene_file, out, model=bundle, work=work, finish=True, threads=1)
+
+
+def test_a_preview_without_a_shard_does_not_make_up_for_it(scene_file, bundle, out, tmp_path, expected):
+    work = tmp_path / "shared"
+    run_shard(scene_file, "1/2", work, model=bundle, **LAYOUT)
+    asked = {"model": bundle, "work": work, "finish": True, "threads": 1}
+    preview = geopanoptic.run(scene_file, tmp_path / "preview.gpkg", on_error="skip", keep_work=True, **asked)
+    assert len(preview.report["skipped_blocks"]) == N_BLOCKS // 2
+    with pytest.raises(UsageError, match="6 of 12 blocks are missing"):
+        geopanoptic.run(scene_file, out, **asked)
+    run_shard(scene_file, "2/2", work, model=bundle, **LAYOUT)
+    geopanoptic.run(scene_file, out, **asked)
+    assert out.read_bytes() == expected
+
+
+def test_losses_that_are_lost_make_a_block_missing(scene_file, bundle, out, tmp_path, monkeypatch):
+    work = tmp_path / "shared"
+    with monkeypatch.context() as patched:
+        patched.setattr("geopanoptic.pipeline.dense._write", _fails_once())
+        run_shard(scene_file, "1/1", work, model=bundle, on_error="skip", **LAYOUT)
+    (losses,) = (work / "blocks" / "losses").iterdir()
+    losses.write_text("torn")
+    with pytest.raises(UsageError, match="1 of 12 blocks are missing"):
+        geopanoptic.run(scene_file, out, model=bundle, work=work, finish=True, threads=1)
+
+
+def _fails_once(times: int = 1):
     from geopanoptic.pipeline import dense
 
-    write, failures = dense._write, [ResourceError("a worker died", remedy="Try again.")]
+    write, failures = dense._write, [ResourceError("a worker died", remedy="Try again.")] * times
 
-    def write_or_fail(*what):
-        if failures:
+    def write_or_fail(store, *what):
+        if failures and "in part" not in store.seal:
             raise failures.pop()
-        write(*what)
+        write(store, *what)
 
     return write_or_fail
 
