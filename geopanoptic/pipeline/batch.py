@@ -18,7 +18,7 @@ from geopanoptic.pipeline.record import Record, metadata
 from geopanoptic.pipeline.resuming.identity import differences
 from geopanoptic.pipeline.run import run
 from geopanoptic.products.commit import Commit
-from geopanoptic.products.staging import real_target, staging_folder
+from geopanoptic.products.staging import make_folder, real_target, staging_folder
 from geopanoptic.products.suffixes import VECTOR_SUFFIXES
 from geopanoptic.scene.pastis import patches_in
 
@@ -66,12 +66,7 @@ def run_each(
             remedy=f"Name a folder for their maps, as in --out {folder.with_name(f'{folder.stem}_maps')}.",
         )
     for needed in (folder, *([] if rasters is None else [Path(rasters)])):
-        try:
-            needed.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(
-                f"{needed} cannot be made: {error.strerror}.", remedy="Name another folder."
-            ) from None
+        make_folder(needed, remedy="Name another folder.")
     reports: list[dict[str, Any]] = []
     with tell.stage("maps", total=len(patches), unit="patches") as stage:
         for patch in patches:

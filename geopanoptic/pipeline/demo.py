@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from geopanoptic.errors import OutputError
 from geopanoptic.grid import Window
 from geopanoptic.models.bundle import load_bundle
 from geopanoptic.pipeline.progress import Progress
 from geopanoptic.pipeline.result import Result
 from geopanoptic.pipeline.run import run
 from geopanoptic.products.picture import draw_map
+from geopanoptic.products.staging import make_folder
 from geopanoptic.scene import Scene, measure, open_scene
 
 GENERATED_SHAPE = (768, 768)
@@ -30,12 +30,7 @@ def run_demo(folder: Path, progress: Progress) -> Result:
 
     What an earlier demo left there is replaced. Raises OutputError where the folder cannot be made.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"{folder} cannot be made: {error.strerror}.", remedy="Name another folder with --out."
-        ) from None
+    make_folder(folder, remedy="Name another folder with --out.")
     files = real_scene_files()
     if files:
         scene, title = open_scene(files), "Sentinel-2, coast of Virginia"

@@ -236,12 +236,11 @@ def make_plan(
         # No region is larger than the scene, and a number that is may be too large for an integer.
         min_area_px = round(min(min_area_m2 / pixel_m2, grid.height * grid.width + 1))
     crew = crew or Crew.of_threads()
-    sharing = crew.processes if crew.is_local else 1
     budget = budget_of(memory, crew)
     layout = _fit_layout(scene, bundle, budget, crew, tile_px, block_px, batch)
-    grouping_tasks = _grouping_tasks(budget // sharing, layout, bundle, crew)
-    tiles = network_bytes(layout, bundle, crew.threads) * sharing
-    needed = needed_bytes(layout, bundle, crew.threads, grouping_tasks) * sharing
+    grouping_tasks = _grouping_tasks(budget // crew.sharing, layout, bundle, crew)
+    tiles = network_bytes(layout, bundle, crew.threads) * crew.sharing
+    needed = needed_bytes(layout, bundle, crew.threads, grouping_tasks) * crew.sharing
 
     output_px = grid.height * grid.width
     graph = graph_bytes(output_px)
@@ -260,7 +259,7 @@ def make_plan(
         memory_bytes=max(needed, graph),
         disk_bytes=output_px * STORE_BYTES_PER_PX + (64 << 20),
         budget_bytes=budget,
-        sums_bytes=sums_bytes(layout, bundle) * sharing,
+        sums_bytes=sums_bytes(layout, bundle) * crew.sharing,
         notes=(
             *_reading_notes(scene, asked_pixel_m),
             *_notes(scene, bundle),
@@ -413,8 +412,7 @@ def budget_of(memory: str | int | None, crew: Crew) -> int:
     """
     if memory is not None:
         return parse_size(memory)
-    cores = crew.threads * (crew.processes if crew.is_local else 1)
-    return default_budget_bytes(crew.memory_bytes, cores=cores)
+    return default_budget_bytes(crew.memory_bytes, cores=crew.threads * crew.sharing)
 
 
 def _fit_layout(
@@ -431,7 +429,7 @@ def _fit_layout(
 
     Blocks of a size that is asked for, or that a run began with, may take more to group than the budget has.
     """
-    of_process = budget // (crew.processes if crew.is_local else 1)
+    of_process = budget // crew.sharing
     if bundle.finds_parcels:
         layouts = [finding_layout(bundle, scene.grid.window)]
     else:
@@ -451,17 +449,17 @@ def _fit_layout(
     if not fitting and tile_px is not None:
         return min(layouts, key=needed)
     if not fitting:
-        smallest, several = min(map(needed, layouts)), crew.is_local and crew.processes > 1
+        smallest, several = min(map(needed, layouts)), crew.sharing > 1
         raise ResourceError(
             f"A memory budget of {size_text(budget)} is too small: the smallest layout needs about "
-            f"{size_text(smallest)}" + (f" for each of {crew.processes} processes." if several else "."),
+            f"{size_text(smallest)}" + (f" for each of {crew.sharing} processes." if several else "."),
             remedy="Give more with --memory" + (", or have fewer --workers." if several else "."),
         )
     return min(fitting, key=duration)
 
 
 def _grouping_tasks(budget: int, layout: Layout, bundle: Bundle, crew: Crew) -> int:
-    """Blocks that each process groups at a time; parcels that a network states one by one are small."""
+    """Blocks that each process groups at a time; all of its threads do where a network states parcels one by one."""
     if bundle.finds_parcels:
         return crew.threads
     return grouping_tasks_within(budget, layout, bundle, crew.threads)

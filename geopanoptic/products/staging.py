@@ -141,6 +141,14 @@ def require_space(folder: Path, needed_bytes: int) -> None:
         )
 
 
+def make_folder(folder: Path, *, remedy: str) -> None:
+    """Creates a folder for outputs and those above it; raises OutputError where that is refused."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as failure:
+        raise OutputError(f"{folder} cannot be made: {failure.strerror}.", remedy=remedy) from None
+
+
 def missing_folder(folder: Path) -> OutputError:
     """The refusal of an output whose folder is not there."""
     return OutputError(

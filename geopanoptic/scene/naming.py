@@ -83,10 +83,8 @@ def name_by_evidence(files: Sequence[FileHeader], *, lenient: bool) -> Naming:
     ``lenient`` (a folder: the user did not pick each file) leaves files without a recognisable band out,
     with a warning, provided that other files have one.
     """
-    among_others, by_folder = len(files) > 1, in_several_folders(file.source.parts for file in files)
-    candidates = [_candidate(f, band, among_others=among_others) for f in files for band in f.data_bands]
-    by_codes = sensor_of_codes(c.reading.code for c in candidates if c.reading.code is not None)
-    candidates = [replace(c, sensor=c.sensor or by_codes) for c in candidates]
+    by_folder = in_several_folders(file.source.parts for file in files)
+    candidates = _candidates(files)
     named: list[NamedBand] = []
     masks: list[NamedMask] = []
     aside: dict[str, dict[str, str]] = {}
@@ -186,6 +184,14 @@ def _example(candidates: Sequence[_Candidate]) -> str:
     return ",".join((["red", "green", "blue", "nir"] + [SKIP] * count)[:count])
 
 
+def _candidates(files: Sequence[FileHeader]) -> list[_Candidate]:
+    """All bands, of the sensor that their file states or else all codes together."""
+    among_others = len(files) > 1
+    candidates = [_candidate(f, band, among_others=among_others) for f in files for band in f.data_bands]
+    by_codes = sensor_of_codes(c.reading.code for c in candidates if c.reading.code is not None)
+    return [replace(c, sensor=c.sensor or by_codes) for c in candidates]
+
+
 def _candidate(file: FileHeader, band: BandHeader, *, among_others: bool) -> _Candidate:
     tags = {key.lower(): value for key, value in band.tags}
     texts = [band.description, *(tags[key] for key in _NAME_TAGS if key in tags)]
@@ -201,14 +207,9 @@ def _candidate(file: FileHeader, band: BandHeader, *, among_others: bool) -> _Ca
 
 def own_names(files: Sequence[FileHeader]) -> dict[tuple[FileHeader, int], str]:
     """What bands, by file and index, say that they are; not what their number alone says."""
-    among_others = len(files) > 1
-    candidates = [_candidate(f, band, among_others=among_others) for f in files for band in f.data_bands]
-    codes = [each.reading.code for each in candidates if each.reading.code is not None]
-    by_codes = sensor_of_codes(codes)
     names = {}
-    for each in candidates:
-        code = each.reading.code
-        name = _resolved(replace(each, sensor=each.sensor or by_codes))
+    for each in _candidates(files):
+        code, name = each.reading.code, _resolved(each)
         if name is not None and (code is None or code.zero_padded or code.landsat_product):
             names[each.file, each.header.index] = name
     return names

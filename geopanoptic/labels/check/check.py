@@ -11,7 +11,13 @@ import pyproj
 import shapely
 
 from geopanoptic.errors import UsageError
-from geopanoptic.labels.check.cover import outside_image, unlabelled_ground, unlabelled_share, without_data
+from geopanoptic.labels.check.cover import (
+    WHOLLY,
+    outside_image,
+    unlabelled_ground,
+    unlabelled_share,
+    without_data,
+)
 from geopanoptic.labels.check.identity import classes, ids, stuff_ids
 from geopanoptic.labels.check.issue import KINDS, Issue
 from geopanoptic.labels.check.outlines import invalid_outlines, slivers
@@ -24,8 +30,6 @@ from geopanoptic.labels.check.subject import Limits, Subject
 from geopanoptic.labels.check.topology import gaps, overlaps
 from geopanoptic.labels.objects import Labels
 from geopanoptic.labels.taxonomy import Taxonomy
-
-_WHOLLY = 0.999
 
 
 def check(
@@ -123,7 +127,7 @@ def _nothing_to_see(
 ) -> list[Issue]:
     """An error where nothing was checked: labels that are empty, or that lie elsewhere."""
     n_objects = sum(each.objects for each in figures)
-    n_beyond = sum(each.kind == "outside-image" and each.amount > _WHOLLY for each in issues)
+    n_beyond = sum(each.kind == "outside-image" and each.amount > WHOLLY for each in issues)
     if n_beyond < n_objects or any(each.kind == "unreadable" for each in issues):
         return []
     where = "on the image" if with_image else f"in {Path(source).name}"

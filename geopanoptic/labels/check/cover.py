@@ -14,6 +14,8 @@ from geopanoptic.labels.check.issue import Issue
 from geopanoptic.labels.check.subject import Subject, mean_width
 
 _HALF_PIXEL = 0.5
+WHOLLY = 0.999
+"""Share outside the image above which an object lies wholly outside."""
 
 
 def outside_image(subject: Subject) -> Iterator[Issue]:
@@ -28,7 +30,7 @@ def outside_image(subject: Subject) -> Iterator[Issue]:
     for k in np.flatnonzero(beyond_width > _HALF_PIXEL * subject.pixel).tolist():
         row = int(rows[k])
         share = float(beyond_area[k] / subject.area[row])
-        how = "wholly" if share > 0.999 else f"by {share:.1%}"
+        how = "wholly" if share > WHOLLY else f"by {share:.1%}"
         yield Issue(
             kind="outside-image",
             severity="error" if subject.one_image else "warning",

@@ -36,6 +36,11 @@ class Crew:
         """Whether all of them share this machine's memory and cores."""
         return self.scheduler in (THREADS, PROCESSES)
 
+    @property
+    def sharing(self) -> int:
+        """Processes that share one memory budget."""
+        return self.processes if self.is_local else 1
+
 
 def crew_for(
     scheduler: str, *, workers: int | None, threads: int | None, client: Client | None = None
