@@ -134,10 +134,10 @@ def _find(
     )
     plane = common_plane(before, after)
     overlaps = find_overlaps(plane.earlier, plane.later, tolerance_m=tolerance_m)
-    lineage = with_outside(trace_lineage(overlaps), plane.earlier, plane.later)
+    lineage = with_outside(trace_lineage(overlaps), plane)
     ground = changed_ground(
         plane.earlier, plane.later, overlaps, carries=lineage.carries, tolerance_m=tolerance_m
-    ).without(lineage.earlier_kind == "outside", lineage.later_kind == "outside")
+    ).seen_by_both(plane)
     lineage = with_same(
         lineage,
         overlaps,

@@ -10,6 +10,8 @@ import shapely
 from numpy.typing import NDArray
 
 from geopanoptic.change.overlaps import Overlaps, areas_only, wider_than
+from geopanoptic.change.plane import Plane
+from geopanoptic.change.seen import is_seen
 
 GroundKind = Literal["transferred", "gained", "lost"]
 GROUND_KINDS: tuple[GroundKind, ...] = get_args(GroundKind)
@@ -27,10 +29,15 @@ class ChangedGround:
     later: NDArray[np.int64]
     kind: NDArray[np.object_]
 
-    def without(self, earlier: NDArray[np.bool_], later: NDArray[np.bool_]) -> ChangedGround:
-        """Without what the earlier parcels (n,) lost and the later ones (m,) gained, where flagged."""
-        # Row -1 reads the appended False: no parcel, no flag.
-        kept = ~(np.append(earlier, False)[self.earlier] | np.append(later, False)[self.later])
+    def seen_by_both(self, plane: Plane) -> ChangedGround:
+        """Without what was lost where the later map shows nothing, and gained where the earlier one does not."""
+        kept = np.ones(len(self.polygons), bool)
+        for kind, parcels, landcover in (
+            ("lost", plane.later, plane.later_landcover),
+            ("gained", plane.earlier, plane.earlier_landcover),
+        ):
+            rows = np.flatnonzero(self.kind == kind)
+            kept[rows] = is_seen(self.polygons[rows], parcels, landcover)
         return ChangedGround(
             polygons=self.polygons[kept],
             earlier=self.earlier[kept],

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
-import shapely
 from numpy.typing import NDArray
 
 from geopanoptic.change.matching import best_pairs, components
 from geopanoptic.change.overlaps import HALF, Overlaps
+from geopanoptic.change.plane import Plane
+from geopanoptic.change.seen import is_seen
 
 Kind = Literal["same", "moved", "split", "merged", "rearranged", "new", "gone", "outside"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -23,7 +24,7 @@ MEANING: dict[Kind, str] = {
     "rearranged": "several earlier parcels became several others",
     "new": "no earlier parcel is linked to it",
     "gone": "no later parcel is linked to it",
-    "outside": "lies beyond the bounding box of the other map, which says nothing of it",
+    "outside": "lies where the other map shows neither parcels nor land cover, as under clouds; beyond its bounding box where it has no land cover",
 }
 """What each kind means; parcels are linked where at least half of one lies in the other."""
 
@@ -63,11 +64,11 @@ def trace_lineage(overlaps: Overlaps) -> Lineage:
     return Lineage(earlier_kind=kind[part_earlier], later_kind=kind[part_later], links=links, carries=carries)
 
 
-def with_outside(lineage: Lineage, earlier: NDArray[np.object_], later: NDArray[np.object_]) -> Lineage:
-    """Parcels without a link that lie beyond the other map's bounding box are ``outside``, not gone or new."""
+def with_outside(lineage: Lineage, plane: Plane) -> Lineage:
+    """Parcels without a link that the other map cannot show are ``outside``, not gone or new."""
     return Lineage(
-        earlier_kind=_outside(lineage.earlier_kind, earlier, later),
-        later_kind=_outside(lineage.later_kind, later, earlier),
+        earlier_kind=_outside(lineage.earlier_kind, plane.earlier, plane.later, plane.later_landcover),
+        later_kind=_outside(lineage.later_kind, plane.later, plane.earlier, plane.earlier_landcover),
         links=lineage.links,
         carries=lineage.carries,
     )
@@ -92,10 +93,12 @@ def with_same(
 
 
 def _outside(
-    kind: NDArray[np.object_], polygons: NDArray[np.object_], other: NDArray[np.object_]
+    kind: NDArray[np.object_],
+    polygons: NDArray[np.object_],
+    other: NDArray[np.object_],
+    other_landcover: NDArray[np.object_],
 ) -> NDArray[np.object_]:
-    if not len(other):
-        return kind
-    alone = np.isin(kind, ("new", "gone"))
-    apart = ~shapely.intersects(shapely.box(*shapely.total_bounds(other)), polygons)
-    return np.where(alone & apart, "outside", kind)
+    alone = np.flatnonzero(np.isin(kind, ("new", "gone")))
+    kind = kind.copy()
+    kind[alone[~is_seen(polygons[alone], other, other_landcover)]] = "outside"
+    return kind

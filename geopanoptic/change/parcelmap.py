@@ -30,12 +30,13 @@ _LARGEST_ID = 2**62
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParcelMap:
-    """``polygons`` (n,) valid Polygons and MultiPolygons in ``crs``; ``ids`` (n,) int64, or text as objects,
-    each once; ``class_names`` (n,) objects, None where unknown; ``next_id`` where the map states one;
+    """``polygons`` (n,) and ``landcover`` (k,), none where the map has none: valid Polygons and MultiPolygons in
+    ``crs``; ``ids`` (n,) int64, or text as objects, each once; ``class_names`` (n,) objects, None where unknown; ``next_id`` where the map states one;
     ``table`` the rows as they were read."""
 
     name: str
     polygons: NDArray[np.object_]
+    landcover: NDArray[np.object_]
     ids: NDArray[Any]
     class_names: NDArray[np.object_]
     crs: pyproj.CRS
@@ -63,12 +64,16 @@ def read_parcels(
             f"{found.name} is a raster, where polygons are expected.",
             remedy="Give the vector file: a GeoPackage, GeoJSON, zipped shapefile or GeoParquet.",
         )
-    polygons, solid, notes = _solid(found)
+    polygons, solid = _solid(found.things)
+    landcover, _ = _solid(found.stuff)
+    flat = int(np.count_nonzero(~solid))
+    notes = (f"{found.name}: {flat} parcels without an area are left out.",) if flat else ()
     table = found.things[solid].reset_index(drop=True)
     ids, more = _ids(table, id_column, found.name)
     return ParcelMap(
         name=found.name,
         polygons=polygons,
+        landcover=landcover,
         ids=ids,
         class_names=_classes(table, class_column, found.name),
         crs=pyproj.CRS.from_user_input(found.things.crs),
@@ -78,17 +83,15 @@ def read_parcels(
     )
 
 
-def _solid(found: VectorSource) -> tuple[NDArray[np.object_], NDArray[np.bool_], tuple[str, ...]]:
-    """Polygons without the lines and points that repairing a polygon may leave beside it."""
-    polygons = np.asarray(found.things.geometry.to_numpy(), dtype=object)
+def _solid(frame: geopandas.GeoDataFrame) -> tuple[NDArray[np.object_], NDArray[np.bool_]]:
+    """Polygons without the lines and points that repairing a polygon may leave beside it; which rows have an area."""
+    polygons = np.array(frame.geometry.to_numpy(), dtype=object)
     mixed = ~np.isin(shapely.get_type_id(polygons), _AREAL)
     for row in np.flatnonzero(mixed):
         parts = shapely.get_parts(polygons[row])
         polygons[row] = shapely.union_all(parts[np.isin(shapely.get_type_id(parts), _AREAL)])
-    solid = shapely.area(polygons) > 0
-    flat = int(np.count_nonzero(~solid))
-    notes = (f"{found.name}: {flat} parcels without an area are left out.",) if flat else ()
-    return polygons[solid], solid, notes
+    solid: NDArray[np.bool_] = shapely.area(polygons) > 0
+    return polygons[solid], solid
 
 
 def _ids(

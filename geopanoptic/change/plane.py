@@ -20,13 +20,16 @@ _TRUE_SCALE = 0.02
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plane:
-    """Both maps in ``crs``, in metres on the ground: ``earlier`` (n,) and ``later`` (m,) valid polygons.
+    """Both maps in ``crs``, in metres on the ground: ``earlier`` (n,) and ``later`` (m,) valid polygons, beside them
+    their land cover, where they have any.
     ``home`` is the earlier map's CRS, in which results are written."""
 
     crs: pyproj.CRS
     home: pyproj.CRS
     earlier: NDArray[np.object_]
     later: NDArray[np.object_]
+    earlier_landcover: NDArray[np.object_]
+    later_landcover: NDArray[np.object_]
     notes: tuple[str, ...]
 
     def at_home(self, polygons: NDArray[np.object_]) -> NDArray[np.object_]:
@@ -52,6 +55,8 @@ def common_plane(earlier: ParcelMap, later: ParcelMap) -> Plane:
         home=earlier.crs,
         earlier=_moved(earlier.polygons, earlier.crs, crs),
         later=_moved(later.polygons, later.crs, crs),
+        earlier_landcover=_moved(earlier.landcover, earlier.crs, crs),
+        later_landcover=_moved(later.landcover, later.crs, crs),
         notes=tuple(notes),
     )
     if len(earlier) and len(later):

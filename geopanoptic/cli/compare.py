@@ -33,7 +33,8 @@ Kinds:
   split       one parcel became several        merged  several became one
   rearranged  several became several others
   new, gone   at most half of it lies in any parcel of the other map, nor half of one in it
-  outside     beyond the bounding box of the other map
+  outside     where the other map shows neither parcels nor land cover (clouds, beyond its area of
+              interest); without land cover, beyond its bounding box
 
 \b
 Output:

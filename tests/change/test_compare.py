@@ -106,6 +106,38 @@ def test_new_gone_and_outside():
     assert found.links["to_id"].isna().sum() == 2
 
 
+def with_landcover(parcels, *cover):
+    """A map that says by its land cover how far it sees."""
+    both = pd.concat([parcels.assign(kind="thing"), table(*cover).assign(kind="stuff")], ignore_index=True)
+    return both.assign(class_name=both["kind"])
+
+
+def test_what_a_map_with_land_cover_does_not_show_is_outside():
+    cloud = field(200, 310, -10, 110)
+    seen = field(-50, 700, -50, 400).difference(cloud)
+    left, right, hidden = field(0, 100), field(400, 500), field(205, 305)
+    earlier = with_landcover(
+        table(left, right, hidden, field(600, 650)),
+        field(-50, 700, -50, 400).difference(shapely.union_all([left, right])),
+    )
+    later = with_landcover(table(left), seen.difference(left))
+    found = compare(earlier, later)
+    # The later map sees ground without a parcel on the right, and nothing at all below the cloud.
+    assert found.report["earlier"]["gone"] == 2
+    assert found.report["earlier"]["outside"] == 1
+    assert sorted(found.changes["kind"]) == ["lost", "lost"]
+    found = compare(later, earlier)
+    assert kinds(found) == ["same", "new", "outside", "new"]
+
+
+def test_a_parcel_that_a_map_shows_in_part_lost_nothing_but_what_was_seen():
+    whole, cut = field(0, 200), field(0, 150)
+    later = with_landcover(table(cut), field(-50, 150, -50, 150).difference(cut))
+    assert kinds(compare(table(whole), later)) == ["same"]
+    later = with_landcover(table(cut), field(-50, 250, -50, 150).difference(cut))
+    assert kinds(compare(table(whole), later)) == ["moved"]
+
+
 def test_a_strip_narrower_than_the_tolerance_is_still_a_parcel():
     strips = [field(x, x + 6) for x in range(0, 60, 6)]
     found = compare(table(*strips), table(*strips), tolerance_m=10)
