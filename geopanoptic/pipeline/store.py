@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from geopanoptic.grid import Window
+from geopanoptic.npy import map_npy
 from geopanoptic.panoptic.quantisation import LAYERS
 
 HASH_BYTES = 32
@@ -138,7 +139,7 @@ class RunStore:
 
     def _load(self, layer: str, row0: int, col0: int) -> NDArray[Any]:
         # Copied where it is written to: compiled code would need a second version for arrays that are read-only.
-        return np.load(self._path(layer, row0, col0), mmap_mode="c", allow_pickle=False)  # type: ignore[no-any-return]
+        return map_npy(self._path(layer, row0, col0), "c")
 
     def _dtype(self, layer: str) -> DTypeLike:
         return self._load(layer, 0, 0).dtype

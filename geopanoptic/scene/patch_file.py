@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from geopanoptic.errors import SceneError
 from geopanoptic.grid import Window
+from geopanoptic.npy import map_npy
 from geopanoptic.scene.blocks import OnUnreadable, Stored, refuse
 from geopanoptic.scene.resampling import nearest_positions
 from geopanoptic.scene.sources import OnDisk, shown
@@ -62,7 +63,7 @@ def mapped(path: Path) -> NDArray[Any]:
     Raises SceneError for a damaged file, and for one of Python objects, which would have to be unpickled.
     """
     try:
-        numbers = np.load(path, mmap_mode="r", allow_pickle=False)
+        numbers = map_npy(path)
     except (OSError, ValueError, EOFError, SyntaxError) as error:
         raise SceneError(
             f"{shown(path)} is damaged, cut short or no array of numbers: {' '.join(str(error).split())}",

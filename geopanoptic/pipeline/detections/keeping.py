@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from geopanoptic.grid import Window
+from geopanoptic.npy import map_npy
 from geopanoptic.pipeline.detections.tile import DetectedTile, Detection
 
 KEPT_FORMAT = 1
@@ -55,8 +56,8 @@ def kept(folder: Path, window: Window) -> DetectedTile | None:
 
 
 def _loaded(folder: Path, window: Window) -> DetectedTile:
-    fields = np.load(folder / _FIELDS)
-    masks = np.load(folder / _MASKS).astype(np.int32)
+    fields = map_npy(folder / _FIELDS)
+    masks = map_npy(folder / _MASKS).astype(np.int32)
     places = [Window(*row) for row in fields[:, :4].astype(np.int64).tolist()]
     ends = np.cumsum([each.size_px for each in places], dtype=np.int64)[:-1]
     detections = tuple(
@@ -69,5 +70,5 @@ def _loaded(folder: Path, window: Window) -> DetectedTile:
     return DetectedTile(
         window=window,
         detections=detections,
-        semantic=np.load(semantic, mmap_mode="r") if semantic.is_file() else None,
+        semantic=map_npy(semantic) if semantic.is_file() else None,
     )
