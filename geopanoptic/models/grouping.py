@@ -59,7 +59,7 @@ class Grouping(_Strict):
     trees
         Expected IoU of a candidate with a true parcel.
     price
-        Least expected IoU of a parcel.
+        Least expected IoU of a parcel, but where all those nearby are doubtful.
     score_slope, score_offset
         The score is the logistic function of slope * expected IoU + offset.
     metrics

@@ -2,7 +2,7 @@
 
 The learned way maximises expected panoptic quality. PQ is the summed IoU of the matches over the mean of the
 numbers of predicted and true parcels, so a parcel pays as long as its expected IoU (0 without a match)
-exceeds a *price*, half the PQ that is reached in the end. Over a tree the set of disjoint nodes with the
+exceeds a *price*, half the PQ that is reached in the end (``pricing``). Over a tree the set of disjoint nodes with the
 greatest sum of (expected IoU - price) is found exactly, children before parents.
 """
 
@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from geopanoptic.panoptic.boosting import Float64, TreeEnsemble
 from geopanoptic.panoptic.contacts import Int64
+from geopanoptic.panoptic.disjoint import best_disjoint, node_of_regions
 from geopanoptic.panoptic.merging import MergeTree
 from geopanoptic.panoptic.parts import Map
 from geopanoptic.panoptic.pieces import FIELD
+from geopanoptic.panoptic.pricing import local_prices
 from geopanoptic.panoptic.scoring import judge, measure_nodes
 
 
@@ -109,7 +110,7 @@ class LearnedRules:
     trees: TreeEnsemble
     """Expected IoU with a true parcel, 0 where none is met with IoU above 0.5, from ``scoring.FEATURES``."""
     price: float
-    """Least expected IoU of a parcel."""
+    """Least expected IoU of a parcel, but where all those nearby are doubtful (``pricing``)."""
     slope: float
     offset: float
     """The score, the probability that the parcel matches a true one, is the logistic function of
@@ -125,7 +126,7 @@ class LearnedRules:
         candidates = np.flatnonzero(may_be)
         expected_iou = np.full(tree.n_nodes, -np.inf)
         expected_iou[candidates] = judge(measures, self.trees, candidates, each)
-        merit = expected_iou - self.price
+        merit = expected_iou - local_prices(tree, expected_iou, self.price)
         score = np.zeros(tree.n_nodes)
         score[candidates] = 1 / (1 + np.exp(-(self.slope * expected_iou[candidates] + self.offset)))
         return Candidates(may_be=merit > 0, is_thing=np.ones(tree.n_nodes, bool), merit=merit, score=score)
@@ -138,40 +139,3 @@ class LearnedRules:
             is_thing=judged.is_thing,
             score=judged.score,
         )
-
-
-@njit(nogil=True, cache=True)
-def best_disjoint(n_leaves: int, children: Int64, gain: Float64) -> NDArray[np.bool_]:
-    """The disjoint nodes with the greatest sum of positive gains, bool (nodes,); a parent wins ties.
-
-    ``children`` (m, 2) of nodes n_leaves + k, children before parents; ``gain`` (nodes,).
-    """
-    reached = np.maximum(gain, 0.0)
-    chosen = gain > 0
-    for merge in range(len(children)):
-        node = n_leaves + merge
-        below = reached[children[merge, 0]] + reached[children[merge, 1]]
-        if below > reached[node]:
-            reached[node] = below
-            chosen[node] = False
-    covered = np.zeros(len(gain), np.bool_)
-    for merge in range(len(children) - 1, -1, -1):
-        node = n_leaves + merge
-        if chosen[node] or covered[node]:
-            for child in children[merge]:
-                covered[child] = True
-                chosen[child] = False
-    return chosen
-
-
-@njit(nogil=True, cache=True)
-def node_of_regions(n_leaves: int, children: Int64, chosen: NDArray[np.bool_]) -> Int64:
-    """The chosen node above or at each region, -1 where there is none."""
-    node = np.full(len(chosen), -1)
-    for k in range(len(chosen) - 1, -1, -1):
-        if chosen[k]:
-            node[k] = k
-        if k >= n_leaves:
-            for child in children[k - n_leaves]:
-                node[child] = node[k]
-    return node[:n_leaves].copy()

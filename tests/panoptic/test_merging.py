@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geopanoptic.panoptic.choice import best_disjoint
+from geopanoptic.panoptic.disjoint import best_disjoint
 from geopanoptic.panoptic.merging import MergeTree, merge_tree
 
 from .pixel_scenes import scene
