@@ -13,8 +13,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from geopanoptic.panoptic.choice import JudgingRules, Parcels
-from geopanoptic.panoptic.disjoint import node_of_regions
 from geopanoptic.panoptic.contacts import Contacts, Int64
+from geopanoptic.panoptic.disjoint import node_of_regions
 from geopanoptic.panoptic.merging import MergeTree
 from geopanoptic.panoptic.parts import Map
 from geopanoptic.panoptic.regions import components, sum_by

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from geopanoptic.errors import UsageError
 from geopanoptic.grid import Window
-from geopanoptic.panoptic.disjoint import best_disjoint
 from geopanoptic.panoptic.contacts import gather_contacts
+from geopanoptic.panoptic.disjoint import best_disjoint
 from geopanoptic.panoptic.fusion.greedy import largest_parts, take_visible
 from geopanoptic.panoptic.fusion.logits import (
     LOGIT_LIMIT,
