@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from geopanoptic.grid import Window
 from geopanoptic.models.bundle import Bundle
 from geopanoptic.panoptic.quantisation import LAYERS, Quantiser, was_compiled
-from geopanoptic.pipeline.aoi import read_aoi
 from geopanoptic.pipeline.dense import DenseCount, InferBlock, network_turn, release_readers
 from geopanoptic.pipeline.detections.finding import DetectorOfBundle, FindParcels
 from geopanoptic.pipeline.detections.stored import FOUND_LAYERS
@@ -42,8 +41,7 @@ def infer(
 ) -> None:
     """Fill ``blocks`` (output pixels) of the store with quantised layers.
 
-    Raises UsageError for an area of interest that cannot be used, the error of a block that fails (unless
-    ``asked.on_error`` says to skip it), and as ``load_runtime``.
+    Raises the error of a block that fails (unless ``asked.on_error`` says to skip it), and as ``load_runtime``.
     """
     network = None if planned.bundle.finds_parcels else bundle_network(planned, asked)
     common: dict[str, Any] = {
@@ -51,7 +49,7 @@ def infer(
         "layout": planned.layout,
         "scale": planned.bundle.output_scale,
         "dates": scene_dates(planned, normalisation, only=None if network is None else network.bands),
-        "wanted": read_aoi(asked.aoi, planned.grid) if asked.aoi is not None else None,
+        "wanted": planned.wanted,
         "skip_unreadable": asked.on_error == "skip",
     }
     task: Callable[[Window], DenseCount] = (

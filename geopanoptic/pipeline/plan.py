@@ -14,6 +14,7 @@ from geopanoptic.grid import Grid, Window
 from geopanoptic.models.bundle import Bundle, list_bundles, load_bundle
 from geopanoptic.models.manifest import ClassSpec
 from geopanoptic.panoptic.quantisation import BYTES_PER_PX
+from geopanoptic.pipeline.aoi import AreaOfInterest
 from geopanoptic.pipeline.detections.layout import finding_layout
 from geopanoptic.pipeline.execution.crew import Crew
 from geopanoptic.pipeline.layout import Layout, round_up
@@ -86,6 +87,8 @@ class Plan:
     warnings: tuple[str, ...]
     precision: str = "auto"
     """Of the network's numbers; not ``auto`` once blocks are computed."""
+    wanted: AreaOfInterest | None = None
+    """Beyond it nothing is looked at; None: the whole scene."""
     asked_pixel_m: float | None = None
     """The pixel that was asked for in metres, of which the scene's is the nearest possible one."""
     estimated_s: float | None = None

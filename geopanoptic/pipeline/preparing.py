@@ -54,9 +54,7 @@ def plan_run(source: SceneLike, asked: Parameters, crew: Crew) -> Plan:
     """
     scene = as_scene(source, **{name: getattr(asked, name) for name in _OF_OPENING})
     planned = plan_scene(scene, asked, crew)
-    if asked.aoi is not None:
-        read_aoi(asked.aoi, planned.grid)
-    return planned
+    return planned if asked.aoi is None else replace(planned, wanted=read_aoi(asked.aoi, planned.grid))
 
 
 def plan_scene(scene: Scene, asked: Parameters, crew: Crew) -> Plan:
@@ -218,9 +216,13 @@ def _adopted(beginning: Beginning, planned: Plan, asked: Parameters, crew: Crew,
     block_px = beginning.store.block_px // planned.bundle.output_scale
     if block_px == planned.layout.block_px:
         return planned
-    return replace(
-        plan_scene(planned.scene, replace(asked, block_px=block_px), crew), precision=planned.precision
-    )
+    return in_other_blocks(planned, asked, crew, block_px)
+
+
+def in_other_blocks(planned: Plan, asked: Parameters, crew: Crew, block_px: int) -> Plan:
+    """The same work, laid out in blocks of ``block_px`` scene pixels."""
+    laid_out = plan_scene(planned.scene, replace(asked, block_px=block_px), crew)
+    return replace(laid_out, precision=planned.precision, wanted=planned.wanted)
 
 
 def refuse_changed(scene: Scene) -> None:

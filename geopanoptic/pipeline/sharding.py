@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,14 @@ from geopanoptic.pipeline.execution.opening import open_executor
 from geopanoptic.pipeline.inference import infer
 from geopanoptic.pipeline.parameters import Parameters
 from geopanoptic.pipeline.plan import check_disk
-from geopanoptic.pipeline.preparing import SceneLike, begin_run, crew_of, plan_run, plan_scene, refuse_changed
+from geopanoptic.pipeline.preparing import (
+    SceneLike,
+    begin_run,
+    crew_of,
+    in_other_blocks,
+    plan_run,
+    refuse_changed,
+)
 from geopanoptic.pipeline.progress import Progress, Silent
 from geopanoptic.pipeline.record import Record
 from geopanoptic.pipeline.resuming.shards import Shard, shard_block_px
@@ -54,7 +61,7 @@ def run_shard(
     planned = plan_run(scene, asked, crew)
     if asked.block_px is None:
         block_px = shard_block_px(planned.scene.grid.shape, planned.layout.block_px, part.count)
-        planned = plan_scene(planned.scene, replace(asked, block_px=block_px), crew)
+        planned = in_other_blocks(planned, asked, crew, block_px)
     record.announce(planned)
     make(folder)
     check_disk(planned, folder, stored_bytes=stored_bytes(folder))

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from geopanoptic.errors import LockedError, OutputError, ResourceError
+from geopanoptic.errors import LockedError, OutputError
 
 LOCK = "lock"
 WORK = "work"
@@ -129,16 +129,6 @@ def sync_file(path: Path) -> None:
     """Makes the content of ``path`` survive a power cut."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())
-
-
-def require_space(folder: Path, needed_bytes: int) -> None:
-    """Raises ResourceError unless the file system of ``folder`` has ``needed_bytes`` free."""
-    free = shutil.disk_usage(folder).free
-    if free < needed_bytes:
-        raise ResourceError(
-            f"About {needed_bytes / 1e9:.1f} GB are needed in {folder}, {free / 1e9:.1f} GB are free.",
-            remedy="Free space there, or choose another place with --out and --work.",
-        )
 
 
 def make_folder(folder: Path, *, remedy: str) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from geopanoptic.errors import LockedError, OutputError, ResourceError, UsageError
+from geopanoptic.errors import LockedError, OutputError, UsageError
 from geopanoptic.products import journal, staging
 from geopanoptic.products.commit import Commit
 
@@ -400,9 +400,3 @@ def test_journal_of_a_stranger_cannot_reach_outside(tmp_path: Path) -> None:
     with Commit([out]):
         pass
     assert precious.read_text() == "mine"
-
-
-def test_space_is_checked_against_the_disk(tmp_path: Path) -> None:
-    staging.require_space(tmp_path, 1)
-    with pytest.raises(ResourceError, match="GB are needed"):
-        staging.require_space(tmp_path, 10**18)
