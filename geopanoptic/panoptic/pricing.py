@@ -46,18 +46,16 @@ def local_prices(tree: MergeTree, expected_iou: Float64, price: float) -> Float6
     """
     cell, shape = _cells(tree)
     area_px = tree.sum_up(tree.graph.area_px[:, None])[:, 0]
-    prior_px = int(GROUND_SHARE * CELL_PX**2)
-    here = np.ones(shape, np.int64)
-    base_px = _around(here) * prior_px
-    base = base_px * round(price / SHARE * _UNIT)
+    prior_px = _around(np.full(shape, int(GROUND_SHARE * CELL_PX**2)))
+    prior = prior_px * round(price / SHARE * _UNIT)
     of_node = np.full(tree.n_nodes, price)
     for _ in range(ROUNDS):
         chosen = np.flatnonzero(best_disjoint(tree.n_leaves, tree.children, expected_iou - of_node))
         units = np.rint(expected_iou[chosen] * _UNIT).astype(np.int64)
-        total_px, total = np.zeros((2, here.size), np.int64)
-        np.add.at(total_px, cell[chosen], area_px[chosen])
-        np.add.at(total, cell[chosen], area_px[chosen] * units)
-        mean = (_around(total.reshape(shape)) + base) / (_around(total_px.reshape(shape)) + base_px)
+        total_px, total = np.zeros((2, *shape), np.int64)
+        np.add.at(total_px.ravel(), cell[chosen], area_px[chosen])
+        np.add.at(total.ravel(), cell[chosen], area_px[chosen] * units)
+        mean = (_around(total) + prior) / (_around(total_px) + prior_px)
         of_node = np.minimum(price, SHARE * mean / _UNIT).ravel()[cell]
     return of_node
 
