@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from geopanoptic.errors import UsageError
 from geopanoptic.evaluation.evaluate import open_map
-from geopanoptic.evaluation.vector_source import CLASS_COLUMN, VectorSource
+from geopanoptic.evaluation.vector_source import CLASS_COLUMN, VectorSource, names_of
 
 ID_COLUMN = "parcel_id"
 """Where our own layers keep the id of a parcel."""
@@ -122,10 +122,7 @@ def _ids(
 def _classes(table: geopandas.GeoDataFrame, column: str | None, name: str) -> NDArray[np.object_]:
     if column is None and CLASS_COLUMN not in table.columns:
         return np.full(len(table), None, dtype=object)
-    values = _column(table, column or CLASS_COLUMN, name, "--class-column")
-    names = values.astype(str).to_numpy(object)
-    names[values.isna().to_numpy()] = None
-    return np.asarray(names)
+    return names_of(_column(table, column or CLASS_COLUMN, name, "--class-column"))
 
 
 def _column(table: geopandas.GeoDataFrame, column: str, name: str, option: str) -> pd.Series:

@@ -134,6 +134,7 @@ def evaluate(
             *true.notes,
             *ground.notes,
             *note,
+            *_without_class(pair),
             *_unseen(pair, table),
             *(_few_drawn(pair, table) if "ignore" in figures and not sparse else ()),
         ),
@@ -234,6 +235,18 @@ def _tolerance_px(tolerance_m: float | None, ground: Ground) -> int:
     if tolerance_m is None:
         return TOLERANCE_PX
     return max(1, round(tolerance_m / math.sqrt(ground.pixel_m2)))
+
+
+def _without_class(pair: MapPair) -> tuple[str, ...]:
+    notes = []
+    for each, role, what in (
+        (pair.true, "true", "their ground counts as unknown"),
+        (pair.predicted, "predicted", "they find none of any class, and are false in none"),
+    ):
+        n = int(np.count_nonzero(each.segments.category[1 : each.n_things + 1] == 0))
+        if n:
+            notes.append(f"{n} of {each.n_things} {role} things have no class: {what}.")
+    return tuple(notes)
 
 
 def _unseen(pair: MapPair, table: Contingency) -> tuple[str, ...]:

@@ -34,10 +34,10 @@ class ClassScheme:
     stuff: Mapping[str, int]
 
     def of_things(self, names: NDArray[np.object_] | None, n: int) -> NDArray[np.int64]:
-        """Category ids (n,) of things with these class names."""
+        """Category ids (n,) of things with these class names; 0 where the class is not named."""
         if self.things is None or names is None:
             return np.ones(n, np.int64)
-        return np.array([self.things[name] for name in names], np.int64)
+        return np.array([0 if name is None else self.things[name] for name in names], np.int64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

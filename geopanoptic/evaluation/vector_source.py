@@ -56,9 +56,18 @@ class VectorSource:
         return shapely.box(*corners[:, :2].min(0), *corners[:, 2:].max(0))
 
     def class_names(self, column: str | None) -> ClassNames:
-        stuff = frozenset(self.stuff[CLASS_COLUMN].astype(str)) if len(self.stuff) else frozenset()
         names = self._thing_names(column)
-        return ClassNames(things=None if names is None else frozenset(names), stuff=stuff)
+        # A column in which nobody wrote says as much as none.
+        told = names is not None and (not len(names) or bool(names.astype(bool).any()))
+        if column is not None and not told:
+            raise UsageError(
+                f"Column {column!r} of {self.name} holds no class in any of its {len(self.things)} rows.",
+                remedy="Name another one with --class-column, or leave it out to take all things as one class.",
+            )
+        return ClassNames(
+            things=frozenset(names) - {None} if names is not None and told else None,
+            stuff=frozenset(names_of(self.stuff[CLASS_COLUMN])) - {None},
+        )
 
     def _thing_names(self, column: str | None) -> NDArray[np.object_] | None:
         if column is not None and column not in self.things.columns:
@@ -68,7 +77,7 @@ class VectorSource:
                 remedy="Name one of them with --class-column, as PRED_COLUMN,TRUTH_COLUMN where they differ.",
             )
         chosen = column or (CLASS_COLUMN if CLASS_COLUMN in self.things.columns else None)
-        return None if chosen is None else self.things[chosen].map(_class_name).to_numpy(object)
+        return None if chosen is None else names_of(self.things[chosen])
 
     def on(self, grid: Grid, scheme: ClassScheme, *, column: str | None, void_class: str | None) -> LabelMap:
         n = len(self.things)
@@ -80,17 +89,20 @@ class VectorSource:
         score = np.full(n, np.nan)
         if "score" in self.things.columns:
             score = pd.to_numeric(self.things["score"], errors="coerce").to_numpy(float)
-        void = np.zeros(n, bool) if names is None or void_class is None else names == void_class
+        category = scheme.of_things(names, n)
+        void = category == 0
+        if names is not None and void_class is not None:
+            void |= names == void_class
         extra = len(cover)
         segments = Segments.of(
-            np.concatenate([scheme.of_things(names, n), [scheme.stuff[name] for name in cover]]),
+            np.concatenate([category, [scheme.stuff[name] for name in cover]]),
             score=np.concatenate([score, np.full(extra, np.nan)]),
             crowd=np.concatenate([crowd, np.zeros(extra, bool)]),
             void=np.concatenate([void, np.zeros(extra, bool)]),
         )
         things = _drawn(self.things, np.arange(1, n + 1), grid)
         label_of = {name: n + 1 + number for number, name in enumerate(cover)}
-        of_cover = self.stuff[CLASS_COLUMN].astype(str).map(label_of).fillna(0).to_numpy(int)
+        of_cover = np.array([label_of.get(name, 0) for name in names_of(self.stuff[CLASS_COLUMN])], int)
         shown = of_cover > 0
         stuff = _drawn(self.stuff[shown], of_cover[shown], grid)
 
@@ -105,6 +117,12 @@ class VectorSource:
 
 def _drawn(frame: geopandas.GeoDataFrame, labels: NDArray[np.integer], grid: Grid) -> PolygonLabels:
     return PolygonLabels(frame.geometry.to_crs(grid.crs_wkt).to_numpy(), labels, grid)
+
+
+def names_of(classes: pd.Series) -> NDArray[np.object_]:
+    """Names (n,) of the classes in a column of any type, None where there is none."""
+    told = zip(classes.tolist(), classes.notna(), strict=True)
+    return np.array([_class_name(value) or None if known else None for value, known in told], dtype=object)
 
 
 def _class_name(value: Any) -> str:

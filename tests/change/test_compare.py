@@ -179,6 +179,15 @@ def test_classes_before_and_after():
     assert areas == {("wheat", "wheat"): 12_000, ("wheat", "maize"): 8_000}
 
 
+def test_a_missing_class_changes_no_other_one():
+    """It turns the whole column of integers into floats."""
+    found = compare(
+        table(*ROW, code=[1, 2, 3] * 2), table(*ROW, code=[1, 2, 3, 1, 2, None]), class_column="code"
+    )
+    assert found.parcels["class_changed"].tolist() == [False] * 5 + [None]
+    assert found.parcels["class_name"].fillna("").tolist() == ["1", "2", "3", "1", "2", ""]
+
+
 @pytest.mark.parametrize("crs", ["EPSG:4326", "EPSG:3857", "EPSG:25832", "EPSG:3035"])
 def test_another_crs_is_reprojected_with_a_note(crs):
     elsewhere = table(*ROW).to_crs(crs)

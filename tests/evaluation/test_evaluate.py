@@ -277,6 +277,44 @@ def test_class_numbers_that_became_floats():
     assert evaluate(mine, true, class_column="crop").pq == 1.0
 
 
+@pytest.mark.parametrize("missing", [None, math.nan, ""])
+def test_a_thing_without_a_class_is_of_none(missing):
+    crop = np.array(["beet"] * 12 + ["maize"] * 24, dtype=object)
+    some = crop.copy()
+    some[[0, 20]] = missing
+    found = evaluate(table(FIELDS, class_name=crop), table(FIELDS, class_name=some))
+    by_class = {each.category.name: each.quality for each in found.figures["count"].classes}
+    assert {name: (q.pq, q.true_positives) for name, q in by_class.items()} == {
+        "beet": (1, 11),
+        "maize": (1, 23),
+    }
+    assert "2 of 36 true things have no class: their ground counts as unknown." in found.notes
+    found = evaluate(table(FIELDS, class_name=some), table(FIELDS, class_name=crop))
+    by_class = {each.category.name: each.quality for each in found.figures["count"].classes}
+    assert {name: (q.false_positives, q.false_negatives) for name, q in by_class.items()} == {
+        "beet": (0, 1), "maize": (0, 1),
+    }  # fmt: skip
+    assert any(note.startswith("2 of 36 predicted things have no class") for note in found.notes)
+
+
+def test_land_cover_without_a_class_is_none():
+    cover = table([(0, 600, 300, 700), (300, 600, 600, 700)], class_name=["water", None])
+    result = SimpleNamespace(parcels=table(FIELDS), landcover=cover)
+    assert [each.category.name for each in evaluate(result, result).figures["count"].classes] == [
+        "parcel",
+        "water",
+    ]
+
+
+def test_a_column_without_any_class_is_no_class():
+    found = evaluate(table(FIELDS, class_name="beet"), table(FIELDS, class_name=[None] * 36))
+    assert (found.pq, [each.category.name for each in found.figures["count"].classes]) == (1.0, ["parcel"])
+    with pytest.raises(UsageError, match="'class_name' of table holds no class in any of its 36 rows"):
+        evaluate(
+            table(FIELDS, class_name="beet"), table(FIELDS, class_name=[None] * 36), class_column="class_name"
+        )
+
+
 def test_names_that_never_agree_are_one_class():
     found = evaluate(table(FIELDS, class_name="parcel"), table(FIELDS, class_name="maize"))
     assert found.pq == 1.0
