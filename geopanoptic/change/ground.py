@@ -81,23 +81,20 @@ def _remainders(
     shared: NDArray[np.float64],
     tolerance_m: float,
 ) -> tuple[NDArray[np.int64], NDArray[np.object_]]:
-    """Rows and polygons of what remains of ``whole`` without its partners in ``other``; ``row`` ascends.
-
-    All parcels lose their first partner at once, then their second, so that no loop runs over parcels.
-    """
+    """Rows and polygons of what remains of ``whole`` without its partners in ``other``; ``row`` ascends."""
     total = shapely.area(whole)
     covered = np.bincount(row, shared, minlength=len(whole))
     # What is covered but for less than a disc of the tolerance has no wide part left; more than covered means
     # that the other map overlaps itself, and then only cutting tells.
     disc = np.pi * tolerance_m**2 / 4
-    open_rows = np.flatnonzero((total - covered > disc) | (covered > total * (1 + 1e-6)))
+    is_open = (total - covered > disc) | (covered > total * (1 + 1e-6))
+    open_rows = np.flatnonzero(is_open)
     rest = whole.copy()
-    first = np.searchsorted(row, open_rows)
-    count = np.searchsorted(row, open_rows, side="right") - first
-    for turn in range(int(count.max(initial=0))):
-        more = count > turn
-        at = open_rows[more]
-        rest[at] = areas_only(shapely.difference(rest[at], other[partner[first[more] + turn]]))
+    pairs = np.flatnonzero(is_open[row])
+    cut, of = np.unique(row[pairs], return_inverse=True)
+    # One cut for each parcel, whatever the number of its partners: what remains of a large one has their corners.
+    partners = shapely.geometrycollections(other[partner[pairs]], indices=of)
+    rest[cut] = areas_only(shapely.difference(whole[cut], shapely.union_all(partners[:, None], axis=1)))
     left = open_rows[shapely.area(rest[open_rows]) > 0]
     return left, rest[left]
 

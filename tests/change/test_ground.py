@@ -7,7 +7,7 @@ import pytest
 import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from shapely import box
+from shapely import box, difference
 
 from geopanoptic.change.ground import changed_ground
 from geopanoptic.change.lineage import trace_lineage
@@ -36,6 +36,18 @@ def test_the_ground_of_both_maps_adds_up(earlier, later):
     assert np.isclose(shapely.area(shapely.union_all(ground.polygons)), area.sum())
     union = shapely.union(shapely.union_all(earlier), shapely.union_all(later))
     assert np.isclose(kept + area.sum(), union.area)
+
+
+def test_a_parcel_over_many_is_cut_once(monkeypatch):
+    """Cut by one after the other it has the corners of all before: 3,600 took 13 times as long."""
+    cuts = []
+    monkeypatch.setattr(shapely, "difference", lambda a, b: cuts.append(len(a)) or difference(a, b))
+    many = np.array([box(x + 1, y + 1, x + 9, y + 9) for x in range(0, 100, 10) for y in range(0, 100, 10)])
+    whole = np.array([box(0, 0, 100, 100)])
+    overlaps = find_overlaps(whole, many, tolerance_m=0)
+    ground = changed_ground(whole, many, overlaps, carries=np.zeros(100, bool), tolerance_m=0)
+    assert shapely.area(ground.polygons[ground.kind == "lost"]).sum() == pytest.approx(100 * 100 - 100 * 64)
+    assert sum(cuts) == 1
 
 
 @settings(max_examples=60)
