@@ -45,12 +45,13 @@ class Statistics:
 
     report: dict[str, Any]
     out: Path | None
+    schema: pyarrow.Schema
     rows: pyarrow.Table | None
 
     @cached_property
     def table(self) -> pd.DataFrame:
         """The table: parcel_id, date, band, mean, median, std, (min, max,) valid_share; or wide."""
-        rows = read_table(self.out) if self.rows is None and self.out else self.rows
+        rows = read_table(self.out, self.schema) if self.rows is None and self.out else self.rows
         return pd.DataFrame() if rows is None else rows.to_pandas(date_as_object=False)
 
     def __repr__(self) -> str:
@@ -150,7 +151,9 @@ def stats(
     if target is None:
         rows = RowsInMemory(layout.schema)
         report = _compute(task, layout, rows, on_block, told)
-        return Statistics(report=_with_skipped(report, skipped), out=None, rows=rows.table())
+        return Statistics(
+            report=_with_skipped(report, skipped), out=None, schema=layout.schema, rows=rows.table()
+        )
     inputs = [Path(each) for each in (parcels,) if isinstance(each, str | Path)]
     inputs += [each for each in task.scene.files if isinstance(each, Path)]
     with Commit([target], overwrite=overwrite, inputs=inputs) as commit:
@@ -159,7 +162,7 @@ def stats(
         with _closing(open_table(staged, layout, facts)) as writer:
             report = _compute(task, layout, writer, on_block, told)
         commit.publish({target: partial(verify_table, rows=report["rows"])})
-    return Statistics(report=_with_skipped(report, skipped), out=target, rows=None)
+    return Statistics(report=_with_skipped(report, skipped), out=target, schema=layout.schema, rows=None)
 
 
 def _prepare(

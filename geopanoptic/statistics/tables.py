@@ -129,11 +129,19 @@ def open_table(path: Path, layout: Layout, metadata: Mapping[str, str]) -> Table
         return _Parquet(path, schema)
 
 
-def read_table(path: Path) -> pyarrow.Table:
-    """What :func:`open_table` wrote."""
-    if path.suffix.lower() == ".csv":
-        return pyarrow.csv.read_csv(path, parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True))
-    return pyarrow.parquet.read_table(path)
+def read_table(path: Path, schema: pyarrow.Schema) -> pyarrow.Table:
+    """What :func:`open_table` wrote with this schema."""
+    if path.suffix.lower() != ".csv":
+        return pyarrow.parquet.read_table(path)
+    # Types would be guessed: "0000" becomes 0.
+    types = pyarrow.csv.ConvertOptions(column_types=schema)
+    parse = pyarrow.csv.ParseOptions(newlines_in_values=True)
+    table = pyarrow.csv.read_csv(path, parse_options=parse, convert_options=types)
+    for place, field in enumerate(schema):
+        if pyarrow.types.is_string(field.type):
+            text = pyarrow.compute.replace_substring_regex(table.column(place), r"^'([=+@\t\r-])", r"\1")
+            table = table.set_column(place, field, text)
+    return table
 
 
 def verify_table(path: Path, *, rows: int) -> None:

@@ -247,10 +247,17 @@ def test_files_read_back_as_the_table_in_memory(series, parcels, tmp_path, suffi
         assert len(kept.table.columns) == 1 + 2 * 3 * 4
 
 
+def test_text_ids_that_look_like_numbers_stay_text(series, parcels, tmp_path):
+    parcels["ref"] = ["0000", "0010", "NA", "1e3"]
+    found = stats(parcels, series, tmp_path / "a.csv", id_column="ref")
+    assert set(found.table["parcel_id"]) == {"0000", "0010", "NA", "1e3"}
+
+
 def test_text_ids_that_look_like_formulas(series, parcels, tmp_path):
     parcels["ref"] = ["=1+1", "plain", "@a", "-7"]
     found = stats(parcels, series, tmp_path / "a.csv", id_column="ref")
     assert set(pd.read_csv(found.out)["parcel_id"]) == {"'=1+1", "plain", "'@a", "'-7"}
+    assert set(found.table["parcel_id"]) == {"=1+1", "plain", "@a", "-7"}
     kept = stats(parcels, series, tmp_path / "a.parquet", id_column="ref")
     assert set(kept.table["parcel_id"]) == {"=1+1", "plain", "@a", "-7"}
 
