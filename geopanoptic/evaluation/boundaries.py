@@ -75,14 +75,14 @@ def _any_of_three(flags: Bool) -> Bool:
 
 def _dilated(flags: Bool, radius_px: int) -> Bool:
     """By a disc, as shifted copies of rows widened to each of its chords: the disc is small."""
-    height = flags.shape[0]
+    height, width = flags.shape
     result = np.zeros_like(flags)
     widened, reach = flags.copy(), 0
-    for dy in range(radius_px, -1, -1):
-        chord = int(np.sqrt(radius_px**2 - dy**2))
+    for dy in range(min(radius_px, height - 1), -1, -1):
+        chord = min(int(np.sqrt(radius_px**2 - dy**2)), width - 1)
         for dx in range(reach + 1, chord + 1):
-            widened[:, dx:] |= flags[:, : flags.shape[1] - dx]
-            widened[:, : flags.shape[1] - dx] |= flags[:, dx:]
+            widened[:, dx:] |= flags[:, : width - dx]
+            widened[:, : width - dx] |= flags[:, dx:]
         reach = chord
         result[dy:] |= widened[: height - dy]
         result[: height - dy] |= widened[dy:]

@@ -97,6 +97,11 @@ def evaluate(
     if protocol not in PROTOCOLS:
         raise UsageError(f"There is no protocol {protocol!r}.", remedy=f"Take {' or '.join(PROTOCOLS)}.")
     _refuse_not_positive(resolution=resolution_m, tolerance=tolerance_m, seams=seams_px)
+    if not 0 <= min_area_m2 < math.inf:
+        raise UsageError(
+            f"--min-area is {min_area_m2}, where square metres from 0 are expected.",
+            remedy="Leave it out, or correct it.",
+        )
     predicted, true = open_map(pred), open_map(truth, layer=layer)
     ground = common_ground(predicted, true, area=_area(area), sparse=sparse, resolution_m=resolution_m)
     columns = _columns(class_column)
@@ -165,7 +170,7 @@ def _choose(asked: str, known: tuple[Outside, ...], option: str) -> tuple[Outsid
 
 def _refuse_not_positive(**values: float | None) -> None:
     for name, value in values.items():
-        if value is not None and not value > 0:
+        if value is not None and not 0 < value < math.inf:
             raise UsageError(
                 f"--{name} is {value}, where a positive number is expected.",
                 remedy="Leave it out, or correct it.",

@@ -18,6 +18,8 @@ from geopanoptic.errors import UsageError
 from geopanoptic.grid import Grid, Window
 
 _ALIGNED_PX = 0.01
+_EXACT = 2**52
+"""GDAL resamples in float64 and rounds by adding a half, which float64 holds below this number."""
 
 
 @contextmanager
@@ -31,8 +33,11 @@ def readable(path: Path) -> Iterator[None]:
         ) from None
 
 
-def reader(path: Path, own: Grid, grid: Grid) -> Callable[[Window], NDArray[np.int64]]:
-    """Reads windows of ``grid``; nearest pixels where that is another grid than the file's ``own``, 0 outside."""
+def reader(path: Path, own: Grid, grid: Grid, *, largest: int = 0) -> Callable[[Window], NDArray[np.int64]]:
+    """Reads windows of ``grid``; nearest pixels where that is another grid than the file's ``own``, 0 outside.
+
+    Raises ``UsageError`` where that would not keep values up to ``largest`` apart.
+    """
     shift = ~own.transform @ grid.transform
     near = np.round([shift.c, shift.f])
     aligned = own.crs == grid.crs and np.allclose(
@@ -51,6 +56,12 @@ def reader(path: Path, own: Grid, grid: Grid) -> Callable[[Window], NDArray[np.i
             return values
 
         return read
+
+    if largest >= _EXACT:
+        raise UsageError(
+            f"{path} has values up to {largest}, and on another grid only those below {_EXACT} stay apart.",
+            remedy="Number its parcels from 1, or give them as polygons.",
+        )
 
     def warp(window: Window) -> NDArray[np.int64]:
         with readable(path), rasterio.open(path) as file:

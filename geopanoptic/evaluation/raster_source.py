@@ -70,7 +70,7 @@ class RasterSource:
             np.concatenate([scheme.of_things(names, n), [scheme.stuff[self.names[each]] for each in kept]]),
             void=np.concatenate([void, np.zeros(len(kept), bool)]),
         )
-        instances = reader(self.path, self.grid, grid)
+        instances = reader(self.path, self.grid, grid, largest=int(self.ids.max(initial=0)))
         classes = None if self.class_path is None or not kept else reader(self.class_path, self.grid, grid)
         covered = PolygonLabels(np.array([self.bounds_in(grid.crs_wkt)], dtype=object), np.array([1]), grid)
         unknown_value = _unknown_value(self.path)

@@ -21,7 +21,7 @@ def edges(labels):
     return (labels != right) | (labels != below)
 
 
-@given(predicted=labels, true=labels, tolerance=st.integers(1, 4))
+@given(predicted=labels, true=labels, tolerance=st.integers(1, 30))
 def test_equals_distances(predicted, true, tolerance):
     predicted = np.maximum(predicted, 0)
     tally = BoundaryTally(tolerance_px=tolerance)

@@ -143,9 +143,13 @@ def test_truth_in_another_crs(crs):
     assert found.pq > 0.98
 
 
+def labels_of_fields():
+    return np.arange(1, 37, dtype=np.int32).reshape(6, 6).repeat(10, 0).repeat(10, 1)
+
+
 @pytest.fixture
 def labels():
-    return np.arange(1, 37, dtype=np.int32).reshape(6, 6).repeat(10, 0).repeat(10, 1)
+    return labels_of_fields()
 
 
 def test_raster_and_polygons_agree(tmp_path, labels):
@@ -185,6 +189,16 @@ def test_shifted_rasters_on_one_lattice(tmp_path, labels):
     assert (found.pq, found.maps.ground.grid.shape) == (1.0, (40, 50))
     assert (found.maps.ground.row0, found.maps.ground.col0) == (0, 0)
     assert evaluate(part, mine).pq == 1.0
+
+
+def test_large_ids_are_kept_apart(tmp_path, labels):
+    large = write_raster(tmp_path / "large.tif", labels.astype(np.int64) + 2**60)
+    assert evaluate(large, table(FIELDS)).pq == 1.0
+    below = write_raster(tmp_path / "below.tif", labels.astype(np.int64) + 2**52 - 40)
+    small = write_raster(tmp_path / "small.tif", labels)
+    assert (
+        evaluate(below, table(FIELDS), resolution_m=7).pq == evaluate(small, table(FIELDS), resolution_m=7).pq
+    )
 
 
 def test_unknown_pixels_of_a_raster(tmp_path, labels):
@@ -518,6 +532,14 @@ def mistakes(tmp_path):
         "no protocol": (here, here, {"protocol": "city"}),
         "not known": (here, here, {"outside": "maybe"}),
         "positive number": (here, here, {"resolution_m": -1}),
+        "--resolution is inf": (here, here, {"resolution_m": math.inf}),
+        "--min-area is nan": (here, here, {"min_area_m2": math.nan}),
+        "--min-area is -5": (here, here, {"min_area_m2": -5}),
+        f"values up to {2**60 + 36}": (
+            write_raster(tmp_path / "large.tif", labels_of_fields().astype(np.int64) + 2**60),
+            here,
+            {"resolution_m": 7},
+        ),
         "area does not touch": (here, here, {"area": far}),
         "grid would have": (here, here, {"resolution_m": 1e-3}),
     }
