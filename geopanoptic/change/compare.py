@@ -132,7 +132,7 @@ def _find(
         read_parcels(source, id_column=columns[0][at], class_column=columns[1][at], layer=columns[2][at])
         for at, source in enumerate((earlier, later))
     )
-    plane = common_plane(before, after)
+    before, after, plane = common_plane(before, after)
     overlaps = find_overlaps(plane.earlier, plane.later, tolerance_m=tolerance_m)
     lineage = with_outside(trace_lineage(overlaps), plane)
     ground = changed_ground(

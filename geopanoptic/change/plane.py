@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyproj
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from geopanoptic.change.parcelmap import ParcelMap
 from geopanoptic.errors import UsageError
+from geopanoptic.evaluation.reprojection import reprojected
 from geopanoptic.evaluation.vector_source import is_projected_in_metres
 from geopanoptic.products.measures import measure
 
@@ -34,12 +35,13 @@ class Plane:
 
     def at_home(self, polygons: NDArray[np.object_]) -> NDArray[np.object_]:
         """Polygons of the plane in the earlier map's CRS."""
-        return _moved(polygons, self.crs, self.home)
+        return valid_areas(reprojected(polygons, self.crs, self.home))
 
 
-def common_plane(earlier: ParcelMap, later: ParcelMap) -> Plane:
+def common_plane(earlier: ParcelMap, later: ParcelMap) -> tuple[ParcelMap, ParcelMap, Plane]:
     """The earlier map's own CRS where it is true to scale, else an equal-area plane around that map.
 
+    Before it both maps without the parcels that it does not reach, or the earlier map's CRS, with a note.
     Raises UsageError where the maps share no ground at all: their bounding boxes are apart.
     """
     crs = _plane_crs(earlier)
@@ -50,13 +52,14 @@ def common_plane(earlier: ParcelMap, later: ParcelMap) -> Plane:
         )
     if later.crs != earlier.crs:
         notes.append(f"{later.name} is reprojected from {_name(later.crs)} to {_name(earlier.crs)}.")
+    earlier, later = (_reached(each, crs, earlier.crs) for each in (earlier, later))
     plane = Plane(
         crs=crs,
         home=earlier.crs,
-        earlier=_moved(earlier.polygons, earlier.crs, crs),
-        later=_moved(later.polygons, later.crs, crs),
-        earlier_landcover=_moved(earlier.landcover, earlier.crs, crs),
-        later_landcover=_moved(later.landcover, later.crs, crs),
+        earlier=valid_areas(reprojected(earlier.polygons, earlier.crs, crs)),
+        later=valid_areas(reprojected(later.polygons, later.crs, crs)),
+        earlier_landcover=valid_areas(reprojected(earlier.landcover, earlier.crs, crs)),
+        later_landcover=valid_areas(reprojected(later.landcover, later.crs, crs)),
         notes=tuple(notes),
     )
     if len(earlier) and len(later):
@@ -67,7 +70,24 @@ def common_plane(earlier: ParcelMap, later: ParcelMap) -> Plane:
                 f"{earlier.name} and {later.name} do not overlap: they lie {away_km:,.1f} km apart.",
                 remedy="Check that both maps show the same place, and that each has its right CRS.",
             )
-    return plane
+    return earlier, later, plane
+
+
+def _reached(parcels: ParcelMap, plane: pyproj.CRS, home: pyproj.CRS) -> ParcelMap:
+    beyond = np.zeros(len(parcels), bool)
+    for crs in {plane, home}:
+        beyond |= shapely.is_empty(reprojected(parcels.polygons, parcels.crs, crs))
+    if not beyond.any():
+        return parcels
+    note = f"{parcels.name}: {int(beyond.sum())} parcels that {_name(home)} has no place for are left out."
+    return replace(
+        parcels,
+        polygons=parcels.polygons[~beyond],
+        ids=parcels.ids[~beyond],
+        class_names=parcels.class_names[~beyond],
+        table=parcels.table[~beyond].reset_index(drop=True),
+        notes=(*parcels.notes, note),
+    )
 
 
 def _plane_crs(parcels: ParcelMap) -> pyproj.CRS:
@@ -82,18 +102,6 @@ def _plane_crs(parcels: ParcelMap) -> pyproj.CRS:
     to_degrees = pyproj.Transformer.from_crs(crs, 4326, always_xy=True)
     lon, lat = to_degrees.transform((bounds[0] + bounds[2]) / 2, (bounds[1] + bounds[3]) / 2)
     return pyproj.CRS.from_dict({"proj": "laea", "lon_0": lon, "lat_0": lat, "datum": "WGS84"})
-
-
-def _moved(polygons: NDArray[np.object_], source: pyproj.CRS, target: pyproj.CRS) -> NDArray[np.object_]:
-    if source == target or not len(polygons):
-        return polygons
-    change = pyproj.Transformer.from_crs(source, target, always_xy=True)
-
-    def move(xy: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.column_stack(change.transform(xy[:, 0], xy[:, 1]))
-
-    # Moved vertices are rounded: a ring that just closed may cross itself.
-    return valid_areas(shapely.transform(polygons, move))
 
 
 def valid_areas(polygons: NDArray[np.object_]) -> NDArray[np.object_]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from geopanoptic.errors import UsageError
 from geopanoptic.evaluation.labelmap import MapSource, PolygonLabels, outline_of
+from geopanoptic.evaluation.reprojection import reprojected
 from geopanoptic.evaluation.vector_source import VectorSource, is_projected_in_metres
 from geopanoptic.grid import Grid, Window
 
@@ -22,6 +23,7 @@ MEDIAN_PARCEL_PX = 400
 """Pixels of the median true parcel on the grid that two vector maps get."""
 
 FINEST_M, COARSEST_M = 0.25, 10.0
+_DEGREES = pyproj.CRS.from_epsg(4326).to_wkt()
 _LARGEST_PX = 2**31
 _TRUE_SCALE = 0.01
 _TELL_LOST = 0.01
@@ -60,8 +62,10 @@ def common_ground(
     """
     whole = _raster_grid(predicted, true, resolution_m) or _vector_grid(predicted, true, resolution_m)
     crs = whole.crs_wkt
+    if any(each.bounds_in(crs) is None and each.bounds_in(_DEGREES) for each in (predicted, true)):
+        raise _apart(predicted, true)
     if area is not None:
-        inside = shapely.union_all(shapely.make_valid(area.geometry.to_crs(crs).to_numpy()))
+        inside = shapely.union_all(shapely.make_valid(reprojected(area.geometry.to_numpy(), area.crs, crs)))
         notes: tuple[str, ...] = ()
         if not inside.intersects(outline_of(whole)):
             raise UsageError(
@@ -123,7 +127,8 @@ def _beyond(
 ) -> tuple[str, ...]:
     if ours is None or predicted.grid is not None or not isinstance(true, VectorSource):
         return ()
-    outside = int(np.sum(~shapely.intersects(true.things.geometry.to_crs(crs_wkt).to_numpy(), ours)))
+    drawn = reprojected(true.things.geometry.to_numpy(), true.things.crs, crs_wkt)
+    outside = int(np.sum(~shapely.intersects(drawn, ours)))
     if not outside:
         return ()
     return (
@@ -174,9 +179,11 @@ def _vector_grid(predicted: MapSource, true: MapSource, resolution_m: float | No
     if not frames:
         raise UsageError("Both maps are empty.", remedy="Give a truth with at least one polygon.")
     crs = _metric_crs(frames)
-    ground = frames[0].geometry.to_crs(crs)
+    ground = reprojected(frames[0].geometry.to_numpy(), frames[0].crs, crs)
     step = resolution_m or _resolution(ground)
     boxes = [each for each in (true.bounds_in(crs.to_wkt()), predicted.bounds_in(crs.to_wkt())) if each]
+    if not boxes:
+        raise _apart(predicted, true)
     left, bottom, right, top = shapely.total_bounds(np.array(boxes, dtype=object))
     col0, row0 = math.floor(left / step), math.floor(-top / step)
     return Grid(
@@ -187,8 +194,8 @@ def _vector_grid(predicted: MapSource, true: MapSource, resolution_m: float | No
     )
 
 
-def _resolution(ground: geopandas.GeoSeries) -> float:
-    median_m2 = float(np.median(ground.area)) or 1.0
+def _resolution(ground: NDArray[np.object_]) -> float:
+    median_m2 = float(np.median(shapely.area(ground))) or 1.0
     wanted = min(max(math.sqrt(median_m2 / MEDIAN_PARCEL_PX), FINEST_M), COARSEST_M)
     power = 10.0 ** math.floor(math.log10(wanted))
     return max(step * power for step in (1, 2, 2.5, 5) if step * power <= wanted * (1 + 1e-9))
@@ -207,7 +214,9 @@ def _metric_crs(frames: list[geopandas.GeoDataFrame]) -> pyproj.CRS:
             )
             if max(abs(each - 1) for each in middle.pixel_size_m()) < _TRUE_SCALE:
                 return frame.crs
-    return frames[0].estimate_utm_crs()
+    # The zone of most of them: one stray outline draws the middle of all bounds far away.
+    middle = np.median(shapely.get_coordinates(shapely.centroid(frames[0].geometry.to_numpy())), axis=0)
+    return geopandas.GeoSeries([shapely.Point(middle)], crs=frames[0].crs).estimate_utm_crs()
 
 
 def _pixels(grid: Grid, polygon: shapely.Geometry) -> Window:
@@ -228,7 +237,7 @@ def _apart(predicted: MapSource, true: MapSource) -> UsageError:
 
 
 def _place(source: MapSource, role: str) -> str:
-    bounds = source.bounds_in(pyproj.CRS.from_epsg(4326).to_wkt())
+    bounds = source.bounds_in(_DEGREES)
     if bounds is None:
         return f"the {role} {source.name} is empty"
     west, south, east, north = bounds.bounds

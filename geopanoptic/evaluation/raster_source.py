@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from geopanoptic.errors import UsageError
 from geopanoptic.evaluation.labelmap import ClassNames, ClassScheme, LabelMap, PolygonLabels, outline_of
 from geopanoptic.evaluation.raster_reading import readable, reader, row_blocks
+from geopanoptic.evaluation.reprojection import reprojected
 from geopanoptic.evaluation.segments import Segments
 from geopanoptic.grid import Grid, Window
 
@@ -41,12 +42,11 @@ class RasterSource:
     names: dict[int, str]
     notes: tuple[str, ...] = ()
 
-    def bounds_in(self, crs_wkt: str, *, near: shapely.Geometry | None = None) -> shapely.Polygon:
-        import geopandas
-
+    def bounds_in(self, crs_wkt: str, *, near: shapely.Geometry | None = None) -> shapely.Polygon | None:
         # Straight edges bend in another projection.
         outline = shapely.segmentize(outline_of(self.grid), max(self.grid.shape) * _pixel(self.grid) / 20)
-        return geopandas.GeoSeries([outline], crs=self.grid.crs_wkt).to_crs(crs_wkt).iloc[0]
+        moved = reprojected(np.array([outline], dtype=object), self.grid.crs, crs_wkt)[0]
+        return None if moved.is_empty else moved
 
     def class_names(self, column: str | None) -> ClassNames:
         if column is not None and self.class_of_id is None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from geopanoptic.errors import UsageError
 from geopanoptic.evaluation.labelmap import ClassNames, ClassScheme, LabelMap, PolygonLabels
+from geopanoptic.evaluation.reprojection import reprojected
 from geopanoptic.evaluation.segments import Segments
 from geopanoptic.grid import Grid, Window
 from geopanoptic.products.layers import LANDCOVER, PARCELS
@@ -45,7 +46,8 @@ class VectorSource:
         frames = (self.things, self.stuff) if near is None else (self.things,)
         parts = []
         for frame in frames:
-            outlines = frame.geometry.to_crs(crs_wkt).to_numpy()
+            outlines = reprojected(frame.geometry.to_numpy(), frame.crs, crs_wkt)
+            outlines = outlines[~shapely.is_empty(outlines)]
             if near is not None:
                 outlines = outlines[shapely.STRtree(outlines).query(near)]
             if len(outlines):
@@ -116,7 +118,8 @@ class VectorSource:
 
 
 def _drawn(frame: geopandas.GeoDataFrame, labels: NDArray[np.integer], grid: Grid) -> PolygonLabels:
-    return PolygonLabels(frame.geometry.to_crs(grid.crs_wkt).to_numpy(), labels, grid)
+    outlines = reprojected(frame.geometry.to_numpy(), frame.crs, grid.crs_wkt)
+    return PolygonLabels(outlines, labels, grid)
 
 
 def names_of(classes: pd.Series) -> NDArray[np.object_]:

@@ -11,6 +11,7 @@ import pyproj
 import shapely
 from numpy.typing import NDArray
 
+from geopanoptic.evaluation.reprojection import reprojected
 from geopanoptic.grid import Grid, Window
 from geopanoptic.scene import OnUnreadable, Scene
 from geopanoptic.statistics.coverage import Cells, covered_cells
@@ -36,18 +37,12 @@ class Group:
 
 
 def in_pixels(polygons: NDArray[np.object_], crs: pyproj.CRS, grid: Grid) -> NDArray[np.object_]:
-    """Polygons of ``crs`` in the pixel coordinates of ``grid`` (x: columns, y: rows), valid."""
-    to_grid = pyproj.Transformer.from_crs(crs, grid.crs, always_xy=True)
-    same = crs == grid.crs
+    """Polygons of ``crs`` in the pixel coordinates of ``grid`` (x: columns, y: rows), valid; empty ones for those
+    that the grid's projection does not reach."""
     to_pixel = ~grid.transform
-
-    def move(xy: NDArray[np.float64]) -> NDArray[np.float64]:
-        x, y = (xy[:, 0], xy[:, 1]) if same else to_grid.transform(xy[:, 0], xy[:, 1])
-        return np.column_stack(
-            [to_pixel.a * x + to_pixel.b * y + to_pixel.c, to_pixel.d * x + to_pixel.e * y + to_pixel.f]
-        )
-
-    moved = shapely.transform(polygons, move)
+    moved = shapely.transform(
+        reprojected(polygons, crs, grid.crs), lambda xy: np.column_stack(to_pixel @ (xy[:, 0], xy[:, 1]))
+    )
     broken = ~shapely.is_valid(moved)
     moved[broken] = shapely.make_valid(moved[broken], method="structure", keep_collapsed=False)
     return np.asarray(moved, dtype=object)

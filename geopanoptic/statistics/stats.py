@@ -13,10 +13,12 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import pyarrow
+import shapely
 from numpy.typing import NDArray
 
 from geopanoptic.change.parcelmap import ParcelMap, read_parcels
 from geopanoptic.errors import UsageError
+from geopanoptic.evaluation.reprojection import reprojected
 from geopanoptic.pipeline.progress import Progress, Silent
 from geopanoptic.products.commit import Commit
 from geopanoptic.scene import OnUnreadable, Scene, UnreadableBlock, as_scene
@@ -203,12 +205,15 @@ def _compute(
             writer.write_table(rows)
             n_rows, n_found = n_rows + rows.num_rows, n_found + len(group.rows)
     if not n_found:
-        raise UsageError(
-            f"No parcel of {task.parcels.name} touches {task.scene.name}.",
-            remedy="Compare the two extents with `geopanoptic inspect`.",
-        )
-    beyond = len(polygons) - n_found
+        raise _apart(task)
+    unreached = int(np.count_nonzero(shapely.is_empty(polygons)))
+    beyond = len(polygons) - n_found - unreached
     notes = [f"{beyond} parcels lie outside the scene and are left out."] if beyond else []
+    if unreached:
+        notes.append(
+            f"{unreached} parcels reach beyond the ground that the projection of {task.scene.name} has a place for, and "
+            "are left out."
+        )
     for note in notes:
         progress.warn(note)
     return {
@@ -221,6 +226,24 @@ def _compute(
         "warnings": list(task.scene.warnings),
         "left_out_dates": [each.to_json() for each in task.scene.left_out],
     }
+
+
+def _apart(task: Task) -> UsageError:
+    parcels, grid = task.parcels, task.scene.grid
+    if not len(parcels):
+        return UsageError(f"{parcels.name} has no parcels.", remedy="Give a map with at least one.")
+    outline = shapely.transform(
+        np.array([shapely.box(0, 0, grid.width, grid.height)], dtype=object),
+        lambda xy: np.column_stack(grid.transform @ (xy[:, 0], xy[:, 1])),
+    )
+    places = []
+    for polygons, crs in ((parcels.polygons, parcels.crs), (outline, grid.crs)):
+        west, south, east, north = shapely.total_bounds(reprojected(polygons, crs, "EPSG:4326"))
+        places.append(f"{west:.4f}..{east:.4f} E, {south:.4f}..{north:.4f} N")
+    return UsageError(
+        f"No parcel of {parcels.name} touches {task.scene.name}: they lie at {places[0]}, the scene at {places[1]}.",
+        remedy="Give the scene of their ground, or correct the CRS that is wrong.",
+    )
 
 
 def _figures(task: Task, scene: Scene, group: Group, on_unreadable: OnUnreadable) -> NDArray[np.float64]:

@@ -199,6 +199,15 @@ def test_another_crs_is_reprojected_with_a_note(crs):
         assert found.parcels["area_m2"].to_numpy() == pytest.approx(10_000, rel=2e-3)
 
 
+def test_parcels_that_the_projection_does_not_reach_are_left_out():
+    stray = geopandas.GeoDataFrame(geometry=[box(-80, 0, -79.9, 0.1)], crs=4326)
+    later = pd.concat([table(*ROW).to_crs(4326), stray], ignore_index=True)
+    found = compare(table(*ROW), later)
+    assert kinds(found) == ["same"] * 6
+    assert "table: 1 parcels that EPSG:32632 has no place for are left out." in found.report["notes"]
+    assert kinds(compare(later, table(*ROW))) == ["same"] * 6
+
+
 def test_degrees_measure_metres():
     degrees = [
         table(*polygons).to_crs(4326) for polygons in (ROW, [field(0, 130), field(130, 200), *ROW[2:]])

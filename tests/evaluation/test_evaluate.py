@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import geopandas
 import numpy as np
+import pandas as pd
 import pytest
 import rasterio
 import shapely
@@ -145,6 +146,18 @@ def test_truth_in_another_crs(crs):
 
 def labels_of_fields():
     return np.arange(1, 37, dtype=np.int32).reshape(6, 6).repeat(10, 0).repeat(10, 1)
+
+
+@pytest.mark.parametrize("crs", [UTM, "EPSG:4326"])
+def test_things_that_the_projection_does_not_reach(crs):
+    stray = geopandas.GeoDataFrame(geometry=[box(-80, 0, -79.9, 0.1)], crs="EPSG:4326")
+    more = pd.concat([table(FIELDS, "EPSG:4326"), stray], ignore_index=True)
+    for mine, true in ((table(FIELDS, crs), more), (more, table(FIELDS, crs))):
+        found = evaluate(mine, true)
+        assert found.maps.ground.grid.crs.to_epsg() == 32632
+        assert found.figures["count"].objects.recall == 1.0
+    with pytest.raises(UsageError, match=r"do not overlap: .*-80.0000..-79.9000 E"):
+        evaluate(table(FIELDS), stray)
 
 
 @pytest.fixture

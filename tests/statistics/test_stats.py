@@ -171,6 +171,20 @@ def test_parcels_beyond_the_scene(series, parcels):
         stats(more.iloc[1:], series)
 
 
+def test_parcels_that_the_projection_does_not_reach(series, parcels):
+    """A zone of UTM has no place for ground a quarter of the globe away, nor for the whole of it."""
+    degrees = parcels.to_crs(4326)
+    strays = [box(-80, 0, -79.9, 0.1), box(-180, -90, 180, 90)]
+    far = geopandas.GeoDataFrame({"parcel_id": [90, 91]}, geometry=strays, crs=4326)
+    found = stats(pd.concat([degrees, far], ignore_index=True), series)
+    pd.testing.assert_frame_equal(found.table, stats(degrees, series).table)
+    assert found.report["notes"][-1].startswith("2 parcels reach beyond the ground that the projection")
+    with pytest.raises(
+        UsageError, match=r"they lie at -80.0000..-79.9000 E, 0.0000..0.1000 N, the scene at 10.4"
+    ):
+        stats(far[:1], series)
+
+
 def test_clouded_pixels_do_not_count(series, parcels):
     mask = np.zeros((60, 80), np.uint8)
     mask[:, :50] = 9  # a cloud of high probability in Sentinel-2's scene classification

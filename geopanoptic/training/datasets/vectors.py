@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from geopanoptic.errors import UsageError
+from geopanoptic.evaluation.reprojection import reprojected
 from geopanoptic.grid import Grid, Window
 from geopanoptic.products.layers import PARCELS
 from geopanoptic.training.folds import balanced_folds
@@ -63,8 +64,9 @@ def read_fields(path: Path, grid: Grid) -> geopandas.GeoDataFrame:
         raise UsageError(
             f"{path} has no CRS.", remedy="Store it with its coordinate system (GeoPackage, GeoJSON)."
         )
-    frame = frame[["geometry"]].to_crs(grid.crs).explode(index_parts=False, ignore_index=True)
-    frame = frame.set_geometry(shapely.make_valid(frame.geometry.to_numpy()))
+    frame = frame[["geometry"]].explode(index_parts=False, ignore_index=True)
+    outlines = reprojected(frame.geometry.to_numpy(), frame.crs, grid.crs)
+    frame = frame.set_geometry(shapely.make_valid(outlines), crs=grid.crs)
     corners = [(0, 0), (grid.width, 0), (grid.width, grid.height), (0, grid.height)]
     ground = shapely.Polygon([grid.transform @ corner for corner in corners])
     inside = frame[frame.intersects(ground)]

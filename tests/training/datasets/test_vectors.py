@@ -225,6 +225,14 @@ def test_rows_without_a_geometry_are_told(labelled: VectorData, tmp_path: Path) 
         opened(labelled, labels=write(tmp_path, [None, None], "EPSG:32632"))
 
 
+def test_a_field_that_the_projection_does_not_reach_is_none(labelled: VectorData, tmp_path: Path) -> None:
+    grid = opened(labelled).scene.grid
+    fields = geopandas.read_file(labelled.labels)
+    fields.loc[len(fields), "geometry"] = box(-80, 0, -79.9, 0.1)
+    fields.to_file(tmp_path / "stray.gpkg")
+    assert len(read_fields(tmp_path / "stray.gpkg", grid)) == len(fields) - 1
+
+
 def test_missing_files_are_refused(labelled: VectorData, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read"):
         opened(labelled, labels=tmp_path / "none.gpkg")
