@@ -14,6 +14,7 @@ from geopanoptic.evaluation.segments import Segments
 from geopanoptic.grid import Grid, Window
 
 _SNAP_PX = 4096
+_MOST_CORNERS = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,12 +91,12 @@ class PolygonLabels:
         to_px = ~grid.transform
 
         def snapped(xy: NDArray[np.float64]) -> NDArray[np.float64]:
-            colrow = np.column_stack(to_px @ (xy[:, 0], xy[:, 1]))
-            return np.round(colrow * _SNAP_PX) / _SNAP_PX
+            return _snapped(np.column_stack(to_px @ (xy[:, 0], xy[:, 1])))
 
         outlines = shapely.transform(polygons, snapped)
         order = np.argsort(-shapely.area(outlines), kind="stable")
-        self._outlines, self._labels = outlines[order], np.asarray(labels)[order]
+        pieces, of = _divided(outlines[order])
+        self._outlines, self._labels = shapely.transform(pieces, _snapped), np.asarray(labels)[order][of]
         self._tree = shapely.STRtree(self._outlines)
 
     def draw(self, window: Window, onto: NDArray[np.int32]) -> None:
@@ -108,3 +109,41 @@ class PolygonLabels:
             return
         pairs = zip(self._outlines[near], self._labels[near].tolist(), strict=True)
         rasterize(pairs, out=onto, transform=Affine.translation(window.col0, window.row0))
+
+
+def _snapped(colrow: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.round(colrow * _SNAP_PX) / _SNAP_PX
+
+
+def _divided(outlines: NDArray[np.object_]) -> tuple[NDArray[np.object_], NDArray[np.int64]]:
+    """Polygons of few corners that together are the outlines, in their order, and the row of each one's outline.
+
+    GDAL looks at all edges of a polygon for every row of pixels, and land cover may have a hundred thousand. Cuts
+    run between pixels, halfway through what has too many: the same ones whatever window is read.
+    """
+    pieces, of = outlines.copy(), np.arange(len(outlines))
+    # Rounded corners may cross, which the cuts would not forgive.
+    many = shapely.get_num_coordinates(pieces) > _MOST_CORNERS
+    pieces[many] = shapely.make_valid(pieces[many])
+    while True:
+        size_px = shapely.bounds(pieces)[:, 2:] - shapely.bounds(pieces)[:, :2]
+        large = (shapely.get_num_coordinates(pieces) > _MOST_CORNERS) & (size_px.max(axis=1, initial=0) > 2)
+        if not large.any():
+            order = np.argsort(of, kind="stable")
+            return pieces[order], of[order]
+        halves = [half for piece in pieces[large] for half in _halves(piece)]
+        parts, number = shapely.get_parts(np.array(halves, dtype=object), return_index=True)
+        solid = shapely.area(parts) > 0
+        pieces = np.concatenate([pieces[~large], parts[solid]])
+        of = np.concatenate([of[~large], np.repeat(of[large], 2)[number[solid]]])
+
+
+def _halves(piece: shapely.Geometry) -> tuple[shapely.Geometry, shapely.Geometry]:
+    left, top, right, bottom = piece.bounds
+    col, row = round((left + right) / 2), round((top + bottom) / 2)
+    first, second = (
+        ((left, top, col, bottom), (col, top, right, bottom))
+        if right - left > bottom - top
+        else ((left, top, right, row), (left, row, right, bottom))
+    )
+    return shapely.clip_by_rect(piece, *first), shapely.clip_by_rect(piece, *second)

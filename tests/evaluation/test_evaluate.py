@@ -15,12 +15,16 @@ import shapely
 from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyproj import CRS
 from shapely import Point, box
 
 from geopanoptic.errors import SceneError, UsageError
+from geopanoptic.evaluation import labelmap
 from geopanoptic.evaluation import picture as picture_module
 from geopanoptic.evaluation.evaluate import evaluate
+from geopanoptic.evaluation.labelmap import PolygonLabels
 from geopanoptic.evaluation.outcome import Outcome, outcomes
+from geopanoptic.grid import Grid, Window
 
 UTM = "EPSG:32632"
 LEFT, TOP = 650_000, 5_780_000
@@ -121,6 +125,33 @@ def test_no_figure_depends_on_the_blocks(mine, true, block_px):
     given_ = {"area": whole, "resolution_m": 1.3, "seams_px": 7}
     expected = evaluate(table(mine), table(true), **given_).to_dict()
     assert evaluate(table(mine), table(true), block_px=block_px, **given_).to_dict() == expected
+
+
+def star(x, y, radius, corners):
+    """A ragged outline in pixels, valid."""
+    angle, rng = np.linspace(0, 2 * np.pi, corners, endpoint=False), np.random.default_rng(corners)
+    reach = radius * (1 + 0.2 * np.sin(17 * angle) + 0.05 * rng.standard_normal(corners))
+    return shapely.make_valid(shapely.Polygon(np.c_[x + reach * np.cos(angle), y + reach * np.sin(angle)]))
+
+
+def test_outlines_of_many_corners_are_drawn_in_pieces(monkeypatch):
+    grid = Grid(
+        crs_wkt=CRS.from_epsg(32632).to_wkt(), transform=Affine(1, 0, 0, 0, -1, 300), height=300, width=300
+    )
+    outlines = [star(120, 150, 90, 4000), star(210, 90, 45, 300), star(195, 180, 60, 2000)]
+    cut = PolygonLabels(np.array(outlines), np.array([1, 2, 3]), grid)
+    assert shapely.get_num_coordinates(cut._outlines).max() <= 1000
+    whole, rows = np.zeros((300, 300), np.int32), []
+    cut.draw(grid.window, whole)
+    for row in range(0, 300, 50):
+        rows.append(np.zeros((50, 300), np.int32))
+        cut.draw(Window(row, 0, row + 50, 300), rows[-1])
+    assert np.array_equal(np.concatenate(rows), whole)
+    monkeypatch.setattr(labelmap, "_MOST_CORNERS", 1_000_000)
+    uncut = np.zeros((300, 300), np.int32)
+    PolygonLabels(np.array(outlines), np.array([1, 2, 3]), grid).draw(grid.window, uncut)
+    assert np.array_equal(uncut, whole)
+    assert set(np.unique(whole)) == {0, 1, 2, 3}
 
 
 @given(mine=st.lists(rectangle, min_size=1, max_size=5), true=st.lists(rectangle, min_size=1, max_size=1))
