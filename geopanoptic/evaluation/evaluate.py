@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import geopandas
 import numpy as np
+import shapely
 
 from geopanoptic.errors import UsageError
 from geopanoptic.evaluation.boundaries import BoundaryTally
@@ -21,14 +23,16 @@ from geopanoptic.evaluation.labelmap import ClassScheme, MapSource
 from geopanoptic.evaluation.matching import OUTSIDE, PROTOCOLS, Outside, match
 from geopanoptic.evaluation.raster_reading import row_blocks
 from geopanoptic.evaluation.raster_source import read_raster
+from geopanoptic.evaluation.reprojection import reprojected
 from geopanoptic.evaluation.segments import Category
-from geopanoptic.evaluation.vector_source import read_vector, vector_source
+from geopanoptic.evaluation.vector_source import VectorSource, read_vector, vector_source
 from geopanoptic.grid import Window
 
 PARCEL = "parcel"
 RASTER_SUFFIXES = {".tif", ".tiff", ".jp2", ".img"}
 TOLERANCE_PX = 2
 _FEW = 0.25
+_TELL = 0.01
 BLOCK_PX = 8_000_000
 
 
@@ -115,7 +119,8 @@ def evaluate(
     )
     boundary = BoundaryTally(tolerance_px=_tolerance_px(tolerance_m, ground))
     seams = SeamPair(pair, seams_px) if seams_px else None
-    table = _count(pair, boundary, seams, block_px)
+    counted = _count(pair, boundary, seams, block_px)
+    table = counted.table
     min_area_px = min_area_m2 / ground.pixel_m2
     figures: dict[Outside, Figures] = {}
     for rule in ("count",) if sparse else rules:
@@ -141,6 +146,8 @@ def evaluate(
             *note,
             *_without_class(pair),
             *_unseen(pair, table),
+            *_unmapped(pair, counted),
+            *_hidden(predicted, pair, counted),
             *(_few_drawn(pair, table) if "ignore" in figures and not sparse else ()),
         ),
     )
@@ -265,6 +272,41 @@ def _unseen(pair: MapPair, table: Contingency) -> tuple[str, ...]:
     )
 
 
+def _unmapped(pair: MapPair, counted: Counted) -> tuple[str, ...]:
+    """The rule of ``geopanoptic.change.seen``, pixel by pixel."""
+    share = counted.unmapped_px / max(int(counted.table.true_px[1:-1].sum()), 1)
+    if share < _TELL:
+        return ()
+    return (
+        f"{share:.1%} of the truth's ground counts as missed where {pair.predicted_name} shows neither parcels nor land "
+        "cover, as under clouds or beyond its area of interest; give --area to say which ground was mapped.",
+    )
+
+
+def _hidden(predicted: MapSource, pair: MapPair, counted: Counted) -> tuple[str, ...]:
+    """What a drawn map does not show of a list of objects that overlap each other."""
+    if not isinstance(predicted, VectorSource):
+        return ()
+    notes = []
+    things, ground = predicted.things, pair.ground
+    gone = np.flatnonzero(counted.table.predicted_px[1 : pair.predicted.n_things + 1] == 0)
+    outlines = reprojected(things.geometry.to_numpy()[gone], things.crs, ground.grid.crs_wkt)
+    shapely.prepare(ground.inside)
+    lost = int(np.count_nonzero(shapely.intersects(ground.inside, shapely.point_on_surface(outlines))))
+    if lost:
+        notes.append(
+            f"{lost} of {len(things)} predicted things lie on the common ground and have no pixel on it: they are below "
+            "others or between pixel centres, and count neither as found nor as false."
+        )
+    share = counted.hidden_px / max(counted.drawn_px, 1)
+    if share >= _TELL:
+        notes.append(
+            f"{share:.1%} of the predicted things' ground lies below smaller ones, whatever their scores: all figures, "
+            "also the average precision, are of the map as drawn."
+        )
+    return tuple(notes)
+
+
 def _few_drawn(pair: MapPair, table: Contingency) -> tuple[str, ...]:
     """A warning of figures that look better than they are: hardly any ground is known."""
     drawn_px = int(table.true_px[1:-1].sum())
@@ -277,8 +319,21 @@ def _few_drawn(pair: MapPair, table: Contingency) -> tuple[str, ...]:
     )
 
 
-def _count(pair: MapPair, boundary: BoundaryTally, seams: SeamPair | None, block_px: int) -> Contingency:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """``unmapped_px``: of true segments, where a prediction with land cover shows nothing. ``drawn_px``: of all
+    predicted things with scores, of which ``hidden_px`` lie below smaller ones."""
+
+    table: Contingency
+    unmapped_px: int
+    drawn_px: int
+    hidden_px: int
+
+
+def _count(pair: MapPair, boundary: BoundaryTally, seams: SeamPair | None, block_px: int) -> Counted:
     ground = pair.ground
+    unmapped_px = drawn_px = hidden_px = 0
+    scored = bool(np.isfinite(pair.predicted.segments.score).any())
     tally = Tally(n_predicted=len(pair.predicted.segments), n_true=len(pair.true.segments))
     for core in row_blocks(ground.grid, block_px):
         window = Window(
@@ -292,8 +347,15 @@ def _count(pair: MapPair, boundary: BoundaryTally, seams: SeamPair | None, block
         inner = core.slices(window)
         boundary.add(predicted, true, inner)
         tally.add(predicted[inner], true[inner])
+        missed = (true[inner] > 0) & (predicted[inner] == 0)
+        if pair.predicted.cover is not None and missed.any():
+            unmapped_px += int(np.count_nonzero(missed & ~pair.predicted.cover(core)))
+        if pair.predicted.depth is not None and scored:
+            depth = pair.predicted.depth(core)
+            drawn_px += int(depth.sum())
+            hidden_px += int(np.maximum(depth - 1, 0).sum())
         if seams is not None:
             at = {"row0": ground.row0 + core.row0, "col0": ground.col0}
             seams.predicted.add(predicted[inner], **at)
             seams.true.add(true[inner], **at)
-    return tally.result()
+    return Counted(table=tally.result(), unmapped_px=unmapped_px, drawn_px=drawn_px, hidden_px=hidden_px)

@@ -32,11 +32,13 @@ _TELL_LOST = 0.01
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ground:
     """``grid``: the pixels compared. ``row0``, ``col0``: where it begins in the raster that it was cut from,
-    whose tiles ``--seams`` means. ``known(window)`` (h, w) bool: inside the area where the truth is complete."""
+    whose tiles ``--seams`` means. ``inside``: the area where the truth is complete, in the grid's CRS, and
+    ``known(window)`` (h, w) bool its pixels."""
 
     grid: Grid
     row0: int
     col0: int
+    inside: shapely.Geometry
     known: Callable[[Window], NDArray[np.bool_]]
     notes: tuple[str, ...]
 
@@ -94,7 +96,12 @@ def common_ground(
         if each.bounds_in(crs) is None
     )
     return Ground(
-        grid=grid, row0=window.row0, col0=window.col0, known=_known_on(grid, inside), notes=(*empty, *notes)
+        grid=grid,
+        row0=window.row0,
+        col0=window.col0,
+        inside=inside,
+        known=_known_on(grid, inside),
+        notes=(*empty, *notes),
     )
 
 

@@ -71,7 +71,9 @@ class RasterSource:
             void=np.concatenate([void, np.zeros(len(kept), bool)]),
         )
         instances = reader(self.path, self.grid, grid, largest=int(self.ids.max(initial=0)))
-        classes = None if self.class_path is None or not kept else reader(self.class_path, self.grid, grid)
+        classes = None
+        if self.class_path is not None and self.stuff_values:
+            classes = reader(self.class_path, self.grid, grid)
         covered = PolygonLabels(np.array([self.bounds_in(grid.crs_wkt)], dtype=object), np.array([1]), grid)
         unknown_value = _unknown_value(self.path)
         stuff_label = np.zeros(1 + max(self.names, default=0), np.int32)
@@ -83,7 +85,7 @@ class RasterSource:
             covered.draw(window, inside)
             values = instances(window)
             labels = _labels_of(values, self.ids)
-            if classes is not None:
+            if classes is not None and kept:
                 value = classes(window)
                 labels = np.where(
                     labels == 0, stuff_label[np.where(value < len(stuff_label), value, 0)], labels
@@ -94,7 +96,12 @@ class RasterSource:
             labels[unknown] = -1
             return labels
 
-        return LabelMap(segments=segments, n_things=n, read=read)
+        return LabelMap(
+            segments=segments,
+            n_things=n,
+            read=read,
+            cover=None if classes is None else lambda window: classes(window) > 0,
+        )
 
 
 def read_raster(path: Path) -> RasterSource:

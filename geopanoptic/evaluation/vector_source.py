@@ -107,6 +107,12 @@ class VectorSource:
         of_cover = np.array([label_of.get(name, 0) for name in names_of(self.stuff[CLASS_COLUMN])], int)
         shown = of_cover > 0
         stuff = _drawn(self.stuff[shown], of_cover[shown], grid)
+        whole = stuff if shown.all() else _drawn(self.stuff, np.ones(len(self.stuff), int), grid)
+
+        def covered(window: Window) -> NDArray[np.bool_]:
+            drawn = np.zeros(window.shape, np.int32)
+            whole.draw(window, drawn)
+            return drawn > 0
 
         def read(window: Window) -> NDArray[np.int32]:
             labels = np.zeros(window.shape, np.int32)
@@ -114,7 +120,13 @@ class VectorSource:
             things.draw(window, labels)
             return labels
 
-        return LabelMap(segments=segments, n_things=n, read=read)
+        return LabelMap(
+            segments=segments,
+            n_things=n,
+            read=read,
+            cover=covered if len(self.stuff) else None,
+            depth=things.depth,
+        )
 
 
 def _drawn(frame: geopandas.GeoDataFrame, labels: NDArray[np.integer], grid: Grid) -> PolygonLabels:

@@ -431,6 +431,45 @@ def test_figures_of_a_few_drawn_fields_are_told_to_be_upper_bounds():
     assert not any("upper bounds" in note for note in evaluate(all_of_them, all_of_them).notes)
 
 
+def test_ground_that_the_prediction_does_not_show_is_told(tmp_path, labels):
+    """Its land cover says where it saw anything: three of thirty-six fields lie under a cloud."""
+    clear = [each for number, each in enumerate(FIELDS) if number not in (7, 8, 9)]
+    cover = table([(0, 600, 600, 700)], class_name="water")
+    mine = SimpleNamespace(parcels=table(clear), landcover=cover)
+    told = "8.3% of the truth's ground counts as missed where result shows neither parcels nor land cover"
+    for found in (evaluate(mine, table(FIELDS)), evaluate(mine, table(FIELDS), sparse=True)):
+        assert any(note.startswith(told) for note in found.notes)
+    seen = table([(0, 600, 600, 700), FIELDS[7], FIELDS[8], FIELDS[9]], class_name="water")
+    mine = SimpleNamespace(parcels=table(clear), landcover=seen)
+    assert not any("neither" in note for note in evaluate(mine, table(FIELDS)).notes)
+    assert not any("neither" in note for note in evaluate(table(clear), table(FIELDS)).notes)
+    folder, _ = run_folder(tmp_path / "rasters", labels)
+    with (
+        rasterio.open(folder / "parcel_id.tif", "r+") as ids,
+        rasterio.open(folder / "class.tif", "r+") as classes,
+    ):
+        for file in (ids, classes):
+            values = file.read(1)
+            values[10:20, 10:40] = 0
+            file.write(values, 1)
+    assert any(
+        "% of the truth's ground counts as missed" in note for note in evaluate(folder, table(FIELDS)).notes
+    )
+
+
+def test_predictions_that_a_drawn_map_hides_are_told():
+    twice = table(FIELDS * 2, score=[0.9] * 36 + [0.3] * 36)
+    found = evaluate(twice, table(FIELDS))
+    assert found.pq == 1.0
+    assert found.notes[0].startswith(
+        "36 of 72 predicted things lie on the common ground and have no pixel on it"
+    )
+    assert found.notes[1].startswith("50.0% of the predicted things' ground lies below smaller ones")
+    # Neither neighbours nor what lies elsewhere hide each other.
+    beyond = table([*FIELDS, (2000, 0, 2100, 100)], score=0.5)
+    assert not evaluate(beyond, table(FIELDS)).notes
+
+
 def test_small_parcels_can_be_left_out():
     true = table([(0, 0, 100, 100), (100, 0, 120, 20), (150, 0, 200, 50)])
     mine = table([(0, 0, 100, 100), (150, 0, 170, 20)])
