@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from geopanoptic.errors import UsageError
 from geopanoptic.evaluation.evaluate import open_map
-from geopanoptic.evaluation.vector_source import CLASS_COLUMN, VectorSource, names_of
+from geopanoptic.evaluation.vector_source import CLASS_COLUMN, VectorSource, layer_of_polygons, names_of
 
 ID_COLUMN = "parcel_id"
 """Where our own layers keep the id of a parcel."""
@@ -138,6 +138,7 @@ def _column(table: geopandas.GeoDataFrame, column: str, name: str, option: str) 
 def _stated_next_id(source: Any, layer: str | None) -> int | None:
     if not isinstance(source, str | Path) or Path(source).suffix.lower() != ".gpkg":
         return None
-    layer = layer or str(pyogrio.list_layers(source)[0, 0])
-    stated = (pyogrio.read_info(source, layer=layer)["layer_metadata"] or {}).get(NEXT_ID, "")
+    stated = (pyogrio.read_info(source, layer=layer_of_polygons(source, layer))["layer_metadata"] or {}).get(
+        NEXT_ID, ""
+    )
     return int(stated) if stated.isdecimal() else None

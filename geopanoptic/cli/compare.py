@@ -77,7 +77,11 @@ IoU is at least 0.5. Give the output as the next year's EARLIER: ids then stay t
 @click.option(
     "--class-column", metavar="NAME", help="Column of the classes, or EARLIER,LATER.  [default: class_name]"
 )
-@click.option("--layer", metavar="NAME", help="Layer of the files, or EARLIER,LATER.  [default: the first]")
+@click.option(
+    "--layer",
+    metavar="NAME",
+    help="Layer of the files, or EARLIER,LATER.  [default: parcels, or the first of polygons]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the report or the error as JSON.")
 @click.option("--quiet", is_flag=True, help="Print only errors.")
 def compare(earlier: Path, later: Path, out: Path | None, as_json: bool, quiet: bool, **options: Any) -> None:

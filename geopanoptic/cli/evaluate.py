@@ -76,7 +76,9 @@ With --fusion, PRED is a scene: the network maps it once, every rule makes a map
 )
 @click.option("--sparse", is_flag=True, help="Only some fields are drawn: recall and best IoU, no PQ.")
 @click.option(
-    "--layer", metavar="NAME", help="Layer of TRUTH.  [default: parcels and landcover, or the first]"
+    "--layer",
+    metavar="NAME",
+    help="Layer of TRUTH, or PRED_LAYER,TRUTH_LAYER.  [default: parcels and landcover, or the first of polygons]",
 )
 @click.option(
     "--min-area",

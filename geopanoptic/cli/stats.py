@@ -75,7 +75,9 @@ Columns:
     metavar="NAME",
     help="Column of the parcels' ids.  [default: parcel_id, else the rows are numbered]",
 )
-@click.option("--layer", metavar="NAME", help="Layer of PARCELS.  [default: the first]")
+@click.option(
+    "--layer", metavar="NAME", help="Layer of PARCELS.  [default: parcels, or the first of polygons]"
+)
 @scene_options
 @click.option(
     "--on-error",

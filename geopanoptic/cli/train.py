@@ -13,7 +13,7 @@ import click
 from geopanoptic.cli.sections import SectionedCommand, exit_code_lines
 
 SECTIONS = {
-    "Your own labels": ("base", "data", "scene", "labels", "bands", "dates", "assume_crs"),
+    "Your own labels": ("base", "data", "layer", "scene", "labels", "bands", "dates", "assume_crs"),
     "Run": ("out", "minutes", "name", "seed", "device", "changes", "overwrite"),
     "Messages": ("as_json", "quiet"),
 }
@@ -55,6 +55,11 @@ A run from a CONFIG that was interrupted goes on with the same command.
     type=click.Path(path_type=Path),
     metavar="FILE",
     help="Vector file of your fields. Repeat it, with its --scene, for several scenes.",
+)
+@click.option(
+    "--layer",
+    metavar="NAME",
+    help="Layer of each --data with several.  [default: parcels, or the first of polygons]",
 )
 @click.option(
     "--scene",
@@ -146,6 +151,9 @@ def train(
         click.echo(report["mapping"])
     if "decision" in report:
         click.echo(report["decision"])
+    if report.get("kept_weights"):
+        click.echo(f"Model {report['name']} in {report['bundle']} maps as before.")
+        return
     click.echo(f"Model {report['name']} is in {report['bundle']}. Next:")
     click.echo(f"  geopanoptic run SCENE --model {report['bundle']} --out parcels.gpkg")
 
@@ -169,7 +177,7 @@ def _from_labels(
         )
     given = {
         key: options[key]
-        for key in ("minutes", "name", "seed", "bands", "dates", "assume_crs", "device")
+        for key in ("minutes", "name", "seed", "bands", "dates", "assume_crs", "layer", "device")
         if options[key] is not None
     }
     base = options["base"]

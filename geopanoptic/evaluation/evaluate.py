@@ -78,7 +78,8 @@ def evaluate(
     void_class
         Name of the class of true objects whose class is unknown; only matters with classes.
     layer
-        Layer of a truth with several.
+        Layer of a truth with several, or ``"pred_layer,truth_layer"``. Without it ``parcels`` and ``landcover`` are
+        read, or the first layer of polygons.
     resolution_m
         Pixel of the grid; by default a raster's own, or for two vector maps the one of 1, 2, 2.5, 5 x 10^n m
         that gives the median true object at least 400 pixels, within 0.25 to 10 m.
@@ -106,7 +107,8 @@ def evaluate(
             f"--min-area is {min_area_m2}, where square metres from 0 are expected.",
             remedy="Leave it out, or correct it.",
         )
-    predicted, true = open_map(pred), open_map(truth, layer=layer)
+    layers = layers_of(layer)
+    predicted, true = open_map(pred, layer=layers[0]), open_map(truth, layer=layers[1])
     ground = common_ground(predicted, true, area=_area(area), sparse=sparse, resolution_m=resolution_m)
     columns = _columns(class_column)
     categories, scheme, note = _categories(predicted, true, columns, void_class)
@@ -166,6 +168,12 @@ def open_map(source: Any, *, layer: str | None = None) -> MapSource:
     if path.is_dir() or path.suffix.lower() in RASTER_SUFFIXES:
         return read_raster(path)
     return read_vector(path, layer=layer)
+
+
+def layers_of(layer: str | None) -> tuple[str | None, str | None]:
+    """Of the prediction and of the truth; one name alone is the truth's."""
+    first, comma, second = (layer or "").partition(",")
+    return (first or None, second or None) if comma else (None, first or None)
 
 
 def _choose(asked: str, known: tuple[Outside, ...], option: str) -> tuple[Outside, ...]:

@@ -18,7 +18,7 @@ from typing import Any
 import pandas as pd
 
 from geopanoptic.errors import OutputError, UsageError
-from geopanoptic.evaluation.evaluate import evaluate, open_map
+from geopanoptic.evaluation.evaluate import evaluate, layers_of, open_map
 from geopanoptic.evaluation.evaluation import OUTSIDE_IN_WORDS, Evaluation
 from geopanoptic.panoptic.fusion.rules import FUSION_RULES, fusion_named
 from geopanoptic.pipeline.progress import Progress
@@ -114,7 +114,7 @@ def evaluate_fusions(
     for out in () if maps is None else [Path(maps) / f"{rule}.gpkg" for rule in rules]:
         if out.exists() and not overwrite:
             raise OutputError(f"{out} exists.", remedy="Name another folder, or give --overwrite.")
-    open_map(truth, layer=options.get("layer"))  # refused now rather than after the run
+    open_map(truth, layer=layers_of(options.get("layer"))[1])  # refused now rather than after the run
     opened = as_scene(scene, **(scene_options or {}))
     evaluations: dict[str, Evaluation] = {}
     mapped_by = ""

@@ -76,8 +76,13 @@ def read_drawn_fields(paths: Sequence[Path]) -> geopandas.GeoDataFrame:
         raise UsageError("No file of drawn fields was given.", remedy="Name at least one.")
     frames = [geopandas.read_file(path)[["geometry"]] for path in paths]
     together = pd.concat([_brought_to(frame, frames[0]) for frame in frames], ignore_index=True)
-    _, first = np.unique(shapely.to_wkb(shapely.normalize(_outlines(together))), return_index=True)
-    return together.iloc[np.sort(first)].reset_index(drop=True)
+    return together.iloc[distinct(_outlines(together))].reset_index(drop=True)
+
+
+def distinct(outlines: NDArray[np.object_]) -> NDArray[np.int64]:
+    """Rows of the first of equal outlines, ascending."""
+    _, first = np.unique(shapely.to_wkb(shapely.normalize(outlines)), return_index=True)
+    return np.sort(first)
 
 
 def _brought_to(frame: geopandas.GeoDataFrame, reference: geopandas.GeoDataFrame) -> geopandas.GeoDataFrame:

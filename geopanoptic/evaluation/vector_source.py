@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import geopandas
 import numpy as np
 import pandas as pd
+import pyogrio
+import pyogrio.errors
 import pyproj
 import shapely
 from numpy.typing import NDArray
@@ -175,9 +177,10 @@ def _polygons(frame: geopandas.GeoDataFrame, name: str) -> tuple[geopandas.GeoDa
     geometry = frame.geometry.to_numpy()
     solid = np.isin(shapely.get_type_id(geometry), (3, 6)) & ~shapely.is_empty(geometry)
     if len(frame) and not solid.any():
-        kinds = ", ".join(sorted({str(kind) for kind in frame.geom_type.dropna()})) or "no geometry"
+        kinds = ", ".join(sorted({str(kind) for kind in frame.geom_type.dropna()}))
+        found = f"but {kinds}" if kinds else f"and none of its {len(frame)} rows has a geometry"
         raise UsageError(
-            f"{name} has no polygons, but {kinds}.", remedy="Give a file with one polygon per parcel."
+            f"{name} has no polygons, {found}.", remedy="Give a file with one polygon per parcel."
         )
     kept = frame[solid].reset_index(drop=True)
     broken = int(np.count_nonzero(~shapely.is_valid(kept.geometry.to_numpy())))
@@ -188,25 +191,19 @@ def _polygons(frame: geopandas.GeoDataFrame, name: str) -> tuple[geopandas.GeoDa
 
 
 def read_vector(path: Path, *, layer: str | None = None) -> VectorSource:
-    """Read a vector file; of our own GeoPackages both layers, otherwise ``layer`` or the first one.
+    """Read a vector file; of our own GeoPackages both layers, otherwise ``layer`` or ``layer_of_polygons``.
 
     Raises ``UsageError`` for a file that cannot be read, or that has no CRS, polygons or such layer.
     """
-    import pyogrio.errors
-
     try:
         if path.suffix.lower() in PARQUET_SUFFIXES:
             return vector_source(geopandas.read_parquet(path), name=path.name)
         # GDAL looks into an archive only when told to.
         target = f"zip://{path}" if path.suffix.lower() == ".zip" else str(path)
-        layers = [str(each) for each in pyogrio.list_layers(target)[:, 0]]
-        if layer is not None and layer not in layers:
-            raise UsageError(
-                f"{path.name} has no layer {layer!r}; there is {', '.join(layers)}.",
-                remedy="Name one of them with --layer.",
-            )
-        ours = {PARCELS.name, LANDCOVER.name} <= set(layers) and layer is None
-        things = geopandas.read_file(target, layer=PARCELS.name if ours else layer or layers[0])
+        chosen = layer_of_polygons(target, layer)
+        layers = dict(pyogrio.list_layers(target))
+        ours = layer is None and {PARCELS.name, LANDCOVER.name} <= set(layers)
+        things = geopandas.read_file(target, layer=chosen)
         stuff = geopandas.read_file(target, layer=LANDCOVER.name) if ours else None
     except (OSError, ValueError, pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as failure:
         raise UsageError(
@@ -215,7 +212,30 @@ def read_vector(path: Path, *, layer: str | None = None) -> VectorSource:
         ) from None
     if not isinstance(things, geopandas.GeoDataFrame):
         raise UsageError(f"{path} is a table without geometry.", remedy="Give a file of polygons.")
-    return vector_source(things, stuff, name=path.name)
+    source = vector_source(things, stuff, name=path.name)
+    others = [name for name, kind in layers.items() if "Polygon" in str(kind) and name != chosen]
+    if layer is not None or chosen == PARCELS.name or not others:
+        return source
+    note = f"{path.name}: layer {chosen} is read, not {', '.join(others)}; --layer names another."
+    return replace(source, notes=(note, *source.notes))
+
+
+def layer_of_polygons(path: str | Path, layer: str | None = None) -> str:
+    """The layer to read of a file: ``layer``, else ``parcels``, else the first of polygons, else the first.
+
+    Raises ``UsageError`` where there is no such ``layer``, ``OSError`` or pyogrio's ``DataSourceError`` for a file that
+    cannot be read.
+    """
+    layers = [(str(name), str(kind)) for name, kind in pyogrio.list_layers(path)]
+    names = [name for name, _ in layers]
+    if layer is not None and layer not in names:
+        raise UsageError(
+            f"{Path(path).name} has no layer {layer!r}; there is {', '.join(names)}.",
+            remedy="Name one of them with --layer.",
+        )
+    if layer is None and PARCELS.name in names:
+        return PARCELS.name
+    return layer or next((name for name, kind in layers if "Polygon" in kind), names[0])
 
 
 def is_projected_in_metres(crs: pyproj.CRS) -> bool:

@@ -70,6 +70,7 @@ def fine_tune(
     bands: str | None = None,
     dates: str | None = None,
     assume_crs: str | None = None,
+    layer: str | None = None,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     changes: Sequence[str] = (),
     overwrite: bool = False,
@@ -77,7 +78,8 @@ def fine_tune(
 ) -> FineTuned:
     """Teach the bundle ``base`` (default: the default one) the fields of ``pairs`` and write a bundle to ``out``.
 
-    ``bands``, ``dates`` and ``assume_crs`` are those of ``open_scene``, for every scene. ``minutes`` is the time for
+    ``bands``, ``dates`` and ``assume_crs`` are those of ``open_scene``, for every scene, ``layer`` is that of every
+    file of labels. ``minutes`` is the time for
     all trainings together; None: ``STEPS`` each. ``changes`` are ``key=value`` of the configuration. The scenes
     are normalised as ``geopanoptic run`` normalises them.
 
@@ -102,6 +104,7 @@ def fine_tune(
             kind="vectors",
             scene=pair.scene,
             labels=pair.labels,
+            layer=layer,
             known=known,
             bands=bands,
             dates=dates,
@@ -114,9 +117,12 @@ def fine_tune(
     surveys = [survey_labels(each, bundle, folds=FOLDS) for each in data]
     total = sum(survey.fields for survey in surveys)
     if total < LEAST_FIELDS:
+        layers = ", ".join(survey.layer for survey in surveys if survey.layer)
         raise UsageError(
-            f"{total} usable field{'s' * (total != 1)} overlap the scene; fine-tuning needs at least {LEAST_FIELDS}.",
-            remedy="Draw more fields; 50 are a good start.",
+            f"{total} usable field{'s' * (total != 1)} {f'of layer {layers} ' if layers else ''}overlap the scene; "
+            f"fine-tuning needs at least {LEAST_FIELDS}.",
+            remedy="Draw more fields; 50 are a good start."
+            + (" Or name the layer that holds them with --layer." if layers else ""),
         )
     measured = all(survey.can_hold_out for survey in surveys)
     length = {"steps": STEPS} if minutes is None else {"minutes": minutes / (1 + FOLDS * measured)}

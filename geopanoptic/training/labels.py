@@ -5,23 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pyogrio
 
+from geopanoptic.evaluation.vector_source import PARQUET_SUFFIXES, layer_of_polygons
 from geopanoptic.models.bundle import Bundle
 from geopanoptic.pipeline.plan import make_plan
 from geopanoptic.training.datasets.labelled_scene import scene_of
 from geopanoptic.training.datasets.settings import VectorData
-from geopanoptic.training.datasets.vectors import folds_of, large_enough, layer_of_fields, read_fields
+from geopanoptic.training.datasets.vectors import folds_of, large_enough, read_fields
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelSurvey:
     """One scene and its labels in a sentence; ``fields`` are the usable ones, large enough to be seen.
 
-    ``can_hold_out``: every fold has fields.
+    ``layer``: the one that was read of several. ``can_hold_out``: every fold has fields.
     """
 
     text: str
     fields: int
+    layer: str | None
     can_hold_out: bool
     pixel_m: float
 
@@ -34,17 +37,26 @@ def survey_labels(settings: VectorData, bundle: Bundle, *, folds: int) -> LabelS
     """
     scene = scene_of(settings)
     planned = make_plan(scene, bundle)
-    frame = read_fields(settings.labels, scene.grid)
+    frame, notes = read_fields(settings.labels, scene.grid, layer=settings.layer)
     usable = large_enough(frame, scene.grid)
     fold = folds_of(frame, scene.grid, folds=folds, block_m=settings.block_m)[usable]
     pixel_m = max(scene.grid.pixel_size_m())
     dropped = len(frame) - int(usable.sum())
-    layer = layer_of_fields(settings.labels)
+    if dropped:
+        notes = (*notes, f"{dropped} too small to be seen were left out")
+    layer = _layer_read(settings)
     return LabelSurvey(
         text=f"{settings.labels.name}{f', layer {layer}' if layer else ''}: {int(usable.sum())} fields ({settings.known}) on {scene.name}, "
         f"{scene.grid.width} x {scene.grid.height} px of {pixel_m:.3g} m, bands {', '.join(planned.bands)}"
-        + (f"; {dropped} too small to be seen were left out" if dropped else ""),
+        + "".join(f"; {note}" for note in notes),
         fields=int(usable.sum()),
+        layer=layer,
         can_hold_out=len(np.unique(fold)) == folds,
         pixel_m=pixel_m,
     )
+
+
+def _layer_read(settings: VectorData) -> str | None:
+    if settings.labels.suffix.lower() in PARQUET_SUFFIXES or len(pyogrio.list_layers(settings.labels)) < 2:
+        return None
+    return layer_of_polygons(settings.labels, settings.layer)

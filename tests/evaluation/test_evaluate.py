@@ -313,6 +313,23 @@ def test_vector_formats(tmp_path, suffix):
     assert evaluate(table(FIELDS), path).pq > 0.98
 
 
+def test_layers_of_both_maps(tmp_path):
+    path = tmp_path / "layers.gpkg"
+    table([(0, 0, 600, 600)]).to_file(path, layer="study area")
+    table(FIELDS).to_file(path, layer="fields")
+    found = evaluate(table(FIELDS), path)
+    assert "layers.gpkg: layer study area is read, not fields; --layer names another." in found.notes
+    assert found.figures["count"].objects.true == 1
+    for mine, layer in ((table(FIELDS), "fields"), (path, "fields,fields"), (table(FIELDS), ",fields")):
+        found = evaluate(mine, path, layer=layer)
+        assert (found.pq, found.notes) == (1.0, ())
+    # A table or points before it are not taken for the map.
+    centres = tmp_path / "centres.gpkg"
+    table(FIELDS).set_geometry(table(FIELDS).centroid).to_file(centres, layer="centres")
+    table(FIELDS).to_file(centres, layer="fields")
+    assert evaluate(centres, table(FIELDS)).pq == 1.0
+
+
 def test_what_a_run_gives_back():
     result = SimpleNamespace(parcels=table(FIELDS, class_name="parcel"), landcover=table([], class_name=[]))
     assert evaluate(result, table(FIELDS)).pq == 1.0

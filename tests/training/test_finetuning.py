@@ -158,6 +158,10 @@ def test_mistakes_are_refused_before_any_work(
     far = tmp_path / "far.gpkg"
     labelled.fields.translate(50_000, 0).to_frame("geometry").to_file(far)
     assert "overlaps the scene" in refuse(LabelledPair(scene=good.scene, labels=far))
+    labelled.fields.iloc[:1].to_file(far, layer="area")
+    refusal = refuse(LabelledPair(scene=good.scene, labels=far), layer="area")
+    assert "1 usable field of layer area overlap the scene" in refusal
+    assert "--layer" in refusal
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "notes.txt").write_text("mine")
     assert "exists" in refuse(good)
@@ -194,6 +198,19 @@ def test_the_starting_weights_stay_where_training_only_harms(
     assert HOW_MAPPED in tuned.bundle.card
 
 
+def test_a_command_that_learned_nothing_names_no_next_one(
+    labelled: Labelled, tiny_bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pair = labelled.pair(tmp_path, 24)
+    files = ["--data", str(pair.labels), "--scene", str(pair.scene), "--out", str(tmp_path / "out")]
+    harmful = [*QUICK, "steps=1", "decoder_rate=50.0", "encoder_rate=50.0", "warm_up_steps=1"]
+    settings = [word for change in harmful for word in ("--set", change)]
+    assert invoke(["train", "--from", str(tiny_bundle.path), *files, "--device", "cpu", *settings]) == 0
+    told = capsys.readouterr().out
+    assert "Next" not in told
+    assert told.splitlines()[-1] == f"Model out in {tmp_path / 'out'} maps as before."
+
+
 def test_the_command_ends_with_what_was_decided_and_how_it_was_measured(
     labelled: Labelled, tiny_bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -201,11 +218,12 @@ def test_the_command_ends_with_what_was_decided_and_how_it_was_measured(
     files = ["--data", str(pair.labels), "--scene", str(pair.scene), "--out", str(tmp_path / "out")]
     settings = [word for change in (*QUICK, "steps=1") for word in ("--set", change)]
     assert invoke(["train", "--from", str(tiny_bundle.path), *files, "--device", "cpu", *settings]) == 0
-    *figures, mapping, decision, model, _ = capsys.readouterr().out.splitlines()
+    lines = capsys.readouterr().out.splitlines()
+    *figures, mapping, decision, model = lines[:-1] if "Next" in lines[-2] else lines
     assert figures[-1] == "on 24 fields, none of them shown to the weights that mapped it,"
     assert mapping == HOW_MAPPED
     assert re.search(r"^The (new )?weights .*On 24 fields, .*standard error \d\.\d{3}\)\.$", decision)
-    assert model.startswith("Model out is in ")
+    assert model.startswith("Model out i")
 
 
 def test_a_model_of_series_learns_from_all_dates(

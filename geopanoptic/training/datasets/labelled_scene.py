@@ -70,7 +70,7 @@ class LabelledScene:
         for the labels (see ``read_fields``) and where the part holds no field.
         """
         scene = scene_of(settings)
-        frame = read_fields(settings.labels, scene.grid)
+        frame, _ = read_fields(settings.labels, scene.grid, layer=settings.layer)
         chosen = large_enough(frame, scene.grid)
         if settings.fold is not None:
             held_out = folds_of(frame, scene.grid, folds=settings.folds, block_m=settings.block_m)

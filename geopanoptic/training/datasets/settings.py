@@ -53,6 +53,8 @@ class VectorData(StrictModel):
     share: Share = 1.0
     scene: str | tuple[str, ...]
     labels: Path
+    layer: str | None = None
+    """Of the labels; None: ``parcels``, else the first of polygons."""
     known: Literal["sparse", "full"] = "sparse"
     """sparse: ground outside the polygons is unknown. full: every parcel inside their bounding box is drawn."""
     bands: str | None = None

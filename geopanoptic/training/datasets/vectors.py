@@ -19,8 +19,9 @@ from scipy import ndimage
 
 from geopanoptic.errors import UsageError
 from geopanoptic.evaluation.reprojection import reprojected
+from geopanoptic.evaluation.sparse import distinct
+from geopanoptic.evaluation.vector_source import PARQUET_SUFFIXES, layer_of_polygons
 from geopanoptic.grid import Grid, Window
-from geopanoptic.products.layers import PARCELS
 from geopanoptic.training.folds import balanced_folds
 from geopanoptic.training.patch import OUTPUT_SCALE
 
@@ -35,8 +36,11 @@ LEAST_AREA_PX = 8
 """Fields of fewer label pixels teach nothing and are left out."""
 
 
-def read_fields(path: Path, grid: Grid) -> geopandas.GeoDataFrame:
-    """The polygons of a vector file that overlap ``grid``, valid and in its CRS, in the file's order.
+def read_fields(
+    path: Path, grid: Grid, *, layer: str | None = None
+) -> tuple[geopandas.GeoDataFrame, tuple[str, ...]]:
+    """The polygons of a vector file that overlap ``grid``, valid and in its CRS, in the file's order, each once, and
+    what was done to the rows for that.
 
     Raises ``UsageError`` for a file that cannot be read, without polygons, without CRS, or that misses the grid.
     """
@@ -44,11 +48,14 @@ def read_fields(path: Path, grid: Grid) -> geopandas.GeoDataFrame:
     import pyogrio.errors
 
     try:
-        frame = geopandas.read_file(path, layer=layer_of_fields(path))
-    except (OSError, pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as failure:
+        if path.suffix.lower() in PARQUET_SUFFIXES:
+            frame = geopandas.read_parquet(path)
+        else:
+            frame = geopandas.read_file(path, layer=layer_of_polygons(path, layer))
+    except (OSError, ValueError, pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as failure:
         raise UsageError(
             f"The labels {path} cannot be read: {failure}.",
-            remedy="Give a GeoPackage, GeoJSON, shapefile or another vector file.",
+            remedy="Give a GeoPackage, GeoJSON, GeoParquet, shapefile or another vector file.",
         ) from None
     if not isinstance(frame, geopandas.GeoDataFrame):
         raise UsageError(f"{path} is a table without geometry.", remedy="Give a file of polygons.")
@@ -64,7 +71,7 @@ def read_fields(path: Path, grid: Grid) -> geopandas.GeoDataFrame:
         raise UsageError(
             f"{path} has no CRS.", remedy="Store it with its coordinate system (GeoPackage, GeoJSON)."
         )
-    frame = frame[["geometry"]].explode(index_parts=False, ignore_index=True)
+    frame = frame[[frame.geometry.name]].reset_index(drop=True).explode(index_parts=False)
     outlines = reprojected(frame.geometry.to_numpy(), frame.crs, grid.crs)
     frame = frame.set_geometry(shapely.make_valid(outlines), crs=grid.crs)
     corners = [(0, 0), (grid.width, 0), (grid.width, grid.height), (0, grid.height)]
@@ -77,21 +84,14 @@ def read_fields(path: Path, grid: Grid) -> geopandas.GeoDataFrame:
             f"the scene within ({scene}).",
             remedy="Give the scene that the labels were drawn on, or correct the labels' CRS.",
         )
-    return inside.reset_index(drop=True)
-
-
-def layer_of_fields(path: Path) -> str | None:
-    """The layer that is read of a file with several: ``parcels``, else the first of polygons, else the first.
-
-    None where there is one. Raises ``OSError`` or pyogrio's ``DataSourceError`` for a file that cannot be read.
-    """
-    import pyogrio
-
-    layers = [(str(name), str(kind)) for name, kind in pyogrio.list_layers(path)]
-    if len(layers) < 2:
-        return None
-    names = [name for name, kind in layers if "Polygon" in kind] or [name for name, _ in layers]
-    return PARCELS.name if PARCELS.name in names else names[0]
+    fields = inside.iloc[distinct(inside.geometry.to_numpy())].reset_index(drop=True)
+    notes = []
+    rows = inside.index.nunique()
+    if rows < len(inside):
+        notes.append(f"{len(inside)} parts of {rows} rows count one by one")
+    if len(fields) < len(inside):
+        notes.append(f"{len(inside) - len(fields)} repeated outlines were left out")
+    return fields, tuple(notes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

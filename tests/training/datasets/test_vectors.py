@@ -171,7 +171,7 @@ def test_folds_follow_blocks_and_are_balanced(places: list[tuple[int, int]], fol
 
 def test_the_size_of_blocks_is_in_metres(labelled: VectorData) -> None:
     dataset = opened(labelled)
-    frame = read_fields(labelled.labels, dataset.scene.grid)
+    frame, _ = read_fields(labelled.labels, dataset.scene.grid)
     assert len(set(folds_of(frame, dataset.scene.grid, folds=4, block_m=10_000))) == 1
     assert len(set(folds_of(frame, dataset.scene.grid, folds=4, block_m=300))) == 4
 
@@ -211,13 +211,38 @@ def test_of_several_layers_parcels_are_read_else_the_first_of_polygons(
     labelled: VectorData, tmp_path: Path
 ) -> None:
     grid = opened(labelled).scene.grid
-    fields = read_fields(labelled.labels, grid)
+    fields, _ = read_fields(labelled.labels, grid)
     path = tmp_path / "map.gpkg"
     fields.set_geometry(fields.centroid).to_file(path, layer="centres")
     fields.iloc[:2].to_file(path, layer="water")
-    assert len(read_fields(path, grid)) == 2
+    assert len(read_fields(path, grid)[0]) == 2
     fields.to_file(path, layer="parcels")
-    assert len(read_fields(path, grid)) == len(fields)
+    assert len(read_fields(path, grid)[0]) == len(fields)
+    assert len(read_fields(path, grid, layer="water")[0]) == 2
+    with pytest.raises(UsageError, match=r"map.gpkg has no layer 'fields'; there is centres, water, parcels"):
+        read_fields(path, grid, layer="fields")
+
+
+def test_geoparquet_is_read(labelled: VectorData, tmp_path: Path) -> None:
+    fields = geopandas.read_file(labelled.labels).rename_geometry("outline")
+    fields.to_parquet(tmp_path / "fields.parquet")
+    dataset = opened(labelled, labels=tmp_path / "fields.parquet")
+    assert np.array_equal(dataset.fields.outlines, opened(labelled).fields.outlines)
+    fields.drop(columns="outline").to_parquet(tmp_path / "table.parquet")
+    with pytest.raises(UsageError, match="cannot be read"):
+        opened(labelled, labels=tmp_path / "table.parquet")
+
+
+def test_an_outline_counts_once_and_parts_are_told(labelled: VectorData, tmp_path: Path) -> None:
+    grid = opened(labelled).scene.grid
+    fields, notes = read_fields(labelled.labels, grid)
+    assert notes == ()
+    whole = shapely.MultiPolygon(list(fields.geometry))
+    path = tmp_path / "copies.gpkg"
+    geopandas.GeoDataFrame(geometry=[whole] * 3, crs=fields.crs).to_file(path)
+    read, notes = read_fields(path, grid)
+    assert len(read) == 40
+    assert notes == ("120 parts of 3 rows count one by one", "80 repeated outlines were left out")
 
 
 def test_rows_without_a_geometry_are_told(labelled: VectorData, tmp_path: Path) -> None:
@@ -230,7 +255,7 @@ def test_a_field_that_the_projection_does_not_reach_is_none(labelled: VectorData
     fields = geopandas.read_file(labelled.labels)
     fields.loc[len(fields), "geometry"] = box(-80, 0, -79.9, 0.1)
     fields.to_file(tmp_path / "stray.gpkg")
-    assert len(read_fields(tmp_path / "stray.gpkg", grid)) == len(fields) - 1
+    assert len(read_fields(tmp_path / "stray.gpkg", grid)[0]) == len(fields) - 1
 
 
 def test_missing_files_are_refused(labelled: VectorData, tmp_path: Path) -> None:
