@@ -32,8 +32,16 @@ def report_of(found: Compared, changes: pd.DataFrame, *, tolerance_m: float) -> 
         "changed_areas": {kind: int(np.count_nonzero(changes["kind"] == kind)) for kind in GROUND_KINDS},
         "classes": _classes(found),
         "meaning": dict(MEANING),
-        "notes": [*found.earlier.notes, *found.later.notes, *found.plane.notes],
+        "notes": [*found.earlier.notes, *found.later.notes, *found.plane.notes, *_empty(found)],
     }
+
+
+def _empty(found: Compared) -> list[str]:
+    return [
+        f"{each.name} has no parcels: those of the {other} map are all {kind}."
+        for each, other, kind in ((found.earlier, "later", "new"), (found.later, "earlier", "gone"))
+        if not len(each)
+    ]
 
 
 def _counts(kinds: np.ndarray) -> dict[str, int]:

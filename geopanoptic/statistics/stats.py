@@ -177,6 +177,11 @@ def _prepare(
     shown = () if only_indices else opened.bands
     one, notes = reflectance_of_one(opened, chosen)
     found = read_parcels(parcels, id_column=id_column, layer=layer)
+    if not len(found):
+        raise UsageError(
+            f"{found.name} has no parcels, so there is nothing to measure.",
+            remedy="Give a map with at least one, or another --layer.",
+        )
     return Task(
         parcels=found,
         scene=opened,
@@ -230,8 +235,6 @@ def _compute(
 
 def _apart(task: Task) -> UsageError:
     parcels, grid = task.parcels, task.scene.grid
-    if not len(parcels):
-        return UsageError(f"{parcels.name} has no parcels.", remedy="Give a map with at least one.")
     outline = shapely.transform(
         np.array([shapely.box(0, 0, grid.width, grid.height)], dtype=object),
         lambda xy: np.column_stack(grid.transform @ (xy[:, 0], xy[:, 1])),

@@ -247,8 +247,12 @@ def test_an_empty_map_leaves_everything_gone_or_new(tmp_path):
     nobody = compare(nothing, nothing, tmp_path / "none.gpkg")
     assert [len(each) for each in (nobody.parcels, nobody.changes, nobody.links)] == [0, 0, 0]
     assert geopandas.read_file(nobody.out, layer="changes").crs == nothing.crs
-    assert compare(table(*ROW), nothing).report["earlier"]["gone"] == 6
-    assert kinds(compare(nothing, table(*ROW))) == ["new"] * 6
+    gone, new = compare(table(*ROW), nothing), compare(nothing, table(*ROW))
+    assert (gone.report["earlier"]["gone"], kinds(new)) == (6, ["new"] * 6)
+    assert gone.report["notes"][-1] == "table has no parcels: those of the earlier map are all gone."
+    assert new.report["notes"][-1] == "table has no parcels: those of the later map are all new."
+    with pytest.raises(UsageError, match="table has no polygons, and none of its 2 rows has a geometry"):
+        compare(table(None, None), nothing)
 
 
 def test_what_is_written_reads_back_and_is_the_same_every_time(tmp_path):

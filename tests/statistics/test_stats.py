@@ -169,6 +169,8 @@ def test_parcels_beyond_the_scene(series, parcels):
     assert "1 parcels lie outside" in found.report["notes"][-1]
     with pytest.raises(UsageError, match="No parcel"):
         stats(more.iloc[1:], series)
+    with pytest.raises(UsageError, match="table has no parcels, so there is nothing to measure"):
+        stats(parcels.iloc[:0], series)
 
 
 def test_parcels_that_the_projection_does_not_reach(series, parcels):
