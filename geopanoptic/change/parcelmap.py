@@ -138,7 +138,6 @@ def _column(table: geopandas.GeoDataFrame, column: str, name: str, option: str) 
 def _stated_next_id(source: Any, layer: str | None) -> int | None:
     if not isinstance(source, str | Path) or Path(source).suffix.lower() != ".gpkg":
         return None
-    stated = (pyogrio.read_info(source, layer=layer_of_polygons(source, layer))["layer_metadata"] or {}).get(
-        NEXT_ID, ""
-    )
+    layer = layer_of_polygons(source, layer)
+    stated = (pyogrio.read_info(source, layer=layer)["layer_metadata"] or {}).get(NEXT_ID, "")
     return int(stated) if stated.isdecimal() else None

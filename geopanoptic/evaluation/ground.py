@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from geopanoptic.errors import UsageError
 from geopanoptic.evaluation.labelmap import MapSource, PolygonLabels, outline_of
-from geopanoptic.evaluation.reprojection import reprojected
+from geopanoptic.evaluation.reprojection import place_of, reprojected
 from geopanoptic.evaluation.vector_source import VectorSource, is_projected_in_metres
 from geopanoptic.grid import Grid, Window
 
@@ -247,5 +247,5 @@ def _place(source: MapSource, role: str) -> str:
     bounds = source.bounds_in(_DEGREES)
     if bounds is None:
         return f"the {role} {source.name} is empty"
-    west, south, east, north = bounds.bounds
-    return f"the {role} {source.name} lies at {west:.4f}..{east:.4f} E, {south:.4f}..{north:.4f} N"
+    lies_at = place_of(np.array([bounds], dtype=object), pyproj.CRS.from_wkt(_DEGREES))
+    return f"the {role} {source.name} lies at {lies_at}"

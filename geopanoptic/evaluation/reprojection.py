@@ -1,4 +1,4 @@
-"""Polygons from one CRS to another, whose projection may not reach all of them."""
+"""Polygons from one CRS to another, whose projection may not reach all of them, and where they lie."""
 
 from __future__ import annotations
 
@@ -34,3 +34,9 @@ def reprojected(
         lost |= (bounds[:, 2] - bounds[:, 0] > _WIDEST_DEG) | (bounds[:, 3] - bounds[:, 1] > _WIDEST_DEG)
     moved[lost] = shapely.Polygon()
     return moved
+
+
+def place_of(polygons: NDArray[np.object_], crs: pyproj.CRS) -> str:
+    """Where polygons lie, in degrees, for messages."""
+    west, south, east, north = shapely.total_bounds(reprojected(polygons, crs, "EPSG:4326"))
+    return f"{west:.4f}..{east:.4f} E, {south:.4f}..{north:.4f} N"

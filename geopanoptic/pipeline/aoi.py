@@ -115,9 +115,13 @@ def read_aoi(area: Area, grid: Grid) -> AreaOfInterest:
     near = _in_crs_of(grid, outlines, scene)
     geometries = [each for each in near if scene.intersects(each)]
     if not geometries:
+        from geopanoptic.evaluation.reprojection import place_of
+
+        here = place_of(outlines.to_numpy(), outlines.crs)
+        there = place_of(np.array([scene], dtype=object), grid.crs)
         raise UsageError(
-            f"{_subject(area)} does not touch the scene.",
-            remedy="Compare the two extents with `geopanoptic inspect`.",
+            f"{_subject(area)} does not touch the scene: it lies at {here}, the scene at {there}.",
+            remedy="Give an area on its ground, or correct the CRS that is wrong.",
         )
     return AreaOfInterest(geometries, grid)
 

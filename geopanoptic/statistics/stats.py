@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from geopanoptic.change.parcelmap import ParcelMap, read_parcels
 from geopanoptic.errors import UsageError
-from geopanoptic.evaluation.reprojection import reprojected
+from geopanoptic.evaluation.reprojection import place_of
 from geopanoptic.pipeline.progress import Progress, Silent
 from geopanoptic.products.commit import Commit
 from geopanoptic.scene import OnUnreadable, Scene, UnreadableBlock, as_scene
@@ -209,9 +209,9 @@ def _compute(
             rows = layout.rows(task.parcels.ids[group.rows], figures)
             writer.write_table(rows)
             n_rows, n_found = n_rows + rows.num_rows, n_found + len(group.rows)
-    if not n_found:
-        raise _apart(task)
     unreached = int(np.count_nonzero(shapely.is_empty(polygons)))
+    if not n_found:
+        raise _apart(task, unreached)
     beyond = len(polygons) - n_found - unreached
     notes = [f"{beyond} parcels lie outside the scene and are left out."] if beyond else []
     if unreached:
@@ -233,18 +233,16 @@ def _compute(
     }
 
 
-def _apart(task: Task) -> UsageError:
+def _apart(task: Task, unreached: int) -> UsageError:
     parcels, grid = task.parcels, task.scene.grid
     outline = shapely.transform(
         np.array([shapely.box(0, 0, grid.width, grid.height)], dtype=object),
         lambda xy: np.column_stack(grid.transform @ (xy[:, 0], xy[:, 1])),
     )
-    places = []
-    for polygons, crs in ((parcels.polygons, parcels.crs), (outline, grid.crs)):
-        west, south, east, north = shapely.total_bounds(reprojected(polygons, crs, "EPSG:4326"))
-        places.append(f"{west:.4f}..{east:.4f} E, {south:.4f}..{north:.4f} N")
+    here, there = place_of(parcels.polygons, parcels.crs), place_of(outline, grid.crs)
     return UsageError(
-        f"No parcel of {parcels.name} touches {task.scene.name}: they lie at {places[0]}, the scene at {places[1]}.",
+        f"No parcel of {parcels.name} touches {task.scene.name}: they lie at {here}, the scene at {there}"
+        + (f"; {unreached} reach beyond what its projection has a place for." if unreached else "."),
         remedy="Give the scene of their ground, or correct the CRS that is wrong.",
     )
 

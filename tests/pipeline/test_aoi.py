@@ -164,7 +164,7 @@ def test_polygons_in_memory_are_told_apart_by_their_content(file):
     [
         (shapely.Point(503_000, 5_796_000), "EPSG:32632", "no polygons"),
         (ROUND, None, "no CRS"),
-        (shapely.Point(0, 0).buffer(10), "EPSG:32632", "does not touch"),
+        (shapely.Point(0, 0).buffer(10), "EPSG:32632", "does not touch the scene: it lies at 4.5"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:'crs' was not provided")
