@@ -74,7 +74,8 @@ def evaluate(
         ``coco`` or ``pastis``, see ``geopanoptic.evaluation.matching``.
     class_column
         Column with the class of a thing, of both maps, or ``"pred_column,truth_column"``. Without it
-        ``class_name`` is used where both maps have it and share a class; else all things are of one class.
+        ``class_name`` is used where both maps have it and share a class; else all things are of one class. The
+        ground of a true thing without a class is unknown, a predicted one without a class finds none.
     void_class
         Name of the class of true objects whose class is unknown; only matters with classes.
     layer
