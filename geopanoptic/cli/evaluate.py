@@ -94,7 +94,11 @@ With --fusion, PRED is a scene: the network maps it once, every rule makes a map
     help="Column of the class, in both maps, or PRED_COLUMN,TRUTH_COLUMN.  [default: class_name where both "
     "have it, else all parcels are one class]",
 )
-@click.option("--void-class", metavar="NAME", help="Class of true parcels whose class is unknown, as it is of those without one.")
+@click.option(
+    "--void-class",
+    metavar="NAME",
+    help="Class of true parcels whose class is unknown, as it is of those without one.",
+)
 @click.option(
     "--protocol",
     default="coco",

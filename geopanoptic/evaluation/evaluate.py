@@ -147,6 +147,7 @@ def evaluate(
             *true.notes,
             *ground.notes,
             *note,
+            *_unreached(ground, predicted, true),
             *_without_class(pair),
             *_unseen(pair, table),
             *_unmapped(pair, counted),
@@ -256,6 +257,18 @@ def _tolerance_px(tolerance_m: float | None, ground: Ground) -> int:
     if tolerance_m is None:
         return TOLERANCE_PX
     return max(1, round(tolerance_m / math.sqrt(ground.pixel_m2)))
+
+
+def _unreached(ground: Ground, *maps: MapSource) -> tuple[str, ...]:
+    notes = []
+    for each in maps:
+        if isinstance(each, VectorSource):
+            outlines = reprojected(each.things.geometry.to_numpy(), each.things.crs, ground.grid.crs_wkt)
+            if n := int(np.count_nonzero(shapely.is_empty(outlines))):
+                notes.append(
+                    f"{each.name}: {n} things that {ground.grid.crs.name} has no place for are left out."
+                )
+    return tuple(notes)
 
 
 def _without_class(pair: MapPair) -> tuple[str, ...]:

@@ -187,6 +187,7 @@ def test_things_that_the_projection_does_not_reach(crs):
         found = evaluate(mine, true)
         assert found.maps.ground.grid.crs.to_epsg() == 32632
         assert found.figures["count"].objects.recall == 1.0
+        assert found.notes[0] == "table: 1 things that WGS 84 / UTM zone 32N has no place for are left out."
     with pytest.raises(UsageError, match=r"do not overlap: .*-80.0000..-79.9000 E"):
         evaluate(table(FIELDS), stray)
 
