@@ -8,6 +8,8 @@ from geopanoptic.errors import SceneError, UsageError
 from geopanoptic.scene.bandnames import (
     CANONICAL_BANDS,
     REFLECTANCE_BANDS,
+    BandCode,
+    Sensor,
     band_code,
     common_name,
     letter_name,
@@ -64,6 +66,7 @@ def name_by_list(files: Sequence[FileHeader], words: tuple[str, ...], *, n_dates
                 else ""
             ),
         )
+    by_codes = sensor_of_codes(filter(None, map(_listed_code, words)))
     named: list[NamedBand] = []
     named_masks = list(masks.values())
     for file, band, word in pairs:
@@ -71,7 +74,8 @@ def name_by_list(files: Sequence[FileHeader], words: tuple[str, ...], *, n_dates
         if mask := mask_of(word.lower(), file, band, when):
             named_masks.append(mask)
         elif word != SKIP:
-            named.append(NamedBand(file=file, header=band, band=_listed_name(word, file), date=when))
+            name = _listed_name(word, stated_sensor(file) or by_codes)
+            named.append(NamedBand(file=file, header=band, band=name, date=when))
     if not named:
         raise SceneError("Every band is left out by '-'.", remedy="Name at least red, green and blue.")
     return Naming(bands=tuple(named), masks=tuple(named_masks), warnings=_contradictions(named))
@@ -93,11 +97,15 @@ def _contradictions(named: Sequence[NamedBand]) -> tuple[str, ...]:
     return tuple(warnings)
 
 
-def _listed_name(word: str, file: FileHeader) -> str:
+def _listed_code(word: str) -> BandCode | None:
+    # In a list of bands "b04" can mean nothing else.
+    return band_code(word.upper().replace("_", ""))
+
+
+def _listed_name(word: str, sensor: Sensor | None) -> str:
     name = common_name(word.replace(" ", "").replace("_", "").replace("-", "")) or letter_name(word)
-    code = band_code(word.replace("_", ""))
+    code = _listed_code(word)
     if name is None and code is not None:
-        sensor = stated_sensor(file) or sensor_of_codes([code])
         name = name_of_code(code, sensor) if sensor else None
         if sensor is None:
             raise SceneError(

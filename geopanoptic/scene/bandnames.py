@@ -39,6 +39,7 @@ class Sensor(Enum):
 class BandCode:
     """A sensor's band number without leading zeros (``"4"``, ``"8A"``); what it means depends on the sensor.
 
+    ``zero_padded``: written as ``B04``, with a capital B; ``band_04`` and ``b04`` are what any program counts by.
     ``landsat_product``: written as ``SR_B4`` or ``ST_B10``, which only Landsat products are.
     """
 
@@ -58,13 +59,18 @@ _SYNONYMS = {
     "nir08": "nirnarrow narrownir nearinfrarednarrow nir8a rededge4 re4 vre4",
     "swir16": "swir1 shortwaveinfrared1",
     "swir22": "swir2 shortwaveinfrared2",
-    "coastal": "coastalaerosol aerosol ultrablue",
+    "coastal": "coastalaerosol aerosol ultrablue coastalblue deepblue",
     "nir09": "watervapour watervapor",
     "cirrus": "",
     "pan": "panchromatic",
-    "thermal": "lwir lwir11 lwir12 tir tirs1 tirs2",
+    "thermal": "lwir lwir11 lwir12 tir tirs1 tirs2 thermalinfrared longwaveinfrared farinfrared",
 }
 _COMMON = {word: name for name, words in _SYNONYMS.items() for word in (name, *words.split())}
+AMBIGUOUS_NAMES = frozenset(
+    {"rededge", "swir", "shortwaveinfrared", "mir", "midinfrared", "middleinfrared", "greeni", "yellow"}
+)
+"""Names of bands that are none of ours or several of them, though some hold the name of another."""
+
 _LETTERS = {"r": "red", "g": "green", "b": "blue", "n": "nir"}
 
 _NAME_OF_NUMBER: dict[Sensor, dict[str, str]] = {
@@ -93,16 +99,18 @@ _SENSOR_WORDS = (
 _CODE = re.compile(r"(?P<product>sr|st|toa)?(?P<b>b|band)(?P<number>0?[1-9]|1[0-2])(?P<a>a)?", re.IGNORECASE)
 
 
-def words_of(text: str) -> Iterator[str]:
+def runs_of(text: str) -> Iterator[tuple[range, str]]:
     """The words of a text and runs of up to four of them, separators dropped; longest, then last first.
 
-    >>> list(words_of("red_edge 1"))
+    Each with the places of its words.
+
+    >>> [word for _, word in runs_of("red_edge 1")]
     ['rededge1', 'edge1', 'rededge', '1', 'edge', 'red']
     """
     parts = [part for part in re.split(r"[\W_]+", text) if part]
     for length in (4, 3, 2, 1):
         for start in range(len(parts) - length, -1, -1):
-            yield "".join(parts[start : start + length])
+            yield range(start, start + length), "".join(parts[start : start + length])
 
 
 def common_name(word: str) -> str | None:
@@ -135,7 +143,7 @@ def band_code(word: str) -> BandCode | None:
         return None
     return BandCode(
         number=number + ("A" if narrow else ""),
-        zero_padded=padded,
+        zero_padded=padded and match["b"] == "B",
         landsat_product=(match["product"] or "").lower() in ("sr", "st"),
     )
 
@@ -147,7 +155,7 @@ def name_of_code(code: BandCode, sensor: Sensor) -> str | None:
 
 def sensor_of(text: str) -> Sensor | None:
     """The sensor that a file name, folder name or tag states, or None."""
-    words = [word.lower() for word in words_of(text)]
+    words = [word.lower() for _, word in runs_of(text)]
     for sensor, pattern in _SENSOR_WORDS:
         if any(re.fullmatch(pattern, word) for word in words):
             return sensor
@@ -155,9 +163,17 @@ def sensor_of(text: str) -> Sensor | None:
 
 
 def sensor_of_codes(codes: Iterable[BandCode]) -> Sensor | None:
-    """The only sensor that numbers its bands so: B8A, B12 and leading zeros are Sentinel-2's."""
-    own = (code for code in codes if not code.landsat_product)
-    return Sensor.SENTINEL2 if any(c.zero_padded or c.number in ("8A", "12") for c in own) else None
+    """The only sensor that numbers its bands so: B8A, B12 and leading zeros are Sentinel-2's.
+
+    Numbers from 1 on without a gap and without B8A are how the bands of anything are counted.
+    """
+    own = [code for code in codes if not code.landsat_product]
+    numbers = {code.number for code in own}
+    if "8A" in numbers:
+        return Sensor.SENTINEL2
+    counted = numbers == {str(number) for number in range(1, len(numbers) + 1)}
+    typical = any(code.zero_padded or code.number == "12" for code in own)
+    return Sensor.SENTINEL2 if typical and not counted else None
 
 
 def nearest_name(word: str) -> str | None:

@@ -159,6 +159,8 @@ def check_dates(named: Sequence[NamedBand]) -> tuple[str, ...]:
 
 def _check_duplicates(named: Sequence[NamedBand]) -> None:
     seen: dict[tuple[str, date | None], NamedBand] = {}
+    # Dates repeat every band; one band alone comes twice where two were taken for it.
+    repeated = len(set(Counter((item.band, item.date) for item in named).values())) == 1
     for item in named:
         first = seen.setdefault((item.band, item.date), item)
         if first is item:
@@ -172,7 +174,7 @@ def _check_duplicates(named: Sequence[NamedBand]) -> None:
         when = f" on {item.date}" if item.date else ""
         undated = (
             ""
-            if item.date
+            if item.date or not repeated
             else " If these are several dates, say which with --dates 2021-04-15,2021-06-15,..., in their "
             "order, or put them into the file names."
         )

@@ -12,7 +12,14 @@ import re
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from geopanoptic.scene.bandnames import BandCode, band_code, common_name, letter_name, words_of
+from geopanoptic.scene.bandnames import (
+    AMBIGUOUS_NAMES,
+    BandCode,
+    band_code,
+    common_name,
+    letter_name,
+    runs_of,
+)
 
 _DATE = re.compile(r"(?<!\d)((?:19|20)\d{2})([-_./:]?)(0[1-9]|1[0-2])\2(0[1-9]|[12]\d|3[01])(?!\d)")
 _YEAR_AND_DAY = re.compile(r"(?<!\d)((?:19|20)\d{2})(00[1-9]|0[1-9]\d|[12]\d{2}|3[0-5]\d|36[0-6])(?!\d)")
@@ -23,6 +30,19 @@ _ANCILLARY = frozenset({
     "fmask", "mask", "cloud", "clouds", "cloudmask", "cloudprobability", "sceneclassification", "preview",
     "quicklook", "thumbnail", "thumb", "browse", "overview", "rgb", "ndvi", "ndwi", "evi", "savi", "dem", "vza", "vaa", "sza", "saa", "radsat", "visual",
 })  # fmt: skip
+
+_DERIVED = frozenset({
+    "ratio", "minus", "difference", "diff", "normalised", "normalized", "deviation", "std", "stdev",
+    "stddev", "variance", "covariance", "uncertainty", "error", "sigma", "anomaly", "angle", "zenith",
+    "azimuth", "slope", "trend", "amplitude", "texture", "entropy", "irradiance", "noise", "snr", "ndvi",
+    "ndwi", "evi", "savi",
+})  # fmt: skip
+"""Words by which a name or number of a band is no longer the band itself."""
+
+_NEUTRAL = frozenset({"band", "nm", "um", "cloudfree", "cloudless", "cloudmasked"})
+"""Words that say nothing about which band it is, and stand between a name and its code or hold the name of a mask."""
+
+_NUMBER = re.compile(r"\d+(?:nm|um|m)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,19 +62,49 @@ class Reading:
 def parse(text: str, *, letters: bool = False) -> Reading:
     """The band of a description, tag or file stem.
 
-    The longest run of words counts, then the last: file names end with the band. A common name wins over
-    a code ("B4 - Red" is red on any sensor). ``letters`` takes a lone r, g, b or n as a band.
+    Of what is said the last counts, longer runs of words before shorter ones: file names end with the band. Only a
+    code that follows a common name at once does not count ("Red (B4)" is red on any sensor, "red_river_B4" need not
+    be). What is computed from bands ("Red-NIR ratio") is none. ``letters`` takes a lone r, g, b or n as a band.
     """
-    words = list(words_of(_DATE.sub(" ", text)))
-    name = next((found for word in words if (found := common_name(word))), None)
-    if name is None and letters and len(words) == 1:
-        name = letter_name(words[0])
-    if name is not None:
+    runs = list(runs_of(_DATE.sub(" ", text)))
+    if letters and len(runs) == 1 and (name := letter_name(runs[0][1])):
         return Reading(name=name)
-    ancillary = next((word.lower() for word in words if word.lower() in _ANCILLARY), None)
-    if ancillary is not None:
-        return Reading(ancillary=ancillary)
-    return Reading(code=next((code for word in words if (code := band_code(word))), None))
+    said: dict[int, Reading] = {}
+    known: set[int] = set()
+    words: set[str] = set()
+    for places, run in runs:
+        reading = _meaning(run)
+        if reading is not None and known.isdisjoint(places):
+            known.update(places)
+            words.add(run.lower())
+            said[places.start] = reading
+    derived, ambiguous = not words.isdisjoint(_DERIVED), not words.isdisjoint(AMBIGUOUS_NAMES)
+    places_said = [
+        place
+        for place, reading in sorted(said.items())
+        if reading.ancillary or (not derived and (reading.code or (reading.name and not ambiguous)))
+    ]
+    if not places_said:
+        return Reading()
+    *_, last = places_said
+    if said[last].code is not None:
+        name_before = next((place for place in reversed(places_said) if said[place].name), last)
+        if known.issuperset(range(name_before, last)):
+            last = name_before
+    return said[last]
+
+
+def _meaning(word: str) -> Reading | None:
+    """What a run of words says; empty for one that is known and says no band, None for any other."""
+    if name := common_name(word):
+        return Reading(name=name)
+    if word.lower() in _ANCILLARY:
+        return Reading(ancillary=word.lower())
+    if code := band_code(word):
+        return Reading(code=code)
+    if word.lower() in _DERIVED | _NEUTRAL | AMBIGUOUS_NAMES or _NUMBER.fullmatch(word):
+        return Reading()
+    return None
 
 
 def date_of(text: str) -> date | None:

@@ -62,6 +62,7 @@ class _Candidate:
     header: BandHeader
     reading: Reading
     sensor: Sensor | None
+    sensor_is_guess: bool = False
 
     @property
     def nameless(self) -> bool:
@@ -114,16 +115,22 @@ def name_by_evidence(files: Sequence[FileHeader], *, lenient: bool) -> Naming:
             elif word is not None and (mask := mask_of(word, file, candidate.header, when)):
                 masks.append(mask)
             elif word is not None:
-                aside.setdefault(word, {})[str(file.source.path)] = file.source.name
+                place = candidate.place if len(own) > 1 else file.source.name
+                aside.setdefault(word, {})[f"{file.source.path} {candidate.header.index}"] = place
             else:
                 unknown.append(candidate)
     _settle(candidates, unknown, named, warnings, lenient=lenient)
     if not any(item.band in REFLECTANCE_BANDS for item in named):
         raise _nothing_named(candidates)
-    notes = (
+    notes = [
         f"{named_files(names.values())} {'is' if len(names) == 1 else 'are'} left out: not a reflectance band."
         for names in aside.values()
-    )
+    ]
+    if guessed := [c for c in candidates if c.sensor and c.sensor_is_guess and c.reading.code]:
+        notes.append(
+            f"Nothing but the way they are written says that the band numbers are Sentinel-2's ({guessed[0].place}); "
+            "if they are not, name the bands with --bands."
+        )
     return Naming(bands=tuple(named), masks=tuple(masks), notes=tuple(notes), warnings=tuple(warnings))
 
 
@@ -189,7 +196,7 @@ def _candidates(files: Sequence[FileHeader]) -> list[_Candidate]:
     among_others = len(files) > 1
     candidates = [_candidate(f, band, among_others=among_others) for f in files for band in f.data_bands]
     by_codes = sensor_of_codes(c.reading.code for c in candidates if c.reading.code is not None)
-    return [replace(c, sensor=c.sensor or by_codes) for c in candidates]
+    return [c if c.sensor else replace(c, sensor=by_codes, sensor_is_guess=True) for c in candidates]
 
 
 def _candidate(file: FileHeader, band: BandHeader, *, among_others: bool) -> _Candidate:

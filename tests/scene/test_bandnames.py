@@ -40,6 +40,23 @@ from geopanoptic.scene.filenames import date_of, parse, stem_of
         ("b3", None),
         ("rededge", None),
         ("NDVI", None),
+        ("Red (B4)", "red"),
+        ("Red band 665 nm B04", "red"),
+        ("Surface reflectance in red", "red"),
+        ("coastal_blue", "coastal"),
+        ("Thermal Infrared", "thermal"),
+        ("red_river_B02", None),
+        ("Red Edge", None),
+        ("Red, Red Edge", None),
+        ("Shortwave infrared", None),
+        ("Mid-Infrared", None),
+        ("green_i", None),
+        ("yellow", None),
+        ("NIR standard deviation", None),
+        ("Red-NIR ratio", None),
+        ("red_uncertainty", None),
+        ("EVI (nir, red, blue)", None),
+        ("red_mask", None),
     ],
 )
 def test_common_names(text: str, name: str | None) -> None:
@@ -57,6 +74,11 @@ def test_common_names(text: str, name: str | None) -> None:
         ("B1", "1"),
         ("b02", "2"),
         ("HLS.S30.T32UQD.2021166T101559.v2.0.B11", "11"),
+        ("red_river_B02", "2"),
+        ("B05 - Vegetation red edge", "5"),
+        ("S2A_20210615_cloud_masked_B02", "2"),
+        ("Overview_Farm_S2_20210615_B03", "3"),
+        ("B02 cloud-free median", "2"),
     ],
 )
 def test_codes(text: str, number: str) -> None:
@@ -102,6 +124,16 @@ def test_codes_that_only_sentinel2_has() -> None:
     assert sensor_of_codes([*plain, BandCode(number="8A")]) is Sensor.SENTINEL2
     assert sensor_of_codes([BandCode(number="4", zero_padded=True)]) is Sensor.SENTINEL2
     assert sensor_of_codes([BandCode(number="12", landsat_product=True)]) is None
+
+
+def test_numbers_that_only_count_are_of_no_sensor() -> None:
+    padded = [BandCode(number=str(n), zero_padded=True) for n in range(1, 5)]
+    assert sensor_of_codes(padded) is None
+    assert sensor_of_codes(padded[1:]) is Sensor.SENTINEL2
+    assert sensor_of_codes([*padded, BandCode(number="8A")]) is Sensor.SENTINEL2
+    assert sensor_of_codes(BandCode(number=str(n)) for n in range(1, 13)) is None
+    for text in ("Band02", "band_02", "b02"):
+        assert parse(text).code == BandCode(number="2")
 
 
 @pytest.mark.parametrize(

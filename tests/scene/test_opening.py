@@ -71,6 +71,52 @@ def test_codes_without_a_known_sensor_are_refused(tmp_path: Path) -> None:
     assert open_scene(tagged).bands == ("nir", "red", "green")
 
 
+@pytest.mark.parametrize("name", ["Band{:02}", "band_{:02}", "Band {:02}", "b{:02}", "B{:02}"])
+def test_bands_that_are_only_counted_are_refused(tmp_path: Path, name: str) -> None:
+    path = write_raster(
+        tmp_path / "scene.tif", ramp(4, 4, 4), names=[name.format(number) for number in (1, 2, 3, 4)]
+    )
+    with pytest.raises(SceneError, match=r"different satellites.*--bands"):
+        open_scene(path)
+    files = [
+        write_raster(tmp_path / f"x_20210615_{name.format(n).replace(' ', '_')}.tif", ramp(4, 4))
+        for n in (1, 2, 3, 4)
+    ]
+    with pytest.raises(SceneError, match=r"different satellites.*--bands"):
+        open_scene(files)
+
+
+def test_a_sensor_told_by_band_numbers_alone_is_noted(tmp_path: Path) -> None:
+    values = ramp(4, 4, 4)
+    path = write_raster(tmp_path / "scene.tif", values, names=("B02", "B03", "B04", "B08"))
+    scene = open_scene(path)
+    assert scene.bands == ("blue", "green", "red", "nir")
+    assert scene.warnings == ()
+    assert "--bands" in scene.notes[0]
+    stated = write_raster(tmp_path / "S2A.tif", values, names=("B02", "B03", "B04", "B08"))
+    assert open_scene(stated).notes == ()
+    listed = open_scene(write_raster(tmp_path / "nameless.tif", values), bands="b02,b03,b04,b08")
+    assert listed.bands == scene.bands
+
+
+def test_bands_that_only_resemble_ours_are_left_out(tmp_path: Path) -> None:
+    names = ("coastal_blue", "blue", "green_i", "green", "yellow", "red", "rededge", "nir", "red_uncertainty")
+    scene = open_scene(write_raster(tmp_path / "scene.tif", ramp(9, 4, 4), names=names))
+    assert [(layer.band, layer.index) for layer in scene.layers] == [
+        ("blue", 2), ("green", 4), ("red", 6), ("nir", 8),
+    ]  # fmt: skip
+    assert [text.split("(")[1].split(",")[0] for text in scene.warnings] == [
+        "green_i", "yellow", "rededge", "red_uncertainty",
+    ]  # fmt: skip
+
+
+def test_one_band_that_comes_twice_is_not_taken_for_two_dates(tmp_path: Path) -> None:
+    path = write_raster(tmp_path / "scene.tif", ramp(4, 4, 4), names=("blue", "green", "red", "red 2"))
+    with pytest.raises(SceneError, match="red comes twice") as refused:
+        open_scene(path)
+    assert "--dates" not in str(refused.value)
+
+
 def test_the_list_of_bands_wins_and_skips(tmp_path: Path) -> None:
     path = write_raster(tmp_path / "scene.tif", ramp(5, 3, 3), names=(*RGBN, "ndvi"))
     assert open_scene(path, bands="nir, red ,-,B,-").bands == ("nir", "red", "blue")
@@ -232,7 +278,7 @@ def test_the_finest_band_sets_the_grid_and_the_notes_say_it(tmp_path: Path) -> N
     fine = write_raster(tmp_path / "B04.tif", ramp(6, 6))
     scene = open_scene([coarse, fine])
     assert scene.grid.shape == (6, 6)
-    assert scene.notes == ("B11.tif: swir16 resampled (bilinear) from 20 metre to 10 metre pixels.",)
+    assert scene.notes[1:] == ("B11.tif: swir16 resampled (bilinear) from 20 metre to 10 metre pixels.",)
 
 
 def test_scenes_are_values(tmp_path: Path) -> None:
