@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +20,7 @@ from geopanoptic.grid import Grid
 from geopanoptic.scene.arrays import ArraySource
 from geopanoptic.scene.cube_file import CubeFile
 from geopanoptic.scene.datasets import GdalSource, gdal_environment, open_dataset
+from geopanoptic.scene.filenames import parse
 from geopanoptic.scene.formats import VRT, driver_of
 from geopanoptic.scene.patch_file import PatchFile
 from geopanoptic.scene.remote import remote_file
@@ -28,6 +29,8 @@ from geopanoptic.scene.vrt import check_vrt
 
 Source = GdalSource | ArraySource | CubeFile | PatchFile
 """Where numbers are: a file that GDAL reads, local or remote; an array in this process; a cube; a patch."""
+
+_NAME_TAGS = ("common_name", "band_name", "bandname", "band", "name", "long_name", "description")
 
 Colour = Literal["red", "green", "blue", "nir", "alpha", "palette", "other"]
 
@@ -53,6 +56,12 @@ class BandHeader:
     offset: float
     colour: Colour
     has_mask_band: bool
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the file calls the band: its description, and its tags where they name it."""
+        tags = {key.lower(): value for key, value in self.tags}
+        return (self.description, *(tags[key] for key in _NAME_TAGS if key in tags))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +134,7 @@ def _local_file(path: Path, *, allow_vrt: bool) -> SourceFile:
 def _band_header(dataset: DatasetReader, index: int) -> BandHeader:
     flags = dataset.mask_flag_enums[index - 1]
     interpretation = dataset.colorinterp[index - 1]
-    return BandHeader(
+    header = BandHeader(
         index=index,
         description=(dataset.descriptions[index - 1] or "").strip(),
         tags=tuple(sorted(dataset.tags(index).items())),
@@ -139,6 +148,10 @@ def _band_header(dataset: DatasetReader, index: int) -> BandHeader:
         and MaskFlags.alpha not in flags
         and (MaskFlags.per_dataset in flags or MaskFlags.nodata not in flags),
     )
+    # GDAL calls the fourth of four 8-bit bands alpha where nobody says otherwise.
+    if header.colour == "alpha" and any(parse(name, letters=True).has_band for name in header.names):
+        return replace(header, colour="other")
+    return header
 
 
 def _block_bytes(dataset: DatasetReader) -> int:

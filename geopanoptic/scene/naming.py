@@ -28,7 +28,6 @@ from geopanoptic.scene.sources import named_files, shown
 SKIP = "-"
 """In a list of bands: leave this band of the file out."""
 
-_NAME_TAGS = ("common_name", "band_name", "bandname", "band", "name", "long_name", "description")
 _SENSOR_TAGS = ("spacecraft_name", "spacecraft_id", "spacecraft", "satellite", "platform", "mission", "sensor",
                 "datatake_1_spacecraft_name", "sensor_id", "constellation")  # fmt: skip
 
@@ -200,9 +199,7 @@ def _candidates(files: Sequence[FileHeader]) -> list[_Candidate]:
 
 
 def _candidate(file: FileHeader, band: BandHeader, *, among_others: bool) -> _Candidate:
-    tags = {key.lower(): value for key, value in band.tags}
-    texts = [band.description, *(tags[key] for key in _NAME_TAGS if key in tags)]
-    reading = next((found for text in texts if (found := parse(text, letters=True)).has_band), None)
+    reading = next((found for text in band.names if (found := parse(text, letters=True)).has_band), None)
     if reading is None:
         reading = parse(band.description)
         if len(file.data_bands) == 1 and not band.description:

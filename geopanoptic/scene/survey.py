@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geopanoptic.grid import Window
-from geopanoptic.scene.sampling import Sample, take_sample
+from geopanoptic.scene.reading import read_layers
+from geopanoptic.scene.sampling import Sample, sample_windows, take_sample
 from geopanoptic.scene.scene import Scene
+from geopanoptic.scene.sources import shown
 
 _SUSPECT_SHARE = 0.01
 _LARGE_SHARE = 0.5
 _SATURATED_SHARE = 0.05
+_TRANSLUCENT_SHARE = 0.05
 _FEW_LEVELS = 32
 _ENOUGH_PX = 1000
 """Below, a sample says nothing about a sensor."""
@@ -33,7 +36,7 @@ def survey(scene: Scene, *, sample: Sample | None = None) -> Survey:
     Warns of an all-nodata scene, of a border that nobody declared (F22: every band has the same constant,
     0 or the value of a corner), of a declared nodata value that removes more than half (F24), of bands that have one
     value everywhere, and of numbers that are hardly reflectances whatever their scale: mostly negative, of few
-    levels, or saturated (F16).
+    levels, or saturated (F16); and of an alpha band that looks like a picture.
     """
     sample = take_sample(scene) if sample is None else sample
     warnings = []
@@ -57,7 +60,39 @@ def suspicions(scene: Scene, sample: Sample) -> list[str]:
             f"{part:.1%} of {scene.name} is {value:g} in every band and not declared as nodata. If that is "
             f"a border, declare it: `gdal_edit -a_nodata {value:g}`."
         )
-    return warnings + _without_picture(scene, sample) + _unlike_reflectance(scene, sample)
+    return [
+        *warnings,
+        *_picture_in_alpha(scene),
+        *_without_picture(scene, sample),
+        *_unlike_reflectance(scene, sample),
+    ]
+
+
+def _picture_in_alpha(scene: Scene) -> list[str]:
+    """A band that GDAL calls alpha for being the last of four, and that is one more colour."""
+    alphas = {
+        layer.source: replace(
+            layer, index=layer.alpha_index, alpha_index=None, nodata=None, scale=1.0, offset=0.0
+        )
+        for layer in scene.layers
+        if layer.alpha_index is not None
+    }
+    warnings = []
+    for alpha in alphas.values():
+        values = np.concatenate(
+            [
+                read_layers(scene.stored_grid, [alpha], window, lambda _: None)[0].ravel()
+                for window in sample_windows(scene.stored_grid)
+            ]
+        )
+        partly = float(((values > 0) & (values < values.max())).mean())
+        if partly > _TRANSLUCENT_SHARE:
+            warnings.append(
+                f"{shown(alpha.source.name)} band {alpha.index} hides pixels where it is 0, as it is called alpha, but holds "
+                f"more than transparent and opaque ({partly:.0%} of the pixels lie between). If it is near infrared, say so with "
+                "--bands, for example --bands red,green,blue,nir."
+            )
+    return warnings
 
 
 def _without_picture(scene: Scene, sample: Sample) -> list[str]:

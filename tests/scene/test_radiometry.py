@@ -11,6 +11,7 @@ import rasterio
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from rasterio.enums import ColorInterp
 from tiny_rasters import RGB, TEN_METRES, UTM, ramp, write_raster
 
 from geopanoptic.grid import Grid
@@ -142,6 +143,21 @@ def test_a_scene_without_a_picture_is_mentioned(tmp_path: Path) -> None:
     values = np.concatenate([_noise(3, 40, 40), np.full((1, 40, 40), 7, "uint16")])
     (warning,) = survey(open_scene(write_raster(tmp_path / "b.tif", values, names=(*RGB, "nir")))).warnings
     assert "b: the nir band is 7 in every pixel" in warning
+
+
+def test_an_alpha_band_that_looks_like_a_picture_is_mentioned(tmp_path: Path) -> None:
+    values = (_noise(4, 40, 40) // 16).astype("uint8")
+    colours = (ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.alpha)
+    path = write_raster(tmp_path / "a.tif", values, colours=colours, photometric="RGB")
+    (warning,) = survey(open_scene(path)).warnings
+    assert "a.tif band 4" in warning
+    assert "--bands red,green,blue,nir" in warning
+    assert survey(open_scene(path, bands="red,green,blue,nir")).warnings == ()
+    for opaque in (1, 255):
+        values[3] = opaque
+        values[3, :3] = 0
+        path = write_raster(tmp_path / "b.tif", values, colours=colours, photometric="RGB")
+        assert survey(open_scene(path)).warnings == ()
 
 
 def test_much_nodata_is_mentioned(tmp_path: Path) -> None:

@@ -98,6 +98,22 @@ def test_alpha_is_validity_unless_it_is_named(tmp_path: Path) -> None:
     assert whole(named, "nir")[0][0].tolist() == [[255, 0], [1, 255]]
 
 
+@pytest.mark.parametrize("by_tag", [False, True])
+def test_a_band_with_a_name_is_no_alpha(tmp_path: Path, by_tag: bool) -> None:
+    """GDAL calls the last of four 8-bit bands alpha by itself."""
+    values = ramp(4, 2, 2, dtype="uint8", start=0)
+    values[3, 0, 0] = 0
+    names = ("red", "green", "blue", "" if by_tag else "NIR")
+    colours = (ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.alpha)
+    path = write_raster(tmp_path / "scene.tif", values, names=names, colours=colours, photometric="RGB")
+    if by_tag:
+        with rasterio.open(path, "r+") as dataset:
+            dataset.update_tags(4, common_name="nir")
+    scene = open_scene(path)
+    assert scene.bands == ("red", "green", "blue", "nir")
+    assert whole(scene)[1].all()
+
+
 @pytest.mark.parametrize("internal", [True, False])
 def test_mask_bands(tmp_path: Path, internal: bool) -> None:
     mask = np.array([[True, False], [True, True]])
