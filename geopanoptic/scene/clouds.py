@@ -45,7 +45,7 @@ def cloud_masks(
         return computed_masks(layers), ["Clouds and their shadows are found by ukis-csmask."], []
     dates = tuple(dict.fromkeys(layer.date for layer in layers))
     usable = [mask for mask in named if how == "auto" or (mask.kind == "scl") == (how == "scl")]
-    masks: list[Mask] = []
+    masks: list[MaskLayer] = []
     files: dict[str, dict[str, str]] = {}
     grids: dict[Grid, Grid] = {}
     warnings: list[str] = []
@@ -83,7 +83,24 @@ def cloud_masks(
         f"{named_files(names.values())} {'hides' if len(names) == 1 else 'hide'} clouds and shadows ({kind})."
         for kind, names in files.items()
     ]
-    return tuple(masks), notes, warnings
+    return tuple(_in_one_unit(masks)), notes, warnings
+
+
+def _in_one_unit(masks: Sequence[MaskLayer]) -> Sequence[MaskLayer]:
+    """Probabilities of fractional type, which are parts of 1 unless a sampled one of any date is larger."""
+    fractional = [
+        mask
+        for mask in masks
+        if mask.kind == "probability" and mask.full > 1 and np.dtype(mask.dtype).kind == "f"
+    ]
+    if any(_exceeds_one(mask) for mask in fractional):
+        return masks
+    return [replace(mask, full=1.0) if mask in fractional else mask for mask in masks]
+
+
+def _exceeds_one(mask: MaskLayer) -> bool:
+    windows = sample_windows(mask.grid)
+    return any((mask.numbers(window, lambda _: None)[0] > 1).any() for window in windows)
 
 
 def _laid(mask: NamedMask, stored: Grid, grid: Grid) -> MaskLayer:

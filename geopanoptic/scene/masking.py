@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from geopanoptic.grid import Grid, Window
 from geopanoptic.scene.alignment import Alignment
-from geopanoptic.scene.blocks import FileWindow, OnUnreadable, refuse
+from geopanoptic.scene.blocks import FileWindow, OnUnreadable, Stored, refuse
 from geopanoptic.scene.datasets import GdalSource
 from geopanoptic.scene.headers import BandHeader, FileHeader, Source
 from geopanoptic.scene.resampling import axes_of
@@ -66,7 +66,8 @@ Seen = tuple[NDArray[np.bool_], NDArray[np.bool_]]
 class NamedMask:
     """One band that is the mask of a date: where it is, how its numbers are meant.
 
-    ``full``: the number of a ``probability`` that means certainty: 1, 100 or 255.
+    ``full``: the number of a ``probability`` that means certainty: 1, 100 or 255. Of fractional numbers only a look
+    at them tells whether it is not 1 all the same.
     """
 
     file: FileHeader
@@ -79,15 +80,13 @@ class NamedMask:
 def mask_of(word: str, file: FileHeader, header: BandHeader, when: date | None) -> NamedMask | None:
     """The mask that a band is by the word it is named with (``scl``, ``clm``, ...), or None.
 
-    A cloud band of fractional numbers is a probability.
+    A cloud band of fractional numbers is a probability; classes and bits may be stored as such numbers.
     """
     if word not in _WORDS:
         return None
     kind, full = _WORDS[word]
-    if np.dtype(header.dtype).kind == "f":
-        if kind not in ("cloud", "probability"):
-            return None
-        kind, full = "probability", full if word == "cldprb" else 1.0
+    if kind == "cloud" and np.dtype(header.dtype).kind == "f":
+        kind = "probability"
     return NamedMask(file=file, header=header, kind=kind, date=when, full=float(full))
 
 
@@ -146,19 +145,21 @@ class MaskLayer:
         nearest = np.ix_(rows.nearest - origin.row0, cols.nearest - origin.col0)
         return known[nearest] & rows.inside[:, None] & cols.inside[None, :], hidden[nearest]
 
-    def _stored(self, window: Window, on_unreadable: OnUnreadable) -> Seen:
+    def numbers(self, window: Window, on_unreadable: OnUnreadable = refuse) -> Stored:
+        """What is stored in a window of the file (bands, H, W), and where it could be decoded."""
         if not isinstance(self.source, GdalSource):
-            read = self.source.read(self.indexes, window, self.dtype, on_unreadable)
-        else:
-            read = FileWindow(
-                source=self.source,
-                indexes=self.indexes,
-                window=window,
-                dtype=self.dtype,
-                alpha_index=None,
-                mask_indexes=(),
-            ).read(on_unreadable)
-        numbers, decoded = read
+            return self.source.read(self.indexes, window, self.dtype, on_unreadable)
+        return FileWindow(
+            source=self.source,
+            indexes=self.indexes,
+            window=window,
+            dtype=self.dtype,
+            alpha_index=None,
+            mask_indexes=(),
+        ).read(on_unreadable)
+
+    def _stored(self, window: Window, on_unreadable: OnUnreadable) -> Seen:
+        numbers, decoded = self.numbers(window, on_unreadable)
         each = [meaning_of(band, self.kind, nodata=self.nodata, full=self.full) for band in numbers]
         known = np.logical_and.reduce([decoded, *(told for told, _ in each)])
         return known, np.logical_or.reduce([hides for _, hides in each])
@@ -168,19 +169,20 @@ def meaning_of(numbers_hw: NDArray[Any], kind: MaskKind, *, nodata: float | None
     """What the stored numbers of a mask say.
 
     A declared ``nodata`` of 0 counts for a classification only: in other masks 0 is what a clear pixel is
-    called, and programs declare it out of habit.
+    called, and programs declare it out of habit. NaN is no data in any.
     """
     known = np.ones(numbers_hw.shape, np.bool_)
     if nodata is not None and (nodata != 0 or kind == "scl"):
         known &= numbers_hw != nodata
+    if numbers_hw.dtype.kind == "f":
+        known &= np.isfinite(numbers_hw)
+        numbers_hw = np.where(known, numbers_hw, 0)
     if kind == "scl":
         classes = np.clip(numbers_hw, 0, 255).astype(np.uint8)
         return known & (classes != _SCL_NO_DATA), _SCL_HIDDEN[classes]
     if kind in _BITS:
         bits = numbers_hw.astype(np.int64)
         return known & (bits & _FILL_BIT.get(kind, 0) == 0), bits & _BITS[kind] != 0
-    if numbers_hw.dtype.kind == "f":
-        known &= np.isfinite(numbers_hw)
     hidden = numbers_hw >= full / 2 if kind == "probability" else numbers_hw != 0
     return known, hidden
 

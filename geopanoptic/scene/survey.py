@@ -42,7 +42,11 @@ def survey(scene: Scene, *, sample: Sample | None = None) -> Survey:
     warnings = []
     share = sample.valid_share
     if share == 0:
-        warnings.append(f"{scene.name} has no valid pixel: everything is nodata.")
+        hidden = (
+            scene.masks and take_sample(replace(scene, masks=()), on_unreadable=lambda _: None).valid_n.any()
+        )
+        why = f"its cloud mask ({scene.masks[0].name}) hides everything" if hidden else "everything is nodata"
+        warnings.append(f"{scene.name} has no valid pixel: {why}.")
     elif share < 1 - _LARGE_SHARE:
         warnings.append(
             f"Only {share:.0%} of {scene.name} is valid; if that surprises you, check its nodata value"

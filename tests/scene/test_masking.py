@@ -55,6 +55,8 @@ def test_which_classes_hide() -> None:
         ),
         ("fmask", 1, [0, 2, 4, 8, 16, 32, 64], [True, False, False, False, True, True, True]),
         ("qa60", 1, [0, 1024, 2048], [True, False, False]),
+        ("qa60", 1, [0.0, 1024.0, np.nan], [True, False, False]),
+        ("scl", 1, [4.0, 9.0, np.nan], [True, False, False]),
     ],
 )
 def test_what_other_masks_say(kind: str, full: float, numbers: list[float], clear: list[bool]) -> None:
@@ -137,6 +139,27 @@ def test_a_mask_band_within_the_image(tmp_path: Path) -> None:
     for scene in (open_scene(named), open_scene(listed, bands=(*RGB, "cloud"))):
         assert scene.bands == RGB
         np.testing.assert_array_equal(whole(scene)[1].any(axis=1), [False, True, True, True])
+
+
+@pytest.mark.parametrize(
+    ("name", "clear", "cloudy"),
+    [("SCL", 4, 9), ("QA60", 0, 1024), ("cloud_probability", 3, 90), ("cloud_probability", 0.03, 0.9)],
+)
+def test_a_mask_band_among_fractions(tmp_path: Path, name: str, clear: float, cloudy: float) -> None:
+    values = ramp(4, 4, 4, dtype="float32")
+    values[3] = clear
+    values[3, 0] = cloudy
+    scene = open_scene(write_raster(tmp_path / "scene.tif", values, names=(*RGB, name)))
+    assert len(scene.masks) == 1
+    np.testing.assert_array_equal(whole(scene)[1].any(axis=1), [False, True, True, True])
+
+
+def test_dates_share_the_unit_of_their_probabilities(tmp_path: Path) -> None:
+    for day, percent in (("20210415", 1), ("20210615", 80)):
+        _image(tmp_path, day)
+        write_raster(tmp_path / f"{day}_CLDPRB.tif", np.full((12, 12), percent, "float32"))
+    scene = open_scene(tmp_path)
+    assert [single.read(single.grid.window)[1].all() for single in scene.single_dates()] == [True, False]
 
 
 def test_a_mask_beside_images_named_by_a_list(tmp_path: Path) -> None:

@@ -117,7 +117,14 @@ def test_an_all_nodata_scene_is_surveyed_with_a_warning(tmp_path: Path) -> None:
     path = write_raster(tmp_path / "scene.tif", np.zeros((3, 5, 5), "uint16"), names=RGB, nodata=0)
     found = survey(open_scene(path))
     assert found.valid_share == 0
-    assert "no valid pixel" in found.warnings[0]
+    assert "no valid pixel: everything is nodata" in found.warnings[0]
+
+
+def test_a_scene_that_is_all_clouds_is_not_called_nodata(tmp_path: Path) -> None:
+    values = _noise(4, 5, 5)
+    values[3] = 9
+    path = write_raster(tmp_path / "scene.tif", values, names=(*RGB, "SCL"))
+    assert "no valid pixel: its cloud mask (scl) hides everything" in survey(open_scene(path)).warnings[0]
 
 
 @pytest.mark.parametrize("border", [0, 65535])
