@@ -38,7 +38,6 @@ _BAND_DIMENSIONS = ("band", "bands", "channel", "channels", "variable")
 _CLASSES = ("scl", "sceneclassification", "clm", "cloudmask")
 """Masks of whole numbers, also where a program wrote them as fractions with NaN for none."""
 _DEFAULT_FILL = {"uint16": 65535.0}
-_UNEVEN_PX = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,15 +197,6 @@ def _dates(cube: xarray.Dataset, time: str | None, path: Path) -> list[date | No
 
 
 def _grid(variable: xarray.DataArray, layout: _Layout, path: Path, assume_crs: str | None) -> Grid:
-    for axis in layout.axes:
-        if axis in variable.coords and variable.sizes[axis] > 1:
-            centres = variable.coords[axis].values.astype(np.float64)
-            even = np.linspace(centres[0], centres[-1], len(centres))
-            if not np.abs(centres - even).max() <= _UNEVEN_PX * abs(even[1] - even[0]):
-                raise SceneError(
-                    f"{shown(path)}: the coordinates along {axis} are uneven, so its pixels are no grid.",
-                    remedy="Resample it onto a regular grid.",
-                )
     plane = variable.isel({dim: 0 for dim in variable.dims if dim not in layout.axes})
     return grid_of(plane.transpose(*layout.axes), shown(path), assume_crs)
 
@@ -214,6 +204,14 @@ def _grid(variable: xarray.DataArray, layout: _Layout, path: Path, assume_crs: s
 def _header(variable: xarray.DataArray, number: int, name: str, engine: Engine) -> BandHeader:
     declared = any(variable.encoding.get(key) is not None for key in ("_FillValue", "missing_value"))
     fill = None if declared or engine == "zarr" else _DEFAULT_FILL.get(variable.dtype.name)
+    # CF has no such attribute, and programs write it all the same; of scaled numbers nobody knows what it counts.
+    stated = variable.attrs.get("nodata")
+    if (
+        not declared
+        and isinstance(stated, int | float | np.number)
+        and "scale_factor" not in variable.encoding
+    ):
+        fill = float(stated)
     return BandHeader(
         index=number,
         description=name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,13 @@ from geopanoptic.errors import SceneError
 from geopanoptic.grid import Grid
 from geopanoptic.scene.arrays import ArraySource
 from geopanoptic.scene.headers import BandHeader, FileHeader, assumed_wkt, check_bands, check_transform
+from geopanoptic.scene.sources import state_of
 
 _NAMES = ("band", "long_name", "common_name", "name")
 """Coordinates and attributes that may name the bands, the first of them that does."""
+
+_UNEVEN_PX = 0.01
+_CHUNK_PX = 1024
 
 
 def array_headers(array: Any, *, assume_crs: str | None = None) -> Iterator[FileHeader]:
@@ -26,9 +31,8 @@ def array_headers(array: Any, *, assume_crs: str | None = None) -> Iterator[File
 
     Raises SceneError for other dimensions, complex numbers, and where CRS or coordinates are missing.
     """
-    for source in _sources(array):
+    for source, bands in _sources(array):
         plane = source.array
-        bands = tuple(_band(plane, index, name) for index, name in enumerate(band_names(plane), 1))
         check_bands(source, bands)
         when = plane.coords.get("time")
         tags = {"datetime": str(when.values)[:10]} if when is not None and when.ndim == 0 else {}
@@ -55,6 +59,7 @@ def band_names(plane: xarray.DataArray) -> list[str]:
 
 
 def _band(plane: xarray.DataArray, index: int, name: str) -> BandHeader:
+    """The band ``index`` of an array, or the only one of a variable."""
     nodata = plane.rio.nodata
     return BandHeader(
         index=index,
@@ -76,13 +81,18 @@ def _number(value: Any, index: int) -> float:
 
 
 def grid_of(plane: xarray.DataArray, name: str, assume_crs: str | None) -> Grid:
-    """The grid of an array of rows and columns. Raises SceneError without CRS or coordinates."""
+    """The grid of an array of rows and columns. Raises SceneError without CRS or coordinates, and where these are
+    uneven."""
     if plane.rio.crs is None and assume_crs is None:
         raise SceneError(
             f"{name} has no coordinate reference system.",
             remedy="Set it: `array.rio.write_crs('EPSG:<code>')`, or state it with --assume-crs (assume_crs).",
         )
+    for axis in plane.dims:
+        _check_even(plane, str(axis), name)
     stored, by_coordinates = plane.rio.transform(), plane.rio.transform(recalc=True)
+    if _are_corners(plane, by_coordinates):
+        stored = by_coordinates = by_coordinates @ Affine.translation(0.5, 0.5)
     # A stored transform is exact, but outlives a selection; coordinates follow it.
     transform = stored if stored.almost_equals(by_coordinates, abs(stored.a) * 1e-3) else by_coordinates
     if transform == Affine.identity():
@@ -99,27 +109,63 @@ def grid_of(plane: xarray.DataArray, name: str, assume_crs: str | None) -> Grid:
     return Grid(crs_wkt=wkt, transform=transform, height=plane.shape[0], width=plane.shape[1])
 
 
-def _sources(array: Any) -> Iterator[ArraySource]:
-    """One source per time of a DataArray or Dataset, with dimensions (band, row, column).
+def _are_corners(plane: xarray.DataArray, by_coordinates: Affine) -> bool:
+    """Whether coordinates are those of the pixels' corners, as stackstac writes them: half a pixel off the transform
+    beside them, as no selection ever is."""
+    beside = plane.attrs.get("transform", ())
+    if len(beside) < 6:
+        return False
+    told = Affine(*beside[:6])
+    if not np.allclose([by_coordinates.a, by_coordinates.e], [told.a, told.e], rtol=1e-6):
+        return False
+    off_px = ~told @ (by_coordinates.c, by_coordinates.f)
+    return np.allclose(np.mod(off_px, 1), 0.5, atol=_UNEVEN_PX)
+
+
+def _check_even(plane: xarray.DataArray, axis: str, name: str) -> None:
+    if axis not in plane.coords or plane.sizes[axis] < 2:
+        return
+    centres = plane.coords[axis].values.astype(np.float64)
+    even = np.linspace(centres[0], centres[-1], len(centres))
+    if not np.abs(centres - even).max() <= _UNEVEN_PX * abs(even[1] - even[0]):
+        raise SceneError(
+            f"{name}: the coordinates along {axis} are uneven, so its pixels are no grid.",
+            remedy="Resample it onto a regular grid, or select pixels that lie side by side.",
+        )
+
+
+def _sources(array: Any) -> Iterator[tuple[ArraySource, tuple[BandHeader, ...]]]:
+    """One source per time of a DataArray or Dataset, with dimensions (band, row, column), and its bands.
 
     The variables of a Dataset that have rows and columns are its bands. Raises SceneError where the
     dimensions are others.
     """
+    variables: list[xarray.DataArray] = []
     if isinstance(array, xarray.Dataset):
         try:
             spatial = {array.rio.y_dim, array.rio.x_dim}
         except MissingSpatialDimensionError:
             raise _no_place("Dataset", array.sizes) from None
-        planes = {name: plane for name, plane in array.data_vars.items() if spatial <= set(plane.dims)}
+        planes = {name: _lazy(plane) for name, plane in array.data_vars.items() if spatial <= set(plane.dims)}
+        variables = list(planes.values())
         merged = xarray.Dataset(planes, array.coords).to_dataarray("band")
         array = merged.rio.write_crs(array.rio.crs) if array.rio.crs is not None else merged
+    else:
+        array = _lazy(array)
     name = str(array.name or "array")
     try:
         place = (array.rio.y_dim, array.rio.x_dim)
     except MissingSpatialDimensionError:
         raise _no_place(name, array.sizes) from None
+    if not all(array.shape):
+        raise SceneError(
+            f"{name} has no pixels: {_sizes(array.sizes)}.", remedy="Check what it was selected by."
+        )
     others = [dim for dim in array.dims if dim not in place]
     bands = [dim for dim in others if str(dim).lower() in ("band", "bands", "channel", "variable")]
+    array = array.assign_coords(
+        {dim: days for dim in others if (days := _days(array[dim], name)) is not None}
+    )
     times = [dim for dim in others if np.issubdtype(array[dim].dtype, np.datetime64)]
     if len(bands) > 1 or set(others) - set(bands) - set(times) or len(times) > 1:
         raise _no_place(name, array.sizes)
@@ -127,11 +173,53 @@ def _sources(array: Any) -> Iterator[ArraySource]:
         array, bands = array.expand_dims("band"), ["band"]
     for one in (array.isel({times[0]: i}) for i in range(array.sizes[times[0]])) if times else (array,):
         ordered = one.transpose(bands[0], *place)
-        yield ArraySource(token=tokenize(ordered), name=name, array=ordered)
+        # What a Dataset's variables declare is lost where they become one array.
+        each = variables or [ordered] * ordered.shape[0]
+        yield (
+            ArraySource(token=tokenize(ordered), name=name, array=ordered),
+            tuple(
+                _band(one, number, name)
+                for number, (one, name) in enumerate(zip(each, band_names(ordered), strict=True), 1)
+            ),
+        )
+
+
+def _days(coordinate: xarray.DataArray, name: str) -> Any:
+    """The dates of a coordinate of dates or their texts as such a coordinate, or None. Raises SceneError where one is
+    missing."""
+    if coordinate.dtype.kind not in "MOU":
+        return None
+    try:
+        days = coordinate.astype("datetime64[ns]")
+    except (ValueError, TypeError):
+        return None
+    if days.isnull().any():
+        raise SceneError(
+            f"{name}: a position along {coordinate.name} has no date.", remedy="Drop it, or date it."
+        )
+    return days
+
+
+def _lazy(array: xarray.DataArray) -> xarray.DataArray:
+    """An array that is still in its file in chunks, of which only those that are looked at are ever loaded."""
+    if array.chunks is not None or array.variable._in_memory:
+        return array
+    source = array.encoding.get("source")
+    # The same in every process, so that a run can be resumed; dask would give it a new name each time.
+    token = (
+        tokenize(source, state_of(Path(source)), array.name, array.shape, array.coords.to_dataset())
+        if isinstance(source, str)
+        else None
+    )
+    return array.chunk({array.rio.y_dim: _CHUNK_PX, array.rio.x_dim: _CHUNK_PX}, token=token)
 
 
 def _no_place(name: str, sizes: Any) -> SceneError:
     return SceneError(
-        f"{name} has the dimensions {', '.join(f'{dim} ({size})' for dim, size in sizes.items())}.",
-        remedy="Give an array of band, y and x, and at most time; rename or select the others.",
+        f"{name} has the dimensions {_sizes(sizes)}.",
+        remedy="Give an array of band, y and x, and at most time (dates); rename or select the others.",
     )
+
+
+def _sizes(sizes: Any) -> str:
+    return ", ".join(f"{dim} ({size})" for dim, size in sizes.items()) or "no length"

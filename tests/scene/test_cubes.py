@@ -132,6 +132,18 @@ def test_netcdfs_own_fill_value_counts(tmp_path: Path) -> None:
     assert [bool(whole(each)[1].any()) for each in scene.single_dates()] == [True, False, True]
 
 
+@pytest.mark.parametrize("name", ["cube.nc", "cube.zarr"])
+def test_no_data_that_only_an_attribute_states_counts(tmp_path: Path, name: str) -> None:
+    cube = made()
+    cube["B04"][:, 0] = 0
+    for band in ("B04", "B08"):
+        cube[band].attrs["nodata"] = 0
+    scene = open_scene(store(cube, tmp_path / name), cloud_mask="none")
+    assert scene.nodata == (0, 0)
+    assert not whole(scene.at("2021-05-08"))[1][0].any()
+    assert whole(scene.at("2021-05-08"))[1][2:].any()
+
+
 def test_a_band_dimension(tmp_path: Path) -> None:
     bands = made().drop_vars("SCL").to_dataarray("band", name="reflectance")
     path = tmp_path / "cube.nc"

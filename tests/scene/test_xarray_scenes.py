@@ -97,3 +97,85 @@ def test_what_is_missing_is_named(path: Path) -> None:
         open_scene(xarray.DataArray(np.zeros((4, 4)), dims=("row", "column"), name="plain"))
     with pytest.raises(SceneError, match="--bands"):
         open_scene(open_scene(path).to_xarray().drop_vars("band"))
+
+
+def _array(**coords: object) -> xarray.DataArray:
+    """Three bands of 8 x 12 pixels of 10 m."""
+    centres = {"y": 5_700_000 - 10 * (np.arange(8) + 0.5), "x": 600_000 + 10 * (np.arange(12) + 0.5)}
+    array = xarray.DataArray(
+        ramp(3, 8, 12), dims=("band", "y", "x"), coords={"band": list(RGB), **centres, **coords}
+    )
+    return array.rio.write_crs("EPSG:32632")
+
+
+def test_what_the_variables_of_a_dataset_declare_counts() -> None:
+    dataset = _array().to_dataset("band")
+    for number, name in enumerate(RGB):
+        dataset[name].attrs.update(nodata=number + 1, scale_factor=0.5, add_offset=number)
+    scene = open_scene(dataset)
+    assert scene.nodata == (1, 2, 3)
+    values, valid = whole(scene)
+    assert not valid[0, :1].any()
+    assert valid[1:].all()
+    np.testing.assert_array_equal(values[1][valid], dataset["green"].values[valid] * 0.5 + 1)
+
+
+def test_masks_keep_their_meaning_as_fractions() -> None:
+    array = _array().astype("float64")
+    classes = xarray.full_like(array[:1], 4).assign_coords(band=["SCL"])
+    classes[0, 0], classes[0, 1] = 9, np.nan
+    scene = open_scene(xarray.concat([array, classes], "band"))
+    assert scene.bands == RGB
+    assert [mask.name for mask in scene.masks] == ["scl"]
+    assert np.flatnonzero(~whole(scene)[1].all(axis=1)).tolist() == [0, 1]
+    dataset = array.to_dataset("band").assign(SCL=classes[0].drop_vars("band").fillna(0).astype("uint8"))
+    assert np.flatnonzero(~whole(open_scene(dataset))[1].all(axis=1)).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("axis", ["x", "y"])
+def test_uneven_coordinates_are_refused(axis: str) -> None:
+    with pytest.raises(SceneError, match=f"coordinates along {axis} are uneven"):
+        open_scene(_array().isel({axis: [0, 1, 2, 6, 7]}))
+
+
+def test_coordinates_of_corners_are_told_from_those_of_centres() -> None:
+    array = _array().assign_attrs(transform=tuple(TEN_METRES))
+    corners = array.assign_coords(x=array.x - 5, y=array.y + 5)
+    assert open_scene(corners).grid == open_scene(array).grid
+    part = corners.isel(x=slice(3, None))
+    assert open_scene(part).grid == open_scene(array.isel(x=slice(3, None))).grid
+
+
+def test_an_array_that_is_still_in_its_file_is_not_loaded(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = whole(open_scene(path))
+    array = rioxarray.open_rasterio(path)
+    looked_at = []
+    wrapper = type(array.variable._data.array.array.array)
+    read = wrapper.__getitem__
+    monkeypatch.setattr(wrapper, "__getitem__", lambda self, key: looked_at.append(key) or read(self, key))
+    for each in (array, array.assign_coords(band=list(RGB)).to_dataset("band")):
+        scene = open_scene(each)
+        assert looked_at == []
+        assert scene == open_scene(each)
+        np.testing.assert_array_equal(whole(scene)[0], expected[0])
+        assert looked_at
+        looked_at.clear()
+
+
+@pytest.mark.parametrize("kind", ["text", "date"])
+def test_days_may_be_texts_or_dates(kind: str) -> None:
+    days = [date(2021, 6, 15), date(2021, 6, 1)]
+    series = xarray.concat([_array(), _array() + 1], "time")
+    scene = open_scene(series.assign_coords(time=list(map(str, days)) if kind == "text" else days))
+    assert scene.dates == (days[1], days[0])
+    assert whole(scene.at(days[1]))[0][0, 0, 0] == 2
+
+
+def test_arrays_without_a_date_or_pixels_are_refused() -> None:
+    series = xarray.concat([_array(), _array()], "time")
+    with pytest.raises(SceneError, match="a position along time has no date"):
+        open_scene(series.assign_coords(time=np.array(["2021-06-01", "NaT"], "datetime64[ns]")))
+    with pytest.raises(SceneError, match=r"has no pixels: band \(3\), y \(8\), x \(0\)"):
+        open_scene(_array().isel(x=slice(0, 0)))
