@@ -11,8 +11,11 @@ import os
 import threading
 import warnings
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import rasterio
+from rasterio._err import CPLE_BaseError
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 
@@ -47,10 +50,17 @@ def open_dataset(source: GdalSource) -> DatasetReader:
     # warnings.catch_warnings swaps process-wide filters, so two threads must not be inside it at once.
     with _warning_filters, warnings.catch_warnings(), gdal_environment(source):
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        try:
+        with refused_if_damaged(source):
             return rasterio.open(source.opened_as, driver=source.driver)
-        except (RasterioError, UnicodeError, ValueError) as error:
-            raise _cannot_open(source, error) from None
+
+
+@contextmanager
+def refused_if_damaged(source: GdalSource) -> Iterator[None]:
+    """Raises SceneError where GDAL cannot answer a question about a file: it reads some headers only when asked."""
+    try:
+        yield
+    except (RasterioError, CPLE_BaseError, UnicodeError, ValueError) as error:
+        raise _cannot_open(source, error) from None
 
 
 def dataset_of(source: GdalSource) -> DatasetReader:

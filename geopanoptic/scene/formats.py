@@ -7,6 +7,7 @@ overviews) are held to the same rule.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from geopanoptic.errors import SceneError
@@ -32,7 +33,11 @@ _OTHERS = (
     (b"CDF\x02", "a NetCDF file", _CUBE),
     (b"CDF\x05", "a NetCDF file of 64-bit data (CDF-5)", "Convert it: `nccopy -k nc4 in.nc out.nc`."),
     (b"\x0e\x03\x13\x01", "an HDF4 file", "Convert it: `gdal_translate in.hdf out.tif`."),
-    (b"<VRTDataset", "a GDAL VRT", "Build a GeoTIFF (`gdal_translate in.vrt out.tif`) or allow VRT files."),
+    (
+        b"<VRTDataset",
+        "a GDAL VRT",
+        "Build a GeoTIFF (`gdal_translate in.vrt out.tif`) or, from Python, open it with allow_vrt=True.",
+    ),
     (b"<MRF_META", "an MRF file", "Convert it: `gdal_translate in.mrf out.tif`."),
     (b"SQLite format 3\x00", "a GeoPackage or SQLite file", "Give the satellite image, not a vector file."),
     (b"PK\x03\x04", "a ZIP archive", "Unpack it first."),
@@ -120,10 +125,18 @@ def _refusal(path: Path, head: bytes) -> SceneError:
     return SceneError(f"{shown(path)} is not an image of a known format.", remedy=_READ_FORMATS)
 
 
+def side_masks(path: Path) -> Iterator[Path]:
+    """The files beside an image in which GDAL finds its mask."""
+    return _side_files(path, (".msk", ".MSK"))
+
+
+def _side_files(path: Path, suffixes: Sequence[str]) -> Iterator[Path]:
+    return (side for suffix in suffixes if is_file(side := path.with_name(path.name + suffix)))
+
+
 def _check_side_files(path: Path) -> None:
-    for suffix in (".msk", ".ovr", ".MSK", ".OVR"):
-        side = path.with_name(path.name + suffix)
-        if is_file(side) and recognised_driver(_head(side)) != "GTiff":
+    for side in _side_files(path, (".msk", ".ovr", ".MSK", ".OVR")):
+        if recognised_driver(_head(side)) != "GTiff":
             raise SceneError(
                 f"{shown(side)} is not a TIFF, so it is no mask or overview of {shown(path)}.",
                 remedy="Remove it, or rebuild it with gdaladdo.",

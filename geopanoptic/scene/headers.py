@@ -19,13 +19,13 @@ from geopanoptic.errors import SceneError, UsageError
 from geopanoptic.grid import Grid
 from geopanoptic.scene.arrays import ArraySource
 from geopanoptic.scene.cube_file import CubeFile
-from geopanoptic.scene.datasets import GdalSource, gdal_environment, open_dataset
+from geopanoptic.scene.datasets import GdalSource, gdal_environment, open_dataset, refused_if_damaged
 from geopanoptic.scene.filenames import parse
-from geopanoptic.scene.formats import VRT, driver_of
+from geopanoptic.scene.formats import VRT, driver_of, side_masks
 from geopanoptic.scene.patch_file import PatchFile
 from geopanoptic.scene.remote import remote_file
-from geopanoptic.scene.sources import SourceFile, resolve, shown
-from geopanoptic.scene.vrt import check_vrt
+from geopanoptic.scene.sources import SourceFile, resolve, shown, state_of
+from geopanoptic.scene.vrt import sources_of_vrt
 
 Source = GdalSource | ArraySource | CubeFile | PatchFile
 """Where numbers are: a file that GDAL reads, local or remote; an array in this process; a cube; a patch."""
@@ -96,7 +96,7 @@ def read_header(path: Path | str, *, assume_crs: str | None = None, allow_vrt: b
     """
     source = remote_file(path) if isinstance(path, str) else _local_file(path, allow_vrt=allow_vrt)
     # The settings must hold for the questions too: GDAL looks for a mask beside the file when it is asked.
-    with gdal_environment(source), open_dataset(source) as dataset:
+    with gdal_environment(source), open_dataset(source) as dataset, refused_if_damaged(source):
         # Asked before anything that would make GDAL open them.
         if "OVERVIEW_FILE" in dataset.tags(ns="OVERVIEWS"):
             raise SceneError(
@@ -119,8 +119,7 @@ def read_header(path: Path | str, *, assume_crs: str | None = None, allow_vrt: b
 def _local_file(path: Path, *, allow_vrt: bool) -> SourceFile:
     resolved = resolve(path)
     driver = driver_of(resolved, allow_vrt=allow_vrt)
-    if driver == VRT:
-        check_vrt(resolved)
+    besides = [*sources_of_vrt(resolved)] if driver == VRT else [*side_masks(resolved)]
     status = resolved.stat()
     return SourceFile(
         path=resolved,
@@ -128,6 +127,7 @@ def _local_file(path: Path, *, allow_vrt: bool) -> SourceFile:
         driver=driver,
         size_bytes=status.st_size,
         mtime_ns=status.st_mtime_ns,
+        besides=tuple((path, state_of(path)) for path in dict.fromkeys(besides)),
     )
 
 

@@ -37,18 +37,26 @@ class OnDisk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceFile(OnDisk):
-    """One local file as it was found: ``path`` with symbolic links resolved, ``name`` as the user sees it."""
+    """One local file as it was found: ``path`` with symbolic links resolved, ``name`` as the user sees it.
+
+    ``besides``: the files that are read with it, its mask and the images of a VRT, each with its ``state_of``.
+    """
 
     path: Path
     name: str
     driver: str
     size_bytes: int
     mtime_ns: int
+    besides: tuple[tuple[Path, tuple[int, int]], ...] = ()
 
     @property
     def opened_as(self) -> Path:
         """What GDAL opens. A Path, not a string: rasterio would parse '#', '?' and '!' as parts of a URL."""
         return self.path
+
+    def has_changed(self) -> bool:
+        """As of every ``OnDisk``, and where one of ``besides`` was."""
+        return OnDisk.has_changed(self) or any(state_of(path) != state for path, state in self.besides)
 
 
 def shown(path: str | os.PathLike[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from geopanoptic.errors import SceneError
@@ -55,8 +56,8 @@ _ALLOWED = frozenset(
 )
 
 
-def check_vrt(path: Path) -> None:
-    """Refuses (SceneError) a VRT that could do more than show parts of images beside it.
+def sources_of_vrt(path: Path) -> Iterator[Path]:
+    """The images that a VRT shows. Refuses (SceneError) a VRT that could do more than show parts of images beside it.
 
     No expressions, warps, raw bands, options, entities or other elements than those of a plain mosaic;
     every source is an existing image below the VRT's own folder.
@@ -66,15 +67,16 @@ def check_vrt(path: Path) -> None:
         if element.tag not in _ALLOWED or element.get("subClass") is not None:
             raise _refused(path, f"uses <{element.tag}>, which can do more than show other images")
         if element.tag == "SourceFilename":
-            _check_source(path, element.text or "", relative=element.get("relativeToVRT") == "1")
+            yield _source(path, element.text or "", relative=element.get("relativeToVRT") == "1")
 
 
-def _check_source(path: Path, name: str, *, relative: bool) -> None:
+def _source(path: Path, name: str, *, relative: bool) -> Path:
     source = resolve(path.parent / name) if relative else resolve(Path(name))
     if not source.is_relative_to(path.parent):
         raise _refused(path, f"reads {shown(source)}, outside its own folder")
     if driver_of(source) == VRT:
         raise _refused(path, "reads another virtual raster")
+    return source
 
 
 def _refused(path: Path, why: str) -> SceneError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pyproj
 import pytest
 import rasterio
+import rasterio.shutil
 from affine import Affine
 from rasterio.control import GroundControlPoint
 from rasterio.rpc import RPC
@@ -72,6 +74,19 @@ def test_f02_truncated_before_its_directory(scene_path: Path) -> None:
     stored = scene_path.read_bytes()
     scene_path.write_bytes(stored[:200])
     refused(scene_path, "scene.tif is damaged or cut short")
+
+
+def test_f02_truncated_within_its_directories(tmp_path: Path) -> None:
+    """A COG has all directories first, and GDAL reads most of them only when it is asked something."""
+    whole, cut = tmp_path / "whole.tif", tmp_path / "cut.tif"
+    values = np.random.default_rng(1).integers(1, 60_000, (3, 300, 300)).astype("uint16")
+    write_raster(tmp_path / "plain.tif", values, names=RGB)
+    rasterio.shutil.copy(tmp_path / "plain.tif", whole, driver="COG", blocksize=128)
+    stored = whole.read_bytes()
+    for length in range(200, 2000, 50):
+        cut.write_bytes(stored[:length])
+        with contextlib.suppress(SceneError):
+            open_scene(cut)
 
 
 def test_f03_a_corrupt_block_is_named(tmp_path: Path) -> None:
@@ -470,6 +485,21 @@ def test_f36_a_changed_file_is_noticed(scene_path: Path) -> None:
     assert scene.changed_files() == (scene_path,)
     scene_path.unlink()
     assert scene.changed_files() == (scene_path,)
+
+
+def test_f36_a_changed_mask_or_image_of_a_mosaic_is_noticed(tmp_path: Path) -> None:
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=False):
+        path = write_raster(tmp_path / "scene.tif", ramp(3, 8, 8), names=RGB, mask=np.eye(8))
+    masked, mosaic = open_scene(path), open_scene(_vrt(tmp_path / "a.vrt", "scene.tif"), allow_vrt=True)
+    assert masked.changed_files() == mosaic.changed_files() == ()
+    os.utime(tmp_path / "scene.tif.msk", (1, 1))
+    assert masked.changed_files() == (path,)
+    assert open_scene(path).fingerprint() != masked.fingerprint()
+    os.utime(path, (1, 1))
+    assert mosaic.changed_files() == (tmp_path / "a.vrt",)
+    again = open_scene(tmp_path / "a.vrt", allow_vrt=True)
+    assert again.changed_files() == ()
+    assert again.fingerprint() != mosaic.fingerprint()
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,20 @@ def test_equal_runs_have_equal_identities(scene_file, tiny_bundle):
     assert json.loads(json.dumps(first)) == first
 
 
+def test_a_mask_beside_the_image_is_part_of_it(scene_file, tiny_bundle):
+    def write_mask(rows):
+        with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=False), rasterio.open(scene_file, "r+") as file:
+            file.write_mask(np.arange(64)[:, None].repeat(80, axis=1) < rows)
+
+    without = identity(scene_file, tiny_bundle)
+    write_mask(60)
+    before = identity(scene_file, tiny_bundle)
+    assert any("scene.tif.msk" in line and "was not part" in line for line in differences(without, before))
+    write_mask(10)
+    told = differences(before, identity(scene_file, tiny_bundle))
+    assert any(line.startswith("file scene.tif, scene.tif.msk, content: was") for line in told)
+
+
 def test_every_change_is_named(scene_file, tiny_bundle, tmp_path):
     before = identity(scene_file, tiny_bundle)
     outline = tmp_path / "area.geojson"

@@ -107,7 +107,12 @@ def _files(scene: Scene) -> Identity:
 
 def _content(source: Source) -> dict[str, str | int]:
     match source:
-        case SourceFile() | PatchFile():
+        case SourceFile():
+            found = fingerprint(source.path)
+            for path, _ in source.besides:
+                found |= {f"{path.name}, {key}": value for key, value in fingerprint(path).items()}
+            return found
+        case PatchFile():
             return fingerprint(source.path)
         case CubeFile():
             # A store is a folder of many files.
