@@ -16,6 +16,7 @@ from geopanoptic.change.lineage import KINDS
 from geopanoptic.products import style
 from geopanoptic.products.geopackage import UNDATED, LayerStyle, add_styles, append_layer, fixed_clock
 from geopanoptic.products.layers import Layer
+from geopanoptic.products.literal import literally
 from geopanoptic.products.writing import writing
 
 PARCELS = Layer(
@@ -115,11 +116,11 @@ def write_comparison(
     ``id_type`` is ``int64`` or ``str``; ``metadata`` becomes items of the layers. Equal arguments give equal
     bytes. Raises OutputError where the disk refuses.
     """
-    with writing(path), fixed_clock(UNDATED):
+    with writing(path), fixed_clock(UNDATED), literally(path) as plain:
         append_layer(path, _typed(PARCELS, id_type), parcels, metadata)
         append_layer(path, _typed(CHANGES, id_type), changes, metadata)
         pyogrio.write_dataframe(
-            _as_columns(links, _typed(LINKS, id_type)), path, layer=LINKS.name, driver="GPKG", append=True,
+            _as_columns(links, _typed(LINKS, id_type)), plain, layer=LINKS.name, driver="GPKG", append=True,
             layer_options={"DESCRIPTION": LINKS.description},
         )  # fmt: skip
         add_styles(

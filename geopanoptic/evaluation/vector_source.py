@@ -21,6 +21,7 @@ from geopanoptic.evaluation.reprojection import reprojected
 from geopanoptic.evaluation.segments import Segments
 from geopanoptic.grid import Grid, Window
 from geopanoptic.products.layers import LANDCOVER, PARCELS
+from geopanoptic.products.literal import literally
 
 CLASS_COLUMN = "class_name"
 """Where our own layers keep the name of the class."""
@@ -198,13 +199,14 @@ def read_vector(path: Path, *, layer: str | None = None) -> VectorSource:
     try:
         if path.suffix.lower() in PARQUET_SUFFIXES:
             return vector_source(geopandas.read_parquet(path), name=path.name)
-        # GDAL looks into an archive only when told to.
-        target = f"zip://{path}" if path.suffix.lower() == ".zip" else str(path)
-        chosen = layer_of_polygons(target, layer)
-        layers = dict(pyogrio.list_layers(target))
-        ours = layer is None and {PARCELS.name, LANDCOVER.name} <= set(layers)
-        things = geopandas.read_file(target, layer=chosen)
-        stuff = geopandas.read_file(target, layer=LANDCOVER.name) if ours else None
+        with literally(path) as plain:
+            # GDAL looks into an archive only when told to.
+            target = f"zip://{plain}" if path.suffix.lower() == ".zip" else str(plain)
+            chosen = layer_of_polygons(target, layer)
+            layers = dict(pyogrio.list_layers(target))
+            ours = layer is None and {PARCELS.name, LANDCOVER.name} <= set(layers)
+            things = geopandas.read_file(target, layer=chosen)
+            stuff = geopandas.read_file(target, layer=LANDCOVER.name) if ours else None
     except (OSError, ValueError, pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as failure:
         raise UsageError(
             f"{path} cannot be read as a vector file: {str(failure).rstrip('.')}.",

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from geopanoptic.errors import SceneError, UsageError
 from geopanoptic.grid import Grid, Window
 from geopanoptic.pipeline.resuming.fingerprints import fingerprint
+from geopanoptic.products.literal import literally
+from geopanoptic.scene.sources import is_file
 
 if TYPE_CHECKING:
     import geopandas
@@ -168,7 +170,10 @@ def _geometries(area: Any) -> geopandas.GeoSeries:
     if isinstance(area, geopandas.GeoDataFrame | geopandas.GeoSeries):
         return _geometry_of(area, area)
     try:
-        return _geometry_of(geopandas.read_file(area), area)
+        if not is_file(Path(area)):
+            return _geometry_of(geopandas.read_file(area), area)
+        with literally(Path(area)) as path:
+            return _geometry_of(geopandas.read_file(path), area)
     except (OSError, pyogrio.errors.DataSourceError) as failure:
         # What GDAL advises besides, to prefix a driver, is no option here.
         reason = str(failure).partition(";")[0].rstrip(".")

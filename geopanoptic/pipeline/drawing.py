@@ -21,7 +21,8 @@ from geopanoptic.grid import Grid
 from geopanoptic.panoptic.coverage import Outlines
 from geopanoptic.pipeline.execution import Threads
 from geopanoptic.products.classes import MapClass
-from geopanoptic.products.layers import LANDCOVER, PARCELS
+from geopanoptic.products.layers import LANDCOVER, PARCELS, Layer
+from geopanoptic.products.literal import literally
 from geopanoptic.products.polygons import Polygons
 from geopanoptic.products.rows import landcover_rows, parcel_rows, table_of_rows
 
@@ -113,8 +114,12 @@ class LayersOfFile:
 
     def parcels(self) -> geopandas.GeoDataFrame:
         """The whole layer in memory."""
-        return geopandas.read_file(self.path, layer=PARCELS.name)
+        return self._layer(PARCELS)
 
     def landcover(self) -> geopandas.GeoDataFrame:
         """The whole layer in memory."""
-        return geopandas.read_file(self.path, layer=LANDCOVER.name)
+        return self._layer(LANDCOVER)
+
+    def _layer(self, layer: Layer) -> geopandas.GeoDataFrame:
+        with literally(self.path) as path:
+            return geopandas.read_file(path, layer=layer.name)

@@ -176,6 +176,11 @@ class Commit:
             raise staging.missing_folder(self._main.parent)
         for name, target in self._targets.items():
             _folder_of(target)
+            if target.suffix == ".tif" and "\ufffd" in os.fsencode(target).decode(errors="replace"):
+                raise OutputError(
+                    f"The name {str(name)!r} is not in UTF-8, and GDAL writes rasters under no other.",
+                    remedy="Rename the folder, or choose another.",
+                )
             for each in self._inputs:
                 if target == Path(os.path.realpath(each)) or (
                     target.exists() and Path(each).exists() and target.samefile(each)

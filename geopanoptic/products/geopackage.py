@@ -26,6 +26,7 @@ from geopanoptic.errors import OutputError
 from geopanoptic.products import style
 from geopanoptic.products.classes import MapClass, of_kind
 from geopanoptic.products.layers import LANDCOVER, PARCELS, Layer
+from geopanoptic.products.literal import literally
 from geopanoptic.products.rows import GEOMETRY, crs_of_rows, rows_of_table
 from geopanoptic.products.writing import writing
 
@@ -89,8 +90,8 @@ def verify_geopackage(path: Path, /, **features: int) -> None:
     if state != "ok":
         raise _damaged(path, f"SQLite says {state}")
     for layer, expected in features.items():
-        with writing(path):
-            found = pyogrio.read_info(path, layer=layer, force_feature_count=True)["features"]
+        with writing(path), literally(path) as plain:
+            found = pyogrio.read_info(plain, layer=layer, force_feature_count=True)["features"]
         if found != expected:
             raise _damaged(path, f"{found} of {expected} features in layer {layer}")
 
@@ -104,23 +105,24 @@ def append_layer(path: Path, layer: Layer, rows: Rows, metadata: Mapping[str, An
     first = next(batches)
     stream = _Stream(chain([first], batches))
     try:
-        pyogrio.write_arrow(
-            pyarrow.RecordBatchReader.from_batches(first.schema, stream),
-            path,
-            layer=layer.name,
-            driver="GPKG",
-            geometry_name=GEOMETRY,
-            geometry_type=layer.geometry,
-            crs=crs_of_rows(first.schema),
-            append=path.exists(),
-            # As metadata of the data set, GDAL 3.12 would write an .aux.xml beside it whenever it is listed.
-            layer_metadata=_as_text(metadata),
-            layer_options={
-                "GEOMETRY_NAME": GEOMETRY_COLUMN,
-                "DESCRIPTION": layer.description,
-                "SPATIAL_INDEX": "YES",
-            },
-        )
+        with literally(path) as plain:
+            pyogrio.write_arrow(
+                pyarrow.RecordBatchReader.from_batches(first.schema, stream),
+                plain,
+                layer=layer.name,
+                driver="GPKG",
+                geometry_name=GEOMETRY,
+                geometry_type=layer.geometry,
+                crs=crs_of_rows(first.schema),
+                append=path.exists(),
+                # As metadata of the data set, GDAL 3.12 would write an .aux.xml beside it whenever it is listed.
+                layer_metadata=_as_text(metadata),
+                layer_options={
+                    "GEOMETRY_NAME": GEOMETRY_COLUMN,
+                    "DESCRIPTION": layer.description,
+                    "SPATIAL_INDEX": "YES",
+                },
+            )
     finally:
         # What fails while a batch is made reaches GDAL as text only.
         if stream.failure is not None:

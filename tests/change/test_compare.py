@@ -145,7 +145,7 @@ def test_a_strip_narrower_than_the_tolerance_is_still_a_parcel():
 
 
 def test_ids_stay_over_the_years_and_none_is_given_twice(tmp_path):
-    first, second = tmp_path / "2021.gpkg", tmp_path / "2022.gpkg"
+    first, second = tmp_path / "2021.gpkg", tmp_path / "2022!;.gpkg"
     years = [table(*ROW), table(*ROW[:4], field(420, 600, 500, 600)), table(*ROW, field(420, 600, 500, 600))]
     assert ids(compare(years[0], years[1], first)) == [1, 2, 3, 4, 7]
     # 5 and 6 were gone: what lies there now is new.

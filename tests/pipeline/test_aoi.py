@@ -54,6 +54,13 @@ def test_other_crs_is_reprojected(file):
     assert np.mean(here(GRID.window) != there(GRID.window)) < 1e-4
 
 
+def test_any_file_name(file):
+    path = file(ROUND, name="aoi.geojson")
+    odd = path.rename(path.with_name("a!b;c.geojson"))
+    assert read_aoi(odd, GRID)(GRID.window).any()
+    assert read_aoi(str(odd), GRID)(GRID.window).any()
+
+
 WORLD = geopandas.GeoSeries(
     [
         shapely.box(-180, -90, 180, 90),

@@ -54,9 +54,10 @@ def test_batches_do_not_show(n_things, monkeypatch):
     assert len(list(landcover)) == max(-(-(len(layers.outlines) - n_things) // 3), 1)
 
 
-def test_the_file_gives_the_same_tables(tmp_path: Path):
+@pytest.mark.parametrize("name", ["map.gpkg", "Neu! map;2.gpkg"])
+def test_the_file_gives_the_same_tables(tmp_path: Path, name: str):
     layers = drawn_layers(7)
-    path = tmp_path / "map.gpkg"
+    path = tmp_path / name
     parcels, landcover = layers.batches()
     write_geopackage(
         path,

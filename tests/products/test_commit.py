@@ -258,6 +258,18 @@ def test_overlong_name_is_refused(tmp_path: Path) -> None:
         Commit([tmp_path / ("x" * 300 + ".gpkg")])
 
 
+def test_rasters_under_a_name_that_gdal_cannot_write_are_refused(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"latin\xe4")
+    folder.mkdir()
+    with Commit([folder / "map.gpkg"]):
+        pass
+    with (
+        pytest.raises(OutputError, match="not in UTF-8"),
+        Commit([folder / "map.gpkg", folder / "class.tif"]),
+    ):
+        pass
+
+
 def test_refusals_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(OutputError, match="does not exist"), Commit([tmp_path / "none" / "a.gpkg"]):
         pass

@@ -72,6 +72,15 @@ def test_empty_layers_keep_schema_and_crs(tmp_path: Path, parcels: int, landcove
     assert info["geometry_type"] == "Polygon"
 
 
+@pytest.mark.parametrize("name", ["ex!cl.gpkg", "semi;colon.gpkg", "new\nline.gpkg", "Neu! maps/map.gpkg"])
+def test_the_name_does_not_matter(tmp_path: Path, name: str) -> None:
+    drawn = small_map()
+    (tmp_path / "Neu! maps").mkdir()
+    odd = write(tmp_path / name, drawn)
+    verify_geopackage(odd, parcels=12, landcover=4)
+    assert odd.read_bytes() == write(tmp_path / "map.gpkg", drawn).read_bytes()
+
+
 def test_same_bytes_from_another_process(tmp_path: Path) -> None:
     script = textwrap.dedent(
         """
