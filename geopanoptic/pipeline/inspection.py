@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
@@ -218,7 +219,7 @@ def bounds_lon_lat(grid: Grid) -> list[float] | None:
         bounds = transformer.transform_bounds(min(xs), min(ys), max(xs), max(ys))
     except ProjError:
         return None
-    return [round(value, 7) for value in bounds]
+    return [round(value, 7) for value in bounds] if all(map(math.isfinite, bounds)) else None
 
 
 def repr_number(value: float) -> float | str:

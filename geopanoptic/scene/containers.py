@@ -20,7 +20,7 @@ from geopanoptic.scene.filenames import date_of
 from geopanoptic.scene.formats import looks_like_image
 from geopanoptic.scene.pastis import is_patch, patches_in, read_patch
 from geopanoptic.scene.safe import check_levels, metadata_in, products_in, read_product
-from geopanoptic.scene.sources import files_in, is_file, is_folder, shown, without_secrets
+from geopanoptic.scene.sources import files_in, folders_in, is_file, is_folder, shown, without_secrets
 from geopanoptic.scene.stac import date_of_item, read_item
 from geopanoptic.scene.stac_links import Place, is_stac, items_of, place_of
 
@@ -116,7 +116,8 @@ def _containers(path: Path | str, how: Opening) -> Iterator[_Container]:
 
 
 def _in_folder(folder: Path, how: Opening) -> Iterator[_Container]:
-    """The products in a folder; else, where it holds no image itself, its cubes; else its STAC documents.
+    """The products in a folder; else, where it holds no image itself, its cubes; else its STAC documents, or those in
+    folders of their own beside the folders of their images.
 
     Raises SceneError for a folder of patches: each is a place of its own.
     """
@@ -139,10 +140,19 @@ def _in_folder(folder: Path, how: Opening) -> Iterator[_Container]:
             )
         yield _Container(date=None, read=partial(read_patch, patches[0]))
         return
-    documents = [path for path in files if path.suffix.lower() in _JSON and _is_stac(path)]
+    documents = _documents_among(files) or [
+        document
+        for each in map(files_in, folders_in(folder))
+        if not any(map(looks_like_image, each))
+        for document in _documents_among(each)
+    ]
     catalogues = [path for path in documents if path.name.lower() in _CATALOGUES]
     for path in catalogues[:1] or documents:
         yield from _stac(place_of(path, root=folder.resolve(), allow_remote=how.allow_remote), how)
+
+
+def _documents_among(files: Sequence[Path]) -> list[Path]:
+    return [path for path in files if path.suffix.lower() in _JSON and _is_stac(path)]
 
 
 def _is_stac(path: Path) -> bool:

@@ -83,8 +83,12 @@ def as_list(source: SceneSource, *, allow_remote: bool = False) -> list[Path | s
 
 
 def _local_or_remote(text: str, *, allow_remote: bool) -> Path | str:
+    if not text:
+        raise SceneError("A scene has an empty name.", remedy="Name a file, several files or a folder.")
     if not _ADDRESS.match(text):
         return Path(text)
+    scheme, mark, rest = text.partition("://")
+    text = f"{scheme.lower()}{mark}{rest}" if mark else text
     if not _READ_REMOTELY.match(text):
         raise SceneError(
             f"{shown(without_secrets(text))} is not a local file, and not an http, https or s3 address.",
@@ -113,7 +117,8 @@ def resolve(path: Path) -> Path:
         ) from None
     except PermissionError:
         raise SceneError(f"{shown(path)} cannot be reached.", remedy="Check the permissions.") from None
-    except (OSError, RuntimeError) as error:
+    # ValueError: no name holds a NUL.
+    except (OSError, RuntimeError, ValueError) as error:
         raise SceneError(
             f"{shown(path)} cannot be followed to a file: {error}.",
             remedy="Repair the path or the symbolic link.",

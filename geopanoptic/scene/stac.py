@@ -64,12 +64,12 @@ def date_of_item(item: Item) -> date:
     stated = properties.get("datetime") or properties.get("start_datetime")
     try:
         when = datetime.fromisoformat(str(stated))
-    except ValueError:
+        return (when.astimezone(UTC) if when.tzinfo else when).date()
+    except (ValueError, OverflowError):
         raise SceneError(
             f"The STAC item {item.name} in {item.place.shown} states no usable datetime ({stated!r}).",
             remedy="Its properties need a datetime like 2021-06-15T10:15:59Z.",
         ) from None
-    return (when.astimezone(UTC) if when.tzinfo else when).date()
 
 
 def read_item(item: Item, *, only: frozenset[str] | None = None) -> Contents:
@@ -98,12 +98,12 @@ def read_item(item: Item, *, only: frozenset[str] | None = None) -> Contents:
             bands.append(NamedBand(file=file, header=header, band=found.name, date=when))
         elif mask := mask_of(found.name, file, header, when):
             masks.append(mask)
-    cloud = properties.get("eo:cloud_cover")
+    cloud = _number(properties.get("eo:cloud_cover"))
     return Contents(
         name=item.name,
         bands=tuple(bands),
         masks=tuple(masks),
-        cloud_percent=((when, float(cloud)),) if isinstance(cloud, int | float) else (),
+        cloud_percent=((when, cloud),) if cloud is not None and 0 <= cloud <= 100 else (),
     )
 
 
@@ -143,7 +143,8 @@ def _bands(item: Item) -> Iterator[_Found]:
     sensor = next((s for word in words if (s := sensor_of(str(word or "")))), None)
     sensor = sensor or sensor_of(str(item.document.get("id", "")))
     for key, asset in _assets(item).items():
-        roles = set(asset["roles"]) if isinstance(asset.get("roles"), list) else set()
+        listed = asset["roles"] if isinstance(asset.get("roles"), list) else ()
+        roles = {role for role in listed if isinstance(role, str)}
         kind = str(asset.get("type", "")).partition(";")[0].strip().lower()
         path = asset["href"].partition("?")[0].lower()
         if roles & _OVERVIEWS or not (kind in _RASTERS or (not kind and path.endswith(_SUFFIXES))):
@@ -195,13 +196,21 @@ def _band_name(stated: dict[str, Any], key: str, sensor: Sensor | None) -> str |
     return None
 
 
+def _number(value: Any) -> float | None:
+    """A number of JSON, infinite where it is too large; None for anything else."""
+    try:
+        return float(value) if isinstance(value, int | float) else None
+    except OverflowError:
+        return math.inf
+
+
 def _step_m(key: str, asset: dict[str, Any], stated: dict[str, Any]) -> float:
     for value in (stated.get("spatial_resolution"), stated.get("gsd")):
-        if isinstance(value, int | float):
-            return float(value)
+        if (step_m := _number(value)) is not None:
+            return step_m
     transform = asset.get("proj:transform")
-    if isinstance(transform, list) and transform and isinstance(transform[0], int | float):
-        return abs(float(transform[0]))
+    if isinstance(transform, list) and transform and (step := _number(transform[0])) is not None:
+        return abs(step)
     in_key = _STEP_IN_KEY.search(key)
     return float(in_key[1]) if in_key else math.inf
 
@@ -221,17 +230,16 @@ def _opened(found: _Found, item: Item) -> FileHeader:
 
 
 def _as_stated(header: BandHeader, found: _Found, properties: dict[str, Any]) -> BandHeader:
-    scale, offset, nodata = (found.stated.get(key) for key in ("scale", "offset", "nodata"))
+    scale, offset, nodata = (_number(found.stated.get(key)) for key in ("scale", "offset", "nodata"))
     applied = any(properties.get(key) is True for key in _APPLIED)
-    if header.nodata is None and isinstance(nodata, int | float):
-        header = replace(header, nodata=float(nodata))
+    if header.nodata is None and nodata is not None:
+        header = replace(header, nodata=nodata)
     if applied:
         header = replace(header, tags=(*header.tags, ("BOA_ADD_OFFSET", "0")))
         offset = 0.0
     if (header.scale, header.offset) != (1.0, 0.0):
         return header
-    scale = float(scale) if isinstance(scale, int | float) else 1.0
-    offset = float(offset) if isinstance(offset, int | float) else 0.0
+    scale, offset = 1.0 if scale is None else scale, offset or 0.0
     if not (math.isfinite(scale) and math.isfinite(offset)) or scale == 0:
         raise SceneError(
             f"The asset {shown(found.key)} states scale {scale} and offset {offset}, which would erase it.",

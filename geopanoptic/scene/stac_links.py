@@ -19,12 +19,12 @@ from http.client import HTTPException, HTTPMessage
 from pathlib import Path
 from typing import IO, Any
 from urllib.error import HTTPError
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from geopanoptic.errors import SceneError
 from geopanoptic.scene.documents import LIMIT_BYTES, parse_json, read_json
-from geopanoptic.scene.sources import resolve, shown, without_secrets
+from geopanoptic.scene.sources import is_file, resolve, shown, without_secrets
 
 _ADDRESS = re.compile(r"^(?:[A-Za-z][A-Za-z0-9+.-]+://|/vsi)")
 _REMOTE = re.compile(r"^(?:https?|s3)://[^/]")
@@ -104,8 +104,10 @@ def target(href: str, place: Place) -> Path | str:
     if isinstance(place.at, str):
         return _allowed(_joined(place.at, href), place)
     # First as it is written, so that what lies outside is not even looked for; then behind symbolic links.
-    _check_below(Path(os.path.normpath(place.at.parent / href)), place)
-    path = resolve(place.at.parent / href)
+    written = [place.at.parent / each for each in (href, unquote(href))]
+    for each in written:
+        _check_below(Path(os.path.normpath(each)), place)
+    path = resolve(next(filter(is_file, written), written[0]))
     _check_below(path, place)
     return path
 

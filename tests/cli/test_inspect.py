@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyproj
 import pytest
 import rasterio
 from affine import Affine
@@ -125,6 +126,14 @@ def test_a_missing_model_is_a_finding_too(tmp_path: Path) -> None:
 def test_scenes_that_cannot_be_opened_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SceneError):
         inspect_scene(tmp_path / "nothing.tif")
+
+
+def test_a_scene_with_corners_beside_the_earth_has_no_bounds() -> None:
+    disc = Grid(
+        crs_wkt=pyproj.CRS("+proj=ortho +lat_0=50 +lon_0=10").to_wkt(),
+        transform=Affine(1e5, 0, -6.4e6, 0, -1e5, 6.4e6), height=128, width=128,
+    )  # fmt: skip
+    assert bounds_lon_lat(disc) is None
 
 
 def test_bounds_cross_the_antimeridian_as_rfc_7946_says() -> None:

@@ -48,6 +48,7 @@ def test_f01_missing_folder_and_empty(tmp_path: Path) -> None:
     refused(tmp_path / "empty.tif", "empty.tif is empty (0 bytes)")
     refused([tmp_path / "empty.tif", tmp_path], "is a folder among files")
     refused([], "No scene was given")
+    refused("", "empty name")
 
 
 @pytest.mark.parametrize("compress", ["none", "deflate"])

@@ -164,3 +164,9 @@ def test_s3_addresses(server: RangeServer, values: np.ndarray, monkeypatch: pyte
 def test_f05_other_addresses_are_refused_even_so(address: str) -> None:
     with pytest.raises(SceneError, match="not an http, https or s3 address"):
         open_scene(address, allow_remote=True)
+
+
+def test_schemes_may_be_in_capitals(server: RangeServer) -> None:
+    address = server.url("data/scene.tif")
+    capitals = open_scene(address.replace("http://", "HTTP://"), allow_remote=True)
+    assert capitals == open_scene(address, allow_remote=True)

@@ -157,6 +157,53 @@ def test_a_folder_of_items(tmp_path: Path, images: dict[str, np.ndarray]) -> Non
     assert scene.bands == ("blue", "green", "red")
 
 
+def test_items_beside_the_folder_of_their_images_are_preferred(
+    tmp_path: Path, images: dict[str, np.ndarray]
+) -> None:
+    folder = tmp_path / "season"
+    folder.mkdir()
+    shutil.move(tmp_path / "img", folder / "img")
+    stated = {
+        name: each | {"href": f".{each['href']}", "raster:bands": [{"scale": 0.0001, "nodata": 2000}]}
+        for name, each in assets_of().items()
+    }
+    path = save(folder / "items/item.json", item(stated))
+    with pytest.raises(SceneError, match="Give the folder or the catalogue above both"):
+        open_scene(path)
+    scene = open_scene(folder)
+    assert scene.dates == (date(2021, 6, 15),)
+    assert {layer.scale for layer in scene.layers} == {0.0001}
+    assert set(scene.nodata) == {2000}
+
+
+def test_hrefs_may_be_percent_encoded(tmp_path: Path) -> None:
+    for name in ("my band.tif", "100%25.tif"):
+        write_raster(tmp_path / name, ramp(*SHAPE))
+    assets = {"red": asset("./my%20band.tif"), "green": asset("./100%25.tif")}
+    assert open_scene(save(tmp_path / "item.json", item(assets))).bands == ("red", "green")
+
+
+@pytest.mark.parametrize(
+    ("stated", "properties"),
+    [
+        ({"roles": [{"a": 1}, "data"]}, {}),
+        ({"gsd": 10**400, "raster:bands": [{"nodata": 10**400}]}, {}),
+        ({"proj:transform": [10**400]}, {}),
+        ({}, {"eo:cloud_cover": 10**400}),
+        ({}, {"eo:cloud_cover": float("nan")}),
+        ({}, {"eo:cloud_cover": -1}),
+        ({}, {"eo:cloud_cover": 1e6}),
+    ],
+)
+def test_odd_numbers_and_roles(
+    tmp_path: Path, images: dict[str, np.ndarray], stated: dict[str, Any], properties: dict[str, Any]
+) -> None:
+    scene = open_scene(save(tmp_path / "item.json", item(assets_of(**stated), **properties)))
+    assert scene.bands == tuple(CODES.values())
+    assert scene.cloud_shares == ()
+    assert whole(scene)[1].all()
+
+
 def test_the_finest_of_several_assets_counts(tmp_path: Path, images: dict[str, np.ndarray]) -> None:
     coarse = rasterio.Affine(20, 0, 600_000, 0, -20, 5_700_000)
     write_raster(tmp_path / "img/red20.tif", np.full((6, 8), 7, np.uint16), transform=coarse)
@@ -223,6 +270,7 @@ def test_one_asset_of_several_bands(tmp_path: Path) -> None:
         ("/vsicurl/http://example.org/x.tif", "not at an http, https or s3"),
         ("ftp://example.org/x.tif", "not at an http, https or s3"),
         ("../outside.tif", "outside of the folder"),
+        ("%2e%2e/outside.tif", "outside of the folder"),
         ("/etc/hostname", "outside of the folder"),
         ("img/link.tif", "outside of the folder"),
         ("img/missing.tif", "does not exist"),
@@ -262,6 +310,8 @@ def test_private_addresses_are_refused_even_with_the_network(tmp_path: Path, hos
         ({"hello": 1}, "no STAC document"),
         ([1], "no STAC document"),
         (item({"red": asset("x.tif")}, when=None), "no usable datetime"),
+        (item({"red": asset("x.tif")}, when="0001-01-01T00:00:00+14:00"), "no usable datetime"),
+        (item({"red": asset("x\0.tif")}), "cannot be followed to a file"),
         (item({"readme": {"href": "readme.html", "type": "text/html"}}), "no asset that is a band"),
         (item({}), "no assets"),
     ],
