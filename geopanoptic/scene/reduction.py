@@ -6,6 +6,7 @@ at once. GDAL's overviews are not used: whoever made them chose how (nearest pix
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -51,16 +52,20 @@ class Reduction:
         masks: Sequence[Mask] = (),
     ) -> Pixels:
         """As ``read_layers``, for a ``window`` of ``grid``. A pixel is valid where at least half of those it is
-        made of are. What is held of the files does not grow with ``window``."""
+        made of are; of a scene narrower than a pixel, of those it can be made of. What is held of the files does not grow with ``window``."""
         values = np.zeros((len(layers), *window.shape), np.float32)
         valid = np.zeros(window.shape, np.bool_)
+        # A scene narrower than one pixel fills none.
+        whole_px = math.prod(min(self.factor, side) for side in self.stored.shape)
         inner = window.intersection(self.grid.window)
         for part in () if inner is None else self._parts(inner, len(layers)):
             stored, stored_valid = read_layers(
                 self.stored, layers, part.scaled(self.factor), on_unreadable, masks=masks
             )
             rows, cols = part.slices(window)
-            values[:, rows, cols], valid[rows, cols] = means(stored, stored_valid, self.factor)
+            values[:, rows, cols], valid[rows, cols] = means(
+                stored, stored_valid, self.factor, whole_px=whole_px
+            )
         return values, valid
 
     def _parts(self, window: Window, n_bands: int) -> Iterator[Window]:
@@ -73,11 +78,13 @@ class Reduction:
                 yield Window(row, col, min(row + rows, window.row1), min(col + cols, window.col1))
 
 
-def means(values_chw: NDArray[np.float32], valid_hw: NDArray[np.bool_], factor: int) -> Pixels:
+def means(
+    values_chw: NDArray[np.float32], valid_hw: NDArray[np.bool_], factor: int, *, whole_px: int | None = None
+) -> Pixels:
     """Means of ``factor`` x ``factor`` pixels, of the valid ones among them; values are 0 where invalid, before and
-    after. Both sides are multiples of ``factor``."""
+    after. Both sides are multiples of ``factor``. Half of ``whole_px`` (default: all) must be valid."""
     count = _sums(valid_hw[None].astype(np.float32), factor)[0]
-    valid = 2 * count >= factor**2
+    valid = 2 * count >= (factor**2 if whole_px is None else whole_px)
     return _sums(values_chw, factor) / np.maximum(count, 1) * valid, valid
 
 
@@ -88,10 +95,11 @@ def factor_for(pixel_m: float, wanted_m: float) -> int:
 
 def working_factor(shape: tuple[int, int], pixel_m: float, working_pixel_m: float | None) -> int:
     """How many pixels make one for a network that draws best at ``working_pixel_m`` (None: at any): as ``factor_for``,
-    but of a small image of ``shape`` ``LEAST_SIDE_PX`` are left of the longer side."""
+    but of a small image of ``shape`` ``LEAST_SIDE_PX`` are left of the longer side, and of a narrow one a pixel is no
+    wider than the image."""
     if working_pixel_m is None:
         return 1
-    return max(min(factor_for(pixel_m, working_pixel_m), max(shape) // LEAST_SIDE_PX), 1)
+    return max(min(factor_for(pixel_m, working_pixel_m), max(shape) // LEAST_SIDE_PX, min(shape)), 1)
 
 
 def _sums(values_chw: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
