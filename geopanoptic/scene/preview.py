@@ -66,7 +66,10 @@ def _positions(
     """The scene's stored rows and columns that a view shows, and how many pixels they are apart."""
     shape = scene.stored_grid.shape
     step = max(1.0, max(shape) / longest_px)
-    rows, cols = ((np.arange(max(1, int(size / step))) + 0.5) * step for size in shape)
+    # Of a side shorter than a step, the last pixel.
+    rows, cols = (
+        np.minimum((np.arange(max(1, int(size / step))) + 0.5) * step, size - 0.5) for size in shape
+    )
     return rows, cols, step
 
 

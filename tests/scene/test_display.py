@@ -87,6 +87,12 @@ def test_bands_that_some_dates_lack_are_shown_of_the_others(tmp_path: Path) -> N
         scene.quicklook(["nir", "blue", "red"])
 
 
+@pytest.mark.parametrize("shape", [(3, 400), (400, 3), (1, 400)])
+def test_quicklook_of_a_thin_scene_is_not_white(tmp_path: Path, shape: tuple[int, int]) -> None:
+    scene = open_scene(write_raster(tmp_path / "strip.tif", ramp(3, *shape), names=RGB))
+    assert (scene.quicklook(longest_px=20) < 255).any(axis=-1).mean() > 0.9
+
+
 def test_quicklook_of_mixed_resolutions_keeps_places(tmp_path: Path) -> None:
     fine = np.zeros((16, 16), "uint16")
     fine[:8] = 1000
