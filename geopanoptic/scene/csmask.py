@@ -70,24 +70,31 @@ def computed_masks(layers: Sequence[Layer]) -> tuple[ComputedMask, ...]:
             "--cloud-mask ukis needs the package ukis-csmask, which is not installed.",
             remedy='Install it: `pip install "ukis-csmask[cpu]"`, or choose another --cloud-mask.',
         )
-    available = {layer.band for layer in layers}
-    if missing := [band for band in _NEEDED if band not in available]:
-        raise SceneError(
-            f"--cloud-mask ukis needs the {' and the '.join(missing)} band.",
-            remedy="Add it, or choose another --cloud-mask.",
-        )
+    by_date: dict[date | None, list[Layer]] = {}
+    for layer in layers:
+        by_date.setdefault(layer.date, []).append(layer)
+    bands = {when: {layer.band for layer in own} for when, own in by_date.items()}
+    for when, available in bands.items():
+        if missing := [band for band in _NEEDED if band not in available]:
+            raise SceneError(
+                f"--cloud-mask ukis needs the {' and the '.join(missing)} band{f' on {when}' if when else ''}.",
+                remedy="Add it, leave the date out, or choose another --cloud-mask.",
+            )
     if small := next((layer for layer in layers if np.dtype(layer.dtype).itemsize < 2), None):
         raise SceneError(
             f"--cloud-mask ukis needs reflectances, and {shown(small.source.name)} holds {small.dtype}.",
             remedy="Give the original product, or choose another --cloud-mask.",
         )
-    names = (*_NEEDED, *_ALSO) if available.issuperset(_ALSO) else _NEEDED
     return tuple(
         ComputedMask(
             date=when,
-            layers=tuple(layer for layer in layers if layer.date == when and layer.band in names),
+            layers=tuple(
+                layer
+                for layer in own
+                if layer.band in _NEEDED or (layer.band in _ALSO and bands[when].issuperset(_ALSO))
+            ),
         )
-        for when in dict.fromkeys(layer.date for layer in layers)
+        for when, own in by_date.items()
     )
 
 

@@ -283,6 +283,14 @@ def test_ukis_csmask_says_what_it_needs(tmp_path: Path) -> None:
         open_scene(byte, cloud_mask="ukis")
 
 
+def test_ukis_csmask_needs_its_bands_on_every_date(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_raster(tmp_path / "20210415.tif", ramp(4, 4, 4), names=(*RGB, "nir"))
+    write_raster(tmp_path / "20210615.tif", ramp(3, 4, 4), names=RGB)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    with pytest.raises(SceneError, match="needs the nir band on 2021-06-15"):
+        open_scene(tmp_path, cloud_mask="ukis")
+
+
 def test_ukis_csmask_gives_one_answer_for_any_window(tmp_path: Path) -> None:
     pytest.importorskip("ukis_csmask")
     values = np.random.default_rng(1).integers(200, 3000, (4, 40, 30)).astype("uint16")
