@@ -38,6 +38,8 @@ _BAND_DIMENSIONS = ("band", "bands", "channel", "channels", "variable")
 _CLASSES = ("scl", "sceneclassification", "clm", "cloudmask")
 """Masks of whole numbers, also where a program wrote them as fractions with NaN for none."""
 _DEFAULT_FILL = {"uint16": 65535.0}
+_MANY_DATES = 4
+"""In one chunk, of which a user is told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,9 +93,16 @@ def read_cube(path: Path, *, words: tuple[str, ...] | None = None, assume_crs: s
     else:
         naming = name_by_evidence([file], lenient=True)
     contents = _of_every_date(naming, file, layout, path)
-    if not file.crs_assumed:
-        return contents
-    return replace(contents, warnings=(f"{shown(path.name)}: the CRS is assumed to be {assume_crs}.",))
+    warnings = []
+    if file.crs_assumed:
+        warnings.append(f"{shown(path.name)}: the CRS is assumed to be {assume_crs}.")
+    if (together := min(chunks.get(layout.time, 1), len(layout.dates))) >= _MANY_DATES:
+        warnings.append(
+            f"{shown(path.name)} is stored in chunks of {together} dates, so that each date is read by decoding "
+            f"{together}: slow. Store it with one date in a chunk: "
+            f"`xarray.open_dataset(...).chunk({layout.time}=1).to_zarr(...)`."
+        )
+    return replace(contents, warnings=tuple(warnings))
 
 
 def _file(

@@ -144,6 +144,16 @@ def test_no_data_that_only_an_attribute_states_counts(tmp_path: Path, name: str)
     assert whole(scene.at("2021-05-08"))[1][2:].any()
 
 
+@pytest.mark.parametrize("name", ["cube.nc", "cube.zarr"])
+def test_chunks_of_many_dates_are_told(tmp_path: Path, name: str) -> None:
+    cube = xarray.concat([made(), made().assign_coords(t=DAYS + np.timedelta64(100, "D"))], "t")
+    key = "chunksizes" if name.endswith(".nc") else "chunks"
+    path = store(cube, tmp_path / name, **{key: (6, 20, 30)})
+    (warning,) = open_scene(path).warnings
+    assert "each date is read by decoding 6" in warning
+    assert open_scene(store(cube, tmp_path / f"one-{name}", **{key: (1, 20, 30)})).warnings == ()
+
+
 def test_a_band_dimension(tmp_path: Path) -> None:
     bands = made().drop_vars("SCL").to_dataarray("band", name="reflectance")
     path = tmp_path / "cube.nc"
