@@ -59,6 +59,10 @@ def refused_if_damaged(source: GdalSource) -> Iterator[None]:
     """Raises SceneError where GDAL cannot answer a question about a file: it reads some headers only when asked."""
     try:
         yield
+    except UnicodeEncodeError:
+        raise SceneError(
+            f"The name {shown(source.path)} is not in UTF-8, and GDAL opens no other.", remedy="Rename it."
+        ) from None
     except (RasterioError, CPLE_BaseError, UnicodeError, ValueError) as error:
         raise _cannot_open(source, error) from None
 

@@ -528,6 +528,11 @@ def test_f37_odd_names(tmp_path: Path, name: str) -> None:
     assert open_scene(tmp_path).bands == RGB
 
 
+def test_f37_a_name_that_gdal_cannot_open_is_named(scene_path: Path) -> None:
+    odd = scene_path.rename(scene_path.with_name(os.fsdecode(b"sc\xe4ne.tif")))
+    refused(odd, "is not in UTF-8", "Rename it")
+
+
 def test_f38_symbolic_links(scene_path: Path, tmp_path: Path) -> None:
     link = tmp_path / "s2_20210615.tif"
     link.symlink_to(scene_path)
