@@ -11,13 +11,13 @@ import numpy as np
 
 from geopanoptic.errors import SceneError, UsageError
 from geopanoptic.grid import Grid
-from geopanoptic.scene.alignment import covered_share
 from geopanoptic.scene.csmask import computed_masks
 from geopanoptic.scene.headers import FileHeader
 from geopanoptic.scene.layering import placed
 from geopanoptic.scene.masking import CloudMask, Mask, MaskLayer, NamedMask, preferred
 from geopanoptic.scene.naming import NamedBand
 from geopanoptic.scene.reading import Layer
+from geopanoptic.scene.resampling import reached_share
 from geopanoptic.scene.sampling import sample_windows
 from geopanoptic.scene.scene import DateLeftOut, Scene, listed, select_dates
 from geopanoptic.scene.sources import named_files, shown
@@ -60,7 +60,7 @@ def cloud_masks(
         mask = _laid(chosen, grids.setdefault(chosen.file.grid, chosen.file.grid), grid)
         masks.append(mask)
         files.setdefault(mask.kind, {})[str(chosen.file.source.path)] = chosen.file.source.name
-        if (share := covered_share(mask.grid, grid, mask.alignment)) < _COVERED:
+        if (share := reached_share(grid.shape, mask.alignment, mask.grid.shape)) < _COVERED:
             warnings.append(
                 f"{shown(chosen.file.source.name)} masks {share:.1%} of the scene; the rest of that date is "
                 "invalid."

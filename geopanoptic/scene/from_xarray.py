@@ -23,6 +23,8 @@ _NAMES = ("band", "long_name", "common_name", "name")
 """Coordinates and attributes that may name the bands, the first of them that does."""
 
 _UNEVEN_PX = 0.01
+_METRES = ("metre", "meter", "m")
+_UNITS_OF_NO_CRS = ("km", "kilometre", "kilometres", "kilometer", "kilometers", "rad", "radian", "radians")
 _CHUNK_PX = 1024
 
 
@@ -82,14 +84,14 @@ def _number(value: Any, index: int) -> float:
 
 def grid_of(plane: xarray.DataArray, name: str, assume_crs: str | None) -> Grid:
     """The grid of an array of rows and columns. Raises SceneError without CRS or coordinates, and where these are
-    uneven."""
+    uneven or in kilometres."""
     if plane.rio.crs is None and assume_crs is None:
         raise SceneError(
             f"{name} has no coordinate reference system.",
             remedy="Set it: `array.rio.write_crs('EPSG:<code>')`, or state it with --assume-crs (assume_crs).",
         )
     for axis in plane.dims:
-        _check_even(plane, str(axis), name)
+        _check_coordinates(plane, str(axis), name)
     stored, by_coordinates = plane.rio.transform(), plane.rio.transform(recalc=True)
     if _are_corners(plane, by_coordinates):
         stored = by_coordinates = by_coordinates @ Affine.translation(0.5, 0.5)
@@ -122,8 +124,20 @@ def _are_corners(plane: xarray.DataArray, by_coordinates: Affine) -> bool:
     return np.allclose(np.mod(off_px, 1), 0.5, atol=_UNEVEN_PX)
 
 
-def _check_even(plane: xarray.DataArray, axis: str, name: str) -> None:
-    if axis not in plane.coords or plane.sizes[axis] < 2:
+def _check_coordinates(plane: xarray.DataArray, axis: str, name: str) -> None:
+    """Raises SceneError where they are uneven, or of a unit that no CRS here has."""
+    if axis not in plane.coords:
+        return
+    unit = str(plane.coords[axis].attrs.get("units", ""))
+    if unit.lower() in _UNITS_OF_NO_CRS and (
+        plane.rio.crs is None or plane.rio.crs.linear_units.lower() in _METRES
+    ):
+        raise SceneError(
+            f"{name}: the coordinates along {axis} are in {unit}, and the CRS counts metres.",
+            remedy="Multiply them: `array.assign_coords(x=array.x * 1000)` from kilometres; from radians, by the "
+            "satellite's height.",
+        )
+    if plane.sizes[axis] < 2:
         return
     centres = plane.coords[axis].values.astype(np.float64)
     even = np.linspace(centres[0], centres[-1], len(centres))

@@ -20,6 +20,7 @@ from geopanoptic.scene.alignment import (
 from geopanoptic.scene.headers import FileHeader
 from geopanoptic.scene.naming import NamedBand
 from geopanoptic.scene.reading import Layer
+from geopanoptic.scene.resampling import reached_share
 from geopanoptic.scene.sentinel2 import radiometry_of
 from geopanoptic.scene.sources import named_files, shown
 
@@ -98,7 +99,7 @@ def lay_on(grid: Grid, named: Sequence[NamedBand]) -> tuple[tuple[Layer, ...], l
         if file_grid.shape != grid.shape or not alignment.keeps_pixels(grid.shape):
             names = ", ".join(item.band for item in items)
             resampled.setdefault((names, _step(file_grid)), {})[file] = None
-            share = covered_share(file_grid, grid, alignment)
+            share = reached_share(grid.shape, alignment, file_grid.shape)
             if share < _COVERED:
                 warnings.append(
                     f"{shown(file.source.name)} covers {share:.1%} of the scene; the rest is invalid."

@@ -86,6 +86,12 @@ def axes_of(
     return rows, cols, Window(row0, col0, row1, col1)
 
 
+def reached_share(shape: tuple[int, int], alignment: Alignment, file_shape: tuple[int, int]) -> float:
+    """Share of a scene's pixels that a file serves."""
+    axes = axes_of(Window(0, 0, *shape), alignment, file_shape)
+    return 0.0 if axes is None else float(axes[0].inside.mean() * axes[1].inside.mean())
+
+
 def resample(
     values: NDArray[np.float32],
     valid: NDArray[np.bool_],

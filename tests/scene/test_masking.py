@@ -90,7 +90,7 @@ def test_beyond_its_mask_nothing_is_known(tmp_path: Path) -> None:
     _scl(tmp_path, np.full((3, 6), CLEAR))
     scene = open_scene(tmp_path)
     np.testing.assert_array_equal(whole(scene)[1].any(axis=1), np.arange(12) < 7)
-    assert any("20210615_SCL.tif masks 50.0% of the scene" in text for text in scene.warnings)
+    assert any("20210615_SCL.tif masks 58.3% of the scene" in text for text in scene.warnings)
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

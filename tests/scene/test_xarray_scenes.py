@@ -138,6 +138,17 @@ def test_uneven_coordinates_are_refused(axis: str) -> None:
         open_scene(_array().isel({axis: [0, 1, 2, 6, 7]}))
 
 
+@pytest.mark.parametrize("unit", ["km", "radian"])
+def test_coordinates_in_another_unit_than_the_crs_are_refused(unit: str) -> None:
+    array = _array()
+    array.x.attrs["units"] = "m"
+    assert open_scene(array).grid.transform == TEN_METRES
+    far = array.assign_coords(x=array.x / 1000, y=array.y / 1000)
+    far.x.attrs["units"] = unit
+    with pytest.raises(SceneError, match=f"along x are in {unit}, and the CRS counts metres"):
+        open_scene(far)
+
+
 def test_coordinates_of_corners_are_told_from_those_of_centres() -> None:
     array = _array().assign_attrs(transform=tuple(TEN_METRES))
     corners = array.assign_coords(x=array.x - 5, y=array.y + 5)
