@@ -161,25 +161,25 @@ def _sources(array: Any) -> Iterator[tuple[ArraySource, tuple[BandHeader, ...]]]
         except MissingSpatialDimensionError:
             raise _no_place("Dataset", array.sizes) from None
         planes = {name: _lazy(plane) for name, plane in array.data_vars.items() if spatial <= set(plane.dims)}
+        if not planes:
+            raise _no_place("Dataset", array.sizes)
         variables = list(planes.values())
         merged = xarray.Dataset(planes, array.coords).to_dataarray("band")
         array = merged.rio.write_crs(array.rio.crs) if array.rio.crs is not None else merged
-    else:
-        array = _lazy(array)
     name = str(array.name or "array")
     try:
         place = (array.rio.y_dim, array.rio.x_dim)
     except MissingSpatialDimensionError:
         raise _no_place(name, array.sizes) from None
+    array = _lazy(array)
     if not all(array.shape):
         raise SceneError(
             f"{name} has no pixels: {_sizes(array.sizes)}.", remedy="Check what it was selected by."
         )
     others = [dim for dim in array.dims if dim not in place]
     bands = [dim for dim in others if str(dim).lower() in ("band", "bands", "channel", "variable")]
-    array = array.assign_coords(
-        {dim: days for dim in others if (days := _days(array[dim], name)) is not None}
-    )
+    dated = {dim: _days(array[dim], name) for dim in others if dim not in bands}
+    array = array.assign_coords({dim: days for dim, days in dated.items() if days is not None})
     times = [dim for dim in others if np.issubdtype(array[dim].dtype, np.datetime64)]
     if len(bands) > 1 or set(others) - set(bands) - set(times) or len(times) > 1:
         raise _no_place(name, array.sizes)
@@ -192,8 +192,8 @@ def _sources(array: Any) -> Iterator[tuple[ArraySource, tuple[BandHeader, ...]]]
         yield (
             ArraySource(token=tokenize(ordered), name=name, array=ordered),
             tuple(
-                _band(one, number, name)
-                for number, (one, name) in enumerate(zip(each, band_names(ordered), strict=True), 1)
+                _band(variable, number, band)
+                for number, (variable, band) in enumerate(zip(each, band_names(ordered), strict=True), 1)
             ),
         )
 

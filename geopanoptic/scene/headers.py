@@ -149,9 +149,13 @@ def _band_header(dataset: DatasetReader, index: int) -> BandHeader:
         and (MaskFlags.per_dataset in flags or MaskFlags.nodata not in flags),
     )
     # GDAL calls the fourth of four 8-bit bands alpha where nobody says otherwise.
-    if header.colour == "alpha" and any(parse(name, letters=True).has_band for name in header.names):
-        return replace(header, colour="other")
-    return header
+    return replace(header, colour="other") if header.colour == "alpha" and _is_named(header) else header
+
+
+def _is_named(band: BandHeader) -> bool:
+    """Whether a band's name is that of a band; B4 may only count."""
+    readings = [parse(name, letters=True) for name in band.names]
+    return any(each.name or (each.code and each.code.zero_padded) for each in readings)
 
 
 def _block_bytes(dataset: DatasetReader) -> int:

@@ -98,6 +98,17 @@ def test_alpha_is_validity_unless_it_is_named(tmp_path: Path) -> None:
     assert whole(named, "nir")[0][0].tolist() == [[255, 0], [1, 255]]
 
 
+@pytest.mark.parametrize("name", ["alpha", "B4", "Band 4"])
+def test_a_band_that_is_only_counted_may_be_alpha(tmp_path: Path, name: str) -> None:
+    values = ramp(4, 2, 2, dtype="uint8")
+    values[3] = [[255, 0], [255, 255]]
+    colours = (ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.alpha)
+    path = write_raster(
+        tmp_path / "scene.tif", values, names=("", "", "", name), colours=colours, photometric="RGB"
+    )
+    assert whole(open_scene(path))[1].tolist() == [[True, False], [True, True]]
+
+
 @pytest.mark.parametrize("by_tag", [False, True])
 def test_a_band_with_a_name_is_no_alpha(tmp_path: Path, by_tag: bool) -> None:
     """GDAL calls the last of four 8-bit bands alpha by itself."""

@@ -173,6 +173,8 @@ def test_an_array_that_is_still_in_its_file_is_not_loaded(
         np.testing.assert_array_equal(whole(scene)[0], expected[0])
         assert looked_at
         looked_at.clear()
+    with pytest.raises(SceneError, match="has the dimensions band"):
+        open_scene(array.drop_vars(["x", "y"]).rename(x="across", y="down"))
 
 
 @pytest.mark.parametrize("kind", ["text", "date"])
@@ -190,3 +192,5 @@ def test_arrays_without_a_date_or_pixels_are_refused() -> None:
         open_scene(series.assign_coords(time=np.array(["2021-06-01", "NaT"], "datetime64[ns]")))
     with pytest.raises(SceneError, match=r"has no pixels: band \(3\), y \(8\), x \(0\)"):
         open_scene(_array().isel(x=slice(0, 0)))
+    with pytest.raises(SceneError, match="Dataset has the dimensions"):
+        open_scene(_array().to_dataset("band").drop_vars(RGB))
