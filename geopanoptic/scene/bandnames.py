@@ -67,7 +67,17 @@ _SYNONYMS = {
 }
 _COMMON = {word: name for name, words in _SYNONYMS.items() for word in (name, *words.split())}
 AMBIGUOUS_NAMES = frozenset(
-    {"rededge", "swir", "shortwaveinfrared", "mir", "midinfrared", "middleinfrared", "greeni", "yellow"}
+    {
+        "rededge",
+        "vegetationrededge",
+        "swir",
+        "shortwaveinfrared",
+        "mir",
+        "midinfrared",
+        "middleinfrared",
+        "greeni",
+        "yellow",
+    }
 )
 """Names of bands that are none of ours or several of them, though some hold the name of another."""
 

@@ -64,33 +64,34 @@ def parse(text: str, *, letters: bool = False) -> Reading:
 
     Of what is said the last counts, longer runs of words before shorter ones: file names end with the band. Only a
     code that follows a common name at once does not count ("Red (B4)" is red on any sensor, "red_river_B4" need not
-    be). What is computed from bands ("Red-NIR ratio") is none. ``letters`` takes a lone r, g, b or n as a band.
+    be), nor does a name that stands for several bands after a code ("B05 red edge"). What is computed from bands ("Red-NIR ratio") is none. ``letters`` takes a lone r, g, b or n as a band.
     """
     runs = list(runs_of(_DATE.sub(" ", text)))
     if letters and len(runs) == 1 and (name := letter_name(runs[0][1])):
         return Reading(name=name)
     said: dict[int, Reading] = {}
     known: set[int] = set()
-    words: set[str] = set()
+    ambiguous: set[int] = set()
+    derived = False
     for places, run in runs:
         reading = _meaning(run)
         if reading is not None and known.isdisjoint(places):
             known.update(places)
-            words.add(run.lower())
+            derived |= run.lower() in _DERIVED
+            ambiguous |= {places.start} if run.lower() in AMBIGUOUS_NAMES else set()
             said[places.start] = reading
-    derived, ambiguous = not words.isdisjoint(_DERIVED), not words.isdisjoint(AMBIGUOUS_NAMES)
-    places_said = [
+    counting = [
         place
         for place, reading in sorted(said.items())
-        if reading.ancillary or (not derived and (reading.code or (reading.name and not ambiguous)))
+        if reading.ancillary or (not derived and (reading.has_band or place in ambiguous))
     ]
-    if not places_said:
+    if not counting:
         return Reading()
-    *_, last = places_said
-    if said[last].code is not None:
-        name_before = next((place for place in reversed(places_said) if said[place].name), last)
-        if known.issuperset(range(name_before, last)):
-            last = name_before
+    *before, last = counting
+    if before and known.issuperset(range(before[-1], last)):
+        previous = said[before[-1]]
+        if (said[last].code and previous.name) or (last in ambiguous and previous.code):
+            return previous
     return said[last]
 
 

@@ -44,6 +44,7 @@ from geopanoptic.scene.filenames import date_of, parse, stem_of
         ("Red band 665 nm B04", "red"),
         ("Surface reflectance in red", "red"),
         ("coastal_blue", "coastal"),
+        ("yellow_river_20210615_red", "red"),
         ("Thermal Infrared", "thermal"),
         ("red_river_B02", None),
         ("Red Edge", None),
