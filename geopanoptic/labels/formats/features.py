@@ -21,10 +21,13 @@ from geopanoptic.labels.formats.format import LabelSource, ReadOptions
 from geopanoptic.labels.formats.tables import with_columns
 from geopanoptic.labels.objects import Labels, OutlineLabels, as_outlines
 from geopanoptic.labels.taxonomy import Kind, Taxonomy, taxonomy_of_names
+from geopanoptic.labels.tiles import SOURCE_ID
 from geopanoptic.products.layers import LANDCOVER
 
 STUFF_LAYERS = (LANDCOVER.name, "land_cover")
 """Layers whose features are stuff where they do not say what they are."""
+
+_LARGEST_ID = 2**31 - 1
 
 _ID_COLUMNS = ("object_id", "parcel_id", "area_id", "id", "fid")
 
@@ -55,8 +58,8 @@ def labels_of_layers(
     taxonomy, frames = _classified(path, polygons, options, stored)
     numbered: list[geopandas.GeoDataFrame] = []
     for layer, frame in zip(polygons, frames, strict=True):
-        own, noted = _numbered_on(_with_ids(frame, options.id_column), numbered)
-        numbered.append(own)
+        own, noted = _numbered_on(_with_ids(frame, options), numbered)
+        numbered.append(own.assign(**{SOURCE_ID: np.nan}) if noted and options.sources else own)
         # Rows that were only counted lose nothing.
         if noted and any(name in frame for name in (options.id_column, *_ID_COLUMNS)):
             notes.append(f"{path.name}, layer {layer}: {noted}")
@@ -164,19 +167,26 @@ def _classified(
     return taxonomy_of_names(names, kinds=[kinds.get(name, "thing") for name in names]), named
 
 
-def _with_ids(frame: geopandas.GeoDataFrame, asked: str | None) -> geopandas.GeoDataFrame:
+def _with_ids(frame: geopandas.GeoDataFrame, options: ReadOptions) -> geopandas.GeoDataFrame:
+    """The frame with ``object_id``: ids as they are stated, objects without one on from the highest of them."""
+    asked = options.id_column
     if asked is not None and asked not in frame:
         raise UsageError(f"There is no column {asked!r}.", remedy=f"Columns: {', '.join(frame)}.")
+    stated = np.zeros(len(frame), np.int64)
     for column in (asked,) if asked is not None else _ID_COLUMNS:
-        if column in frame and (ids := _whole_numbers(frame[column])) is not None:
-            drop = [column] if column in ("object_id", asked) else []
-            return frame.drop(columns=drop).assign(object_id=ids)
-    if asked is not None:
-        raise UsageError(
-            f"Column {asked!r} does not hold unique whole numbers from 1 to 2147483647.",
-            remedy="Leave --id-column out to number objects by row.",
-        )
-    return frame.assign(object_id=np.arange(1, len(frame) + 1))
+        if column in frame and (ids := _unique_ids(frame[column])) is not None:
+            stated = ids
+            frame = frame.drop(columns=[column] if column in ("object_id", asked) else [])
+            break
+    else:
+        if asked is not None:
+            raise UsageError(
+                f"Column {asked!r} does not hold unique whole numbers from 1 to {_LARGEST_ID}.",
+                remedy="Leave --id-column out to number objects by row.",
+            )
+    new = stated == 0
+    numbered = frame.assign(object_id=np.where(new, stated.max(initial=0) + np.cumsum(new), stated))
+    return numbered.assign(**{SOURCE_ID: np.where(new, np.nan, stated)}) if options.sources else numbered
 
 
 def _numbered_on(
@@ -205,16 +215,38 @@ def _stated_ids(frame: geopandas.GeoDataFrame, asked: str | None) -> NDArray[np.
     column = asked or next((name for name in _ID_COLUMNS if name in frame), None)
     if column is None:
         return np.arange(1, len(frame) + 1)
-    numbers = pd.to_numeric(frame[column], errors="coerce").to_numpy(np.float64)
-    missing = frame[column].isna().to_numpy()
-    if np.isfinite(numbers[~missing]).all() and (numbers[~missing] == np.round(numbers[~missing])).all():
-        return np.where(missing, 0, np.nan_to_num(numbers)).astype(np.int64)
-    return np.asarray(pd.factorize(frame[column])[0] + 1, np.int64)
+    numbers = _integers(frame[column])
+    return np.asarray(pd.factorize(frame[column])[0] + 1, np.int64) if numbers is None else numbers
 
 
-def _whole_numbers(values: pd.Series) -> NDArray[np.int64] | None:
-    numbers = pd.to_numeric(values, errors="coerce").to_numpy(np.float64)
-    fine = np.isfinite(numbers) & (numbers == np.round(numbers)) & (numbers > 0) & (numbers < 2**31)
-    if not fine.all() or len(np.unique(numbers)) < len(numbers):
+def _unique_ids(values: pd.Series) -> NDArray[np.int64] | None:
+    """Ids as ``OutlineLabels`` has them, 0 where none is stated; None where the values are no such ids."""
+    numbers = _integers(values)
+    stated = np.zeros(0, np.int64) if numbers is None else numbers[values.notna().to_numpy()]
+    if numbers is None or not len(stated) or stated.min() < 1 or len(np.unique(stated)) < len(stated):
         return None
-    return numbers.astype(np.int64)
+    return numbers if stated.max() + len(numbers) - len(stated) <= _LARGEST_ID else None
+
+
+def _integers(values: pd.Series) -> NDArray[np.int64] | None:
+    """Whole numbers exactly as they are stated, 0 where there is none; None where the values are anything else.
+
+    Text is a number only where it is how the number is written: "010" is another id than "10".
+    """
+    there = values.dropna()
+    try:
+        stated = [int(each) for each in there]
+    except (TypeError, ValueError, OverflowError):
+        return None
+    alike = (
+        there == stated
+        if pd.api.types.is_numeric_dtype(there)
+        else there.astype(str) == list(map(str, stated))
+    )
+    # Beyond 2**53 a float is no longer the number that was written.
+    largest = 2**53 if pd.api.types.is_float_dtype(there) else 2**63 - 1
+    if not alike.all() or max(map(abs, stated), default=0) > largest:
+        return None
+    numbers = np.zeros(len(values), np.int64)
+    numbers[values.notna().to_numpy()] = stated
+    return numbers

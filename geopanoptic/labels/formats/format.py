@@ -19,6 +19,8 @@ class ReadOptions:
     are the labelled images by name. ``raw`` asks for outlines as they are in the source, nothing repaired: they may
     be missing or cross themselves, ids may repeat (0: none), ``class_name`` may be empty, and a ``kind`` that the
     source states stays a column. Checks want that; everything else relies on what ``OutlineLabels`` promises.
+    ``sources`` asks for ``tiles.SOURCE_ID`` beside the objects of a map: the id that the source states, NaN where rows
+    were only counted.
     """
 
     taxonomy: Taxonomy | None = None
@@ -27,6 +29,7 @@ class ReadOptions:
     class_column: str | None = None
     id_column: str | None = None
     raw: bool = False
+    sources: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -176,6 +176,18 @@ def test_repairs_are_listed_and_leave_nothing_to_repair(tmp_path):
         fix(path, tmp_path / "c.gpkg", priority=["raod"])
 
 
+@pytest.mark.parametrize(
+    "ids",
+    [[2**53 + k for k in range(4)], ["10", "010", "11", "011"], [str(9 * 10**19 + k) for k in range(4)]],
+    ids=["beyond floats", "leading zeros", "beyond 64 bits"],
+)
+def test_ids_that_look_alike_as_numbers_are_those_of_different_objects(tmp_path, ids):
+    apart = stored(squares((0, 0), (10, 0), (0, 10), (10, 10), parcel_id=ids), tmp_path / "labels.gpkg")
+    assert kinds(check(apart, id_column="parcel_id")) == {}
+    fixed = fix(apart, tmp_path / "fixed.gpkg", id_column="parcel_id")
+    assert (fixed.objects, fixed.changes) == (4, ())
+
+
 def test_without_priority_the_smaller_keeps_what_is_claimed_twice(tmp_path):
     frame = squares((0, 0), (5, 0))
     frame = frame.set_geometry([shapely.box(0, 0, 10, 10), shapely.box(5, 0, 12, 10)], crs=frame.crs)
