@@ -27,7 +27,8 @@ Rules:
   parts of different pictures    areas of one map: each counts within its own ground, which ends in the
                                  middle of what two pictures share; pieces of one object are joined
   parts of the same pictures     lie on top of each other: things over stuff, then the first named part
-  one object in two parts        the one that was changed counts; of two that were, the first named
+  one object in two parts        the part that changed or removed it counts; of two that changed it, the first
+                                 named; maps' objects are the same where `labels diff` says so, whatever their ids
   new objects                    get ids above all that went out
 
 \b
@@ -35,7 +36,7 @@ Conflicts (layer `conflicts` of FILE, listed, and exit code {DEFECTS}):
   missing   a part, or pictures of it, are not there
   class     one object has two classes
   changed   one object was changed by two annotators
-  removed   one annotator removed an object that another kept
+  removed   one annotator removed an object that another changed, or kept beyond a border
   seam      two annotators drew the ground that both saw differently
   overlap   objects of two annotators lie on the same ground
 

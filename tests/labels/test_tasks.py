@@ -191,6 +191,65 @@ def test_one_object_changed_by_two_is_taken_from_the_first(tmp_path):
     assert not merge([paths[1], paths[2]], tmp_path / "two.gpkg", base=tmp_path / "base.gpkg").conflicts
 
 
+def numbered(path, outlines, ids=None):
+    """A map as a drawing program leaves it: without ids, or with gaps in them."""
+    table = {"class_name": ["parcel"] * len(outlines)} | ({} if ids is None else {"object_id": ids})
+    frame = geopandas.GeoDataFrame(table, geometry=outlines, crs="EPSG:32633")
+    if ids is not None:
+        frame["object_id"] = frame["object_id"].astype("Int64")
+    frame.to_file(path)
+    return path
+
+
+@pytest.mark.parametrize("ids", [None, [1, 2, 3]])
+def test_maps_that_number_other_objects_alike_are_put_together_whole(tmp_path, ids):
+    row = [shapely.box(20 * k, 0, 20 * k + 10, 10) for k in range(3)]
+    north = [shapely.affinity.translate(each, 0, 10) for each in row]
+    given = [numbered(tmp_path / "a.gpkg", row, ids), numbered(tmp_path / "b.gpkg", north, ids)]
+    merged = merge(given, tmp_path / "merged.gpkg")
+    assert not merged.conflicts
+    assert merged.labels.objects["object_id"].tolist() == [1, 2, 3, 4, 5, 6]
+    assert merged.labels.objects.area.sum() == pytest.approx(600)
+
+
+def test_new_objects_are_not_those_that_another_part_numbers_alike(tmp_path):
+    box = shapely.box
+    old = {1: box(0, 0, 10, 10), 2: box(20, 0, 30, 10), 3: box(40, 0, 50, 10)}
+    maps(tmp_path, base=old, ben=old | {2: box(20, 0, 30, 6), 4: box(0, 90, 10, 99)})
+    # One object removed and another drawn, which has no id yet; the ids of the others still count.
+    drawn = [old[1], old[2], box(0, 50, 10, 60)]
+    for ids, name in (([1, 2, None], "null"), ([1, 2, 4], "number"), (None, "rows")):
+        ann = numbered(tmp_path / f"{name}.gpkg", drawn, ids)
+        parts = [ann, tmp_path / "ben.gpkg"]
+        merged = merge(parts, tmp_path / f"of-{name}.gpkg", base=tmp_path / "base.gpkg")
+        assert not merged.conflicts
+        found = merged.labels.objects
+        assert found["object_id"].tolist() == [1, 2, 4, 5]
+        assert found.area.tolist() == pytest.approx([100, 60, 100, 90])
+
+
+def test_what_one_removed_is_gone_unless_another_changed_it(tmp_path):
+    old = {k: shapely.box(20 * k, 0, 20 * k + 10, 10) for k in range(1, 7)}
+    without = {k: each for k, each in old.items() if k not in (3, 4)}
+    maps(tmp_path, base=old, ann=without, ben=old | {4: shapely.box(80, 0, 90, 5)})
+    parts = [tmp_path / "ann.gpkg", tmp_path / "ben.gpkg"]
+    for order in (parts, parts[::-1]):
+        merged = merge(order, tmp_path / "merged.gpkg", base=tmp_path / "base.gpkg", overwrite=True)
+        (conflict,) = merged.conflicts
+        assert (conflict.kind, conflict.object_ids, conflict.parts) == ("removed", (4,), ("ann", "ben"))
+        assert merged.labels.objects["object_id"].tolist() == [1, 2, 4, 5, 6]
+    # Shares of the work are no removals of the rest, even where they have a border in common.
+    maps(
+        tmp_path,
+        west={k: old[k] for k in (1, 2, 3, 4)},
+        east={k: old[k] for k in (4, 5, 6)},
+    )
+    shares = [tmp_path / "west.gpkg", tmp_path / "east.gpkg"]
+    merged = merge(shares, tmp_path / "whole.gpkg", base=tmp_path / "base.gpkg")
+    assert merged.labels.objects["object_id"].tolist() == [1, 2, 3, 4, 5, 6]
+    assert not merged.conflicts
+
+
 def test_overlaps_go_to_the_first_and_are_told(tmp_path):
     maps(
         tmp_path,

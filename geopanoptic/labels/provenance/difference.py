@@ -106,7 +106,7 @@ def _compared(
     new = _without_rows(there) if new is None else new.reset_index(drop=True)
     if old.crs is not None and new.crs is not None and new.crs != old.crs:
         new = new.to_crs(old.crs)
-    a, b, iou = _pairs(old, new)
+    a, b, iou = pairs(old, new)
     what = _what(old.iloc[a], new.iloc[b], iou)
     differs = np.array([each != "" for each in what], np.bool_)
     removed = np.setdiff1d(np.arange(len(old)), a)
@@ -152,10 +152,10 @@ def _of(frame: geopandas.GeoDataFrame, column: str, rows: Any) -> list[Any]:
     return list(values) if column == "geometry" else values.tolist()
 
 
-def _pairs(
+def pairs(
     old: geopandas.GeoDataFrame, new: geopandas.GeoDataFrame
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Rows of objects that are the same, each at most once, and the IoU of every pair."""
+    """Rows of objects that are the same, each at most once, and the IoU of every pair: see ``labels diff``."""
     outlines, others = np.asarray(old.geometry.array), np.asarray(new.geometry.array)
     a, b = shapely.STRtree(others).query(outlines, predicate="intersects")
     common = shapely.area(shapely.intersection(outlines[a], others[b]))

@@ -17,7 +17,7 @@ KINDS = {
     "missing": "a part of the work was not given",
     "class": "one object has two classes",
     "changed": "one object was changed by two annotators",
-    "removed": "one annotator removed an object that another kept",
+    "removed": "one annotator removed an object that another changed, or kept beyond a border",
     "seam": "two annotators drew the ground that both saw differently",
     "overlap": "objects of two annotators lie on the same ground",
 }

@@ -15,7 +15,9 @@ from typing import Any
 
 import geopandas
 import numpy as np
+import pandas as pd
 import pyogrio
+import pyproj
 import shapely
 
 from geopanoptic.errors import UsageError
@@ -27,11 +29,11 @@ from geopanoptic.labels.objects import OutlineLabels, as_outlines
 from geopanoptic.labels.output import staged_output
 from geopanoptic.labels.provenance.history import history, moment, record
 from geopanoptic.labels.tasks.conflict import CONFLICTS, Conflict, conflict_layer
-from geopanoptic.labels.tasks.overlaying import KNOWN, PART, overlay
+from geopanoptic.labels.tasks.overlaying import KNOWN, PART, Layer, identified, overlay
 from geopanoptic.labels.tasks.part_reading import PartLabels, read_part
 from geopanoptic.labels.tasks.seams import seam_conflicts
 from geopanoptic.labels.taxonomy import Taxonomy, taxonomy_of_names
-from geopanoptic.labels.tiles import canvas_outline, stitch
+from geopanoptic.labels.tiles import SOURCE_ID, canvas_outline, stitch
 from geopanoptic.products.geopackage import fixed_clock
 
 
@@ -105,11 +107,11 @@ def merge(
         before = replace(before, objects=before.objects.to_crs(crs))
     pixel = _pixel(given)
     conflicts = list(_missing(given))
-    layers = []
+    layers: list[Layer] = []
     for layer in _layers(given):
         if len(layer) > 1:
             conflicts += seam_conflicts(layer, before, pixel=pixel)
-        layers.append(_one_table(layer))
+        layers.append(_one_table(layer, _known(before, layers, crs)))
     taxonomy = _joint_taxonomy([each.taxonomy for part in given for each in part.images])
     objects, found = overlay(layers, taxonomy, before, pixel=pixel)
     conflicts += found
@@ -226,16 +228,29 @@ def _layers(given: Sequence[PartLabels]) -> list[list[PartLabels]]:
     return layers
 
 
-def _one_table(layer: Sequence[PartLabels]) -> geopandas.GeoDataFrame:
+def _known(before: OutlineLabels | None, layers: Sequence[Layer], crs: pyproj.CRS) -> geopandas.GeoDataFrame:
+    """Ids and outlines of the objects that went out, and of those that ``layers`` hold beside them."""
+    earlier = [] if before is None else [before.objects]
+    earlier += [each.objects[each.objects[KNOWN]] for each in layers]
+    none = geopandas.GeoDataFrame({"object_id": np.zeros(0, np.int64)}, geometry=[], crs=crs)
+    known = pd.concat([none, *(each[["object_id", "geometry"]] for each in earlier if len(each))])
+    return known.drop_duplicates("object_id", ignore_index=True)
+
+
+def _one_table(layer: Sequence[PartLabels], known: geopandas.GeoDataFrame) -> Layer:
     """The objects of parts that are areas of one map, with the part of each."""
     pieces = [
         replace(each, objects=each.objects.assign(**{PART: part.name}))
         for part in layer
         for each in part.images
     ]
-    frame = stitch(pieces).objects if layer[0].tiles else pieces[0].objects
+    grounds = [part.ground for part in layer if part.ground is not None]
+    ground = shapely.union_all(grounds) if grounds else None
+    if len(pieces) == 1 and (ground is None or SOURCE_ID not in pieces[0].objects):
+        return Layer(identified(pieces[0].objects, known), ground)
+    frame = stitch(pieces).objects
     told = frozenset().union(*(part.told_ids for part in layer))
-    return frame.assign(**{KNOWN: frame["object_id"].isin(told)})
+    return Layer(frame.assign(**{KNOWN: frame["object_id"].isin(told)}), ground)
 
 
 def _joint_taxonomy(taxonomies: Sequence[Taxonomy]) -> Taxonomy:

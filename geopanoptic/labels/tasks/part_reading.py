@@ -61,7 +61,9 @@ def read_part(path: Path, shown: Sidecar) -> PartLabels:
     found = recognise(labels)
     beside = read_sidecar(labels)
     known = {**shown.images, **beside.images}
-    source = found.read(labels, ReadOptions(taxonomy=beside.taxonomy or shown.taxonomy, images=known))
+    source = found.read(
+        labels, ReadOptions(taxonomy=beside.taxonomy or shown.taxonomy, images=known, sources=True)
+    )
     outlines = tuple(as_outlines(placed(each, known)) for each in source)
     for each in outlines:
         if each.objects.crs is None and each.canvas is not None and each.canvas.transform is None:
