@@ -1,6 +1,7 @@
 """``labels next``: likely wrong ones that are unlike each other, and nothing that is labelled already."""
 
 import json
+import time
 
 import geopandas
 import numpy as np
@@ -52,6 +53,16 @@ def test_choices_spread_over_groups_before_they_repeat():
     features = groups[:, None] + rng.uniform(0, 1, (200, 2))
     chosen = choose_diverse(features, np.ones(200), 5)
     assert sorted(groups[chosen.index_k].tolist()) == [0, 10, 20, 30, 40]
+
+
+@pytest.mark.parametrize("groups", [7, 20_000])
+def test_much_that_is_labelled_is_looked_at_once(groups):
+    known = np.random.default_rng(0).normal(size=(groups, 4))[np.arange(20_000) % groups]
+    began = time.process_time()
+    chosen = choose_diverse(known + 0.001, np.ones(20_000), 3, known_mf=known)
+    # One after the other took ten times as long.
+    assert time.process_time() - began < 2
+    assert chosen.distance_k.max() <= 0.0021
 
 
 def test_features_do_not_depend_on_place_and_know_shape():

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import KDTree
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,11 +33,12 @@ def choose_diverse(
 ) -> Chosen:
     """At most ``count`` rows of ``features_nf``, none of weight 0. ``known_mf`` are features of what is labelled.
 
-    Takes O(count n f) time and O(n f) memory; ties go to the lower row.
+    Takes O((count + log m) n f) time and O((n + m) f) memory; ties go to the lower row.
     """
     distance_n = np.full(len(features_nf), np.inf)
-    for known in known_mf if known_mf is not None else ():
-        np.minimum(distance_n, _distance(features_nf, known), out=distance_n)
+    if known_mf is not None and len(known_mf):
+        # A tree cannot divide points that are one.
+        distance_n = KDTree(np.unique(known_mf, axis=0)).query(features_nf)[0]
     free_n = weight_n > 0
     index, distance = [], []
     for _ in range(min(count, int(free_n.sum()))):
