@@ -11,6 +11,7 @@ from pathlib import Path
 
 import geopandas
 import numpy as np
+import pyproj
 import shapely
 
 from geopanoptic.labels.check.issue import KINDS
@@ -41,6 +42,12 @@ ISSUES = Layer(
     geometry="MultiPolygon",
 )
 
+_NOWHERE = pyproj.CRS.from_wkt(
+    'ENGCRS["Undefined Cartesian SRS",EDATUM["Unknown"],CS[Cartesian,2],AXIS["x",east],AXIS["y",north],'
+    'LENGTHUNIT["metre",1]]'
+)
+"""What a GeoPackage says of layers without a coordinate reference system, such as pixels."""
+
 _FILL_ALPHA = 140
 _SIDES = 4
 
@@ -48,6 +55,8 @@ _SIDES = 4
 def write_issues(report: Report, path: Path, *, timestamp: datetime | None = None) -> None:
     """Write the issues that have a place as GeoPackage to a new file. Raises ``OutputError`` where it cannot be."""
     frame = report.to_frame()
+    if frame.crs is None:
+        frame = frame.set_crs(_NOWHERE)
     frame = frame.set_geometry(_with_area(frame, _radius(report)))
     found = [kind for kind in KINDS if (frame["kind"] == kind).any()]
     classes = [

@@ -138,6 +138,8 @@ def _enclosed(subject: Subject, margin: float) -> NDArray[np.object_]:
 
 def _holes(covered: shapely.Geometry) -> NDArray[np.object_]:
     parts = shapely.get_parts(covered)
+    # Labels without any ground are covered by empty parts, which have no rings.
+    parts = parts[~shapely.is_empty(parts)]
     count = shapely.get_num_interior_rings(parts)
     is_hole = np.ones(int((count + 1).sum()), np.bool_)
     # The exterior ring of a part comes before its holes.

@@ -73,6 +73,13 @@ def test_labels_that_are_empty_or_elsewhere_are_an_error(tmp_path):
     assert "no-labels" not in kinds(some)
 
 
+@pytest.mark.parametrize("shape", [shapely.Point(1, 1), shapely.LineString([(0, 0), (9, 9)]), None])
+def test_features_without_ground_are_defects(tmp_path, shape):
+    frame = squares((0, 0), (10, 0)).set_geometry([shape] * 2, crs="EPSG:32632")
+    report = check(stored(frame, tmp_path / "labels.gpkg"))
+    assert kinds(report) == {"no-outline": 2}
+
+
 def test_touching_is_no_overlap_and_nesting_is_a_warning(tmp_path):
     frame = squares((0, 0), (10, 0), (40, 0))
     frame = frame.set_geometry([*frame.geometry[:2], shapely.box(2, 2, 4, 4)], crs=frame.crs)
@@ -246,6 +253,19 @@ def test_labels_without_a_located_defect_have_an_empty_layer_of_issues(tmp_path)
     layer = geopandas.read_file(tmp_path / "r.gpkg", layer="issues")
     assert len(layer) == 0
     assert layer.crs == "EPSG:32632"
+
+
+@pytest.mark.filterwarnings("ignore:.crs. was not provided")
+def test_issues_of_labels_without_a_place_are_a_layer_without_one(tmp_path):
+    frame = squares((0, 0), (5, 0), crs=None)
+    report = check(stored(frame, tmp_path / "labels.gpkg"))
+    write_reports(report, None, issues_file=tmp_path / "issues.gpkg")
+    assert geopandas.read_file(tmp_path / "issues.gpkg", layer="issues").total_bounds.tolist() == [
+        5,
+        0,
+        10,
+        10,
+    ]
 
 
 @pytest.mark.parametrize(
