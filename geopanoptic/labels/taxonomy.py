@@ -15,7 +15,7 @@ of it (or null: there is none).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
@@ -29,8 +29,12 @@ from geopanoptic.errors import UsageError
 
 Kind = Literal["thing", "stuff"]
 
+UNCLASSIFIED = "unclassified"
+"""Class of objects that have none, for formats that have no place for such."""
+
 _SHIPPED = Path(__file__).parent / "taxonomies"
 _LIMIT_BYTES = 2**20
+_LONGEST_NAME = 120
 # Okabe and Ito's palette, told apart by the colour-blind; classes without a colour take turns.
 _PALETTE = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#999999")
 
@@ -41,7 +45,7 @@ class LabelClass(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     id: int = Field(ge=0, le=2**31 - 1)
-    name: str = Field(min_length=1, max_length=120)
+    name: str = Field(min_length=1, max_length=_LONGEST_NAME)
     kind: Kind = "thing"
     colour: str = Field(default="", pattern=r"^(#[0-9a-fA-F]{6})?$")
     parent: str | None = None
@@ -145,13 +149,36 @@ def load_taxonomy(name_or_path: str | Path) -> Taxonomy:
 def taxonomy_of_names(
     names: Sequence[str], *, kinds: Sequence[Kind] | None = None, name: str = "labels"
 ) -> Taxonomy:
-    """Classes numbered from 1 in the given order, all things unless ``kinds`` says otherwise."""
+    """Classes numbered from 1 in the given order, all things unless ``kinds`` says otherwise.
+
+    Raises ``UsageError`` for a name that is too long.
+    """
+    too_long = next((each for each in names if len(each) > _LONGEST_NAME), None)
+    if too_long is not None:
+        raise UsageError(
+            f"A class has a name of {len(too_long)} characters, {too_long[:40]!r}...; {_LONGEST_NAME} are possible.",
+            remedy="Shorten it, or name the column of the class with --class-column.",
+        )
     each_kind = kinds or ["thing"] * len(names)
     classes = [
         LabelClass(id=n, name=each, kind=kind)
         for n, (each, kind) in enumerate(zip(names, each_kind, strict=True), 1)
     ]
     return Taxonomy(name=name, classes=tuple(classes))
+
+
+def with_unclassified(taxonomy: Taxonomy) -> Taxonomy:
+    """The classes and ``UNCLASSIFIED``."""
+    if UNCLASSIFIED in taxonomy:
+        return taxonomy
+    number = 1 + max(each.id for each in taxonomy.classes)
+    return Taxonomy(name=taxonomy.name, classes=(*taxonomy.classes, LabelClass(id=number, name=UNCLASSIFIED)))
+
+
+def unclassified_notes(names: Iterable[str], source: str) -> tuple[str, ...]:
+    """What is told of the objects that are ``UNCLASSIFIED`` because their class is empty."""
+    lacking = sum(name == "" for name in names)
+    return (f"{source}: {lacking:,} objects have no class and are {UNCLASSIFIED!r} now",) if lacking else ()
 
 
 def load_mapping(source: Taxonomy, target: Taxonomy) -> Mapping:

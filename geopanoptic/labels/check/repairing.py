@@ -31,10 +31,7 @@ from geopanoptic.labels.check.subject import Subject, polygons_of
 from geopanoptic.labels.check.topology import find_overlaps
 from geopanoptic.labels.formats.tables import with_columns
 from geopanoptic.labels.objects import OutlineLabels
-from geopanoptic.labels.taxonomy import LabelClass, Taxonomy
-
-UNCLASSIFIED = "unclassified"
-"""Class of objects that had none."""
+from geopanoptic.labels.taxonomy import UNCLASSIFIED, with_unclassified
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +72,7 @@ def repair(subject: Subject, priority: Sequence[str], changes: list[Change]) -> 
     unnamed = objects["class_name"] == ""
     return OutlineLabels(
         objects=objects.assign(class_name=objects["class_name"].mask(unnamed, UNCLASSIFIED)),
-        taxonomy=_classified(subject.taxonomy) if unnamed.any() else subject.taxonomy,
+        taxonomy=with_unclassified(subject.taxonomy) if unnamed.any() else subject.taxonomy,
         canvas=subject.canvas,
     )
 
@@ -216,9 +213,3 @@ class _Table:
 
 def _bare(frame: geopandas.GeoDataFrame) -> pd.DataFrame:
     return pd.DataFrame(frame.drop(columns=frame.geometry.name))
-
-
-def _classified(taxonomy: Taxonomy) -> Taxonomy:
-    """The classes and ``UNCLASSIFIED``: formats have no place for objects without a class."""
-    number = 1 + max(each.id for each in taxonomy.classes)
-    return Taxonomy(name=taxonomy.name, classes=(*taxonomy.classes, LabelClass(id=number, name=UNCLASSIFIED)))

@@ -139,7 +139,7 @@ def _scored_parcels(map_file: Path, scene: Scene | None) -> geopandas.GeoDataFra
     parcels = frame[frame["score"].notna()].reset_index(drop=True)
     if parcels.empty and not frame.empty:
         raise UsageError(
-            f"{map_file} has no scores, so nothing says what is likely wrong.",
+            f"{map_file} has no scores from 0 to 1, so nothing says what is likely wrong.",
             remedy="Give the map as `geopanoptic run` wrote it.",
         )
     if scene is not None:

@@ -18,9 +18,16 @@ from numpy.typing import NDArray
 
 from geopanoptic.errors import UsageError
 from geopanoptic.labels.formats.format import LabelSource, ReadOptions
-from geopanoptic.labels.formats.tables import with_columns
+from geopanoptic.labels.formats.tables import score_notes, with_columns
 from geopanoptic.labels.objects import Labels, OutlineLabels, as_outlines
-from geopanoptic.labels.taxonomy import Kind, Taxonomy, taxonomy_of_names
+from geopanoptic.labels.taxonomy import (
+    UNCLASSIFIED,
+    Kind,
+    Taxonomy,
+    taxonomy_of_names,
+    unclassified_notes,
+    with_unclassified,
+)
 from geopanoptic.labels.tiles import SOURCE_ID
 from geopanoptic.products.layers import LANDCOVER
 
@@ -41,37 +48,61 @@ def labels_of_layers(
 ) -> LabelSource:
     """The labels of one or several layers of one CRS; ``stored`` are the classes that the file states.
 
-    Raises ``UsageError`` where columns that were asked for do not exist or hold no ids.
+    Raises ``UsageError`` where columns that were asked for do not exist or hold no ids, and where there are features but
+    no polygon among them.
     """
     if options.raw:
         return _as_stored(path, layers, options, stored)
     notes: list[str] = []
     polygons: dict[str, geopandas.GeoDataFrame] = {}
     for layer, frame in layers.items():
-        there = frame[frame.geometry.notna() & ~frame.geometry.is_empty]
-        polygonal = there.geometry.geom_type.isin(["Polygon", "MultiPolygon"])
-        if not polygonal.all():
-            notes.append(
-                f"{path.name}, layer {layer}: {int((~polygonal).sum())} features are no polygons, left out"
-            )
-        polygons[layer] = there[polygonal].reset_index(drop=True)
+        solid, changes = _polygons(frame)
+        notes += [f"{path.name}, layer {layer}: {each}" for each in changes]
+        polygons[layer] = _with_ids(solid, options)
+    n_features = sum(map(len, layers.values()))
+    if n_features and not any(map(len, polygons.values())):
+        raise UsageError(
+            f"None of the {n_features:,} features of {path.name} is a polygon.",
+            remedy="Give a file of polygons, or name their layer with --layer.",
+        )
     taxonomy, frames = _classified(path, polygons, options, stored)
+    notes += unclassified_notes((name for each in frames for name in each["class_name"]), path.name)
+    if any((each["class_name"] == "").any() for each in frames):
+        taxonomy = with_unclassified(taxonomy)
     numbered: list[geopandas.GeoDataFrame] = []
     for layer, frame in zip(polygons, frames, strict=True):
-        own, noted = _numbered_on(_with_ids(frame, options), numbered)
+        own, noted = _numbered_on(frame, numbered)
         numbered.append(own.assign(**{SOURCE_ID: np.nan}) if noted and options.sources else own)
         # Rows that were only counted lose nothing.
-        if noted and any(name in frame for name in (options.id_column, *_ID_COLUMNS)):
+        if noted and any(name in layers[layer] for name in (options.id_column, *_ID_COLUMNS)):
             notes.append(f"{path.name}, layer {layer}: {noted}")
     whole = pd.concat(numbered, ignore_index=True)
-    outlines = np.array(whole.geometry.array, dtype=object)
-    invalid = ~shapely.is_valid(outlines)
-    if invalid.any():
-        outlines[invalid] = [polygonal_part(each) for each in shapely.make_valid(outlines[invalid])]
-        notes.append(f"{path.name}: {int(invalid.sum())} outlines crossed themselves and were made valid")
+    whole["class_name"] = whole["class_name"].mask(whole["class_name"] == "", UNCLASSIFIED)
+    notes += score_notes(whole, path.name)
     table = with_columns(pd.DataFrame(whole.drop(columns=whole.geometry.name)))
+    outlines = np.array(whole.geometry.array, dtype=object)
     objects = geopandas.GeoDataFrame(table, geometry=outlines, crs=frames[0].crs)
     return _source(path, objects, taxonomy, options, tuple(notes))
+
+
+def _polygons(frame: geopandas.GeoDataFrame) -> tuple[geopandas.GeoDataFrame, list[str]]:
+    """The rows with valid polygons, and what became of the others."""
+    outlines = np.array(frame.geometry.array, dtype=object)
+    drawn = frame.geometry.notna().to_numpy() & ~shapely.is_empty(outlines)
+    polygonal = frame.geometry.geom_type.isin(["Polygon", "MultiPolygon"]).to_numpy()
+    invalid = drawn & polygonal & ~shapely.is_valid(outlines)
+    outlines[invalid] = [polygonal_part(each) for each in shapely.make_valid(outlines[invalid])]
+    flat = invalid & shapely.is_empty(outlines)
+    counts = {
+        "features have no outline, left out": ~drawn,
+        "features are no polygons, left out": drawn & ~polygonal,
+        "outlines have no area, left out": flat,
+        "outlines crossed themselves and were made valid": invalid & ~flat,
+    }
+    notes = [f"{int(rows.sum()):,} {what}" for what, rows in counts.items() if rows.any()]
+    kept = drawn & polygonal & ~flat
+    solid = frame.set_geometry(geopandas.GeoSeries(outlines, index=frame.index, crs=frame.crs))[kept]
+    return solid.reset_index(drop=True), notes
 
 
 def polygonal_part(shape: shapely.Geometry) -> shapely.Geometry:
@@ -123,15 +154,10 @@ def _as_stored(
     stored: Taxonomy | None,
 ) -> LabelSource:
     """Every feature of the layers as it is stored, with its ``layer``; see ``ReadOptions.raw``."""
-    column = options.class_column or "class_name"
-    named = {
-        layer: frame[frame[column].fillna("") != ""] if column in frame else frame
-        for layer, frame in layers.items()
-    }
-    taxonomy, _ = _classified(path, named, options, stored)
+    taxonomy, named = _classified(path, layers, options, stored)
     told = []
-    for layer, frame in layers.items():
-        names = frame[column].fillna("").astype(str) if column in frame else "parcel"
+    for (layer, frame), classified in zip(layers.items(), named, strict=True):
+        names = classified["class_name"]
         told.append(
             frame.assign(object_id=_stated_ids(frame, options.id_column), class_name=names, layer=layer)
         )
@@ -145,7 +171,7 @@ def _as_stored(
 def _classified(
     path: Path, layers: Mapping[str, geopandas.GeoDataFrame], options: ReadOptions, stored: Taxonomy | None
 ) -> tuple[Taxonomy, list[geopandas.GeoDataFrame]]:
-    """The frames with ``class_name``, and the classes: the file's own, or those that occur."""
+    """The frames with ``class_name``, empty where there is none, and the classes: the file's own, or those that occur."""
     named: list[geopandas.GeoDataFrame] = []
     kinds: dict[str, Kind] = {}
     for layer, frame in layers.items():
@@ -154,17 +180,28 @@ def _classified(
             raise UsageError(
                 f"{path}, layer {layer}, has no column {column!r}.", remedy=f"Columns: {', '.join(frame)}."
             )
-        names = frame[column].astype(str) if column in frame else pd.Series("parcel", index=frame.index)
+        names = _class_names(frame[column]) if column in frame else pd.Series("parcel", index=frame.index)
         kind: Kind = "stuff" if layer in STUFF_LAYERS else "thing"
         own = frame["kind"] if "kind" in frame else pd.Series(kind, index=frame.index)
         for name, each in pd.DataFrame({"name": names, "kind": own}).drop_duplicates("name").to_numpy():
             kinds.setdefault(name, each if each in ("thing", "stuff") else kind)
         named.append(frame.assign(class_name=names).drop(columns=["class_id", "kind"], errors="ignore"))
+    kinds.pop("", None)
     for known in (stored, options.taxonomy):
         if known is not None and all(name in known for name in kinds):
             return known, named
     names = sorted(kinds) or ["parcel"]
     return taxonomy_of_names(names, kinds=[kinds.get(name, "thing") for name in names]), named
+
+
+def _class_names(values: pd.Series) -> pd.Series:
+    """Classes as text, empty where there is none."""
+    # 17.0 in one file and 17 in the other are one class: a missing value turns integers into floats.
+    told = [
+        str(int(each)) if isinstance(each, float) and each.is_integer() else str(each)
+        for each in values.astype(object)
+    ]
+    return pd.Series(told, index=values.index, dtype=object).mask(values.isna(), "")
 
 
 def _with_ids(frame: geopandas.GeoDataFrame, options: ReadOptions) -> geopandas.GeoDataFrame:
@@ -176,7 +213,8 @@ def _with_ids(frame: geopandas.GeoDataFrame, options: ReadOptions) -> geopandas.
     for column in (asked,) if asked is not None else _ID_COLUMNS:
         if column in frame and (ids := _unique_ids(frame[column])) is not None:
             stated = ids
-            frame = frame.drop(columns=[column] if column in ("object_id", asked) else [])
+            if column in ("object_id", asked) and column != (options.class_column or "class_name"):
+                frame = frame.drop(columns=column)
             break
     else:
         if asked is not None:

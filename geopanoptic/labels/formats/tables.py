@@ -9,19 +9,38 @@ import pandas as pd
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
+STATED_SCORE = "stated_score"
+"""Attribute for a ``score`` that is no probability, such as a percentage or a word: nobody but its author can read it."""
+
 
 def with_columns(table: pd.DataFrame) -> pd.DataFrame:
     """A table with the columns that all tables of objects have, first and in their types."""
-    whole = table.copy()
+    whole = table.rename(columns={} if _no_scores(table).empty else {"score": STATED_SCORE})
     if "object_id" not in whole:
         whole["object_id"] = np.arange(1, len(whole) + 1)
     if "score" not in whole:
         whole["score"] = np.nan
     whole["object_id"] = whole["object_id"].astype(np.int64)
     whole["class_name"] = whole["class_name"].astype(str).astype(object)
-    whole["score"] = whole["score"].astype(np.float64)
+    whole["score"] = pd.to_numeric(whole["score"]).astype(np.float64)
     first = ["object_id", "class_name", "score"]
     return whole[first + [name for name in whole if name not in first]].reset_index(drop=True)
+
+
+def score_notes(table: pd.DataFrame, source: str) -> tuple[str, ...]:
+    """What ``with_columns`` does with scores that are no probabilities."""
+    wrong = _no_scores(table)
+    if wrong.empty:
+        return ()
+    return (
+        f"{source}: scores are probabilities from 0 to 1, and {wrong.iloc[0]!r} is none; the attribute score is "
+        f"{STATED_SCORE} now",
+    )
+
+
+def _no_scores(table: pd.DataFrame) -> pd.Series:
+    stated = table["score"].dropna() if "score" in table else pd.Series(dtype=np.float64)
+    return stated[~pd.to_numeric(stated, errors="coerce").between(0, 1)].astype(object)
 
 
 def safe_csv(table: pd.DataFrame, path: Path) -> None:

@@ -1,0 +1,99 @@
+"""Tables of features from anywhere: what their classes, ids and scores are, and what is said of those they lack."""
+
+import geopandas
+import numpy as np
+import pytest
+import shapely
+
+from geopanoptic.errors import UsageError
+from geopanoptic.labels.convert import convert
+from geopanoptic.labels.formats.format import ReadOptions
+from geopanoptic.labels.formats.registry import recognise
+from geopanoptic.labels.provenance.difference import difference
+
+ROW = [shapely.box(20 * k, 0, 20 * k + 10, 10) for k in range(4)]
+
+
+def stored(path, outlines=ROW, **columns):
+    geopandas.GeoDataFrame(columns, geometry=outlines, index=range(len(outlines)), crs="EPSG:32633").to_file(
+        path
+    )
+    return path
+
+
+def read(path, **options):
+    source = recognise(path).read(path, ReadOptions(**options))
+    (labels,) = source
+    return labels, source.notes
+
+
+def test_objects_without_a_class_are_unclassified_and_told(tmp_path):
+    for name in ("labels.geojson", "labels.gpkg"):
+        labels, notes = read(stored(tmp_path / name, class_name=["corn", None, "", "corn"]))
+        assert labels.objects["class_name"].tolist() == ["corn", "unclassified", "unclassified", "corn"]
+        assert "unclassified" in labels.taxonomy
+        assert "2 objects have no class" in notes[0]
+    # Where the classes are known, they keep their numbers.
+    known = read(tmp_path / "labels.gpkg")[0].taxonomy
+    assert read(tmp_path / "labels.gpkg", taxonomy=known)[0].taxonomy == known
+    done = convert(tmp_path / "labels.gpkg", tmp_path / "again.gpkg", to="gpkg")
+    assert (done.objects, done.notes) == (4, notes)
+    assert difference(tmp_path / "labels.gpkg", tmp_path / "again.gpkg").unchanged == 4
+
+
+def test_a_code_that_one_object_lacks_is_the_same_code_for_the_others(tmp_path):
+    labels, _ = read(stored(tmp_path / "codes.gpkg", crop=[1.0, 2.0, np.nan, 1.0]), class_column="crop")
+    assert labels.objects["class_name"].tolist() == ["1", "2", "unclassified", "1"]
+
+
+def test_a_name_that_no_class_can_have_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="500 characters"):
+        read(stored(tmp_path / "long.gpkg", class_name=["corn" * 125] * 4))
+
+
+@pytest.mark.parametrize("scores", [["high", "low", "0.5", None], [0.5, 99.0, 3.0, np.nan]])
+def test_what_is_no_probability_is_an_attribute(tmp_path, scores):
+    labels, (note,) = read(stored(tmp_path / "labels.gpkg", class_name="corn", score=scores))
+    assert labels.objects["score"].isna().all()
+    assert labels.objects["stated_score"].dropna().tolist() == scores[:3]
+    assert "probabilities from 0 to 1" in note
+    assert repr(scores[0] if isinstance(scores[0], str) else scores[1]) in note
+
+
+def test_scores_in_text_are_scores(tmp_path):
+    labels, notes = read(stored(tmp_path / "labels.gpkg", class_name="corn", score=["0.5", "1", "0", None]))
+    assert labels.objects["score"].dropna().tolist() == [0.5, 1, 0]
+    assert not notes
+
+
+def test_outlines_without_ground_are_no_objects_and_told(tmp_path):
+    flat = shapely.Polygon([(20, 0), (30, 0), (20, 0)])
+    path = stored(tmp_path / "labels.gpkg", [ROW[0], flat, None, shapely.Point(0, 0)], class_name="corn")
+    labels, notes = read(path)
+    assert labels.objects.geometry.tolist() == [ROW[0]]
+    assert [each.partition(": ")[2] for each in notes] == [
+        "1 features have no outline, left out",
+        "1 features are no polygons, left out",
+        "1 outlines have no area, left out",
+    ]
+    with pytest.raises(UsageError, match="None of the 2 features"):
+        convert(
+            stored(tmp_path / "none.gpkg", [None, shapely.Point(0, 0)], class_name="corn"),
+            tmp_path / "out.gpkg",
+            to="gpkg",
+        )
+    assert not (tmp_path / "out.gpkg").exists()
+
+
+def test_one_column_may_be_class_and_another_id_whatever_their_names(tmp_path):
+    path = stored(tmp_path / "labels.gpkg", class_name=[7, 5, 6, 8], parcel_id=list("abca"))
+    labels, _ = read(path, class_column="parcel_id", id_column="class_name")
+    assert labels.objects["object_id"].tolist() == [7, 5, 6, 8]
+    assert labels.objects["class_name"].tolist() == list("abca")
+    labels, _ = read(path, class_column="class_name", id_column="class_name")
+    assert labels.objects["class_name"].tolist() == list("7568")
+
+
+def test_rows_without_an_id_leave_the_others_theirs(tmp_path):
+    path = stored(tmp_path / "labels.gpkg", class_name="corn", parcel_id=[7.0, np.nan, 3.0, np.nan])
+    assert read(path)[0].objects["object_id"].tolist() == [7, 8, 3, 9]
