@@ -12,6 +12,7 @@ from hypothesis.extra.numpy import arrays
 from test_raster_formats import CLASSES, image
 
 from geopanoptic.errors import UsageError
+from geopanoptic.labels.convert import convert
 from geopanoptic.labels.formats import brush
 from geopanoptic.labels.formats.format import ReadOptions, WriteOptions
 from geopanoptic.labels.formats.registry import format_named, recognise
@@ -299,3 +300,123 @@ def test_a_file_is_parsed_once_however_many_formats_look_at_it(tmp_path, monkeyp
     monkeypatch.setattr(json, "loads", lambda text, **options: parsed.append(1) or parse(text, **options))
     assert recognise(tmp_path / "labels.json").name == "via"
     assert len(parsed) == 1
+
+
+def labelme_file(path, *shapes, **content):
+    triangle = {"points": [[1, 1], [20, 1], [20, 20]], "shape_type": "polygon"}
+    named = {"imagePath": "a.png", "imageHeight": 80, "imageWidth": 100}
+    path.write_text(json.dumps(named | {"shapes": [triangle | each for each in shapes]} | content))
+    return path
+
+
+def cvat_file(path, *labels, attribute=""):
+    drawn = "".join(
+        f'<polygon label="{label}" points="{20 * k},1;{20 * k + 9},1;{20 * k},9" group_id="1">{attribute}</polygon>'
+        for k, label in enumerate(labels)
+    )
+    path.write_text(
+        f'<annotations><image id="0" name="a.png" width="100" height="80">{drawn}</image></annotations>'
+    )
+    return path
+
+
+def test_what_tools_group_is_one_object_only_where_it_is_of_one_class(tmp_path):
+    cvat = cvat_file(tmp_path / "cvat.xml", "corn", "corn", "water")
+    shapes = [{"label": name, "group_id": 1} for name in ("corn", "corn", "water")]
+    for path in (cvat, labelme_file(tmp_path / "labelme.json", *shapes)):
+        (labels,) = recognise(path).read(path, ReadOptions())
+        assert labels.objects["class_name"].tolist() == ["corn", "water"]
+        assert labels.objects["object_id"].is_unique
+
+
+def test_shapes_without_a_class_are_unclassified_and_told(tmp_path):
+    shapes = [{"label": "corn"}, {"label": ""}, {"label": None}, {}]
+    for path, count in (
+        (labelme_file(tmp_path / "labelme.json", *shapes), 3),
+        (cvat_file(tmp_path / "cvat.xml", "corn", ""), 1),
+    ):
+        source = recognise(path).read(path, ReadOptions())
+        (labels,) = source
+        assert labels.objects["class_name"].tolist() == ["corn", *["unclassified"] * count]
+        assert "unclassified" in labels.taxonomy
+        assert f"{count} objects have no class" in source.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("shape", "content", "told"),
+    [
+        ({}, {"imageHeight": None}, "imageHeight"),
+        ({}, {"imageWidth": "100 px"}, "imageWidth"),
+        ({}, {"shapes": None}, "shapes"),
+        ({"points": None}, {}, "shape 1"),
+        ({"points": [[1, float("nan")]] * 3}, {}, "finite"),
+        ({"score": "high"}, {}, "high"),
+        ({"shape_type": "mask", "points": [[1, 1], [9, 9]]}, {}, "no 'mask'"),
+        ({"shape_type": "mask", "points": [[1, 1], [9, 9]], "mask": "aGk="}, {}, "no PNG"),
+    ],
+)
+def test_damaged_labelme_files_are_refused_with_their_place(tmp_path, shape, content, told):
+    path = labelme_file(tmp_path / "a.json", {"label": "corn"} | shape, **content)
+    with pytest.raises(UsageError, match=told) as refused:
+        list(format_named("labelme").read(path, ReadOptions()))
+    assert "a.json" in str(refused.value)
+
+
+def test_groups_of_labelme_may_have_names(tmp_path):
+    shapes = [{"label": "corn", "group_id": name} for name in ("north", "north", "7")]
+    (labels,) = format_named("labelme").read(labelme_file(tmp_path / "a.json", *shapes), ReadOptions())
+    assert sorted(labels.objects["object_id"]) == [7, 8]
+
+
+def test_a_score_of_cvat_that_is_no_number_is_refused_with_its_place(tmp_path):
+    path = cvat_file(tmp_path / "a.xml", "corn", attribute='<attribute name="score">high</attribute>')
+    with pytest.raises(UsageError, match="polygon 1: its score is 'high'"):
+        list(recognise(path).read(path, ReadOptions()))
+
+
+def coco_file(path, *annotations, **image):
+    drawn = {"id": 1, "image_id": 1, "category_id": 1, "segmentation": [[1, 1, 9, 1, 9, 9]]}
+    content = {
+        "images": [{"id": 1, "file_name": "a.png", "height": 80, "width": 100} | image],
+        "categories": [{"id": 1, "name": "corn"}],
+        "annotations": [drawn | each for each in annotations],
+    }
+    path.write_text(json.dumps(content))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("annotation", "image", "told"),
+    [
+        ({"category_id": 9}, {}, "annotation 1: there is no category 9"),
+        ({"image_id": 7}, {}, "annotation 1: there is no image 7"),
+        ({"segmentation": [[1, 1, 9, 1, float("nan"), 9]]}, {}, "annotation 1: ValueError a corner"),
+        ({}, {"height": -80}, "a.png is 100 x -80 pixels"),
+    ],
+)
+def test_damaged_coco_files_are_refused_with_their_place(tmp_path, annotation, image, told):
+    path = coco_file(tmp_path / "a.json", annotation, **image)
+    with pytest.raises(UsageError, match=told):
+        list(recognise(path).read(path, ReadOptions()))
+
+
+def test_scores_of_coco_may_be_null_and_percentages_are_none(tmp_path):
+    path = coco_file(tmp_path / "null.json", {"score": None}, {"score": 0.5})
+    (labels,) = recognise(path).read(path, ReadOptions())
+    assert labels.objects["score"].fillna(-1).tolist() == [-1, 0.5]
+    source = recognise(path).read(
+        coco_file(tmp_path / "a.json", {"score": 87}, {"score": 0.5}), ReadOptions()
+    )
+    (labels,) = source
+    assert labels.objects["score"].isna().all()
+    assert labels.objects["stated_score"].tolist() == [87, 0.5]
+    assert "87.0 is none" in source.notes[0]
+
+
+@pytest.mark.filterwarnings("ignore:.crs. was not provided")
+def test_attributes_may_have_the_names_that_a_geopackage_uses_itself(tmp_path):
+    path = coco_file(tmp_path / "a.json", {"fid": 3, "geom": "hilly"})
+    convert(path, tmp_path / "a.gpkg", to="gpkg")
+    found = geopandas.read_file(tmp_path / "a.gpkg", layer="objects")
+    assert (found["fid"].tolist(), found["geom"].tolist()) == ([3], ["hilly"])
+    assert found.geometry.area.tolist() == [32]

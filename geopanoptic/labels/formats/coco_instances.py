@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import shapely
 from pydantic import ValidationError
 
@@ -20,7 +21,15 @@ from geopanoptic.labels.formats import run_lengths
 from geopanoptic.labels.formats.coco_panoptic import categories_of, taxonomy_of_categories
 from geopanoptic.labels.formats.format import Format, LabelSource, ReadOptions, WriteOptions, Written
 from geopanoptic.labels.formats.json_files import read_json, write_items
-from geopanoptic.labels.formats.shapes import Shape, Tally, labels_of_shapes, mask_outline, without_holes
+from geopanoptic.labels.formats.shapes import (
+    Shape,
+    Tally,
+    corners,
+    labels_of_shapes,
+    mask_outline,
+    without_holes,
+)
+from geopanoptic.labels.formats.tables import STATED_SCORE, score_notes
 from geopanoptic.labels.objects import Canvas, Labels, OutlineLabels, pixel_outlines
 from geopanoptic.labels.sidecar import known_image
 from geopanoptic.labels.taxonomy import Taxonomy
@@ -47,16 +56,30 @@ def read(path: Path, options: ReadOptions) -> LabelSource:
     try:
         taxonomy = taxonomy_of_categories(content["categories"])
         by_image: dict[int, list[dict[str, Any]]] = {each["id"]: [] for each in content["images"]}
+        known = {each.id for each in taxonomy.classes}
         for each in content["annotations"]:
+            for what, id_, there in (
+                ("image", each["image_id"], by_image),
+                ("category", each["category_id"], known),
+            ):
+                if id_ not in there:
+                    raise UsageError(
+                        f"{path}, annotation {each.get('id')}: there is no {what} {id_!r} in the file.",
+                        remedy=f"Correct its {what}_id, or add the {what}.",
+                    )
             by_image[each["image_id"]].append(each)
         canvases = [_canvas_of(each, options.images) for each in content["images"]]
         found = [by_image[each["id"]] for each in content["images"]]
     except (KeyError, TypeError, ValueError, ValidationError) as error:
+        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
         raise UsageError(
-            f"{path} is no COCO file: {type(error).__name__} {error}.",
+            f"{path} is no COCO file: {type(error).__name__} {reason}.",
             remedy="It needs images, annotations and categories.",
         ) from None
     names = {each.id: each.name for each in taxonomy.classes}
+    odd_scores = score_notes(
+        pd.DataFrame({"score": [each.get("score") for each in content["annotations"]]}), path.name
+    )
     for image, canvas, labelled in zip(content["images"], canvases, found, strict=True):
         if canvas is None and labelled:
             raise UsageError(
@@ -64,14 +87,14 @@ def read(path: Path, options: ReadOptions) -> LabelSource:
                 remedy="Name the folder of images with --image.",
             )
     unknown = canvases.count(None)
-    notes = (
+    notes = odd_scores + (
         (f"{path.name}: {unknown} images without labels and without a size are left out",) if unknown else ()
     )
     return LabelSource(
         name=path.name,
         taxonomy=taxonomy,
         images=lambda: (
-            _read_image(path, canvas, labelled, names, taxonomy, raw=options.raw)
+            _read_image(path, canvas, labelled, names, taxonomy, scored=not odd_scores, raw=options.raw)
             for canvas, labelled in zip(canvases, found, strict=True)
             if canvas is not None
         ),
@@ -177,6 +200,8 @@ def _canvas_of(image: dict[str, Any], known: Mapping[str, Canvas]) -> Canvas | N
     height, width = image.get("height"), image.get("width")
     if height is None or width is None:
         return None if found is None else Canvas(image=name, height=found.height, width=found.width)
+    if int(height) < 1 or int(width) < 1:
+        raise ValueError(f"{name} is {width} x {height} pixels")
     return Canvas(image=name, height=int(height), width=int(width))
 
 
@@ -187,6 +212,7 @@ def _read_image(
     names: dict[int, str],
     taxonomy: Taxonomy,
     *,
+    scored: bool,
     raw: bool,
 ) -> OutlineLabels:
     own = [each.get("object_id") for each in annotations]
@@ -200,7 +226,11 @@ def _read_image(
         try:
             name = names[each["category_id"]]
             outlines = list(_outlines(each["segmentation"], canvas))
-            score = float(each.get("score", "nan"))
+            score = float("nan")
+            if not scored:
+                attributes[STATED_SCORE] = each.get("score")
+            elif each.get("score") is not None:
+                score = float(each["score"])
         except (KeyError, TypeError, ValueError) as error:
             raise UsageError(
                 f"{path}, annotation {each.get('id')}: {type(error).__name__} {error}.",
@@ -220,6 +250,6 @@ def _outlines(segmentation: Any, canvas: Canvas) -> Iterator[shapely.Geometry]:
             yield outline
         return
     for ring in segmentation:
-        points = np.asarray(ring, np.float64).reshape(-1, 2)
+        points = corners(ring)
         if len(points) >= 3:
             yield shapely.Polygon(points)

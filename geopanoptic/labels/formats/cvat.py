@@ -25,7 +25,7 @@ from geopanoptic.labels.formats.shapes import (
 )
 from geopanoptic.labels.formats.xml_files import read_xml, write_elements
 from geopanoptic.labels.objects import Canvas, Labels, OutlineLabels
-from geopanoptic.labels.taxonomy import LabelClass, Taxonomy
+from geopanoptic.labels.taxonomy import LabelClass, Taxonomy, unclassified_notes, with_unclassified
 
 _SCORE, _OBJECT = "score", "object_id"
 
@@ -48,8 +48,11 @@ def read(path: Path, options: ReadOptions) -> LabelSource:
             remedy="Export as 'CVAT for images 1.1'.",
         )
     images = root.findall("image")
-    named = [each.get("label", "object") for image in images for each in image if each.get("label")]
-    taxonomy = _taxonomy_of(root, named, options.taxonomy)
+    named = [name for image in images for each in image if (name := each.get("label")) is not None]
+    taxonomy = _taxonomy_of(root, [name for name in named if name], options.taxonomy)
+    if "" in named:
+        taxonomy = with_unclassified(taxonomy)
+    notes = unclassified_notes(named, path.name)
 
     def read_one(image: ElementTree.Element) -> OutlineLabels:
         where = f"{path}, image {image.get('name')}"
@@ -60,7 +63,7 @@ def read(path: Path, options: ReadOptions) -> LabelSource:
         )
         return labels_of_shapes(_shapes_in(image, canvas, where), taxonomy, canvas, raw=options.raw)
 
-    return LabelSource(name=path.name, taxonomy=taxonomy, images=lambda: map(read_one, images))
+    return LabelSource(name=path.name, taxonomy=taxonomy, images=lambda: map(read_one, images), notes=notes)
 
 
 def write(labels: Iterable[Labels], target: Path, options: WriteOptions) -> Written:
@@ -128,7 +131,8 @@ def _shapes_in(image: ElementTree.Element, canvas: Canvas, where: str) -> Iterat
     for number, each in enumerate(image):
         if each.get("label") is None:
             continue
-        outline = _outline(each, canvas, f"{where}, {each.tag} {number + 1}")
+        place = f"{where}, {each.tag} {number + 1}"
+        outline = _outline(each, canvas, place)
         if outline is None:
             continue
         told = {child.get("name"): child.text for child in each.iterfind("attribute")}
@@ -138,13 +142,21 @@ def _shapes_in(image: ElementTree.Element, canvas: Canvas, where: str) -> Iterat
             key = int(own)
         elif group not in (None, "", "0"):
             key = ("group", group)
-        score = told.get(_SCORE)
         yield Shape(
             key=key,
-            class_name=each.get("label", "object"),
+            class_name=each.get("label", ""),
             outline=outline,
-            score=float(score) if score else float("nan"),
+            score=_score(told.get(_SCORE), place),
         )
+
+
+def _score(stated: str | None, where: str) -> float:
+    try:
+        return float(stated or "nan")
+    except ValueError:
+        raise UsageError(
+            f"{where}: its score is {stated!r}, which is no number.", remedy="Correct it."
+        ) from None
 
 
 def _outline(each: ElementTree.Element, canvas: Canvas, where: str) -> shapely.Geometry | None:

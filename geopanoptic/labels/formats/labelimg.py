@@ -18,6 +18,7 @@ from geopanoptic.labels.formats.format import Format, LabelSource, ReadOptions, 
 from geopanoptic.labels.formats.shapes import Shape, Tally, labels_of_shapes, taxonomy_for
 from geopanoptic.labels.formats.xml_files import read_xml, write_xml
 from geopanoptic.labels.objects import Canvas, Labels, OutlineLabels, pixel_outlines
+from geopanoptic.labels.taxonomy import unclassified_notes
 
 
 def recognises(path: Path) -> bool:
@@ -35,6 +36,7 @@ def read(path: Path, options: ReadOptions) -> LabelSource:
     files = list(_files_of(path))
     names = [each.findtext("name", "") for file in files for each in read_xml(file).iter("object")]
     taxonomy = taxonomy_for(names, options.taxonomy)
+    notes = unclassified_notes(names, path.name)
 
     def read_one(file: Path) -> OutlineLabels:
         root = read_xml(file)
@@ -45,7 +47,7 @@ def read(path: Path, options: ReadOptions) -> LabelSource:
         )
         return labels_of_shapes(_shapes_in(root, file), taxonomy, canvas, raw=options.raw)
 
-    return LabelSource(name=path.name, taxonomy=taxonomy, images=lambda: map(read_one, files))
+    return LabelSource(name=path.name, taxonomy=taxonomy, images=lambda: map(read_one, files), notes=notes)
 
 
 def write(labels: Iterable[Labels], target: Path, options: WriteOptions) -> Written:
@@ -93,7 +95,7 @@ def _shapes_in(root: ElementTree.Element, file: Path) -> Iterator[Shape]:
             _float(each, f"bndbox/{name}", file) for name in ("xmin", "ymin", "xmax", "ymax")
         )
         outline = shapely.box(left, top, right, bottom)
-        yield Shape(key=("box", number), class_name=each.findtext("name", "object"), outline=outline)
+        yield Shape(key=("box", number), class_name=each.findtext("name", ""), outline=outline)
 
 
 def _add_box(root: ElementTree.Element, name: str, box: list[float], canvas: Canvas) -> None:

@@ -18,15 +18,19 @@ from geopanoptic.labels.formats.json_files import read_json, write_json
 from geopanoptic.labels.formats.shapes import (
     Shape,
     Tally,
+    corners,
     labels_of_shapes,
     mask_outline,
     shapes_of,
     taxonomy_for,
 )
 from geopanoptic.labels.objects import Canvas, Labels, OutlineLabels
+from geopanoptic.labels.taxonomy import unclassified_notes
 
 _VERSION = "5.5.0"
 """Version of the layout, as labelme writes it."""
+
+_KEYS = {"shapes": list, "imagePath": str, "imageHeight": int, "imageWidth": int}
 
 _BESIDE = ("labels.json", "provenance.json")
 """Files about a data set that lie in its folder and are no images' labels."""
@@ -46,20 +50,21 @@ def recognises(path: Path) -> bool:
 
 def read(path: Path, options: ReadOptions) -> LabelSource:
     files = list(_files_of(path))
-    names = [str(shape["label"]) for file in files for shape in _content(file)["shapes"]]
+    names = [_class_of(shape) for file in files for shape in _content(file)["shapes"]]
     taxonomy = taxonomy_for(names, options.taxonomy)
+    notes = unclassified_notes(names, path.name)
 
     def read_one(file: Path) -> OutlineLabels:
         content = _content(file)
         canvas = Canvas(
             image=Path(str(content["imagePath"]).replace("\\", "/")).name,
-            height=int(content["imageHeight"]),
-            width=int(content["imageWidth"]),
+            height=content["imageHeight"],
+            width=content["imageWidth"],
         )
         shapes = list(_shapes_in(content, canvas, file))
         return labels_of_shapes(shapes, taxonomy, canvas, raw=options.raw)
 
-    return LabelSource(name=path.name, taxonomy=taxonomy, images=lambda: map(read_one, files))
+    return LabelSource(name=path.name, taxonomy=taxonomy, images=lambda: map(read_one, files), notes=notes)
 
 
 def write(labels: Iterable[Labels], target: Path, options: WriteOptions) -> Written:
@@ -114,31 +119,48 @@ def _files_of(path: Path) -> Iterator[Path]:
 
 def _content(file: Path) -> dict[str, Any]:
     content = read_json(file)
-    lacking = [key for key in ("shapes", "imagePath", "imageHeight", "imageWidth") if key not in content]
-    if lacking:
-        raise UsageError(f"{file} has no {', '.join(lacking)}.", remedy="Give files that labelme wrote.")
+    lacking = [
+        key
+        for key, kind in _KEYS.items()
+        if not isinstance(content, dict) or not isinstance(content.get(key), kind)
+    ]
+    if lacking or not all(isinstance(each, dict) for each in content["shapes"]):
+        raise UsageError(
+            f"{file} has no {', '.join(lacking) or 'shapes'} as labelme writes them.",
+            remedy="Open the image in labelme and save its labels again.",
+        )
     return dict(content)
+
+
+def _class_of(shape: dict[str, Any]) -> str:
+    return str(shape.get("label") or "")
 
 
 def _shapes_in(content: dict[str, Any], canvas: Canvas, file: Path) -> Iterator[Shape]:
     for number, each in enumerate(content["shapes"]):
-        outline = _outline(each, canvas, f"{file}, shape {number + 1}")
+        where, group, score = f"{file}, shape {number + 1}", each.get("group_id"), each.get("score")
+        try:
+            outline = _outline(each, canvas, where)
+            known = float("nan") if score is None else float(score)
+        except (KeyError, TypeError, ValueError) as error:
+            reason = f"it has no {error}" if isinstance(error, KeyError) else error
+            raise UsageError(f"{where}: {reason}.", remedy="Redraw it.") from None
         if outline is None:
             continue
-        group = each.get("group_id")
-        key = ("shape", number) if group is None else int(group)
-        score = each.get("score")
-        yield Shape(
-            key=key,
-            class_name=str(each["label"]),
-            outline=outline,
-            score=float("nan") if score is None else float(score),
+        # Other programs group by names.
+        key = (
+            ("shape", number)
+            if group is None
+            else int(group)
+            if str(group).isdecimal()
+            else ("group", str(group))
         )
+        yield Shape(key=key, class_name=_class_of(each), outline=outline, score=known)
 
 
 def _outline(each: dict[str, Any], canvas: Canvas, where: str) -> shapely.Geometry | None:
     kind = each.get("shape_type", "polygon")
-    points = np.asarray(each["points"], np.float64).reshape(-1, 2)
+    points = corners(each["points"])
     if kind == "polygon" and len(points) >= 3:
         return shapely.Polygon(points)
     if kind == "rectangle" and len(points) == 2:
@@ -149,10 +171,16 @@ def _outline(each: dict[str, Any], canvas: Canvas, where: str) -> shapely.Geomet
     if kind == "mask" and len(points) == 2:
         # The corner pixels are part of the mask.
         (x0, y0), _ = np.round(points).astype(int)
-        with Image.open(io.BytesIO(base64.b64decode(each["mask"])), formats=["PNG"]) as picture:
-            part = np.asarray(picture) > 0
+        try:
+            with Image.open(io.BytesIO(base64.b64decode(each["mask"])), formats=["PNG"]) as picture:
+                part = np.asarray(picture) > 0
+        except OSError:
+            raise ValueError("its mask is no PNG") from None
         whole = np.zeros(canvas.shape, np.bool_)
-        whole[y0 : y0 + part.shape[0], x0 : x0 + part.shape[1]] = part
+        ground = whole[y0 : y0 + part.shape[0], x0 : x0 + part.shape[1]]
+        if ground.shape != part.shape:
+            raise ValueError(f"the mask of {part.shape[1]} x {part.shape[0]} pixels reaches beyond the image")
+        ground[:] = part
         return mask_outline(whole)
     if kind in ("point", "points", "line", "linestrip") or len(points) < 3:
         return None  # no area

@@ -23,7 +23,7 @@ from geopanoptic.labels.formats.format import Written
 from geopanoptic.labels.formats.tables import with_columns
 from geopanoptic.labels.joining import ROUNDING_PX, joined
 from geopanoptic.labels.objects import Canvas, Labels, OutlineLabels, as_outlines, pixel_outlines
-from geopanoptic.labels.taxonomy import Taxonomy, taxonomy_of_names
+from geopanoptic.labels.taxonomy import UNCLASSIFIED, Taxonomy, taxonomy_of_names, with_unclassified
 from geopanoptic.labels.tiles import SOURCE_ID
 
 
@@ -89,20 +89,24 @@ def shapes_of(labels: OutlineLabels, canvas: Canvas) -> Iterator[Shape]:
 def labels_of_shapes(
     shapes: Iterable[Shape], taxonomy: Taxonomy, canvas: Canvas, *, raw: bool = False
 ) -> OutlineLabels:
-    """Pieces with one key as one object, in the order of their first pieces.
+    """Pieces with one key and one class as one object, in the order of their first pieces.
 
-    Keys that are whole numbers above 0 become the ids, and ``source_id`` of their objects; others get new ids.
-    ``raw``: pieces of two classes stay two rows with one id, and pieces that cross themselves stay as they are.
+    Keys that are whole numbers above 0 become the ids, and ``source_id`` of their objects; others get new ids, as do
+    pieces of another class than the first with the same key: tools group things of several classes, too.
+    ``raw``: those have one id, pieces that cross themselves stay as they are, and a class may be empty.
     """
     by_key: dict[tuple[object, str], list[Shape]] = {}
     for shape in shapes:
-        by_key.setdefault((shape.key, shape.class_name if raw else ""), []).append(shape)
+        by_key.setdefault((shape.key, shape.class_name), []).append(shape)
     own = [key if isinstance(key, int) and 0 < key < 2**31 else None for key, _ in by_key]
+    if not raw:
+        again = pd.Series(own, dtype=object).duplicated()
+        own = [None if repeated else key for key, repeated in zip(own, again, strict=True)]
     fresh = count(1 + max((key for key in own if key is not None), default=0))
     rows = [
         {
             "object_id": next(fresh) if key is None else key,
-            "class_name": pieces[0].class_name,
+            "class_name": pieces[0].class_name or ("" if raw else UNCLASSIFIED),
             "score": pieces[0].score,
             **pieces[0].attributes,
             # What had a number was exported with it, and has it in the neighbouring image too.
@@ -119,6 +123,14 @@ def labels_of_shapes(
     return OutlineLabels(objects=frame, taxonomy=taxonomy, canvas=bare)
 
 
+def corners(stated: Any) -> NDArray[np.float64]:
+    """Corners (n, 2) from pairs, or from x, y, x, y, ... Raises ``TypeError`` or ``ValueError`` for what is no corner."""
+    points = np.asarray(stated, np.float64).reshape(-1, 2)
+    if not np.isfinite(points).all():
+        raise ValueError("a corner has no finite coordinates")
+    return points
+
+
 def mask_outline(mask_hw: NDArray[np.bool_]) -> shapely.Geometry | None:
     """The outline of the True pixels of an image, along pixel edges; None where there is none."""
     from geopanoptic.panoptic.coverage import trace
@@ -133,11 +145,15 @@ def mask_outline(mask_hw: NDArray[np.bool_]) -> shapely.Geometry | None:
 
 
 def taxonomy_for(names: Iterable[str], given: Taxonomy | None) -> Taxonomy:
-    """The classes that are known, where they hold all names; else the names, sorted, as things."""
-    found = sorted(set(names))
-    if given is not None and all(name in given for name in found):
-        return given
-    return taxonomy_of_names(found or ["object"])
+    """The classes that are known, where they hold all names; else the names, sorted, as things.
+
+    With ``UNCLASSIFIED``, where a name is empty.
+    """
+    every = set(names)
+    found = sorted(every - {""})
+    if given is None or not all(name in given for name in found):
+        given = taxonomy_of_names(found or [UNCLASSIFIED if every else "object"])
+    return with_unclassified(given) if "" in every else given
 
 
 def without_holes(polygon: shapely.Polygon) -> list[shapely.Polygon]:

@@ -152,5 +152,12 @@ def _write_layer(frame: geopandas.GeoDataFrame, target: Path, driver: str) -> No
         promote_to_multi=bool(many),
         geometry_type=None if len(told) else "Polygon",
         # A tenth of a millimetre; GDAL's own choice is a centimetre.
-        layer_options={"COORDINATE_PRECISION": "9"} if driver == "GeoJSON" else {},
+        layer_options={"COORDINATE_PRECISION": "9"} if driver == "GeoJSON" else _own_columns(told),
     )
+
+
+def _own_columns(frame: geopandas.GeoDataFrame) -> dict[str, str]:
+    """Names of the columns that a GeoPackage adds, where objects have attributes of the usual ones."""
+    taken = {str(name).lower() for name in frame.drop(columns=frame.geometry.name)}
+    usual = {"FID": "fid", "GEOMETRY_NAME": "geom"}
+    return {option: f"gpkg_{name}" for option, name in usual.items() if name in taken}
