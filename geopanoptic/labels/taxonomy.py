@@ -171,7 +171,7 @@ def with_unclassified(taxonomy: Taxonomy) -> Taxonomy:
     """The classes and ``UNCLASSIFIED``."""
     if UNCLASSIFIED in taxonomy:
         return taxonomy
-    number = 1 + max(each.id for each in taxonomy.classes)
+    number = 1 + max((each.id for each in taxonomy.classes), default=0)
     return Taxonomy(name=taxonomy.name, classes=(*taxonomy.classes, LabelClass(id=number, name=UNCLASSIFIED)))
 
 

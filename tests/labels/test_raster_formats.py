@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -10,6 +11,7 @@ from hypothesis.extra.numpy import arrays
 from geopanoptic.errors import UsageError
 from geopanoptic.labels.formats.format import ReadOptions, WriteOptions
 from geopanoptic.labels.formats.registry import format_named, recognise
+from geopanoptic.labels.formats.tables import with_columns
 from geopanoptic.labels.objects import Canvas, RasterLabels
 from geopanoptic.labels.taxonomy import taxonomy_of_names
 
@@ -144,3 +146,45 @@ def test_a_real_cityscapes_file_has_cityscapes_classes(tmp_path):
     assert told.loc[found.ids_hw[0].tolist(), "class_name"].tolist() == ["road", "car", "car"]
     assert told.loc[found.ids_hw[0, 2], "iscrowd"] is True
     assert found.ids_hw[1, 1] == 0
+
+
+def test_names_that_programs_take_for_something_else_come_back(tmp_path):
+    names = ["None", "NA", "nan", "-Brache", "'-Brache", "=1+1", "007"]
+    ids_hw = np.arange(1, len(names) + 1, dtype=np.int32)[None]
+    classes = taxonomy_of_names(names)
+    table = with_columns(pd.DataFrame({"class_name": names, "note": names, "yield": [1.5, *[np.nan] * 6]}))
+    labels = RasterLabels(
+        ids_hw=ids_hw,
+        objects=table,
+        taxonomy=classes,
+        canvas=Canvas(image="a", height=1, width=7, transform=Affine.scale(10, -10)),
+    )
+    written = format_named("raster")
+    written.write([labels], tmp_path / "a.tif", WriteOptions())
+    assert "'-Brache" in (tmp_path / "a.csv").read_text()
+    (found,) = written.read(tmp_path / "a.tif", ReadOptions())
+    assert found.objects["class_name"].tolist() == names
+    assert found.objects["note"].tolist() == names
+    assert found.objects["yield"].isna().tolist() == [False, *[True] * 6]
+    assert found.taxonomy.classes == classes.classes
+
+
+def test_rows_of_a_table_may_lack_a_class(tmp_path):
+    canvas = Canvas(image="a", height=1, width=2, transform=Affine.scale(10, -10))
+    table = with_columns(pd.DataFrame({"class_name": ["corn", "corn"]}))
+    labels = RasterLabels(
+        ids_hw=np.array([[1, 2]], np.int32),
+        objects=table,
+        taxonomy=taxonomy_of_names(["corn"]),
+        canvas=canvas,
+    )
+    raster = format_named("raster")
+    raster.write([labels], tmp_path / "a.tif", WriteOptions())
+    (tmp_path / "a.csv").write_text("object_id,class_name,score\n1,corn,87\n2,,NA\n")
+    source = raster.read(tmp_path / "a.tif", ReadOptions())
+    (found,) = source
+    assert found.objects["class_name"].tolist() == ["corn", "unclassified"]
+    assert found.objects["score"].isna().all()
+    assert ["no class" in source.notes[0], "87.0 is none" in source.notes[1]] == [True, True]
+    (raw,) = raster.read(tmp_path / "a.tif", ReadOptions(raw=True))
+    assert raw.objects["class_name"].tolist() == ["corn", ""]

@@ -15,10 +15,17 @@ import rasterio
 
 from geopanoptic.errors import UsageError
 from geopanoptic.labels.formats.format import Format, LabelSource, ReadOptions, WriteOptions, Written
-from geopanoptic.labels.formats.tables import safe_csv, with_columns
+from geopanoptic.labels.formats.tables import read_safe_csv, safe_csv, score_notes, with_columns
 from geopanoptic.labels.objects import Canvas, Labels, RasterLabels, as_raster
 from geopanoptic.labels.sidecar import canvas_of_image
-from geopanoptic.labels.taxonomy import LabelClass, Taxonomy, taxonomy_of_names
+from geopanoptic.labels.taxonomy import (
+    UNCLASSIFIED,
+    LabelClass,
+    Taxonomy,
+    taxonomy_of_names,
+    unclassified_notes,
+    with_unclassified,
+)
 
 _INTEGERS = {"uint8", "int16", "uint16", "int32", "uint32", "int64"}
 
@@ -47,6 +54,13 @@ def read(path: Path, options: ReadOptions) -> LabelSource:
     taxonomy = options.taxonomy or (
         _taxonomy_of(described, stored) if described is not None else taxonomy_of_names(["object"])
     )
+    notes: tuple[str, ...] = ()
+    if described is not None:
+        names = described["class_name"].fillna("")
+        notes = unclassified_notes(names, stored.name) + score_notes(described, stored.name)
+        if not options.raw and (names == "").any():
+            names, taxonomy = names.mask(names == "", UNCLASSIFIED), with_unclassified(taxonomy)
+        described = described.assign(class_name=names)
 
     def images() -> Iterator[Labels]:
         ids_hw = _read_ids(path)
@@ -68,7 +82,7 @@ def read(path: Path, options: ReadOptions) -> LabelSource:
             )
         yield RasterLabels(ids_hw=ids_hw, objects=with_columns(table), taxonomy=taxonomy, canvas=canvas)
 
-    return LabelSource(name=path.name, taxonomy=taxonomy, images=images)
+    return LabelSource(name=path.name, taxonomy=taxonomy, images=images, notes=notes)
 
 
 def write(labels: Iterable[Labels], target: Path, options: WriteOptions) -> Written:
@@ -140,7 +154,7 @@ def _write_ids(raster: RasterLabels, target: Path) -> None:
 
 def _read_table(path: Path) -> pd.DataFrame:
     try:
-        table = pd.read_csv(path)
+        table = read_safe_csv(path)
     except (OSError, ValueError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} cannot be read as CSV: {error}.", remedy="Correct or remove it.") from None
     lacking = [name for name in ("object_id", "class_name") if name not in table]
@@ -150,10 +164,11 @@ def _read_table(path: Path) -> pd.DataFrame:
 
 
 def _taxonomy_of(table: pd.DataFrame, path: Path) -> Taxonomy:
-    names = table["class_name"].astype(str)
+    table = table[table["class_name"].notna()]
+    names = table["class_name"]
     if not {"class_id", "kind"} <= set(table):
         return taxonomy_of_names(list(dict.fromkeys(names)))
-    rows = table.assign(class_name=names).drop_duplicates(["class_id", "class_name", "kind"])
+    rows = table.drop_duplicates(["class_id", "class_name", "kind"])
     try:
         classes = tuple(
             LabelClass(id=row.class_id, name=row.class_name, kind=row.kind)

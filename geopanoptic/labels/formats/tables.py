@@ -48,7 +48,25 @@ def safe_csv(table: pd.DataFrame, path: Path) -> None:
     told = table.copy()
     for name in told.select_dtypes(exclude=["number", "bool"]).columns:
         told[name] = [
-            f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA_STARTS) else value
+            f"'{value}" if isinstance(value, str) and value.lstrip("'").startswith(_FORMULA_STARTS) else value
             for value in told[name]
         ]
     told.to_csv(path, index=False)
+
+
+def read_safe_csv(path: Path) -> pd.DataFrame:
+    """Read what ``safe_csv`` wrote, text as it was: "NA" and "None" are names of classes as good as any.
+
+    Raises ``OSError`` or ``ValueError`` where it cannot be read.
+    """
+    # What other programs write for a number that is not there.
+    absent = {name: [""] for name in pd.read_csv(path, nrows=0)} | {"score": ["", "NA", "NaN", "nan"]}
+    table = pd.read_csv(path, dtype={"class_name": str}, keep_default_na=False, na_values=absent)
+    for name in table.select_dtypes(exclude=["number", "bool"]).columns:
+        table[name] = [
+            value[1:]
+            if isinstance(value, str) and value[:1] == "'" and value.lstrip("'").startswith(_FORMULA_STARTS)
+            else value
+            for value in table[name]
+        ]
+    return table
