@@ -99,7 +99,8 @@ def convert(
     Raises
     ------
     UsageError, SceneError
-        Labels or images that cannot be read or do not belong together; what a format cannot hold.
+        Labels or images that cannot be read or do not belong together; what a format cannot hold; where none of
+        the objects would be left.
     OutputError
         ``target`` exists and ``overwrite`` is not set, or cannot be written. An existing one is untouched then.
     """
@@ -129,7 +130,8 @@ def convert(
         ),
     )
     losses: Counter[str] = Counter()
-    labels: Iterator[Labels] = (placed(each, images) for each in read)
+    given_objects: list[int] = []
+    labels = _counted((placed(each, images) for each in read), given_objects)
     classes = read.taxonomy
     if taxonomy is not None:
         classes = load_taxonomy(taxonomy)
@@ -150,6 +152,13 @@ def convert(
             staged,
             WriteOptions(images=_path(image), label_divisor=label_divisor, rle=rle),
         )
+        lost = tuple(f"{number:,} {what}" for what, number in losses.items())
+        if sum(given_objects) and not written.objects:
+            raise UsageError(
+                f"None of the {sum(given_objects):,} objects of {source} is left in {wanted.title}"
+                f"{': ' if lost else ''}{'; '.join((*lost, *written.losses))}.",
+                remedy="Give the image and the classes that belong to the labels.",
+            )
         files = list(written.files)
         if wanted.images != "none":
             files.append(write_sidecar(classes, drawn, staged))
@@ -168,7 +177,7 @@ def convert(
         objects=written.objects,
         files=tuple(target.parent / file.relative_to(staged.parent) for file in files),
         losses=(
-            *(f"{number:,} {what}" for what, number in losses.items()),
+            *lost,
             *written.losses,
             *_not_kept(of_source, wanted),
         ),
@@ -204,6 +213,12 @@ def sidecar_of_images(image: str | Path | None) -> Sidecar:
         each.image: told.images.get(each.image, each) if each.transform is None else each for each in found
     }
     return Sidecar(taxonomy=told.taxonomy, images=placed_images)
+
+
+def _counted(labels: Iterable[Labels], objects: list[int]) -> Iterator[Labels]:
+    for each in labels:
+        objects.append(len(each.objects))
+        yield each
 
 
 def _mapped(labels: Iterable[Labels], old: Taxonomy, new: Taxonomy, losses: Counter[str]) -> Iterator[Labels]:

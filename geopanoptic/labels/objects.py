@@ -120,6 +120,7 @@ def as_raster(labels: Labels, canvas: Canvas | None = None) -> tuple[RasterLabel
         )
     outlines_px = pixel_outlines(labels, canvas)
     order = np.argsort(-shapely.area(outlines_px), kind="stable")
+    order = order[~shapely.is_empty(outlines_px)[order]]
     ids = labels.objects["object_id"].to_numpy()
     ids_hw, claims = _drawn(outlines_px[order], ids[order], canvas.shape)
     kept = labels.objects["object_id"].isin(np.unique(ids_hw))
@@ -179,9 +180,19 @@ def on_corners(xy_px: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(np.abs(xy_px - nearest) < ROUNDING_PX, nearest, xy_px)
 
 
+def in_crs(outlines: geopandas.GeoSeries, crs: pyproj.CRS | None) -> geopandas.GeoSeries:
+    """The outlines in another CRS; empty where its projection does not reach, such as on the other side of the Earth."""
+    if outlines.crs is None or outlines.crs == crs:
+        return outlines
+    there = outlines.to_crs(crs)
+    beyond = ~np.isfinite(shapely.bounds(there.to_numpy())).all(axis=1)
+    return there.mask(beyond, shapely.Polygon()) if beyond.any() else there
+
+
 def pixel_outlines(labels: OutlineLabels, canvas: Canvas) -> NDArray[np.object_]:
     """The outlines in pixel coordinates of ``canvas``: x to the right, y down, corners of pixels integers.
 
+    Empty where the canvas's projection does not reach.
     Raises ``UsageError`` where just one of outlines and canvas has a CRS.
     """
     frame = labels.objects
@@ -191,9 +202,7 @@ def pixel_outlines(labels: OutlineLabels, canvas: Canvas) -> NDArray[np.object_]
             f"has {'none' if canvas.crs is None else 'one'}.",
             remedy="Give the image that belongs to the labels, or add the missing reference.",
         )
-    outlines = (
-        frame.geometry if frame.crs is None or frame.crs == canvas.crs else frame.geometry.to_crs(canvas.crs)
-    )
+    outlines = in_crs(frame.geometry, canvas.crs)
     inverse = ~canvas.placed
 
     def to_pixels(xy: NDArray[np.float64]) -> NDArray[np.float64]:

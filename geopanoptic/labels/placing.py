@@ -113,7 +113,8 @@ def _count_beyond(labels: OutlineLabels, canvas: Canvas, losses: Counter[str]) -
     if labels.objects.empty:
         return 0
     left, top, right, bottom = shapely.bounds(pixel_outlines(labels, canvas)).T
-    outside = (right <= 0) | (bottom <= 0) | (left >= canvas.width) | (top >= canvas.height)
+    # Where the image's projection does not reach there are no bounds to compare.
+    outside = ~((right > 0) & (bottom > 0) & (left < canvas.width) & (top < canvas.height))
     cut_off = ~outside & ((left < 0) | (top < 0) | (right > canvas.width) | (bottom > canvas.height))
     for what, found in ((_OUTSIDE, outside), (_CUT_OFF, cut_off)):
         losses.update({what: int(found.sum())} if found.any() else {})

@@ -24,7 +24,7 @@ from scipy.sparse.csgraph import connected_components
 
 from geopanoptic.errors import UsageError
 from geopanoptic.labels.joining import ROUNDING_PX, joined
-from geopanoptic.labels.objects import Canvas, Labels, OutlineLabels, as_outlines
+from geopanoptic.labels.objects import Canvas, Labels, OutlineLabels, as_outlines, in_crs
 
 SOURCE_ID = "source_id"
 """Attribute of a piece: the ``object_id`` of the whole object that it was cut from."""
@@ -69,7 +69,7 @@ def cut(labels: Labels, tiles: Iterable[Canvas], *, whole: bool = False) -> Iter
     tiles = list(tiles)
     frame = outlines.objects
     if frame.crs is not None and tiles and tiles[0].crs is not None and frame.crs != tiles[0].crs:
-        frame = frame.to_crs(tiles[0].crs)
+        frame = frame.set_geometry(in_crs(frame.geometry, tiles[0].crs))
     tree = shapely.STRtree(np.asarray(frame.geometry.array))
     for tile in tiles:
         box = canvas_outline(tile)

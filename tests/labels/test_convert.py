@@ -11,6 +11,7 @@ import shapely
 
 from geopanoptic.cli.main import invoke
 from geopanoptic.errors import OutputError, UsageError
+from geopanoptic.labels.check.check import check
 from geopanoptic.labels.convert import convert
 from geopanoptic.labels.formats.registry import MODULES
 from geopanoptic.training.synthetic import synthesize
@@ -243,6 +244,24 @@ def test_what_does_not_lie_on_the_image_is_told(country, tmp_path):
         assert told["pixels lay in several objects and went to the smallest"] >= 20
         if not options:
             assert done.objects == 3
+
+
+@pytest.mark.parametrize(("to", "suffix"), [("raster", ".tif"), ("labelme", ""), ("coco-panoptic", "")])
+def test_what_the_projection_does_not_reach_lies_outside_and_nothing_may_be_left(
+    country, tmp_path, to, suffix
+):
+    fields = geopandas.read_file(country / "truth.gpkg", layer="parcels").to_crs("EPSG:4326").iloc[:3]
+    far = [shapely.box(x, -0.01, x + 0.01, 0.01) for x in (100, -80)]
+    fields = fields.set_geometry([fields.geometry.iloc[0], *far], crs=fields.crs)
+    fields.to_file(tmp_path / "fields.gpkg")
+    done = convert(tmp_path / "fields.gpkg", tmp_path / f"a{suffix}", to=to, image=country / "scene.tif")
+    assert done.objects == 1
+    assert "2 objects lie outside the image and are left out" in done.losses
+    assert check(tmp_path / "fields.gpkg", image=country / "scene.tif").by_kind()["outside-image"]
+    fields.iloc[1:].to_file(tmp_path / "far.gpkg")
+    with pytest.raises(UsageError, match=r"None of the 2 objects .*: 2 objects lie outside the image"):
+        convert(tmp_path / "far.gpkg", tmp_path / f"b{suffix}", to=to, image=country / "scene.tif")
+    assert not (tmp_path / f"b{suffix}").exists()
 
 
 @pytest.mark.parametrize("name", ["coco-instances", "label-studio", "via", "cvat"])

@@ -24,7 +24,7 @@ from geopanoptic.labels.choosing.coreset import Chosen, choose_diverse
 from geopanoptic.labels.choosing.features import parcel_features
 from geopanoptic.labels.formats.format import ReadOptions
 from geopanoptic.labels.formats.registry import recognise
-from geopanoptic.labels.objects import as_outlines
+from geopanoptic.labels.objects import as_outlines, in_crs
 from geopanoptic.labels.output import staged_output
 from geopanoptic.labels.pictures import picture_canvas
 from geopanoptic.labels.sidecar import placed, read_sidecar
@@ -200,7 +200,7 @@ def _covered(candidates: geopandas.GeoDataFrame, labelled: str | Path | None) ->
             f"Nothing says where the labels of {path} lie.",
             remedy="Convert them to a map with `labels convert`.",
         )
-    drawn = labels.objects.geometry.to_crs(candidates.crs).to_numpy()
+    drawn = in_crs(labels.objects.geometry, candidates.crs).to_numpy()
     outlines = candidates.geometry.to_numpy()
     a, b = shapely.STRtree(drawn).query(outlines, predicate="intersects")
     covered = np.bincount(a, shapely.area(shapely.intersection(outlines[a], drawn[b])), len(outlines))

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from geopanoptic.errors import UsageError
 from geopanoptic.labels.formats.format import ReadOptions
 from geopanoptic.labels.formats.registry import format_named, recognise
-from geopanoptic.labels.objects import COLUMNS, Labels, OutlineLabels, as_outlines
+from geopanoptic.labels.objects import COLUMNS, Labels, OutlineLabels, as_outlines, in_crs
 from geopanoptic.labels.sidecar import placed, read_sidecar
 from geopanoptic.labels.tiles import SOURCE_ID, stitch
 
@@ -105,7 +105,7 @@ def _compared(
     old = _without_rows(there) if old is None else old.reset_index(drop=True)
     new = _without_rows(there) if new is None else new.reset_index(drop=True)
     if old.crs is not None and new.crs is not None and new.crs != old.crs:
-        new = new.to_crs(old.crs)
+        new = new.set_geometry(in_crs(new.geometry, old.crs))
     a, b, iou = pairs(old, new)
     what = _what(old.iloc[a], new.iloc[b], iou)
     differs = np.array([each != "" for each in what], np.bool_)
