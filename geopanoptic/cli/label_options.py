@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from math import isfinite
 from typing import Any
 
 import click
+
+
+class Measure(click.FloatRange):
+    """A number within a range; click's own takes "nan" for one, which lies in every range."""
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> float:
+        number = float(super().convert(value, param, context))
+        if not isfinite(number):
+            self.fail(f"{value!r} is no finite number.", param, context)
+        return number
+
 
 _READING = (
     click.option(

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from geopanoptic.cli.label_options import reading_options, tell_losses
+from geopanoptic.cli.label_options import Measure, reading_options, tell_losses
 from geopanoptic.cli.map_options import pixel_size_option
 from geopanoptic.cli.sections import SectionedCommand, exit_code_lines
 
@@ -64,25 +64,25 @@ every change; ground that several objects claim goes to the class named first in
 @reading_options
 @click.option(
     "--tolerance",
-    type=click.FloatRange(0),
+    type=Measure(0),
     metavar="LENGTH",
-    help="Closer lines are one.  [default: a thousandth of the median object's size]",
+    help="Closer lines are one, in the labels' own unit as all of these.  [default: a thousandth of the median object's size]",
 )
 @click.option(
     "--sliver-width",
-    type=click.FloatRange(0),
+    type=Measure(0),
     metavar="LENGTH",
     help="Narrower objects are slivers.  [default: a twentieth of the median width]",
 )
 @click.option(
     "--gap-area",
-    type=click.FloatRange(0),
+    type=Measure(0),
     metavar="AREA",
     help="Smaller holes are gaps.  [default: a twentieth of the median area]",
 )
 @click.option(
     "--agreement",
-    type=click.FloatRange(0, 1),
+    type=Measure(0, 1),
     default=0.5,
     show_default=True,
     metavar="IOU",

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from geopanoptic.cli.label_options import Measure
 from geopanoptic.cli.scene_options import SCENE_OPTIONS, scene_options
 from geopanoptic.cli.sections import SectionedCommand, exit_code_lines
 
@@ -66,7 +67,7 @@ wrong parcels times the distance, a weighted core-set after Sener and Savarese 2
     help="Labels that exist, in any format: what they cover is left out.",
 )
 @click.option(
-    "--min-area", "min_area_m2", default=0.0, type=float, metavar="M2", help="Leave smaller parcels out."
+    "--min-area", "min_area_m2", default=0.0, type=Measure(0), metavar="M2", help="Leave smaller parcels out."
 )
 @scene_options
 @click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")

@@ -107,6 +107,7 @@ def test_tiles_are_those_of_the_pictures(country, tmp_path, capsys):  # noqa: F8
     assert listed[0]["tile"].startswith("scene_r0000")
     assert listed[0]["distance"] is None
     assert invoke([*arguments, "--of", "tiles"]) == 2
+    assert invoke([*arguments, "--min-area", "nan"]) == invoke([*arguments, "--min-area", "-5"]) == 2
     assert invoke(arguments) == 0
     assert "1  parcel" in capsys.readouterr().out
 

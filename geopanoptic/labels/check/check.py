@@ -160,6 +160,7 @@ def _examine(
         sliver_width=subject.sliver_width,
         gap_area=subject.gap_area,
         unit=subject.unit,
+        metres=subject.metres,
     )
     if full and subject.canvas is None:
         raise UsageError("Without an image nobody knows what --full covers.", remedy="Name it with --image.")

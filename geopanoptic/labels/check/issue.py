@@ -160,3 +160,10 @@ KINDS = {
     ),
 }
 """Every kind by name, in the order in which reports list them."""
+
+
+def in_words(value: float, unit: str, metres: float | None, *, power: int = 1, digits: int = 3) -> str:
+    """A length, or an area of ``power`` 2; in metres first where the unit, an angle, has so many of them."""
+    squared = "²" if power == 2 else ""
+    own = f"{value:.{digits}g} {unit}{squared}"
+    return own if metres is None else f"{value * metres**power:.{digits}g} m{squared} ({own})"

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import shapely
 
-from geopanoptic.labels.check.issue import Issue
+from geopanoptic.labels.check.issue import Issue, in_words
 from geopanoptic.labels.check.subject import Subject, mean_width
 
 _REASON = re.compile(r"^(?P<what>.*?)\s*\[(?P<x>\S+) (?P<y>\S+)[^\]]*\]$")
@@ -53,7 +53,8 @@ def slivers(subject: Subject) -> Iterator[Issue]:
         yield Issue(
             kind="sliver",
             severity="warning",
-            message=f"{part} {subject.ids[row]} is {width[k]:.3g} {subject.unit} wide on average.",
+            message=f"{part} {subject.ids[row]} is {in_words(width[k], subject.unit, subject.metres)} wide "
+            "on average.",
             object_ids=subject.ids_of([row]),
             geometry=parts[k],
             amount=float(width[k]),

@@ -10,14 +10,14 @@ import geopandas
 import numpy as np
 import shapely
 
-from geopanoptic.labels.check.issue import KINDS, Issue, Severity
+from geopanoptic.labels.check.issue import KINDS, Issue, Severity, in_words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageFigures:
     """Numbers of the labels of one image or map, and what counted as a defect there (``Limits``), in ``unit``.
 
-    ``unlabelled`` (0 to 1) is None where there is no image, ``offset`` and ``pixel_difference`` where nothing was
+    ``metres`` has a ``unit`` that is an angle, None of others. ``unlabelled`` (0 to 1) is None where there is no image, ``offset`` and ``pixel_difference`` where nothing was
     compared.
     """
 
@@ -27,6 +27,7 @@ class ImageFigures:
     sliver_width: float
     gap_area: float
     unit: str
+    metres: float | None = None
     unlabelled: float | None = None
     offset: dict[str, Any] | None = None
     pixel_difference: float | None = None
@@ -144,10 +145,11 @@ def lines(report: Report, *, examples: int = 3) -> list[str]:
 
 def figure_lines(figures: ImageFigures) -> Sequence[str]:
     """What was measured of one image, in words."""
-    unit = figures.unit
+    unit, metres = figures.unit, figures.metres
     told = [
-        f"{figures.name}: borders closer than {figures.tolerance:.2g} {unit} count as one, objects narrower than "
-        f"{figures.sliver_width:.3g} {unit} as slivers, holes below {figures.gap_area:.3g} {unit}² as gaps"
+        f"{figures.name}: borders closer than {in_words(figures.tolerance, unit, metres, digits=2)} count as one, "
+        f"objects narrower than {in_words(figures.sliver_width, unit, metres)} as slivers, holes below "
+        f"{in_words(figures.gap_area, unit, metres, power=2)} as gaps"
     ]
     if figures.unlabelled is not None:
         told.append(f"{figures.name}: {figures.unlabelled:.1%} of the image is unlabelled")

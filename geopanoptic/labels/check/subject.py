@@ -160,6 +160,16 @@ class Subject:
         name = self.frame.crs.axis_info[0].unit_name
         return {"metre": "m", "degree": "°"}.get(name, name)
 
+    @cached_property
+    def metres(self) -> float | None:
+        """In a unit that is an angle, about, in the middle of the labels; None of other units."""
+        latitudes = shapely.bounds(self.outlines)[:, 1::2]
+        latitudes = latitudes[np.isfinite(latitudes)]
+        if self.unit != "°" or not len(latitudes):
+            return None
+        along_meridian, along_parallel = 110_574, 111_320 * np.cos(np.radians(np.median(latitudes)))
+        return float(np.sqrt(along_meridian * max(along_parallel, 0)))
+
     @property
     def _sound(self) -> OutlineLabels:
         """The sound outlines as labels whose ids are row + 1."""

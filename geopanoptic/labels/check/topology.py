@@ -9,7 +9,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from geopanoptic.labels.check.issue import Issue
+from geopanoptic.labels.check.issue import Issue, in_words
 from geopanoptic.labels.check.subject import Subject, mean_width, polygons_of
 
 _DUPLICATE_IOU = 0.95
@@ -87,7 +87,7 @@ def overlaps(subject: Subject) -> Iterator[Issue]:
             yield Issue(
                 kind="overlap",
                 severity="warning" if nested else "error",
-                message=f"Objects {pair} overlap on {found.area[k]:.3g} {subject.unit}²"
+                message=f"Objects {pair} overlap on {in_words(found.area[k], subject.unit, subject.metres, power=2)}"
                 + (", the smaller lies inside." if nested else f", {share:.1%} of the smaller."),
                 object_ids=ids,
                 geometry=found.common[k],
@@ -121,7 +121,7 @@ def gaps(subject: Subject) -> Iterator[Issue]:
         yield Issue(
             kind="gap",
             severity="warning",
-            message=f"{hole.area:.3g} {subject.unit}² {where} are unlabelled.",
+            message=f"{in_words(hole.area, subject.unit, subject.metres, power=2)} {where} are unlabelled.",
             object_ids=ids,
             geometry=hole,
             amount=float(hole.area),

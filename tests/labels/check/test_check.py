@@ -1,6 +1,7 @@
 """What the checks say of small labels of every form, and what leaves the command line."""
 
 import json
+import re
 import sqlite3
 
 import geopandas
@@ -288,6 +289,24 @@ def test_an_offset_may_be_chance_by_its_error_within_a_pixel_and_by_the_test_bey
         offset={"columns_px": 0.0} | offset,
     )
     assert ("which may be chance" in figure_lines(figures)[-1]) == chance
+
+
+def test_lengths_of_labels_in_degrees_are_told_in_metres_too(tmp_path):
+    frame = squares((500_000, 5_500_000), (500_095, 5_500_000), size=100).to_crs("EPSG:4326")
+    report = check(stored(frame, tmp_path / "degrees.gpkg"))
+    (figures,) = report.images
+    assert figures.unit == "°"
+    assert figures.tolerance * figures.metres == pytest.approx(0.1, rel=0.02)
+    assert "closer than 0.1 m (1." in figure_lines(figures)[0]
+    (overlap,) = [each.message for each in report.issues if each.kind == "overlap"]
+    assert re.search(r"overlap on (49\d|50\d) m² \(\S+ °²\)", overlap)
+
+
+@pytest.mark.parametrize("option", ["--tolerance", "--sliver-width", "--gap-area", "--agreement"])
+def test_limits_are_numbers(tmp_path, capsys, option):
+    labels = str(stored(squares((0, 0)), tmp_path / "a.gpkg"))
+    assert invoke(["labels", "check", labels, option, "nan"]) == 2
+    assert "no finite number" in capsys.readouterr().err
 
 
 def test_a_model_is_shown_the_pixels_that_are_asked_for(tmp_path, capsys):
