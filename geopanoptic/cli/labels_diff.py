@@ -15,6 +15,7 @@ EPILOG = f"""\b
 Examples:
   geopanoptic labels diff yesterday.gpkg today.gpkg
   geopanoptic labels diff parcels.gpkg corrected.json --out changes.gpkg
+  geopanoptic labels diff register_2020.shp register_2021.shp --class-column crop
   geopanoptic labels diff before/ after/ --json
 
 Objects are the same where they share most of their ground (IoU above one half), or where their ids are the same and
@@ -31,13 +32,20 @@ they share any. The formats need not be.
     "--out", type=click.Path(path_type=Path), metavar="GPKG", help="Write the changed objects as a layer."
 )
 @click.option("--overwrite", is_flag=True, help="Replace the file of --out.")
+@click.option(
+    "--class-column",
+    metavar="NAME",
+    help="Column of the class in maps, or BEFORE,AFTER.  [default: class_name]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print all changes as JSON.")
-def diff(before: Path, after: Path, out: Path | None, overwrite: bool, as_json: bool) -> None:
+def diff(
+    before: Path, after: Path, out: Path | None, overwrite: bool, class_column: str | None, as_json: bool
+) -> None:
     """Objects that were added, removed or changed from the labels BEFORE to the labels AFTER."""
     from geopanoptic.labels.provenance.difference import difference
     from geopanoptic.labels.provenance.layer import write_changes
 
-    found = difference(before, after)
+    found = difference(before, after, class_column=class_column)
     if out is not None:
         write_changes(found, out, overwrite=overwrite)
     if as_json:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import shapely
 
+from geopanoptic.cli.main import invoke
 from geopanoptic.errors import UsageError
 from geopanoptic.labels.convert import convert
 from geopanoptic.labels.formats.format import ReadOptions
@@ -97,3 +98,13 @@ def test_one_column_may_be_class_and_another_id_whatever_their_names(tmp_path):
 def test_rows_without_an_id_leave_the_others_theirs(tmp_path):
     path = stored(tmp_path / "labels.gpkg", class_name="corn", parcel_id=[7.0, np.nan, 3.0, np.nan])
     assert read(path)[0].objects["object_id"].tolist() == [7, 8, 3, 9]
+
+
+def test_classes_of_maps_that_are_compared_may_be_in_other_columns(tmp_path, capsys):
+    before = stored(tmp_path / "before.gpkg", crop=["corn", "corn", "rape", "rape"])
+    after = stored(tmp_path / "after.gpkg", culture=["corn", "rape", "rape", "rape"])
+    compared = ["labels", "diff", str(before), str(after), "--class-column"]
+    assert invoke([*compared, "crop,culture"]) == 0
+    assert "0 added, 0 removed, 1 changed, 3 unchanged" in capsys.readouterr().out
+    assert invoke([*compared, "crop"]) == 2
+    assert "Columns: culture" in capsys.readouterr().err

@@ -57,12 +57,16 @@ class Difference:
         return {"objects": self.counts(), "changes": rows}
 
 
-def difference(before: Path, after: Path) -> Difference:
+def difference(before: Path, after: Path, *, class_column: str | None = None) -> Difference:
     """Compare two files or folders of labels, of any formats.
+
+    ``class_column`` is the column of the class in maps, or ``BEFORE,AFTER`` where they have it in different ones.
 
     Raises ``UsageError`` for labels that cannot be read, or of which one lies on the map and the other does not.
     """
-    old, new = _by_place(before), _by_place(after)
+    of_old, comma, of_new = (class_column or "").partition(",")
+    old = _by_place(before, of_old or None)
+    new = _by_place(after, (of_new if comma else of_old) or None)
     if ("" in old) != ("" in new):
         on_map, bare = (before, after) if "" in old else (after, before)
         raise UsageError(
@@ -79,10 +83,10 @@ def difference(before: Path, after: Path) -> Difference:
     return Difference(changes=whole[[*first, "geometry"]], unchanged=unchanged)
 
 
-def _by_place(path: Path) -> dict[str, geopandas.GeoDataFrame]:
+def _by_place(path: Path, class_column: str | None) -> dict[str, geopandas.GeoDataFrame]:
     """The objects of one map under the empty name, else those of every image under its name."""
     beside = read_sidecar(path)
-    options = ReadOptions(taxonomy=beside.taxonomy, images=beside.images)
+    options = ReadOptions(taxonomy=beside.taxonomy, images=beside.images, class_column=class_column)
     read = format_named(recognise(path).name).read(path, options)
     images = [placed(each, beside.images) for each in read]
     if all(_lies_somewhere(each) for each in images):
