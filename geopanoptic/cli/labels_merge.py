@@ -30,6 +30,7 @@ Rules:
   one object in two parts        the part that changed or removed it counts; of two that changed it, the first
                                  named; maps' objects are the same where `labels diff` says so, whatever their ids
   new objects                    get ids above all that went out
+  maps in several CRSs           are reprojected to that of the pictures, else of the first
 
 \b
 Conflicts (layer `conflicts` of FILE, listed, and exit code {DEFECTS}):
@@ -88,6 +89,8 @@ def merge(
     if as_json:
         click.echo(json.dumps(done.to_dict()))
     else:
+        for note in () if quiet else done.notes:
+            click.echo(f"note: {note}", err=True)
         for conflict in done.conflicts:
             click.secho(f"{conflict.kind}: ", fg="yellow", nl=False, err=True)
             click.echo(conflict.message, err=True)

@@ -284,3 +284,35 @@ def test_the_commands_split_and_merge(country, tmp_path, capsys):  # noqa: F811
     with rasterio.open(tmp_path / "merged.tif") as raster:
         assert raster.shape == shape
         assert len(np.unique(raster.read(1))) > 20
+
+
+def test_maps_in_several_systems_are_reprojected_to_the_first_and_told(tmp_path, capsys):
+    fields = [shapely.box(500_000 + 40 * k, 5_500_000, 500_030 + 40 * k, 5_500_030) for k in range(4)]
+    maps(tmp_path, base=dict(enumerate(fields, 1)))
+    west = numbered(tmp_path / "west.gpkg", fields[:2], [1, 2])
+    east = numbered(tmp_path / "east.gpkg", fields[2:], [3, 4])
+    elsewhere = shapely.box(-80, -0.01, -79.99, 0.01)
+    degrees = geopandas.read_file(east).to_crs("EPSG:4326")
+    degrees.loc[2] = degrees.loc[1]
+    degrees.loc[2, ["object_id", "geometry"]] = [5, elsewhere]
+    degrees.to_file(east)
+    merging = ["labels", "merge", str(west), str(east), "--base", str(tmp_path / "base.gpkg")]
+    assert invoke([*merging, "--out", str(tmp_path / "merged.gpkg")]) == 0
+    told = capsys.readouterr().err
+    assert "east: outlines were reprojected to WGS 84 / UTM zone 33N" in told
+    assert "east: 1 objects lie where that does not reach" in told
+    found = geopandas.read_file(tmp_path / "merged.gpkg", layer="objects")
+    assert found.crs == "EPSG:32633"
+    assert found["object_id"].tolist() == [1, 2, 3, 4]
+    assert found.area.tolist() == pytest.approx([900] * 4)
+    nowhere = geopandas.read_file(west).set_crs(None, allow_override=True)
+    nowhere.to_parquet(tmp_path / "nowhere.parquet")
+    with pytest.raises(UsageError, match="nowhere have no coordinate reference system"):
+        merge([west, tmp_path / "nowhere.parquet"], tmp_path / "again.gpkg")
+
+
+def test_what_was_decided_when_parts_were_read_is_told(tmp_path):
+    given = numbered(tmp_path / "a.gpkg", [shapely.box(0, 0, 10, 10), None], [1, 2])
+    merged = merge([given], tmp_path / "merged.gpkg")
+    assert merged.notes == ("a.gpkg, layer a: 1 features have no outline, left out",)
+    assert merged.to_dict()["notes"] == list(merged.notes)

@@ -25,7 +25,7 @@ from geopanoptic.labels.convert import sidecar_of_images
 from geopanoptic.labels.formats.format import ReadOptions, WriteOptions
 from geopanoptic.labels.formats.registry import recognise
 from geopanoptic.labels.formats.vectors import GEOPACKAGE
-from geopanoptic.labels.objects import OutlineLabels, as_outlines
+from geopanoptic.labels.objects import OutlineLabels, as_outlines, in_crs
 from geopanoptic.labels.output import staged_output
 from geopanoptic.labels.provenance.history import history, moment, record
 from geopanoptic.labels.tasks.conflict import CONFLICTS, Conflict, conflict_layer
@@ -39,12 +39,13 @@ from geopanoptic.products.geopackage import fixed_clock
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Merged:
-    """The merged labels as they were written to ``out``, and the contradictions."""
+    """The merged labels as they were written to ``out``, the contradictions, and what was decided without one."""
 
     out: Path
     parts: tuple[str, ...]
     labels: OutlineLabels
     conflicts: tuple[Conflict, ...]
+    notes: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready values."""
@@ -53,6 +54,7 @@ class Merged:
             "parts": list(self.parts),
             "objects": len(self.labels.objects),
             "conflicts": [each.to_dict() for each in self.conflicts],
+            "notes": list(self.notes),
         }
 
 
@@ -83,8 +85,8 @@ def merge(
     Raises
     ------
     UsageError
-        Parts that cannot be read, have no place on the map, lie in different CRSs, or are given twice; another number of
-        annotators than parts.
+        Parts that cannot be read, have no place on the map, show images in different CRSs, or are given twice; another
+        number of annotators than parts.
     OutputError
         ``target`` exists and ``overwrite`` is not set, or cannot be written. An existing one is untouched then.
     """
@@ -102,7 +104,7 @@ def merge(
     shown = sidecar_of_images(image)
     given = _named([read_part(Path(path), shown) for path in parts], parts)
     before = _before(base, given)
-    crs = _one_crs(given)
+    given, crs = _in_one_crs(given)
     if before is not None:
         before = replace(before, objects=before.objects.to_crs(crs))
     pixel = _pixel(given)
@@ -141,6 +143,7 @@ def merge(
         parts=tuple(each.name for each in given),
         labels=labels,
         conflicts=tuple(conflicts),
+        notes=tuple(note for each in given for note in each.notes),
     )
 
 
@@ -171,14 +174,42 @@ def _before(base: str | Path | None, given: Sequence[PartLabels]) -> OutlineLabe
     return found
 
 
-def _one_crs(given: Sequence[PartLabels]) -> Any:
-    found = {each.objects.crs for part in given for each in part.images}
-    if len(found) != 1 or None in found:
+def _in_one_crs(given: Sequence[PartLabels]) -> tuple[list[PartLabels], pyproj.CRS]:
+    """The parts in the CRS of the first; pictures stay in their own."""
+    for part in given:
+        if any(each.objects.crs is None for each in part.images):
+            raise UsageError(
+                f"The labels of {part.name} have no coordinate reference system.",
+                remedy="Store them with it, or name the folder of images with --image.",
+            )
+    placed = [part for part in given if part.images]
+    if not placed:
+        raise UsageError("The parts hold no labels.", remedy="Name the annotators' files or folders.")
+    # Pictures cannot be turned; all the maps can.
+    of_pictures = {each.objects.crs for part in placed if part.tiles for each in part.images}
+    crs = next(iter(of_pictures), placed[0].images[0].objects.crs)
+    if len(of_pictures) > 1:
         raise UsageError(
-            "The parts lie in different coordinate reference systems, or one of them in none.",
-            remedy="Convert them to one, or name the folder of images with --image.",
+            "The parts' pictures lie in different coordinate reference systems.",
+            remedy="Convert each part to a map first: labels convert PART PART.gpkg --to gpkg.",
         )
-    return found.pop()
+    return [_reprojected(part, crs) for part in given], crs
+
+
+def _reprojected(part: PartLabels, crs: pyproj.CRS) -> PartLabels:
+    if all(each.objects.crs == crs for each in part.images):
+        return part
+    images, lost = [], 0
+    for each in part.images:
+        outlines = in_crs(each.objects.geometry, crs)
+        there = ~outlines.is_empty
+        lost += int((~there).sum())
+        moved = each.objects.set_geometry(outlines)[there].reset_index(drop=True)
+        images.append(replace(each, objects=moved))
+    told = [f"{part.name}: outlines were reprojected to {crs.name}"]
+    if lost:
+        told.append(f"{part.name}: {lost:,} objects lie where that does not reach, and are left out")
+    return replace(part, images=tuple(images), notes=(*part.notes, *told))
 
 
 def _pixel(given: Sequence[PartLabels]) -> float:

@@ -24,13 +24,15 @@ _NO_LABELS = {TASK, SIDECAR, PROVENANCE, "label-studio.xml", "cvat-labels.json"}
 class PartLabels:
     """``images`` hold the labels image by image on the map, or one map without images.
 
-    ``lacking`` are images that the task went out with and the labels do not mention.
+    ``lacking`` are images that the task went out with and the labels do not mention. ``notes`` is what was decided
+    when they were read, in words.
     """
 
     name: str
     task: Task | None
     images: tuple[OutlineLabels, ...]
     lacking: tuple[Canvas, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def tiles(self) -> dict[str, Canvas]:
@@ -78,6 +80,7 @@ def read_part(path: Path, shown: Sidecar) -> PartLabels:
         task=task,
         images=outlines,
         lacking=tuple(each for each in expected if each.image not in mentioned),
+        notes=source.notes,
     )
 
 
