@@ -155,7 +155,7 @@ def convert(
         lost = tuple(f"{number:,} {what}" for what, number in losses.items())
         if sum(given_objects) and not written.objects:
             raise UsageError(
-                f"None of the {sum(given_objects):,} objects of {source} is left in {wanted.title}"
+                f"None of the {sum(given_objects):,} objects of {source} is left"
                 f"{': ' if lost else ''}{'; '.join((*lost, *written.losses))}.",
                 remedy="Give the image and the classes that belong to the labels.",
             )

@@ -108,3 +108,32 @@ def test_classes_of_maps_that_are_compared_may_be_in_other_columns(tmp_path, cap
     assert "0 added, 0 removed, 1 changed, 3 unchanged" in capsys.readouterr().out
     assert invoke([*compared, "crop"]) == 2
     assert "Columns: culture" in capsys.readouterr().err
+
+
+def test_ids_that_are_none_are_kept_as_an_attribute_and_told(tmp_path):
+    labels, (note,) = read(
+        stored(tmp_path / "labels.gpkg", class_name="corn", object_id=["a", "b", "b", "c"])
+    )
+    assert labels.objects["object_id"].tolist() == [1, 2, 3, 4]
+    assert labels.objects["stated_id"].tolist() == ["a", "b", "b", "c"]
+    assert "object_id" in note
+    path = stored(tmp_path / "two.gpkg", class_name="corn", object_id=[1, 2, 3, 4], other=[9, 8, 7, 6])
+    labels, _ = read(path, id_column="other")
+    assert labels.objects["object_id"].tolist() == [9, 8, 7, 6]
+    assert labels.objects["stated_id"].tolist() == [1, 2, 3, 4]
+
+
+def test_the_first_layer_of_polygons_is_read(tmp_path):
+    path = tmp_path / "several.gpkg"
+    centres = [each.centroid for each in ROW]
+    geopandas.GeoDataFrame(geometry=centres, crs="EPSG:32633").to_file(path, layer="centres")
+    geopandas.GeoDataFrame(geometry=ROW, crs="EPSG:32633").to_file(path, layer="fields")
+    assert len(read(path)[0].objects) == 4
+    assert not read(path)[1]
+
+
+def test_a_geopackage_is_not_written_under_the_name_of_something_else(tmp_path):
+    path = stored(tmp_path / "labels.gpkg", class_name="corn")
+    with pytest.raises(UsageError, match=r"again.shp does not end as a GeoPackage"):
+        convert(path, tmp_path / "again.shp", to="gpkg")
+    assert not list(tmp_path.glob("again*"))

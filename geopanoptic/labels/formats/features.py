@@ -1,7 +1,8 @@
 """Tables of features on a map as labels, whoever wrote them: what their ids and classes are.
 
 The class stands in ``class_name`` (or the column asked for), the id in the column asked for, else in ``object_id``,
-``parcel_id`` and the like where those are unique whole numbers, else the row counts. Other columns are attributes.
+``parcel_id`` and the like where those are unique whole numbers, else the row counts. Objects without a class are
+``unclassified``, those without an id are numbered on. Other columns are attributes.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ from geopanoptic.products.layers import LANDCOVER
 STUFF_LAYERS = (LANDCOVER.name, "land_cover")
 """Layers whose features are stuff where they do not say what they are."""
 
+STATED_ID = "stated_id"
+"""Attribute for a column ``object_id`` that holds no unique whole numbers, or not those that were asked for."""
+
 _LARGEST_ID = 2**31 - 1
 
 _ID_COLUMNS = ("object_id", "parcel_id", "area_id", "id", "fid")
@@ -59,6 +63,11 @@ def labels_of_layers(
         solid, changes = _polygons(frame)
         notes += [f"{path.name}, layer {layer}: {each}" for each in changes]
         polygons[layer] = _with_ids(solid, options)
+        if STATED_ID in polygons[layer] and STATED_ID not in frame:
+            notes.append(
+                f"{path.name}, layer {layer}: the column object_id, which is not what objects are numbered by, is "
+                f"{STATED_ID} now"
+            )
     n_features = sum(map(len, layers.values()))
     if n_features and not any(map(len, polygons.values())):
         raise UsageError(
@@ -222,6 +231,8 @@ def _with_ids(frame: geopandas.GeoDataFrame, options: ReadOptions) -> geopandas.
                 f"Column {asked!r} does not hold unique whole numbers from 1 to {_LARGEST_ID}.",
                 remedy="Leave --id-column out to number objects by row.",
             )
+    if "object_id" in frame and frame["object_id"].notna().any():
+        frame = frame.rename(columns={"object_id": STATED_ID})
     new = stated == 0
     numbered = frame.assign(object_id=np.where(new, stated.max(initial=0) + np.cumsum(new), stated))
     return numbered.assign(**{SOURCE_ID: np.where(new, np.nan, stated)}) if options.sources else numbered

@@ -44,6 +44,10 @@ def _recogniser(suffixes: set[str]) -> Callable[[Path], bool]:
 
 def _writer(driver: str) -> Callable[[Iterable[Labels], Path, WriteOptions], Written]:
     def write(labels: Iterable[Labels], target: Path, options: WriteOptions) -> Written:
+        if driver == "GPKG" and target.suffix.lower() not in ("", ".gpkg"):
+            raise UsageError(
+                f"{target.name} does not end as a GeoPackage does.", remedy="End its name in .gpkg."
+            )
         found = one_map(labels)
         losses = []
         frame = found.objects
@@ -84,7 +88,7 @@ GEOJSON = Format(
 
 
 def _layers_of(path: Path, asked: str | None) -> list[str]:
-    """The layer asked for; our own two; else the first with geometry."""
+    """The layer asked for; our own two; else the first that may hold polygons, or has any geometry."""
     try:
         found = {str(name): kind for name, kind in pyogrio.list_layers(path)}
     except (pyogrio.errors.DataSourceError, OSError) as error:
@@ -102,7 +106,8 @@ def _layers_of(path: Path, asked: str | None) -> list[str]:
         return [name for name in (PARCELS.name, *STUFF_LAYERS) if name in spatial]
     if not spatial:
         raise UsageError(f"{path} has no layer with geometry.", remedy="Give a file of polygons.")
-    return spatial[:1]
+    solid = [name for name in spatial if not any(flat in str(found[name]) for flat in ("Point", "Line"))]
+    return (solid or spatial)[:1]
 
 
 def _read_layer(path: Path, layer: str, *, raw: bool = False) -> geopandas.GeoDataFrame:
