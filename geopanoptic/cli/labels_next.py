@@ -89,7 +89,10 @@ def next(  # noqa: A001 - the command's name
     for row in () if quiet else found.listed.itertuples():
         what = row.tile if options["of"] == "tiles" else f"parcel {row.object_id}"
         click.echo(f"{row.rank:4d}  {what}: {row.reason}")
-    if not quiet:
+    if not quiet and not found.candidates and not found.labelled:
+        large = " that large" if options["min_area_m2"] else ""
+        click.echo(f"nothing to list: {map_file} holds no parcels{large}")
+    elif not quiet:
         where = "" if found.out is None else f" in {found.out}"
         click.echo(
             f"{len(found.listed):,} of {found.candidates:,} listed{where}; {found.labelled:,} labelled already"

@@ -115,3 +115,10 @@ def test_tiles_are_those_of_the_pictures(country, tmp_path, capsys):  # noqa: F8
 def test_a_map_without_scores_is_refused(country):  # noqa: F811
     with pytest.raises(UsageError, match="no scores"):
         next_labels(country / "truth.gpkg")
+
+
+def test_a_map_without_parcels_has_none_to_list(country, tmp_path, capsys):  # noqa: F811
+    empty = geopandas.read_file(country / "map.gpkg", layer="parcels").iloc[:0]
+    empty.to_file(tmp_path / "empty.gpkg", layer="parcels")
+    assert invoke(["labels", "next", str(tmp_path / "empty.gpkg")]) == 0
+    assert "empty.gpkg holds no parcels" in capsys.readouterr().out
