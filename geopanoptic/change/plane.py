@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from geopanoptic.change.parcelmap import ParcelMap
 from geopanoptic.errors import UsageError
-from geopanoptic.evaluation.reprojection import reprojected
 from geopanoptic.evaluation.vector_source import is_projected_in_metres
 from geopanoptic.products.measures import measure
+from geopanoptic.reprojection import reprojected
 
 _TRUE_SCALE = 0.02
 """A projection whose areas are off by more is not measured in: Web Mercator at 52 N is off by 160 %."""

@@ -23,10 +23,10 @@ from geopanoptic.evaluation.labelmap import ClassScheme, MapSource
 from geopanoptic.evaluation.matching import OUTSIDE, PROTOCOLS, Outside, match
 from geopanoptic.evaluation.raster_reading import row_blocks
 from geopanoptic.evaluation.raster_source import read_raster
-from geopanoptic.evaluation.reprojection import reprojected
 from geopanoptic.evaluation.segments import Category
 from geopanoptic.evaluation.vector_source import VectorSource, read_vector, vector_source
 from geopanoptic.grid import Window
+from geopanoptic.reprojection import reprojected
 
 PARCEL = "parcel"
 RASTER_SUFFIXES = {".tif", ".tiff", ".jp2", ".img"}

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from geopanoptic.errors import UsageError
 from geopanoptic.evaluation.labelmap import MapSource, PolygonLabels, outline_of
-from geopanoptic.evaluation.reprojection import place_of, reprojected
 from geopanoptic.evaluation.vector_source import VectorSource, is_projected_in_metres
 from geopanoptic.grid import Grid, Window
+from geopanoptic.reprojection import place_of, reprojected
 
 MEDIAN_PARCEL_PX = 400
 """Pixels of the median true parcel on the grid that two vector maps get."""

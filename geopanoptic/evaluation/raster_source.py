@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from geopanoptic.errors import UsageError
 from geopanoptic.evaluation.labelmap import ClassNames, ClassScheme, LabelMap, PolygonLabels, outline_of
 from geopanoptic.evaluation.raster_reading import readable, reader, row_blocks
-from geopanoptic.evaluation.reprojection import reprojected
 from geopanoptic.evaluation.segments import Segments
 from geopanoptic.grid import Grid, Window
+from geopanoptic.reprojection import reprojected
 
 INSTANCES, CLASSES = "parcel_id.tif", "class.tif"
 """Files of the folder that ``geopanoptic run --rasters`` writes."""

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from geopanoptic.errors import UsageError
 from geopanoptic.evaluation.labelmap import ClassNames, ClassScheme, LabelMap, PolygonLabels
-from geopanoptic.evaluation.reprojection import reprojected
 from geopanoptic.evaluation.segments import Segments
 from geopanoptic.grid import Grid, Window
 from geopanoptic.products.layers import LANDCOVER, PARCELS
 from geopanoptic.products.literal import literally
+from geopanoptic.reprojection import reprojected
 
 CLASS_COLUMN = "class_name"
 """Where our own layers keep the name of the class."""

@@ -22,6 +22,7 @@ from geopanoptic.errors import UsageError
 from geopanoptic.grid import Grid
 from geopanoptic.labels.joining import ROUNDING_PX
 from geopanoptic.labels.taxonomy import Taxonomy
+from geopanoptic.reprojection import reprojected
 
 COLUMNS = ("object_id", "class_name", "score")
 """Columns of every table of objects; others are attributes, kept where a format has a place for them."""
@@ -182,11 +183,10 @@ def on_corners(xy_px: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def in_crs(outlines: geopandas.GeoSeries, crs: pyproj.CRS | None) -> geopandas.GeoSeries:
     """The outlines in another CRS; empty where its projection does not reach, such as on the other side of the Earth."""
-    if outlines.crs is None or outlines.crs == crs:
+    if outlines.crs is None or crs is None or outlines.crs == crs:
         return outlines
-    there = outlines.to_crs(crs)
-    beyond = ~np.isfinite(shapely.bounds(there.to_numpy())).all(axis=1)
-    return there.mask(beyond, shapely.Polygon()) if beyond.any() else there
+    there = reprojected(outlines.to_numpy(), outlines.crs, crs)
+    return geopandas.GeoSeries(there, index=outlines.index, crs=crs)
 
 
 def pixel_outlines(labels: OutlineLabels, canvas: Canvas) -> NDArray[np.object_]:

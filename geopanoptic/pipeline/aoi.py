@@ -14,6 +14,7 @@ from geopanoptic.errors import SceneError, UsageError
 from geopanoptic.grid import Grid, Window
 from geopanoptic.pipeline.resuming.fingerprints import fingerprint
 from geopanoptic.products.literal import literally
+from geopanoptic.reprojection import place_of
 from geopanoptic.scene.sources import is_file
 
 if TYPE_CHECKING:
@@ -117,8 +118,6 @@ def read_aoi(area: Area, grid: Grid) -> AreaOfInterest:
     near = _in_crs_of(grid, outlines, scene)
     geometries = [each for each in near if scene.intersects(each)]
     if not geometries:
-        from geopanoptic.evaluation.reprojection import place_of
-
         here = place_of(outlines.to_numpy(), outlines.crs)
         there = place_of(np.array([scene], dtype=object), grid.crs)
         raise UsageError(

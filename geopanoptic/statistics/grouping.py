@@ -11,8 +11,8 @@ import pyproj
 import shapely
 from numpy.typing import NDArray
 
-from geopanoptic.evaluation.reprojection import reprojected
 from geopanoptic.grid import Grid, Window
+from geopanoptic.reprojection import reprojected
 from geopanoptic.scene import OnUnreadable, Scene
 from geopanoptic.statistics.coverage import Cells, covered_cells
 

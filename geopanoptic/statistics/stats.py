@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from geopanoptic.change.parcelmap import ParcelMap, read_parcels
 from geopanoptic.errors import UsageError
-from geopanoptic.evaluation.reprojection import place_of
 from geopanoptic.pipeline.progress import Progress, Silent
 from geopanoptic.products.commit import Commit
+from geopanoptic.reprojection import place_of
 from geopanoptic.scene import OnUnreadable, Scene, UnreadableBlock, as_scene
 from geopanoptic.scene.blocks import refuse
 from geopanoptic.statistics.grouping import Group, gather, groups, in_pixels

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from geopanoptic.errors import UsageError
-from geopanoptic.evaluation.reprojection import reprojected
 from geopanoptic.evaluation.sparse import distinct
 from geopanoptic.evaluation.vector_source import PARQUET_SUFFIXES, layer_of_polygons
 from geopanoptic.grid import Grid, Window
+from geopanoptic.reprojection import reprojected
 from geopanoptic.training.folds import balanced_folds
 from geopanoptic.training.patch import OUTPUT_SCALE
 
