@@ -311,17 +311,20 @@ def _hidden(predicted: MapSource, pair: MapPair, counted: Counted) -> tuple[str,
         return ()
     notes = []
     things, ground = predicted.things, pair.ground
-    gone = np.flatnonzero(counted.table.predicted_px[1 : pair.predicted.n_things + 1] == 0)
-    outlines = reprojected(things.geometry.to_numpy()[gone], things.crs, ground.grid.crs_wkt)
+    drawn_px = counted.table.predicted_px[1 : pair.predicted.n_things + 1]
+    outlines = reprojected(things.geometry.to_numpy(), things.crs, ground.grid.crs_wkt)
     shapely.prepare(ground.inside)
-    lost = int(np.count_nonzero(shapely.intersects(ground.inside, shapely.point_on_surface(outlines))))
+    gone = shapely.point_on_surface(outlines[drawn_px == 0])
+    lost = int(np.count_nonzero(shapely.intersects(ground.inside, gone)))
     if lost:
         notes.append(
             f"{lost} of {len(things)} predicted things lie on the common ground and have no pixel on it: they are below "
             "others or between pixel centres, and count neither as found nor as false."
         )
-    share = counted.hidden_px / max(counted.drawn_px, 1)
-    if share >= _TELL:
+    whole = shapely.contains(ground.inside, outlines)
+    whole_px = float(shapely.area(outlines[whole]).sum()) / abs(ground.grid.transform.determinant)
+    share = 1 - int(drawn_px[whole].sum()) / whole_px if whole_px else 0.0
+    if share >= _TELL and np.isfinite(pair.predicted.segments.score).any():
         notes.append(
             f"{share:.1%} of the predicted things' ground lies below smaller ones, whatever their scores: all figures, "
             "also the average precision, are of the map as drawn."
@@ -343,19 +346,15 @@ def _few_drawn(pair: MapPair, table: Contingency) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counted:
-    """``unmapped_px``: of true segments, where a prediction with land cover shows nothing. ``drawn_px``: of all
-    predicted things with scores, of which ``hidden_px`` lie below smaller ones."""
+    """``unmapped_px``: of true segments, where a prediction with land cover shows nothing."""
 
     table: Contingency
     unmapped_px: int
-    drawn_px: int
-    hidden_px: int
 
 
 def _count(pair: MapPair, boundary: BoundaryTally, seams: SeamPair | None, block_px: int) -> Counted:
     ground = pair.ground
-    unmapped_px = drawn_px = hidden_px = 0
-    scored = bool(np.isfinite(pair.predicted.segments.score).any())
+    unmapped_px = 0
     tally = Tally(n_predicted=len(pair.predicted.segments), n_true=len(pair.true.segments))
     for core in row_blocks(ground.grid, block_px):
         window = Window(
@@ -372,12 +371,8 @@ def _count(pair: MapPair, boundary: BoundaryTally, seams: SeamPair | None, block
         missed = (true[inner] > 0) & (predicted[inner] == 0)
         if pair.predicted.cover is not None and missed.any():
             unmapped_px += int(np.count_nonzero(missed & ~pair.predicted.cover(core)))
-        if pair.predicted.depth is not None and scored:
-            depth = pair.predicted.depth(core)
-            drawn_px += int(depth.sum())
-            hidden_px += int(np.maximum(depth - 1, 0).sum())
         if seams is not None:
             at = {"row0": ground.row0 + core.row0, "col0": ground.col0}
             seams.predicted.add(predicted[inner], **at)
             seams.true.add(true[inner], **at)
-    return Counted(table=tally.result(), unmapped_px=unmapped_px, drawn_px=drawn_px, hidden_px=hidden_px)
+    return Counted(table=tally.result(), unmapped_px=unmapped_px)

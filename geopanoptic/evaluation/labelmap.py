@@ -10,7 +10,6 @@ import numpy as np
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
-from rasterio.enums import MergeAlg
 from rasterio.features import rasterize
 
 from geopanoptic.evaluation.segments import Segments
@@ -24,14 +23,12 @@ _MOST_CORNERS = 1000
 class LabelMap:
     """``read`` gives int32 labels (h, w) of a window of the grid: 1..n segments, things before stuff, 0 none,
     -1 not known. ``cover`` (h, w) bool: land cover of any class, also of one that is not compared; None for a map
-    without. ``depth`` (h, w): how many things lie on each pixel, of which the smallest is read; None where they cannot
-    overlap."""
+    without."""
 
     segments: Segments
     n_things: int
     read: Callable[[Window], NDArray[np.int32]]
     cover: Callable[[Window], NDArray[np.bool_]] | None = None
-    depth: Callable[[Window], NDArray[np.int32]] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,22 +105,11 @@ class PolygonLabels:
 
     def draw(self, window: Window, onto: NDArray[np.int32]) -> None:
         """Draw over the array of a window."""
-        self._rasterise(window, onto, MergeAlg.replace)
-
-    def depth(self, window: Window) -> NDArray[np.int32]:
-        """How many of the polygons lie on each pixel, (h, w)."""
-        count = np.zeros(window.shape, np.int32)
-        self._rasterise(window, count, MergeAlg.add)
-        return count
-
-    def _rasterise(self, window: Window, onto: NDArray[np.int32], merging: MergeAlg) -> None:
         near = np.sort(self._tree.query(shapely.box(window.col0, window.row0, window.col1, window.row1)))
         if not len(near):
             return
-        labels = self._labels[near] if merging is MergeAlg.replace else np.ones(len(near), int)
-        pairs = zip(self._outlines[near], labels.tolist(), strict=True)
-        place = Affine.translation(window.col0, window.row0)
-        rasterize(pairs, out=onto, transform=place, merge_alg=merging)
+        pairs = zip(self._outlines[near], self._labels[near].tolist(), strict=True)
+        rasterize(pairs, out=onto, transform=Affine.translation(window.col0, window.row0))
 
 
 def _snapped(colrow: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -128,7 +128,6 @@ class VectorSource:
             n_things=n,
             read=read,
             cover=covered if len(self.stuff) else None,
-            depth=things.depth,
         )
 
 

@@ -66,7 +66,10 @@ def name_by_list(files: Sequence[FileHeader], words: tuple[str, ...], *, n_dates
                 else ""
             ),
         )
-    by_codes = sensor_of_codes(filter(None, map(_listed_code, words)))
+    codes = list(filter(None, map(_listed_code, words)))
+    # Files count their bands from 01; whoever lists B01 means the code.
+    padded = any(code.zero_padded for code in codes)
+    by_codes = Sensor.SENTINEL2 if padded else sensor_of_codes(codes)
     named: list[NamedBand] = []
     named_masks = list(masks.values())
     for file, band, word in pairs:

@@ -39,7 +39,7 @@ class Sensor(Enum):
 class BandCode:
     """A sensor's band number without leading zeros (``"4"``, ``"8A"``); what it means depends on the sensor.
 
-    ``zero_padded``: written as ``B04``, with a capital B; ``band_04`` and ``b04`` are what any program counts by.
+    ``zero_padded``: written with a leading zero, as ``B04``.
     ``landsat_product``: written as ``SR_B4`` or ``ST_B10``, which only Landsat products are.
     """
 
@@ -153,7 +153,7 @@ def band_code(word: str) -> BandCode | None:
         return None
     return BandCode(
         number=number + ("A" if narrow else ""),
-        zero_padded=padded and match["b"] == "B",
+        zero_padded=padded,
         landsat_product=(match["product"] or "").lower() in ("sr", "st"),
     )
 

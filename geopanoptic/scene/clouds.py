@@ -99,8 +99,11 @@ def _in_one_unit(masks: Sequence[MaskLayer]) -> Sequence[MaskLayer]:
 
 
 def _exceeds_one(mask: MaskLayer) -> bool:
-    windows = sample_windows(mask.grid)
-    return any((mask.numbers(window, lambda _: None)[0] > 1).any() for window in windows)
+    for window in sample_windows(mask.grid):
+        numbers, decoded = mask.numbers(window, lambda _: None)
+        if ((numbers > 1) & (numbers != mask.nodata) & decoded).any():
+            return True
+    return False
 
 
 def _laid(mask: NamedMask, stored: Grid, grid: Grid) -> MaskLayer:

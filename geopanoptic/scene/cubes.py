@@ -100,7 +100,7 @@ def read_cube(path: Path, *, words: tuple[str, ...] | None = None, assume_crs: s
         warnings.append(
             f"{shown(path.name)} is stored in chunks of {together} dates, so that each date is read by decoding "
             f"{together}: slow. Store it with one date in a chunk: "
-            f"`xarray.open_dataset(...).chunk({layout.time}=1).to_zarr(...)`."
+            f"`xarray.open_dataset(...).chunk({layout.time}=1).to_zarr(..., align_chunks=True)`."
         )
     return replace(contents, warnings=tuple(warnings))
 

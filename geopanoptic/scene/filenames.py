@@ -32,7 +32,7 @@ _ANCILLARY = frozenset({
 })  # fmt: skip
 
 _DERIVED = frozenset({
-    "ratio", "minus", "difference", "diff", "normalised", "normalized", "deviation", "std", "stdev",
+    "ratio", "minus", "difference", "diff", "deviation", "std", "stdev",
     "stddev", "variance", "covariance", "uncertainty", "error", "sigma", "anomaly", "angle", "zenith",
     "azimuth", "slope", "trend", "amplitude", "texture", "entropy", "irradiance", "noise", "snr", "ndvi",
     "ndwi", "evi", "savi",
@@ -64,7 +64,7 @@ def parse(text: str, *, letters: bool = False) -> Reading:
 
     Of what is said the last counts, longer runs of words before shorter ones: file names end with the band. Only a
     code that follows a common name at once does not count ("Red (B4)" is red on any sensor, "red_river_B4" need not
-    be), nor does a name that stands for several bands after a code ("B05 red edge"). What is computed from bands ("Red-NIR ratio") is none. ``letters`` takes a lone r, g, b or n as a band.
+    be; "Red (visual)" is no picture), nor does a name that stands for several bands after a code ("B05 red edge"). What is computed from bands ("Red-NIR ratio") is none. ``letters`` takes a lone r, g, b or n as a band.
     """
     runs = list(runs_of(_DATE.sub(" ", text)))
     if letters and len(runs) == 1 and (name := letter_name(runs[0][1])):
@@ -90,7 +90,9 @@ def parse(text: str, *, letters: bool = False) -> Reading:
     *before, last = counting
     if before and known.issuperset(range(before[-1], last)):
         previous = said[before[-1]]
-        if (said[last].code and previous.name) or (last in ambiguous and previous.code):
+        if previous.name and (said[last].code or said[last].ancillary == "visual"):
+            return previous
+        if last in ambiguous and previous.code:
             return previous
     return said[last]
 

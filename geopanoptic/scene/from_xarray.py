@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -114,10 +115,10 @@ def grid_of(plane: xarray.DataArray, name: str, assume_crs: str | None) -> Grid:
 def _are_corners(plane: xarray.DataArray, by_coordinates: Affine) -> bool:
     """Whether coordinates are those of the pixels' corners, as stackstac writes them: half a pixel off the transform
     beside them, as no selection ever is."""
-    beside = plane.attrs.get("transform", ())
-    if len(beside) < 6:
+    try:
+        told = Affine(*map(float, plane.attrs["transform"][:6]))
+    except (KeyError, TypeError, ValueError):
         return False
-    told = Affine(*beside[:6])
     if not np.allclose([by_coordinates.a, by_coordinates.e], [told.a, told.e], rtol=1e-6):
         return False
     off_px = ~told @ (by_coordinates.c, by_coordinates.f)
@@ -139,9 +140,12 @@ def _check_coordinates(plane: xarray.DataArray, axis: str, name: str) -> None:
         )
     if plane.sizes[axis] < 2:
         return
-    centres = plane.coords[axis].values.astype(np.float64)
+    stored = plane.coords[axis].values
+    centres = stored.astype(np.float64)
     even = np.linspace(centres[0], centres[-1], len(centres))
-    if not np.abs(centres - even).max() <= _UNEVEN_PX * abs(even[1] - even[0]):
+    # Degrees in float32 are rounded to a metre: even as far as their numbers can say.
+    rounding = float(np.spacing(np.abs(stored).max())) if stored.dtype.kind == "f" else 0.0
+    if not np.abs(centres - even).max() <= max(_UNEVEN_PX * abs(even[1] - even[0]), rounding):
         raise SceneError(
             f"{name}: the coordinates along {axis} are uneven, so its pixels are no grid.",
             remedy="Resample it onto a regular grid, or select pixels that lie side by side.",
@@ -219,12 +223,15 @@ def _lazy(array: xarray.DataArray) -> xarray.DataArray:
     if array.chunks is not None or array.variable._in_memory:
         return array
     source = array.encoding.get("source")
-    # The same in every process, so that a run can be resumed; dask would give it a new name each time.
-    token = (
-        tokenize(source, state_of(Path(source)), array.name, array.shape, array.coords.to_dataset())
-        if isinstance(source, str)
-        else None
-    )
+    # The same in every process, so that a run can be resumed; dask would give it a new name each time. What xarray
+    # will read, which selection of the file and how decoded, is told by its description, but for addresses in memory.
+    token = None
+    if isinstance(source, str):
+        view = re.sub(r"0x[0-9a-fA-F]+", "", repr(array.variable._data))
+        stored = {key: repr(value) for key, value in array.encoding.items()}
+        token = tokenize(
+            source, state_of(Path(source)), array.name, array.shape, array.coords.to_dataset(), view, stored
+        )
     return array.chunk({array.rio.y_dim: _CHUNK_PX, array.rio.x_dim: _CHUNK_PX}, token=token)
 
 

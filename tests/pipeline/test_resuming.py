@@ -258,3 +258,41 @@ def test_blocks_of_a_run_with_other_numbers_are_not_held(tmp_path):
     assert replace(store, seal=agreed.seal).holds(["heat"], block)
     other = manifest({}, normalisation=agreed.normalisation | {"low": [0.2, 0, 0, 0]})
     assert not replace(store, seal=other.seal).holds(["heat"], block)
+
+
+def test_images_of_one_name_in_a_mosaic_are_told_apart(tmp_path, tiny_bundle):
+    sources = ""
+    for place, name in enumerate(("a", "b")):
+        (tmp_path / name).mkdir()
+        profile = {
+            "driver": "GTiff",
+            "width": 8,
+            "height": 8,
+            "count": 1,
+            "dtype": "uint8",
+            "crs": "EPSG:32632",
+        }
+        at = Affine(10, 0, 600_000 + 80 * place, 0, -10, 5_800_000)
+        with rasterio.open(tmp_path / name / "rgb.tif", "w", **profile, transform=at) as file:
+            file.write(np.full((1, 8, 8), 1 + place, np.uint8))
+        sources += (
+            f'<SimpleSource><SourceFilename relativeToVRT="1">{name}/rgb.tif</SourceFilename><SourceBand>1</SourceBand>'
+            f'<SrcRect xOff="0" yOff="0" xSize="8" ySize="8"/><DstRect xOff="{8 * place}" yOff="0" xSize="8" ySize="8"/>'
+            "</SimpleSource>"
+        )
+    bands = "".join(f'<VRTRasterBand dataType="Byte" band="{n}">{sources}</VRTRasterBand>' for n in (1, 2, 3))
+    mosaic = tmp_path / "mosaic.vrt"
+    mosaic.write_text(
+        '<VRTDataset rasterXSize="16" rasterYSize="8"><SRS>EPSG:32632</SRS>'
+        f"<GeoTransform>600000,10,0,5800000,0,-10</GeoTransform>{bands}</VRTDataset>"
+    )
+
+    def now():
+        scene = open_scene(mosaic, bands="red,green,blue", allow_vrt=True)
+        return identity_of(scene, tiny_bundle, bands=("red", "green", "blue"), aoi=None, runtime="torch 2")
+
+    for name in ("a", "b"):
+        before = now()
+        with rasterio.open(tmp_path / name / "rgb.tif", "r+") as file:
+            file.write(np.full((1, 8, 8), 99, np.uint8))
+        assert differences(before, now())

@@ -134,7 +134,7 @@ def test_numbers_that_only_count_are_of_no_sensor() -> None:
     assert sensor_of_codes([*padded, BandCode(number="8A")]) is Sensor.SENTINEL2
     assert sensor_of_codes(BandCode(number=str(n)) for n in range(1, 13)) is None
     for text in ("Band02", "band_02", "b02"):
-        assert parse(text).code == BandCode(number="2")
+        assert parse(text).code == BandCode(number="2", zero_padded=True)
 
 
 @pytest.mark.parametrize(
@@ -182,3 +182,13 @@ def test_hints() -> None:
     assert nearest_name("gren") == "green"
     assert nearest_name("zzzz") is None
     assert all(common_name(name) == name for name in REFLECTANCE_BANDS)
+
+
+@pytest.mark.parametrize("text", ["Red (visual)", "s2_nbar_normalized_20210615_red", "red_normalized"])
+def test_words_that_leave_a_band_what_it_is(text: str) -> None:
+    assert parse(text).name == "red"
+
+
+def test_lower_case_codes_with_gaps_are_sentinel2() -> None:
+    assert sensor_of_codes(filter(None, map(band_code, ("b02", "b03", "b04", "b08")))) is Sensor.SENTINEL2
+    assert sensor_of_codes(filter(None, map(band_code, ("b01", "b02", "b03", "b04")))) is None

@@ -154,6 +154,17 @@ def test_a_mask_band_among_fractions(tmp_path: Path, name: str, clear: float, cl
     np.testing.assert_array_equal(whole(scene)[1].any(axis=1), [False, True, True, True])
 
 
+@pytest.mark.parametrize("nodata", [255, 9999, -9999])
+def test_what_a_fractional_mask_does_not_know_says_nothing_of_its_unit(tmp_path: Path, nodata: float) -> None:
+    hides = np.full((12, 12), 0.1, "float32")
+    hides[:6], hides[0] = 0.9, nodata
+    write_raster(tmp_path / "20210615_CLP.tif", hides, nodata=nodata)
+    write_raster(
+        tmp_path / "20210615_rgb.tif", np.ones((3, 12, 12), "uint16"), names=("red", "green", "blue")
+    )
+    assert open_scene(tmp_path).read(Window(0, 0, 12, 12))[1].mean() == 0.5
+
+
 def test_dates_share_the_unit_of_their_probabilities(tmp_path: Path) -> None:
     for day, percent in (("20210415", 1), ("20210615", 80)):
         _image(tmp_path, day)

@@ -97,6 +97,9 @@ def test_a_sensor_told_by_band_numbers_alone_is_noted(tmp_path: Path) -> None:
     assert open_scene(stated).notes == ()
     listed = open_scene(write_raster(tmp_path / "nameless.tif", values), bands="b02,b03,b04,b08")
     assert listed.bands == scene.bands
+    # A file may count its bands so; a list that says B01 means the code.
+    counted = open_scene(tmp_path / "nameless.tif", bands="B01,B02,B03,B04")
+    assert counted.bands == ("blue", "green", "red")
 
 
 def test_bands_that_only_resemble_ours_are_left_out(tmp_path: Path) -> None:

@@ -194,3 +194,29 @@ def test_arrays_without_a_date_or_pixels_are_refused() -> None:
         open_scene(_array().isel(x=slice(0, 0)))
     with pytest.raises(SceneError, match="Dataset has the dimensions"):
         open_scene(_array().to_dataset("band").drop_vars(RGB))
+
+
+def test_selections_of_a_file_are_not_each_other(tmp_path: Path) -> None:
+    """What is still in its file has an identity of its own for every selection and way of decoding it."""
+    numbers = np.stack([ramp(3, 8, 12), ramp(3, 8, 12) + 7]).astype("int16")
+    y, x = TEN_METRES.f - 5 - 10.0 * np.arange(8), TEN_METRES.c + 5 + 10.0 * np.arange(12)
+    cube = xarray.Dataset({"refl": (("run", "band", "y", "x"), numbers)}, coords={"y": y, "x": x})
+    cube["refl"].attrs["long_name"] = list(RGB)
+    cube.rio.write_crs("EPSG:32632").to_netcdf(tmp_path / "runs.nc")
+
+    def token(**selection: int) -> str:
+        with xarray.open_dataset(tmp_path / "runs.nc", decode_coords="all") as opened:
+            return open_scene(opened["refl"].isel(**selection)).layers[0].source.token
+
+    assert token(run=0) == token(run=0)
+    assert token(run=0) != token(run=1)
+
+
+def test_degrees_rounded_to_float32_are_even(path: Path) -> None:
+    lon, lat = (start + 1e-4 * np.arange(count) for start, count in ((120.0, 12), (45.0, 8)))
+    array = xarray.DataArray(
+        ramp(3, 8, 12),
+        dims=("band", "y", "x"),
+        coords={"band": list(RGB), "y": lat[::-1].astype("float32"), "x": lon.astype("float32")},
+    )
+    assert open_scene(array.rio.write_crs("EPSG:4326")).bands == RGB

@@ -7,6 +7,7 @@ Tiles, batches, memory, threads and schedulers are no part of it: the blocks do 
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
@@ -110,7 +111,8 @@ def _content(source: Source) -> dict[str, str | int]:
         case SourceFile():
             found = fingerprint(source.path)
             for path, _ in source.besides:
-                found |= {f"{path.name}, {key}": value for key, value in fingerprint(path).items()}
+                name = os.path.relpath(path, source.path.parent)
+                found |= {f"{name}, {key}": value for key, value in fingerprint(path).items()}
             return found
         case PatchFile():
             return fingerprint(source.path)
