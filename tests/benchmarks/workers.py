@@ -10,6 +10,9 @@ worker processes of one thread each map a generated scene, every run in a fresh 
 
 Where fewer cores were given than there are workers, the ratio of the rates says nothing about geopanoptic. The
 ratio of the processor seconds does: what two workers spend together beyond one is what they cannot gain.
+
+One worker reads and stores on a core that nobody else uses. With ``--own-cores`` a run of n workers, its driver
+included, gets n cores (``taskset``), as where every worker is a machine.
 """
 
 from __future__ import annotations
@@ -52,6 +55,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--model", help="bundle; the default one without it")
+    parser.add_argument("--own-cores", action="store_true", help="a run of n workers gets n cores")
     options = parser.parse_args()
     rounds: dict[int, list[Round]] = {workers: [] for workers in options.workers}
     with tempfile.TemporaryDirectory() as name:
@@ -61,7 +65,8 @@ def main() -> None:
         compile_kernels(folder)
         for number in range(1, options.repeats + 1):
             for workers, measured in rounds.items():
-                measured.append(run(scene, folder, workers, options.tile, options.model))
+                cores = workers if options.own_cores else None
+                measured.append(run(scene, folder, workers, options.tile, options.model, cores))
                 print(f"{number} of {options.repeats}, {workers} workers: {measured[-1]}", flush=True)
     print(f"{'workers':>7}  {'dense s':>8}  {'Mpx/s':>6}  {'run s':>7}  {'processor s':>11}  {'cores':>5}")
     for workers, measured in rounds.items():
@@ -79,8 +84,9 @@ def main() -> None:
         )
 
 
-def run(scene: Path, folder: Path, workers: int, tile_px: int, model: str | None) -> Round:
-    command = [sys.executable, "-m", "geopanoptic", "run", str(scene), "--out", str(folder / "parcels.gpkg")]
+def run(scene: Path, folder: Path, workers: int, tile_px: int, model: str | None, cores: int | None) -> Round:
+    command = [] if cores is None else ["taskset", "--cpu-list", f"0-{cores - 1}"]
+    command += [sys.executable, "-m", "geopanoptic", "run", str(scene), "--out", str(folder / "parcels.gpkg")]
     command += [
         "--overwrite",
         "--json",
