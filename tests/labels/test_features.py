@@ -11,6 +11,7 @@ from geopanoptic.labels.convert import convert
 from geopanoptic.labels.formats.format import ReadOptions
 from geopanoptic.labels.formats.registry import recognise
 from geopanoptic.labels.provenance.difference import difference
+from geopanoptic.labels.tasks.merging import merge
 
 ROW = [shapely.box(20 * k, 0, 20 * k + 10, 10) for k in range(4)]
 
@@ -121,6 +122,33 @@ def test_ids_that_are_none_are_kept_as_an_attribute_and_told(tmp_path):
     labels, _ = read(path, id_column="other")
     assert labels.objects["object_id"].tolist() == [9, 8, 7, 6]
     assert labels.objects["stated_id"].tolist() == [1, 2, 3, 4]
+
+
+def test_names_of_attributes_that_are_taken_stay_with_whom_they_are(tmp_path):
+    stored(tmp_path / "in.gpkg", class_name="corn", object_id=["a", "b", "c", "d"], score=[80, 90, 70, 60])
+    convert(tmp_path / "in.gpkg", tmp_path / "a.gpkg", to="gpkg")
+    own = geopandas.read_file(tmp_path / "a.gpkg", layer="objects")
+    # As when a feature is copied in a GIS, and its scores are written anew.
+    own["object_id"], own["score"] = [1, 2, 3, 3], [8.0, 9.0, 7.0, 6.0]
+    own.to_file(tmp_path / "b.gpkg")
+    done = convert(tmp_path / "b.gpkg", tmp_path / "c.gpkg", to="gpkg")
+    assert [note.split()[-2] for note in done.notes] == ["stated_id_2", "stated_score_2"]
+    found = geopandas.read_file(tmp_path / "c.gpkg", layer="objects")
+    assert found["stated_id"].tolist() == ["a", "b", "c", "d"]
+    assert found["stated_id_2"].tolist() == [1, 2, 3, 3]
+    assert found["stated_score"].tolist() == [80, 90, 70, 60]
+    assert found["stated_score_2"].tolist() == [8, 9, 7, 6]
+    assert difference(tmp_path / "a.gpkg", tmp_path / "b.gpkg").unchanged == 4
+    assert len(merge([tmp_path / "a.gpkg", tmp_path / "b.gpkg"], tmp_path / "m.gpkg").labels.objects) == 4
+    # To a GeoPackage, names in other case are the same.
+    own.rename(columns={"stated_id": "Stated_ID"}).assign(crop=[4, 3, 2, 1]).to_file(tmp_path / "crop.gpkg")
+    labels, _ = read(tmp_path / "crop.gpkg", id_column="crop")
+    assert labels.objects[["object_id", "stated_id_2"]].to_numpy().tolist() == [
+        [4, 1],
+        [3, 2],
+        [2, 3],
+        [1, 3],
+    ]
 
 
 def test_the_first_layer_of_polygons_is_read(tmp_path):

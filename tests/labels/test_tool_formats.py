@@ -411,6 +411,10 @@ def test_scores_of_coco_may_be_null_and_percentages_are_none(tmp_path):
     assert labels.objects["score"].isna().all()
     assert labels.objects["stated_score"].tolist() == [87, 0.5]
     assert "87.0 is none" in source.notes[0]
+    (labels,) = recognise(path).read(
+        coco_file(tmp_path / "b.json", {"score": 87, "stated_score": "high"}), ReadOptions()
+    )
+    assert labels.objects[["stated_score", "stated_score_2"]].to_numpy().tolist() == [["high", 87]]
 
 
 @pytest.mark.filterwarnings("ignore:.crs. was not provided")

@@ -29,7 +29,7 @@ from geopanoptic.labels.formats.shapes import (
     mask_outline,
     without_holes,
 )
-from geopanoptic.labels.formats.tables import STATED_SCORE, score_notes
+from geopanoptic.labels.formats.tables import STATED_SCORE, free_name, score_notes
 from geopanoptic.labels.objects import Canvas, Labels, OutlineLabels, pixel_outlines
 from geopanoptic.labels.sidecar import known_image
 from geopanoptic.labels.taxonomy import Taxonomy
@@ -77,9 +77,10 @@ def read(path: Path, options: ReadOptions) -> LabelSource:
             remedy="It needs images, annotations and categories.",
         ) from None
     names = {each.id: each.name for each in taxonomy.classes}
-    odd_scores = score_notes(
-        pd.DataFrame({"score": [each.get("score") for each in content["annotations"]]}), path.name
-    )
+    keys = sorted({"score"}.union(*content["annotations"]))
+    scores = pd.DataFrame({"score": [each.get("score") for each in content["annotations"]]}, columns=keys)
+    odd_scores = score_notes(scores, path.name)
+    score_name = free_name(STATED_SCORE, scores) if odd_scores else "score"
     for image, canvas, labelled in zip(content["images"], canvases, found, strict=True):
         if canvas is None and labelled:
             raise UsageError(
@@ -94,7 +95,7 @@ def read(path: Path, options: ReadOptions) -> LabelSource:
         name=path.name,
         taxonomy=taxonomy,
         images=lambda: (
-            _read_image(path, canvas, labelled, names, taxonomy, scored=not odd_scores, raw=options.raw)
+            _read_image(path, canvas, labelled, names, taxonomy, score_name=score_name, raw=options.raw)
             for canvas, labelled in zip(canvases, found, strict=True)
             if canvas is not None
         ),
@@ -212,7 +213,7 @@ def _read_image(
     names: dict[int, str],
     taxonomy: Taxonomy,
     *,
-    scored: bool,
+    score_name: str,
     raw: bool,
 ) -> OutlineLabels:
     own = [each.get("object_id") for each in annotations]
@@ -227,8 +228,8 @@ def _read_image(
             name = names[each["category_id"]]
             outlines = list(_outlines(each["segmentation"], canvas))
             score = float("nan")
-            if not scored:
-                attributes[STATED_SCORE] = each.get("score")
+            if score_name != "score":
+                attributes[score_name] = each.get("score")
             elif each.get("score") is not None:
                 score = float(each["score"])
         except (KeyError, TypeError, ValueError) as error:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from geopanoptic.errors import UsageError
 from geopanoptic.labels.formats.format import LabelSource, ReadOptions
-from geopanoptic.labels.formats.tables import score_notes, with_columns
+from geopanoptic.labels.formats.tables import free_name, score_notes, with_columns
 from geopanoptic.labels.objects import Labels, OutlineLabels, as_outlines
 from geopanoptic.labels.taxonomy import (
     UNCLASSIFIED,
@@ -61,13 +61,8 @@ def labels_of_layers(
     polygons: dict[str, geopandas.GeoDataFrame] = {}
     for layer, frame in layers.items():
         solid, changes = _polygons(frame)
-        notes += [f"{path.name}, layer {layer}: {each}" for each in changes]
-        polygons[layer] = _with_ids(solid, options)
-        if STATED_ID in polygons[layer] and STATED_ID not in frame:
-            notes.append(
-                f"{path.name}, layer {layer}: the column object_id, which is not what objects are numbered by, is "
-                f"{STATED_ID} now"
-            )
+        polygons[layer], renamed = _with_ids(solid, options)
+        notes += [f"{path.name}, layer {layer}: {each}" for each in (*changes, *renamed)]
     n_features = sum(map(len, layers.values()))
     if n_features and not any(map(len, polygons.values())):
         raise UsageError(
@@ -213,8 +208,11 @@ def _class_names(values: pd.Series) -> pd.Series:
     return pd.Series(told, index=values.index, dtype=object).mask(values.isna(), "")
 
 
-def _with_ids(frame: geopandas.GeoDataFrame, options: ReadOptions) -> geopandas.GeoDataFrame:
-    """The frame with ``object_id``: ids as they are stated, objects without one on from the highest of them."""
+def _with_ids(
+    frame: geopandas.GeoDataFrame, options: ReadOptions
+) -> tuple[geopandas.GeoDataFrame, list[str]]:
+    """The frame with ``object_id``, ids as they are stated, objects without one on from the highest of them, and what
+    became of a column of that name."""
     asked = options.id_column
     if asked is not None and asked not in frame:
         raise UsageError(f"There is no column {asked!r}.", remedy=f"Columns: {', '.join(frame)}.")
@@ -231,11 +229,16 @@ def _with_ids(frame: geopandas.GeoDataFrame, options: ReadOptions) -> geopandas.
                 f"Column {asked!r} does not hold unique whole numbers from 1 to {_LARGEST_ID}.",
                 remedy="Leave --id-column out to number objects by row.",
             )
+    notes: list[str] = []
     if "object_id" in frame and frame["object_id"].notna().any():
-        frame = frame.rename(columns={"object_id": STATED_ID})
+        name = free_name(STATED_ID, frame)
+        frame = frame.rename(columns={"object_id": name})
+        notes.append(f"the column object_id, which is not what objects are numbered by, is {name} now")
     new = stated == 0
     numbered = frame.assign(object_id=np.where(new, stated.max(initial=0) + np.cumsum(new), stated))
-    return numbered.assign(**{SOURCE_ID: np.where(new, np.nan, stated)}) if options.sources else numbered
+    if options.sources:
+        numbered = numbered.assign(**{SOURCE_ID: np.where(new, np.nan, stated)})
+    return numbered, notes
 
 
 def _numbered_on(

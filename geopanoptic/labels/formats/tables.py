@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain, count
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ STATED_SCORE = "stated_score"
 
 def with_columns(table: pd.DataFrame) -> pd.DataFrame:
     """A table with the columns that all tables of objects have, first and in their types."""
-    whole = table.rename(columns={} if _no_scores(table).empty else {"score": STATED_SCORE})
+    whole = table.rename(columns={} if _no_scores(table).empty else {"score": free_name(STATED_SCORE, table)})
     if "object_id" not in whole:
         whole["object_id"] = np.arange(1, len(whole) + 1)
     if "score" not in whole:
@@ -27,6 +28,13 @@ def with_columns(table: pd.DataFrame) -> pd.DataFrame:
     return whole[first + [name for name in whole if name not in first]].reset_index(drop=True)
 
 
+def free_name(name: str, table: pd.DataFrame) -> str:
+    """A name for a column that the table does not have yet, in any case of its letters: ``name``, else with a number."""
+    taken = {str(each).lower() for each in table}
+    names = chain([name], (f"{name}_{number}" for number in count(2)))
+    return next(each for each in names if each.lower() not in taken)
+
+
 def score_notes(table: pd.DataFrame, source: str) -> tuple[str, ...]:
     """What ``with_columns`` does with scores that are no probabilities."""
     wrong = _no_scores(table)
@@ -34,7 +42,7 @@ def score_notes(table: pd.DataFrame, source: str) -> tuple[str, ...]:
         return ()
     return (
         f"{source}: scores are probabilities from 0 to 1, and {wrong.iloc[0]!r} is none; the attribute score is "
-        f"{STATED_SCORE} now",
+        f"{free_name(STATED_SCORE, table)} now",
     )
 
 
