@@ -347,6 +347,7 @@ def test_shapes_without_a_class_are_unclassified_and_told(tmp_path):
     [
         ({}, {"imageHeight": None}, "imageHeight"),
         ({}, {"imageWidth": "100 px"}, "imageWidth"),
+        ({}, {"imageWidth": 100.5}, "imageWidth"),
         ({}, {"shapes": None}, "shapes"),
         ({"points": None}, {}, "shape 1"),
         ({"points": [[1, float("nan")]] * 3}, {}, "finite"),
@@ -366,6 +367,14 @@ def test_groups_of_labelme_may_have_names(tmp_path):
     shapes = [{"label": "corn", "group_id": name} for name in ("north", "north", "7")]
     (labels,) = format_named("labelme").read(labelme_file(tmp_path / "a.json", *shapes), ReadOptions())
     assert sorted(labels.objects["object_id"]) == [7, 8]
+
+
+def test_numbers_of_labelme_may_be_whole_floats(tmp_path):
+    shapes = [{"label": "corn", "group_id": number} for number in (3.0, 3)]
+    path = labelme_file(tmp_path / "a.json", *shapes, imageHeight=80.0, imageWidth=100.0)
+    (labels,) = format_named("labelme").read(path, ReadOptions())
+    assert labels.objects["object_id"].tolist() == [3]
+    assert labels.canvas.shape == (80, 100)
 
 
 def test_a_score_of_cvat_that_is_no_number_is_refused_with_its_place(tmp_path):

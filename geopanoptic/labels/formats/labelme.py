@@ -58,8 +58,8 @@ def read(path: Path, options: ReadOptions) -> LabelSource:
         content = _content(file)
         canvas = Canvas(
             image=Path(str(content["imagePath"]).replace("\\", "/")).name,
-            height=content["imageHeight"],
-            width=content["imageWidth"],
+            height=int(content["imageHeight"]),
+            width=int(content["imageWidth"]),
         )
         shapes = list(_shapes_in(content, canvas, file))
         return labels_of_shapes(shapes, taxonomy, canvas, raw=options.raw)
@@ -122,7 +122,7 @@ def _content(file: Path) -> dict[str, Any]:
     lacking = [
         key
         for key, kind in _KEYS.items()
-        if not isinstance(content, dict) or not isinstance(content.get(key), kind)
+        if not isinstance(content, dict) or not isinstance(_whole(content.get(key)), kind)
     ]
     if lacking or not all(isinstance(each, dict) for each in content["shapes"]):
         raise UsageError(
@@ -132,13 +132,18 @@ def _content(file: Path) -> dict[str, Any]:
     return dict(content)
 
 
+def _whole(value: Any) -> Any:
+    """The value, 60 for 60.0: scripts that write labelme's files do not tell these apart."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _class_of(shape: dict[str, Any]) -> str:
     return str(shape.get("label") or "")
 
 
 def _shapes_in(content: dict[str, Any], canvas: Canvas, file: Path) -> Iterator[Shape]:
     for number, each in enumerate(content["shapes"]):
-        where, group, score = f"{file}, shape {number + 1}", each.get("group_id"), each.get("score")
+        where, group, score = f"{file}, shape {number + 1}", _whole(each.get("group_id")), each.get("score")
         try:
             outline = _outline(each, canvas, where)
             known = float("nan") if score is None else float(score)
