@@ -22,12 +22,13 @@ def literally(path: Path) -> Iterator[Path]:
         yield path
         return
     with TemporaryDirectory(prefix="geopanoptic-") as folder:
-        plain = Path(folder, "file")
+        # The layer of some formats has the name of its file.
+        stem = path.stem if _is_plain(path.stem) else "file"
         with suppress(OSError):
             for beside in path.parent.iterdir():
                 if beside.stem == path.stem and beside.suffix != path.suffix and _is_plain(beside.suffix):
-                    plain.with_suffix(beside.suffix).symlink_to(beside.absolute())
-        link = plain.with_suffix(path.suffix if _is_plain(path.suffix) else "")
+                    Path(folder, stem + beside.suffix).symlink_to(beside.absolute())
+        link = Path(folder, stem + (path.suffix if _is_plain(path.suffix) else ""))
         link.symlink_to(path.absolute())
         yield link
 

@@ -10,6 +10,7 @@ import pyogrio
 from geopanoptic.evaluation.vector_source import PARQUET_SUFFIXES, layer_of_polygons
 from geopanoptic.models.bundle import Bundle
 from geopanoptic.pipeline.plan import make_plan
+from geopanoptic.products.literal import literally
 from geopanoptic.training.datasets.labelled_scene import scene_of
 from geopanoptic.training.datasets.settings import VectorData
 from geopanoptic.training.datasets.vectors import folds_of, large_enough, read_fields
@@ -57,6 +58,8 @@ def survey_labels(settings: VectorData, bundle: Bundle, *, folds: int) -> LabelS
 
 
 def _layer_read(settings: VectorData) -> str | None:
-    if settings.labels.suffix.lower() in PARQUET_SUFFIXES or len(pyogrio.list_layers(settings.labels)) < 2:
+    if settings.labels.suffix.lower() in PARQUET_SUFFIXES:
         return None
-    return layer_of_polygons(settings.labels, settings.layer)
+    with literally(settings.labels) as plain:
+        several = len(pyogrio.list_layers(plain)) > 1
+        return layer_of_polygons(plain, settings.layer) if several else None

@@ -124,6 +124,27 @@ def test_ids_that_are_none_are_kept_as_an_attribute_and_told(tmp_path):
     assert labels.objects["stated_id"].tolist() == [1, 2, 3, 4]
 
 
+@pytest.mark.parametrize("name", ["Neu! maps/fields", "a;b"])
+def test_files_of_any_name_are_read_and_written(tmp_path, capsys, name):
+    plain = stored(tmp_path / "plain.gpkg", class_name=["corn", "wheat", "corn", "corn"], score=0.5)
+    odd, moved = tmp_path / f"{name}.gpkg", tmp_path / f"{name}-moved.geojson"
+    odd.parent.mkdir(exist_ok=True)
+
+    def labels(*arguments):
+        assert invoke(["labels", *map(str, arguments)]) == 0
+        return capsys.readouterr().out
+
+    labels("convert", plain, odd, "--to", "gpkg")
+    labels("convert", odd, moved, "--to", "geojson")
+    assert "No defects" in labels("check", odd)
+    changes, joined, listed = (tmp_path / f"{name}-{what}.gpkg" for what in ("changes", "joined", "next"))
+    assert "4 unchanged" in labels("diff", plain, odd, "--out", changes)
+    assert "4 objects of 2 parts" in labels("merge", plain, odd, "--out", joined)
+    assert "of 4 listed" in labels("next", odd, "--out", listed)
+    assert all(each.is_file() and not each.is_symlink() for each in (odd, moved, changes, joined, listed))
+    assert read(moved)[0].taxonomy.classes[1].name == "wheat"
+
+
 def test_names_of_attributes_that_are_taken_stay_with_whom_they_are(tmp_path):
     stored(tmp_path / "in.gpkg", class_name="corn", object_id=["a", "b", "c", "d"], score=[80, 90, 70, 60])
     convert(tmp_path / "in.gpkg", tmp_path / "a.gpkg", to="gpkg")

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import geopandas
+import pyogrio
 import pytest
 import shapely
 
@@ -33,6 +34,18 @@ def test_odd_names(tmp_path: Path, name: str, suffix: str) -> None:
     assert read.n.tolist() == [7]
     assert read.crs is not None
     assert not plain.exists()
+
+
+def test_layers_that_files_name_keep_their_name(tmp_path: Path) -> None:
+    path = tmp_path / "Neu! maps" / "land.cover.shp"
+    path.parent.mkdir()
+    table = geopandas.GeoDataFrame({"n": [7]}, geometry=[shapely.box(0, 0, 1, 1)], crs="EPSG:32632")
+    table.to_file(tmp_path / path.name)
+    for part in tmp_path.glob("land.cover.*"):
+        part.rename(path.with_name(part.name))
+    with literally(path) as plain:
+        assert [name for name, _ in pyogrio.list_layers(plain)] == ["land.cover"]
+        assert geopandas.read_file(plain).crs is not None
 
 
 @pytest.mark.parametrize("name", ["plain.gpkg", "sp ace ü.gpkg", "a#b%20?.gpkg", "archive.zip"])

@@ -29,6 +29,7 @@ from geopanoptic.labels.output import staged_output
 from geopanoptic.labels.pictures import picture_canvas
 from geopanoptic.labels.sidecar import placed, read_sidecar
 from geopanoptic.labels.tiles import canvas_outline, stitch, tile_canvases
+from geopanoptic.products.literal import literally
 from geopanoptic.scene import Scene, as_scene
 
 NEXT = "next"
@@ -125,8 +126,8 @@ def next_labels(
     if target is not None:
         if target.suffix.lower() != ".gpkg":
             raise UsageError(f"{target} is no GeoPackage.", remedy="Name a .gpkg.")
-        with staged_output(target, overwrite=overwrite) as staged:
-            pyogrio.write_dataframe(listed, staged, layer=NEXT, driver="GPKG")
+        with staged_output(target, overwrite=overwrite) as staged, literally(staged) as plain:
+            pyogrio.write_dataframe(listed, plain, layer=NEXT, driver="GPKG")
     return NextLabels(listed=listed, candidates=int((~done).sum()), labelled=int(done.sum()), out=target)
 
 

@@ -16,6 +16,7 @@ from geopanoptic.labels.formats.format import Format, LabelSource, ReadOptions, 
 from geopanoptic.labels.objects import Labels
 from geopanoptic.labels.taxonomy import LabelClass, Taxonomy
 from geopanoptic.products.layers import PARCELS
+from geopanoptic.products.literal import literally
 
 OBJECTS = "objects"
 """Layer that labels are written to."""
@@ -26,8 +27,11 @@ _KEEPS = frozenset({"scores", "stuff", "georeference", "holes", "parts", "attrib
 
 
 def read(path: Path, options: ReadOptions) -> LabelSource:
-    layers = {layer: _read_layer(path, layer, raw=options.raw) for layer in _layers_of(path, options.layer)}
-    return labels_of_layers(path, layers, options, stored=_stored_taxonomy(path))
+    with literally(path) as plain:
+        chosen = _layers_of(path, plain, options.layer)
+        layers = {layer: _read_layer(path, plain, layer, raw=options.raw) for layer in chosen}
+        stored = _stored_taxonomy(plain)
+    return labels_of_layers(path, layers, options, stored=stored)
 
 
 def _recogniser(suffixes: set[str]) -> Callable[[Path], bool]:
@@ -35,7 +39,8 @@ def _recogniser(suffixes: set[str]) -> Callable[[Path], bool]:
         if path.suffix.lower() not in suffixes or not path.is_file():
             return False
         try:
-            return any(kind is not None for _, kind in pyogrio.list_layers(path))
+            with literally(path) as plain:
+                return any(kind is not None for _, kind in pyogrio.list_layers(plain))
         except (pyogrio.errors.DataSourceError, OSError):
             return False
 
@@ -54,12 +59,13 @@ def _writer(driver: str) -> Callable[[Iterable[Labels], Path, WriteOptions], Wri
         if driver == "GeoJSON" and frame.crs is not None and frame.crs.to_epsg() != 4326:
             frame = frame.to_crs("EPSG:4326")
             losses.append("GeoJSON is in degrees (WGS 84): outlines were reprojected, to about a millimetre")
-        _write_layer(with_classes(frame, found.taxonomy), target, driver)
-        if driver == "GPKG":
-            classes = pd.DataFrame([each.model_dump() for each in found.taxonomy.classes]).fillna(
-                {"parent": ""}
-            )
-            pyogrio.write_dataframe(classes, target, layer=CLASSES, driver=driver, append=True)
+        with literally(target) as plain:
+            _write_layer(with_classes(frame, found.taxonomy), plain, driver)
+            if driver == "GPKG":
+                classes = pd.DataFrame([each.model_dump() for each in found.taxonomy.classes]).fillna(
+                    {"parent": ""}
+                )
+                pyogrio.write_dataframe(classes, plain, layer=CLASSES, driver=driver, append=True)
         return Written(files=(target,), images=1, objects=len(frame), losses=tuple(losses))
 
     return write
@@ -87,10 +93,13 @@ GEOJSON = Format(
 )
 
 
-def _layers_of(path: Path, asked: str | None) -> list[str]:
-    """The layer asked for; our own two; else the first that may hold polygons, or has any geometry."""
+def _layers_of(path: Path, plain: Path, asked: str | None) -> list[str]:
+    """The layer asked for; our own two; else the first that may hold polygons, or has any geometry.
+
+    ``plain``: where ``path`` is opened.
+    """
     try:
-        found = {str(name): kind for name, kind in pyogrio.list_layers(path)}
+        found = {str(name): kind for name, kind in pyogrio.list_layers(plain)}
     except (pyogrio.errors.DataSourceError, OSError) as error:
         raise UsageError(
             f"{path} cannot be read as vector file: {error}.", remedy="Give a vector file."
@@ -110,9 +119,9 @@ def _layers_of(path: Path, asked: str | None) -> list[str]:
     return (solid or spatial)[:1]
 
 
-def _read_layer(path: Path, layer: str, *, raw: bool = False) -> geopandas.GeoDataFrame:
+def _read_layer(path: Path, plain: Path, layer: str, *, raw: bool = False) -> geopandas.GeoDataFrame:
     try:
-        frame = pyogrio.read_dataframe(path, layer=layer, on_invalid="ignore" if raw else "raise")
+        frame = pyogrio.read_dataframe(plain, layer=layer, on_invalid="ignore" if raw else "raise")
     except (pyogrio.errors.DataSourceError, pyogrio.errors.GeometryError, ValueError) as error:
         raise UsageError(
             f"{path}, layer {layer}, cannot be read: {error}.", remedy="Export it again."

@@ -28,6 +28,7 @@ from geopanoptic.labels.provenance.manifest import (
     write_provenance,
 )
 from geopanoptic.products.layers import PARCELS
+from geopanoptic.products.literal import literally
 
 FOUND, EDITED = "found without a history", "changed by another program"
 """Actions of steps that nobody recorded: nothing is known before, or what came before is."""
@@ -159,7 +160,8 @@ def _found(labels: Path) -> Step:
     if labels.suffix.lower() != ".gpkg":
         return step
     try:
-        told = pyogrio.read_info(labels, layer=PARCELS.name)["layer_metadata"] or {}
+        with literally(labels) as plain:
+            told = pyogrio.read_info(plain, layer=PARCELS.name)["layer_metadata"] or {}
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError):
         return step
     if "model" not in told or not told.get("software", "").startswith("geopanoptic "):

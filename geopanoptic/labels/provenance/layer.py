@@ -9,6 +9,7 @@ import pyogrio
 from geopanoptic.errors import UsageError
 from geopanoptic.labels.output import staged_output
 from geopanoptic.labels.provenance.difference import Difference
+from geopanoptic.products.literal import literally
 
 CHANGES = "changes"
 
@@ -19,10 +20,10 @@ def write_changes(difference: Difference, out: Path, *, overwrite: bool = False)
         raise UsageError(f"{out} is no name of a GeoPackage.", remedy="Name a file that ends in .gpkg.")
     frame = difference.changes
     many = bool(frame.geometry.geom_type.eq("MultiPolygon").any())
-    with staged_output(out, overwrite=overwrite) as staged:
+    with staged_output(out, overwrite=overwrite) as staged, literally(staged) as plain:
         pyogrio.write_dataframe(
             frame,
-            staged,
+            plain,
             layer=CHANGES,
             driver="GPKG",
             promote_to_multi=many,

@@ -35,6 +35,7 @@ from geopanoptic.labels.tasks.seams import seam_conflicts
 from geopanoptic.labels.taxonomy import Taxonomy, taxonomy_of_names
 from geopanoptic.labels.tiles import SOURCE_ID, canvas_outline, stitch
 from geopanoptic.products.geopackage import fixed_clock
+from geopanoptic.products.literal import literally
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,9 +127,10 @@ def merge(
     with staged_output(target, overwrite=overwrite) as staged, fixed_clock(when):
         GEOPACKAGE.write([labels], staged, WriteOptions())
         if conflicts:
-            pyogrio.write_dataframe(
-                conflict_layer(conflicts, crs), staged, layer=CONFLICTS, driver="GPKG", append=True
-            )
+            with literally(staged) as plain:
+                pyogrio.write_dataframe(
+                    conflict_layer(conflicts, crs), plain, layer=CONFLICTS, driver="GPKG", append=True
+                )
         record(
             staged,
             [staged],

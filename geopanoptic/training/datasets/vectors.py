@@ -21,6 +21,7 @@ from geopanoptic.errors import UsageError
 from geopanoptic.evaluation.sparse import distinct
 from geopanoptic.evaluation.vector_source import PARQUET_SUFFIXES, layer_of_polygons
 from geopanoptic.grid import Grid, Window
+from geopanoptic.products.literal import literally
 from geopanoptic.reprojection import reprojected
 from geopanoptic.training.folds import balanced_folds
 from geopanoptic.training.patch import OUTPUT_SCALE
@@ -51,7 +52,8 @@ def read_fields(
         if path.suffix.lower() in PARQUET_SUFFIXES:
             frame = geopandas.read_parquet(path)
         else:
-            frame = geopandas.read_file(path, layer=layer_of_polygons(path, layer))
+            with literally(path) as plain:
+                frame = geopandas.read_file(plain, layer=layer_of_polygons(plain, layer))
     except (OSError, ValueError, pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as failure:
         raise UsageError(
             f"The labels {path} cannot be read: {failure}.",

@@ -223,6 +223,13 @@ def test_of_several_layers_parcels_are_read_else_the_first_of_polygons(
         read_fields(path, grid, layer="fields")
 
 
+def test_labels_of_any_name_are_read(labelled: VectorData, tmp_path: Path) -> None:
+    path = tmp_path / "Neu! maps" / "fields.gpkg"
+    path.parent.mkdir()
+    path.write_bytes(labelled.labels.read_bytes())
+    assert np.array_equal(opened(labelled, labels=path).fields.outlines, opened(labelled).fields.outlines)
+
+
 def test_geoparquet_is_read(labelled: VectorData, tmp_path: Path) -> None:
     fields = geopandas.read_file(labelled.labels).rename_geometry("outline")
     fields.to_parquet(tmp_path / "fields.parquet")
