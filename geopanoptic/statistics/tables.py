@@ -16,12 +16,11 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 
 from geopanoptic.errors import OutputError, UsageError
+from geopanoptic.products.formulas import MARK, UNMARK
 from geopanoptic.products.writing import writing
 
 TABLE_SUFFIXES = {".parquet": "Parquet", ".csv": "text with commas"}
 """Suffix of ``--out``, and what is written."""
-
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +101,7 @@ class _Csv:
         self._writer = pyarrow.csv.CSVWriter(path, schema)
 
     def write_table(self, table: pyarrow.Table) -> None:
-        self._writer.write_table(without_formulas(table))
+        self._writer.write_table(_with_text(table, MARK))
 
     def close(self) -> None:
         self._writer.close()
@@ -136,12 +135,7 @@ def read_table(path: Path, schema: pyarrow.Schema) -> pyarrow.Table:
     # Types would be guessed: "0000" becomes 0.
     types = pyarrow.csv.ConvertOptions(column_types=schema)
     parse = pyarrow.csv.ParseOptions(newlines_in_values=True)
-    table = pyarrow.csv.read_csv(path, parse_options=parse, convert_options=types)
-    for place, field in enumerate(schema):
-        if pyarrow.types.is_string(field.type):
-            text = pyarrow.compute.replace_substring_regex(table.column(place), r"^'([=+@\t\r-])", r"\1")
-            table = table.set_column(place, field, text)
-    return table
+    return _with_text(pyarrow.csv.read_csv(path, parse_options=parse, convert_options=types), UNMARK)
 
 
 def verify_table(path: Path, *, rows: int) -> None:
@@ -170,16 +164,12 @@ def _count_rows(path: Path) -> int:
         return sum(batch.num_rows for batch in reader)
 
 
-def without_formulas(table: pyarrow.Table) -> pyarrow.Table:
-    """Text that begins with ``=``, ``+``, ``-``, ``@``, a tab or a return is given an apostrophe before it."""
+def _with_text(table: pyarrow.Table, change: tuple[str, str]) -> pyarrow.Table:
+    """The table with text changed by a pattern and its replacement."""
     for place, field in enumerate(table.schema):
         if pyarrow.types.is_string(field.type):
-            text = table.column(place)
-            risky = pyarrow.compute.is_in(
-                pyarrow.compute.utf8_slice_codeunits(text, 0, 1), pyarrow.array(_FORMULA_STARTS)
-            )
-            marked = pyarrow.compute.binary_join_element_wise("'", text, "")
-            table = table.set_column(place, field, pyarrow.compute.if_else(risky, marked, text))
+            text = pyarrow.compute.replace_substring_regex(table.column(place), *change)
+            table = table.set_column(place, field, text)
     return table
 
 

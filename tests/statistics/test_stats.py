@@ -269,12 +269,12 @@ def test_text_ids_that_look_like_numbers_stay_text(series, parcels, tmp_path):
 
 
 def test_text_ids_that_look_like_formulas(series, parcels, tmp_path):
-    parcels["ref"] = ["=1+1", "plain", "@a", "-7"]
+    parcels["ref"] = ["=1+1", "'plain", "'@a", "-7"]
     found = stats(parcels, series, tmp_path / "a.csv", id_column="ref")
-    assert set(pd.read_csv(found.out)["parcel_id"]) == {"'=1+1", "plain", "'@a", "'-7"}
-    assert set(found.table["parcel_id"]) == {"=1+1", "plain", "@a", "-7"}
+    assert set(pd.read_csv(found.out)["parcel_id"]) == {"'=1+1", "'plain", "''@a", "'-7"}
+    assert set(found.table["parcel_id"]) == {"=1+1", "'plain", "'@a", "-7"}
     kept = stats(parcels, series, tmp_path / "a.parquet", id_column="ref")
-    assert set(kept.table["parcel_id"]) == {"=1+1", "plain", "@a", "-7"}
+    assert set(kept.table["parcel_id"]) == {"=1+1", "'plain", "'@a", "-7"}
 
 
 def test_an_output_that_must_not_be_touched(series, parcels, tmp_path):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from itertools import chain, count
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+from geopanoptic.products.formulas import MARK, UNMARK
 
 STATED_SCORE = "stated_score"
 """Attribute for a ``score`` that is no probability, such as a percentage or a word: nobody but its author can read it."""
@@ -53,13 +54,7 @@ def _no_scores(table: pd.DataFrame) -> pd.Series:
 
 def safe_csv(table: pd.DataFrame, path: Path) -> None:
     """Write a CSV file in which no text is taken for a formula: such text gets a leading apostrophe."""
-    told = table.copy()
-    for name in told.select_dtypes(exclude=["number", "bool"]).columns:
-        told[name] = [
-            f"'{value}" if isinstance(value, str) and value.lstrip("'").startswith(_FORMULA_STARTS) else value
-            for value in told[name]
-        ]
-    told.to_csv(path, index=False)
+    _with_text(table, MARK).to_csv(path, index=False)
 
 
 def read_safe_csv(path: Path) -> pd.DataFrame:
@@ -70,11 +65,12 @@ def read_safe_csv(path: Path) -> pd.DataFrame:
     # What other programs write for a number that is not there.
     absent = {name: [""] for name in pd.read_csv(path, nrows=0)} | {"score": ["", "NA", "NaN", "nan"]}
     table = pd.read_csv(path, dtype={"class_name": str}, keep_default_na=False, na_values=absent)
-    for name in table.select_dtypes(exclude=["number", "bool"]).columns:
-        table[name] = [
-            value[1:]
-            if isinstance(value, str) and value[:1] == "'" and value.lstrip("'").startswith(_FORMULA_STARTS)
-            else value
-            for value in table[name]
-        ]
-    return table
+    return _with_text(table, UNMARK)
+
+
+def _with_text(table: pd.DataFrame, change: tuple[str, str]) -> pd.DataFrame:
+    """The table with text changed by a pattern and its replacement."""
+    told = table.copy()
+    for name in told.select_dtypes(exclude=["number", "bool"]).columns:
+        told[name] = [re.sub(*change, value) if isinstance(value, str) else value for value in told[name]]
+    return told
