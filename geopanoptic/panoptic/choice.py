@@ -126,7 +126,10 @@ class LearnedRules:
         candidates = np.flatnonzero(may_be)
         expected_iou = np.full(tree.n_nodes, -np.inf)
         expected_iou[candidates] = judge(measures, self.trees, candidates, each)
-        merit = expected_iou - local_prices(tree, expected_iou, self.price)
+        area_px = measures.area_px.copy()
+        # Nothing else of a run's later steps is as large.
+        del measures
+        merit = expected_iou - local_prices(tree, area_px, expected_iou, self.price)
         score = np.zeros(tree.n_nodes)
         score[candidates] = 1 / (1 + np.exp(-(self.slope * expected_iou[candidates] + self.offset)))
         return Candidates(may_be=merit > 0, is_thing=np.ones(tree.n_nodes, bool), merit=merit, score=score)

@@ -22,6 +22,7 @@ from scipy import ndimage
 
 from geopanoptic.panoptic.boosting import Float64
 from geopanoptic.panoptic.contacts import Int64
+from geopanoptic.panoptic.contraction import Int32
 from geopanoptic.panoptic.disjoint import best_disjoint
 from geopanoptic.panoptic.merging import MergeTree
 
@@ -39,13 +40,12 @@ _UNIT = 1 << 20
 """Expected IoU is summed in this fraction of one."""
 
 
-def local_prices(tree: MergeTree, expected_iou: Float64, price: float) -> Float64:
+def local_prices(tree: MergeTree, area_px: Int64, expected_iou: Float64, price: float) -> Float64:
     """The least expected IoU of every node (nodes,), at most ``price``, with which all begin.
 
-    ``expected_iou`` (nodes,), -inf where a node can be no parcel.
+    ``area_px`` (nodes,); ``expected_iou`` (nodes,), -inf where a node can be no parcel.
     """
     cell, shape = _cells(tree)
-    area_px = tree.sum_up(tree.graph.area_px[:, None])[:, 0]
     prior_px = _around(np.full(shape, int(GROUND_SHARE * CELL_PX**2)))
     prior = prior_px * round(price / SHARE * _UNIT)
     of_node = np.full(tree.n_nodes, price)
@@ -60,12 +60,12 @@ def local_prices(tree: MergeTree, expected_iou: Float64, price: float) -> Float6
     return of_node
 
 
-def _cells(tree: MergeTree) -> tuple[Int64, tuple[int, int]]:
+def _cells(tree: MergeTree) -> tuple[Int32, tuple[int, int]]:
     """The cell of every node's first pixel (nodes,), and how many rows and columns of cells there are."""
     row, col = np.divmod(tree.graph.first_px, tree.graph.width_px)
     shape = (int(row.max(initial=0)) // CELL_PX + 1, (tree.graph.width_px - 1) // CELL_PX + 1)
-    first = _first_regions(tree.n_leaves, tree.children)
-    return (row // CELL_PX * shape[1] + col // CELL_PX)[first], shape
+    of_region = (row // CELL_PX * shape[1] + col // CELL_PX).astype(np.int32)
+    return of_region[_first_regions(tree.n_leaves, tree.children)], shape
 
 
 def _around(cells: Int64) -> Int64:
@@ -77,9 +77,9 @@ def _around(cells: Int64) -> Int64:
 
 
 @njit(nogil=True, cache=True)
-def _first_regions(n_leaves: int, children: Int64) -> Int64:
+def _first_regions(n_leaves: int, children: Int64) -> Int32:
     """The lowest region of every node."""
-    first = np.arange(n_leaves + len(children))
+    first = np.arange(n_leaves + len(children)).astype(np.int32)
     for k in range(len(children)):
         first[n_leaves + k] = min(first[children[k, 0]], first[children[k, 1]])
     return first

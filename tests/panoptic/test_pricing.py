@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from geopanoptic.panoptic.disjoint import best_disjoint
 from geopanoptic.panoptic.merging import MergeTree, merge_tree
-from geopanoptic.panoptic.pricing import AROUND, CELL_PX, ROUNDS, local_prices
+from geopanoptic.panoptic.pricing import AROUND, CELL_PX, ROUNDS
+from geopanoptic.panoptic.pricing import local_prices as prices_of
 
 from .pixel_scenes import scene
 from .test_repair import graph
@@ -23,6 +24,10 @@ def apart(columns: np.ndarray, *, area_px: int = 2000) -> MergeTree:
     """Parcels that do not touch, by their first pixels in the first row of a scene of 40 cells."""
     alone = graph([area_px] * len(columns), [])
     return merge_tree(replace(alone, width_px=40 * CELL_PX, first_px=np.asarray(columns, np.int64)))
+
+
+def local_prices(tree: MergeTree, expected_iou: np.ndarray, price: float) -> np.ndarray:
+    return prices_of(tree, tree.sum_up(tree.graph.area_px[:, None])[:, 0], expected_iou, price)
 
 
 def test_where_parcels_are_sure_the_price_stays():
