@@ -24,9 +24,8 @@ from geopanoptic.evaluation.matching import OUTSIDE, PROTOCOLS, Outside, match
 from geopanoptic.evaluation.raster_reading import row_blocks
 from geopanoptic.evaluation.raster_source import read_raster
 from geopanoptic.evaluation.segments import Category
-from geopanoptic.evaluation.vector_source import VectorSource, read_vector, vector_source
+from geopanoptic.evaluation.vector_source import read_vector, vector_source
 from geopanoptic.grid import Window
-from geopanoptic.reprojection import reprojected
 
 PARCEL = "parcel"
 RASTER_SUFFIXES = {".tif", ".tiff", ".jp2", ".img"}
@@ -147,11 +146,11 @@ def evaluate(
             *true.notes,
             *ground.notes,
             *note,
-            *_unreached(ground, predicted, true),
+            *_unreached(pair),
             *_without_class(pair),
             *_unseen(pair, table),
             *_unmapped(pair, counted),
-            *_hidden(predicted, pair, counted),
+            *_hidden(pair, counted),
             *(_few_drawn(pair, table) if "ignore" in figures and not sparse else ()),
         ),
     )
@@ -259,15 +258,14 @@ def _tolerance_px(tolerance_m: float | None, ground: Ground) -> int:
     return max(1, round(tolerance_m / math.sqrt(ground.pixel_m2)))
 
 
-def _unreached(ground: Ground, *maps: MapSource) -> tuple[str, ...]:
+def _unreached(pair: MapPair) -> tuple[str, ...]:
     notes = []
-    for each in maps:
-        if isinstance(each, VectorSource):
-            outlines = reprojected(each.things.geometry.to_numpy(), each.things.crs, ground.grid.crs_wkt)
-            if n := int(np.count_nonzero(shapely.is_empty(outlines))):
-                notes.append(
-                    f"{each.name}: {n} things that {ground.grid.crs.name} has no place for are left out."
-                )
+    for each, name in ((pair.predicted, pair.predicted_name), (pair.true, pair.true_name)):
+        n = 0 if each.outlines is None else int(np.count_nonzero(shapely.is_empty(each.outlines)))
+        if n:
+            notes.append(
+                f"{name}: {n} things that {pair.ground.grid.crs.name} has no place for are left out."
+            )
     return tuple(notes)
 
 
@@ -305,20 +303,19 @@ def _unmapped(pair: MapPair, counted: Counted) -> tuple[str, ...]:
     )
 
 
-def _hidden(predicted: MapSource, pair: MapPair, counted: Counted) -> tuple[str, ...]:
+def _hidden(pair: MapPair, counted: Counted) -> tuple[str, ...]:
     """What a drawn map does not show of a list of objects that overlap each other."""
-    if not isinstance(predicted, VectorSource):
+    outlines, ground = pair.predicted.outlines, pair.ground
+    if outlines is None:
         return ()
     notes = []
-    things, ground = predicted.things, pair.ground
     drawn_px = counted.table.predicted_px[1 : pair.predicted.n_things + 1]
-    outlines = reprojected(things.geometry.to_numpy(), things.crs, ground.grid.crs_wkt)
     shapely.prepare(ground.inside)
     gone = shapely.point_on_surface(outlines[drawn_px == 0])
     lost = int(np.count_nonzero(shapely.intersects(ground.inside, gone)))
     if lost:
         notes.append(
-            f"{lost} of {len(things)} predicted things lie on the common ground and have no pixel on it: they are below "
+            f"{lost} of {len(outlines)} predicted things lie on the common ground and have no pixel on it: they are below "
             "others or between pixel centres, and count neither as found nor as false."
         )
     whole = shapely.contains(ground.inside, outlines)

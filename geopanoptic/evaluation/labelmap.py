@@ -23,12 +23,13 @@ _MOST_CORNERS = 1000
 class LabelMap:
     """``read`` gives int32 labels (h, w) of a window of the grid: 1..n segments, things before stuff, 0 none,
     -1 not known. ``cover`` (h, w) bool: land cover of any class, also of one that is not compared; None for a map
-    without."""
+    without. ``outlines`` (things,) polygons in the grid's CRS, empty where it has no place for them; None of a raster."""
 
     segments: Segments
     n_things: int
     read: Callable[[Window], NDArray[np.int32]]
     cover: Callable[[Window], NDArray[np.bool_]] | None = None
+    outlines: NDArray[np.object_] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -105,7 +105,8 @@ class VectorSource:
             crowd=np.concatenate([crowd, np.zeros(extra, bool)]),
             void=np.concatenate([void, np.zeros(extra, bool)]),
         )
-        things = _drawn(self.things, np.arange(1, n + 1), grid)
+        outlines = reprojected(self.things.geometry.to_numpy(), self.things.crs, grid.crs_wkt)
+        things = PolygonLabels(outlines, np.arange(1, n + 1), grid)
         label_of = {name: n + 1 + number for number, name in enumerate(cover)}
         of_cover = np.array([label_of.get(name, 0) for name in names_of(self.stuff[CLASS_COLUMN])], int)
         shown = of_cover > 0
@@ -128,6 +129,7 @@ class VectorSource:
             n_things=n,
             read=read,
             cover=covered if len(self.stuff) else None,
+            outlines=outlines,
         )
 
 

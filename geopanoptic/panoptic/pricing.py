@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit
-from scipy import ndimage
+from numpy.lib.stride_tricks import sliding_window_view
 
 from geopanoptic.panoptic.boosting import Float64
 from geopanoptic.panoptic.contacts import Int64
@@ -70,10 +70,9 @@ def _cells(tree: MergeTree) -> tuple[Int32, tuple[int, int]]:
 
 def _around(cells: Int64) -> Int64:
     """Sums over all cells nearby."""
-    window = np.ones(2 * AROUND + 1, np.int64)
-    for axis in (0, 1):
-        cells = ndimage.correlate1d(cells, window, axis=axis, mode="constant")
-    return cells
+    side = 2 * AROUND + 1
+    nearby: Int64 = sliding_window_view(np.pad(cells, AROUND), (side, side)).sum(axis=(2, 3))
+    return nearby
 
 
 @njit(nogil=True, cache=True)

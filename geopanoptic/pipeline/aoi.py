@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 from geopanoptic.errors import SceneError, UsageError
 from geopanoptic.grid import Grid, Window
 from geopanoptic.pipeline.resuming.fingerprints import fingerprint
-from geopanoptic.products.literal import literally
-from geopanoptic.reprojection import place_of
 from geopanoptic.scene.sources import is_file
 
 if TYPE_CHECKING:
@@ -118,6 +116,8 @@ def read_aoi(area: Area, grid: Grid) -> AreaOfInterest:
     near = _in_crs_of(grid, outlines, scene)
     geometries = [each for each in near if scene.intersects(each)]
     if not geometries:
+        from geopanoptic.reprojection import place_of
+
         here = place_of(outlines.to_numpy(), outlines.crs)
         there = place_of(np.array([scene], dtype=object), grid.crs)
         raise UsageError(
@@ -165,6 +165,8 @@ def _in_crs_of(grid: Grid, outlines: geopandas.GeoSeries, scene: shapely.Polygon
 def _geometries(area: Any) -> geopandas.GeoSeries:
     import geopandas
     import pyogrio.errors
+
+    from geopanoptic.products.literal import literally
 
     if isinstance(area, geopandas.GeoDataFrame | geopandas.GeoSeries):
         return _geometry_of(area, area)

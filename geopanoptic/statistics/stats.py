@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from geopanoptic.change.parcelmap import ParcelMap, read_parcels
 from geopanoptic.errors import UsageError
+from geopanoptic.evaluation.labelmap import outline_of
 from geopanoptic.pipeline.progress import Progress, Silent
 from geopanoptic.products.commit import Commit
 from geopanoptic.reprojection import place_of
@@ -235,10 +236,7 @@ def _compute(
 
 def _apart(task: Task, unreached: int) -> UsageError:
     parcels, grid = task.parcels, task.scene.grid
-    outline = shapely.transform(
-        np.array([shapely.box(0, 0, grid.width, grid.height)], dtype=object),
-        lambda xy: np.column_stack(grid.transform @ (xy[:, 0], xy[:, 1])),
-    )
+    outline = np.array([outline_of(grid)], dtype=object)
     here, there = place_of(parcels.polygons, parcels.crs), place_of(outline, grid.crs)
     return UsageError(
         f"No parcel of {parcels.name} touches {task.scene.name}: they lie at {here}, the scene at {there}"
