@@ -95,7 +95,8 @@ def test_conflicts_of_fresh_segments_are_those_of_all_pairs() -> None:
     simplification._simplify_each(arcs.coordinates, arcs.offsets, 1 / np.array(reach_px), kept)
     segments = simplification._segments(arcs, kept, map)
     begin, end = segments.begin, segments.end
-    bounds = np.array(reach_px), np.ceil(reach_px).astype(np.int32)
+    # As if every chain strayed as far as it may.
+    bounds = np.array(reach_px), np.tile(np.ceil(reach_px).astype(np.int32), (len(begin), 1))
     one_cell = np.array([0, len(begin), len(begin)]), np.arange(len(begin), dtype=np.int32)
     for share in (0.0, 0.002, 0.03, 1.0):
         fresh = dice.random(len(begin)) < share
@@ -112,6 +113,22 @@ def test_segments_that_cross_conflict_at_any_tolerance() -> None:
     for reach_px in (5.0, 1e6, 1e12):
         found = conflicts.find_conflicts(coordinates, begin, end, np.ones(2, bool), (reach_px, reach_px))
         assert found.all()
+
+
+def test_segments_are_sought_as_far_as_their_chains_stray_whatever_the_tolerance() -> None:
+    arcs = trace_arcs(pieces_of(noise(np.random.default_rng(2)))[0])
+    kept = np.zeros(len(arcs.coordinates), np.bool_)
+    reach = np.array([1e6, 1e6])
+    simplification._simplify_each(arcs.coordinates, arcs.offsets, 1 / reach, kept)
+    segments = simplification._segments(arcs, kept, map)
+    begin, end = segments.begin, segments.end
+    strays = np.zeros((len(begin), 2), np.int32)
+    most = np.full(2, 10**6, np.int32)
+    conflicts._measure_strays(arcs.coordinates, begin, end, reach, most, strays)
+    for k, segment in enumerate(arcs.coordinates[np.stack([begin, end], axis=1)]):
+        chain = shapely.points(arcs.coordinates[begin[k] : end[k] + 1])
+        farthest = shapely.distance(shapely.linestrings(segment), chain).max()
+        assert farthest <= strays[k, 0] == strays[k, 1] < farthest + 1.01
 
 
 def test_oblique_border_becomes_straight_and_corners_stay() -> None:

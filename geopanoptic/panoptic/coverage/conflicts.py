@@ -2,8 +2,8 @@
 
 Two segments conflict where they have more in common than one end vertex, or where an end of one lies in the
 area over which the other was moved from the chain that it replaces. Both can only happen near by, so
-segments are gathered in the square cells within reach of them and compared cell by cell, in parallel over rows
-of cells.
+segments are gathered in the square cells as near to them as their chains are, however far those might stray, and
+compared cell by cell, in parallel over rows of cells.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from geopanoptic.panoptic.coverage.polyline import farthest
 from geopanoptic.panoptic.coverage.vicinity import box, near_fresh
 from geopanoptic.panoptic.parts import Map, over_parts
 
@@ -36,7 +37,7 @@ def find_conflicts(
     lower, upper = _bounds(coordinates)
     # About one segment a cell where they are evenly spread, fine cells where they may crowd.
     spread_px = np.sqrt(np.prod((upper - lower).astype(np.float64)) / len(begin))
-    cell_px = max(min(spread_px, 16.0), 2.0, *reach_px)
+    cell_px = max(min(spread_px, 16.0), 2.0)
     columns, rows = (int((upper[axis] - lower[axis]) // cell_px) + 1 for axis in (0, 1))
     reach = np.array(reach_px, np.float64)
     # Whole pixels; farther than all vertices lie apart there is nothing.
@@ -45,13 +46,21 @@ def find_conflicts(
     begin, end = begin[near], end[near]
     blamed, near_blamed = np.zeros(len(fresh), np.bool_), np.zeros(len(near), np.bool_)
     fresh = fresh[near]
+    strays = np.zeros((len(near), 2), np.int32)
+    over_parts(
+        lambda first, last: _measure_strays(
+            coordinates, begin[first:last], end[first:last], reach, margin, strays[first:last]
+        ),
+        len(near),
+        each,
+    )
 
     def blame(first_row: int, last_row: int) -> None:
-        in_rows = _reaching_rows(coordinates, begin, end, reach, lower, cell_px, rows, first_row, last_row)
+        in_rows = _reaching_rows(coordinates, begin, end, strays, lower, cell_px, rows, first_row, last_row)
         lattice = lower, cell_px, columns, rows, first_row, last_row
-        cells, members = _gather(coordinates, begin, end, in_rows, reach, *lattice)
+        cells, members = _gather(coordinates, begin, end, in_rows, strays, *lattice)
         # Rows may blame what others blame too: they all write the same.
-        _compare(coordinates, begin, end, fresh, reach, margin, cells, members, near_blamed)
+        _compare(coordinates, begin, end, fresh, reach, strays, cells, members, near_blamed)
 
     over_parts(blame, rows, each)
     blamed[near] = near_blamed
@@ -70,26 +79,48 @@ def _bounds(coordinates: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[
 
 
 @njit(nogil=True, cache=True)
+def _measure_strays(
+    coordinates: NDArray[np.int32],
+    begin: NDArray[np.int64],
+    end: NDArray[np.int64],
+    reach: NDArray[np.float64],
+    most: NDArray[np.int32],
+    strays: NDArray[np.int32],
+) -> None:
+    """Fill ``strays`` (n, 2): how far the chain of each segment goes from it, ``most`` (2,) at the most.
+
+    Whole pixels in x and y, the semi-axes of an ellipse with the proportions of ``reach``. What a segment swept
+    over lies within; one that replaces nothing swept over nothing, 0.
+    """
+    scale = 1 / reach
+    for k in range(len(begin)):
+        if end[k] - begin[k] > 1:
+            share = np.sqrt(farthest(coordinates, begin[k], end[k], scale)[1])
+            for axis in range(2):
+                strays[k, axis] = min(np.ceil(reach[axis] * share + SLACK_PX), most[axis])
+
+
+@njit(nogil=True, cache=True)
 def _columns_in_band(
     coordinates: NDArray[np.int32],
     begin: int,
     end: int,
-    reach: NDArray[np.float64],
+    stray: NDArray[np.int32],
     low_y: float,
     high_y: float,
 ) -> tuple[float, float]:
-    """Extent in x, reach included, of the part of a segment within reach of a band of y."""
+    """Extent in x, ``stray`` (2,) included, of the part of a segment that lies so near to a band of y."""
     x0, y0 = float(coordinates[begin, 0]), float(coordinates[begin, 1])
     x1, y1 = float(coordinates[end, 0]), float(coordinates[end, 1])
     if y0 > y1:
         x0, y0, x1, y1 = x1, y1, x0, y0
     if y1 > y0:
         slope = (x1 - x0) / (y1 - y0)
-        enter_x = x0 + slope * max(low_y - reach[1] - y0, 0.0)
-        leave_x = x1 - slope * max(y1 - high_y - reach[1], 0.0)
+        enter_x = x0 + slope * max(low_y - stray[1] - y0, 0.0)
+        leave_x = x1 - slope * max(y1 - high_y - stray[1], 0.0)
     else:
         enter_x, leave_x = x0, x1
-    return min(enter_x, leave_x) - reach[0] - SLACK_PX, max(enter_x, leave_x) + reach[0] + SLACK_PX
+    return min(enter_x, leave_x) - stray[0] - SLACK_PX, max(enter_x, leave_x) + stray[0] + SLACK_PX
 
 
 @njit(nogil=True, cache=True)
@@ -97,15 +128,15 @@ def _rows_of(
     coordinates: NDArray[np.int32],
     begin: int,
     end: int,
-    margin: NDArray[np.float64],
+    stray: NDArray[np.int32],
     origin: NDArray[np.int32],
     cell_px: float,
     rows: int,
 ) -> tuple[int, int]:
     """First and last row of cells that a segment reaches."""
     y0, y1 = coordinates[begin, 1], coordinates[end, 1]
-    first = max(int((min(y0, y1) - margin[1] - origin[1]) // cell_px), 0)
-    return first, min(int((max(y0, y1) + margin[1] - origin[1]) // cell_px), rows - 1)
+    first = max(int((min(y0, y1) - stray[1] - origin[1]) // cell_px), 0)
+    return first, min(int((max(y0, y1) + stray[1] - origin[1]) // cell_px), rows - 1)
 
 
 @njit(nogil=True, cache=True)
@@ -113,7 +144,7 @@ def _columns_of(
     coordinates: NDArray[np.int32],
     begin: int,
     end: int,
-    margin: NDArray[np.float64],
+    stray: NDArray[np.int32],
     row: int,
     origin: NDArray[np.int32],
     cell_px: float,
@@ -122,7 +153,7 @@ def _columns_of(
     """First and last column of cells that a segment reaches in a row of cells."""
     low_y = origin[1] + row * cell_px - SLACK_PX
     high_y = origin[1] + (row + 1) * cell_px + SLACK_PX
-    low_x, high_x = _columns_in_band(coordinates, begin, end, margin, low_y, high_y)
+    low_x, high_x = _columns_in_band(coordinates, begin, end, stray, low_y, high_y)
     first = max(int((low_x - origin[0]) // cell_px), 0)
     return first, min(int((high_x - origin[0]) // cell_px), columns - 1)
 
@@ -132,7 +163,7 @@ def _reaching_rows(
     coordinates: NDArray[np.int32],
     begin: NDArray[np.int64],
     end: NDArray[np.int64],
-    reach: NDArray[np.float64],
+    strays: NDArray[np.int32],
     origin: NDArray[np.int32],
     cell_px: float,
     rows: int,
@@ -141,13 +172,12 @@ def _reaching_rows(
 ) -> NDArray[np.int32]:
     """Segments that reach rows of cells from ``band_first`` to before ``band_last``, ascending."""
     # A row more on either side: rounding must not lose one.
-    low_y = origin[1] + (band_first - 1) * cell_px - reach[1]
-    high_y = origin[1] + (band_last + 1) * cell_px + reach[1]
+    low_y, high_y = origin[1] + (band_first - 1) * cell_px, origin[1] + (band_last + 1) * cell_px
     found = np.empty(len(begin), np.int32)
     count = 0
     for k in range(len(begin)):
         y0, y1 = coordinates[begin[k], 1], coordinates[end[k], 1]
-        if max(y0, y1) >= low_y and min(y0, y1) <= high_y:
+        if max(y0, y1) + strays[k, 1] >= low_y and min(y0, y1) - strays[k, 1] <= high_y:
             found[count] = k
             count += 1
     return found[:count]
@@ -159,7 +189,7 @@ def _gather(
     begin: NDArray[np.int64],
     end: NDArray[np.int64],
     chosen: NDArray[np.int32],
-    reach: NDArray[np.float64],
+    strays: NDArray[np.int32],
     origin: NDArray[np.int32],
     cell_px: float,
     columns: int,
@@ -170,19 +200,15 @@ def _gather(
     """Segments among ``chosen`` by cell of some rows, ascending: ``members[cells[c]:cells[c + 1]]`` in cell ``c``."""
     cells = np.zeros(columns * (band_last - band_first) + 2, np.int64)
     members = np.empty(0, np.int32)
-    none = np.zeros(2)
     for filling in (False, True):
         if filling:
             cells = np.cumsum(cells)
             members = np.empty(cells[-1], np.int32)
         for k in chosen:
-            # A segment that replaces nothing sweeps over nothing.
-            margin = reach if end[k] - begin[k] > 1 else none
-            first_row, last_row = _rows_of(coordinates, begin[k], end[k], margin, origin, cell_px, rows)
+            stray = strays[k]
+            first_row, last_row = _rows_of(coordinates, begin[k], end[k], stray, origin, cell_px, rows)
             for row in range(max(first_row, band_first), min(last_row, band_last - 1) + 1):
-                first, last = _columns_of(
-                    coordinates, begin[k], end[k], margin, row, origin, cell_px, columns
-                )
+                first, last = _columns_of(coordinates, begin[k], end[k], stray, row, origin, cell_px, columns)
                 place = (row - band_first) * columns
                 for cell in range(place + first, place + last + 1):
                     if filling:
@@ -200,7 +226,7 @@ def _compare(
     end: NDArray[np.int64],
     fresh: NDArray[np.bool_],
     reach: NDArray[np.float64],
-    margin: NDArray[np.int32],
+    strays: NDArray[np.int32],
     cells: NDArray[np.int64],
     members: NDArray[np.int32],
     blamed: NDArray[np.bool_],
@@ -209,12 +235,12 @@ def _compare(
     for cell in range(len(cells) - 2):
         for i in range(cells[cell], cells[cell + 1]):
             s = members[i]
-            x0, x1, y0, y1 = box(coordinates, begin[s], end[s], margin)
+            x0, x1, y0, y1 = box(coordinates, begin[s], end[s], strays[s])
             for j in range(i + 1, cells[cell + 1]):
                 t = members[j]
                 if not (fresh[s] or fresh[t]) or (blamed[s] and blamed[t]):
                     continue
-                left, right, top, bottom = box(coordinates, begin[t], end[t], margin)
+                left, right, top, bottom = box(coordinates, begin[t], end[t], strays[t])
                 if left > x1 or right < x0 or top > y1 or bottom < y0:
                     continue
                 if _meet(coordinates, begin[s], end[s], begin[t], end[t]):
