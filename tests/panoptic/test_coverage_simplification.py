@@ -158,6 +158,15 @@ def test_a_border_does_not_move_over_an_island() -> None:
     assert shapely.polygons(polygons[1].exterior).contains(polygons[2])
 
 
+@pytest.mark.parametrize("side_px", [1, 5])
+def test_no_border_cuts_off_a_corner_of_the_scene(side_px: int) -> None:
+    labels = np.ones((30, 40), np.int32)
+    labels[:-side_px, :15] = 2
+    for turned in (labels, np.flipud(labels), np.fliplr(labels), np.ones_like(labels)):
+        _, polygons = trace(turned, tolerance_px=(side_px + 0.5, side_px + 0.5))
+        assert shapely.union_all(polygons).equals(shapely.box(0, 0, 40, 30))
+
+
 def test_zero_tolerance_changes_nothing() -> None:
     arcs = trace_arcs(pieces_of(noise(np.random.default_rng(0)))[0])
     assert simplify(arcs, (0, 0)) is arcs

@@ -33,7 +33,7 @@ AREA_PARTS = 4
 
 
 def simplify(arcs: Arcs, tolerance_px: tuple[float, float], each: Map = map) -> Arcs:
-    """The same coverage with fewer vertices, a subset of the original ones; nodes stay.
+    """The same coverage with fewer vertices, a subset of the original ones; nodes stay, and the map's own corners.
 
     No border moves by more than ``tolerance_px``, the semi-axes in x (cols) and y (rows) of an ellipse, so
     that square ground tolerances are possible where pixels are not square: each point of a new border lies
@@ -50,7 +50,7 @@ def simplify(arcs: Arcs, tolerance_px: tuple[float, float], each: Map = map) -> 
     rings = arcs.rings()
     areas = arcs.ring_areas(rings)
     scale = np.array([1 / tolerance_px[0], 1 / tolerance_px[1]])
-    kept = np.zeros(len(arcs.coordinates), np.bool_)
+    kept = _at_corners(arcs.coordinates)
     over_parts(
         lambda begin, end: _simplify_each(arcs.coordinates, arcs.offsets[begin : end + 1], scale, kept),
         len(arcs),
@@ -67,6 +67,12 @@ def simplify(arcs: Arcs, tolerance_px: tuple[float, float], each: Map = map) -> 
         if not blamed.any():
             return segments.as_arcs(arcs)
         fresh = _refine(arcs.coordinates, begin[blamed], end[blamed], scale, kept)
+
+
+def _at_corners(coordinates: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Vertices in the corners of the frame around all, which no border may cut off: maps of adjacent scenes meet there."""
+    x, y = coordinates.T
+    return ((x == x.min()) | (x == x.max())) & ((y == y.min()) | (y == y.max()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -205,17 +211,29 @@ def _simplify_each(
     scale: NDArray[np.float64],
     kept: NDArray[np.bool_],
 ) -> None:
-    """Mark the vertices that each arc keeps by itself; one that closes is first split at its farthest vertex."""
+    """Mark the vertices that each arc keeps between those that are ``kept``; one that closes without any is first split at
+    its farthest vertex."""
     for arc in range(len(offsets) - 1):
-        begin, end = offsets[arc], offsets[arc + 1] - 1
-        kept[begin] = kept[end] = True
-        if coordinates[begin, 0] == coordinates[end, 0] and coordinates[begin, 1] == coordinates[end, 1]:
-            middle, _ = farthest(coordinates, begin, end, scale)
-            kept[middle] = True
-            keep_fewest(coordinates, begin, middle, scale, kept)
-            keep_fewest(coordinates, middle, end, scale, kept)
-        else:
-            keep_fewest(coordinates, begin, end, scale, kept)
+        begin, last = offsets[arc], offsets[arc + 1] - 1
+        kept[begin] = kept[last] = True
+        for end in range(begin + 1, last + 1):
+            if kept[end]:
+                _simplify_one(coordinates, begin, end, scale, kept)
+                begin = end
+
+
+@njit(nogil=True, cache=True)
+def _simplify_one(
+    coordinates: NDArray[np.int32], begin: int, end: int, scale: NDArray[np.float64], kept: NDArray[np.bool_]
+) -> None:
+    """Mark the vertices that what lies between two keeps."""
+    if coordinates[begin, 0] == coordinates[end, 0] and coordinates[begin, 1] == coordinates[end, 1]:
+        middle, _ = farthest(coordinates, begin, end, scale)
+        kept[middle] = True
+        keep_fewest(coordinates, begin, middle, scale, kept)
+        keep_fewest(coordinates, middle, end, scale, kept)
+    else:
+        keep_fewest(coordinates, begin, end, scale, kept)
 
 
 @njit(nogil=True, cache=True)
