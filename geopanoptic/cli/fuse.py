@@ -82,7 +82,7 @@ Rules (--fusion):
     default=0.5,
     show_default=True,
     metavar="SCORE",
-    help="Leave out detections below it.",
+    help="Leave out detections below it, from 0 to 1.",
 )
 @map_options
 @click.option(

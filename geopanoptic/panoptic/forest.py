@@ -31,7 +31,7 @@ from geopanoptic.panoptic.descent import descend, edges_between_basins, weights_
 from geopanoptic.panoptic.lookup import look_up
 
 # Edges of a block are counted in int32, two a pixel.
-_LARGEST_BLOCK_PX = 1 << 30
+LARGEST_BLOCK_PX = 1 << 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,8 +93,8 @@ def forest_block(
         raise ValueError(f"relief must be uint16 and domain bool, not {relief_u16.dtype}, {domain.dtype}")
     if window.intersection(Window(0, 0, scene_height, scene_width)) != window:
         raise ValueError(f"{window} is empty or leaves the scene of {scene_height} x {scene_width} pixels")
-    if window.size_px > _LARGEST_BLOCK_PX:
-        raise ValueError(f"a block has at most {_LARGEST_BLOCK_PX} pixels, not {window.size_px}")
+    if window.size_px > LARGEST_BLOCK_PX:
+        raise ValueError(f"a block has at most {LARGEST_BLOCK_PX} pixels, not {window.size_px}")
     relief_u16, domain = np.ascontiguousarray(relief_u16), np.ascontiguousarray(domain)
 
     terminals, is_seed = _terminals(domain, seeds, window, scene_shape)

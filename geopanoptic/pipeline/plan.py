@@ -13,6 +13,7 @@ from geopanoptic.errors import ResourceError, SceneError, UsageError
 from geopanoptic.grid import Grid, Window
 from geopanoptic.models.bundle import Bundle, list_bundles, load_bundle
 from geopanoptic.models.manifest import ClassSpec
+from geopanoptic.panoptic.forest import LARGEST_BLOCK_PX
 from geopanoptic.panoptic.quantisation import BYTES_PER_PX
 from geopanoptic.pipeline.aoi import AreaOfInterest
 from geopanoptic.pipeline.detections.layout import finding_layout
@@ -224,20 +225,12 @@ def make_plan(
             raise UsageError(
                 f"{name} is {value}.", remedy=f"Give {name} a positive number of pixels or tiles."
             )
-    for name, amount in (("--min-area", min_area_m2), ("--simplify", simplify_m)):
-        if amount is not None and not 0 <= amount < float("inf"):
-            raise UsageError(f"{name} is {amount}.", remedy=f"Give {name} zero or more.")
 
     scale = bundle.output_scale
     grid = scene.grid.scaled(scale)
     if grid.height * grid.width > 2**62:
         raise SceneError(f"{scene.name} claims {scene.grid.width} x {scene.grid.height} pixels.")
-    pixel_row_m, pixel_col_m = grid.pixel_size_m()
-    pixel_m2 = pixel_row_m * pixel_col_m
-    min_area_px = DEFAULT_MIN_AREA_PX * scale**2
-    if min_area_m2 is not None:
-        # No region is larger than the scene, and a number that is may be too large for an integer.
-        min_area_px = round(min(min_area_m2 / pixel_m2, grid.height * grid.width + 1))
+    min_area_px, simplify_m = drawing_sizes(grid, min_area_m2, simplify_m, scale=scale)
     crew = crew or Crew.of_threads()
     budget = budget_of(memory, crew)
     layout = _fit_layout(scene, bundle, budget, crew, tile_px, block_px, batch)
@@ -258,7 +251,7 @@ def make_plan(
         workers=crew.threads,
         grouping_tasks=grouping_tasks,
         min_area_px=min_area_px,
-        simplify_m=max(pixel_row_m, pixel_col_m) if simplify_m is None else simplify_m,
+        simplify_m=simplify_m,
         memory_bytes=max(needed, graph),
         disk_bytes=output_px * STORE_BYTES_PER_PX + (64 << 20),
         budget_bytes=budget,
@@ -279,6 +272,25 @@ def make_plan(
         warnings=(*_pixel_size_warnings(scene, bundle), *_season_warnings(scene, bundle)),
         asked_pixel_m=asked_pixel_m,
     )
+
+
+def drawing_sizes(
+    grid: Grid, min_area_m2: float | None, simplify_m: float | None, *, scale: int = 1
+) -> tuple[int, float]:
+    """Smallest region in pixels of a map's grid, and how far its borders may move in metres.
+
+    ``scale`` is the number of its pixels per pixel of the scene along an axis. Raises UsageError for sizes that cannot
+    be meant.
+    """
+    for name, amount in (("--min-area", min_area_m2), ("--simplify", simplify_m)):
+        if amount is not None and not 0 <= amount < math.inf:
+            raise UsageError(f"{name} is {amount}.", remedy=f"Give {name} zero or more.")
+    pixel_row_m, pixel_col_m = grid.pixel_size_m()
+    min_area_px = DEFAULT_MIN_AREA_PX * scale**2
+    if min_area_m2 is not None:
+        # No region is larger than the scene, and a number that is may be too large for an integer.
+        min_area_px = round(min(min_area_m2 / (pixel_row_m * pixel_col_m), grid.height * grid.width + 1))
+    return min_area_px, max(pixel_row_m, pixel_col_m) if simplify_m is None else simplify_m
 
 
 def check_disk(
@@ -436,7 +448,11 @@ def _fit_layout(
     if bundle.finds_parcels:
         layouts = [finding_layout(bundle, scene.grid.window)]
     else:
-        layouts = _layouts(scene.grid.window, bundle, crew, tile_px, block_px, batch)
+        layouts = _groupable(
+            _layouts(scene.grid.window, bundle, crew, tile_px, block_px, batch),
+            scene.grid,
+            bundle.output_scale,
+        )
 
     def needed(layout: Layout) -> int:
         if block_px is not None:
@@ -500,6 +516,25 @@ def _layouts(
         for size in tiles
         for number in numbers
     ]
+
+
+def _groupable(layouts: list[Layout], grid: Grid, scale: int) -> list[Layout]:
+    """Those whose blocks of a scene's grid are small enough to be grouped, in pixels ``scale`` times smaller.
+
+    Raises UsageError where none is.
+    """
+    most_px = LARGEST_BLOCK_PX // scale**2
+    found = [
+        each
+        for each in layouts
+        if min(each.block_px, grid.height) * min(each.block_px, grid.width) <= most_px
+    ]
+    if not found:
+        raise UsageError(
+            f"Blocks of {min(each.block_px for each in layouts)} px are too large to be grouped.",
+            remedy=f"Give --block of at most {math.isqrt(most_px)} pixels.",
+        )
+    return found
 
 
 def _side_for(n_tiles: int) -> int:

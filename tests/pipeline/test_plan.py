@@ -294,5 +294,17 @@ def test_an_area_that_cannot_be_read_is_refused_before_anything_is_done(tmp_path
         plan_run(scene(512), Parameters(aoi=tmp_path / "nowhere.gpkg"), CREW)
 
 
+def test_blocks_too_large_to_be_grouped_are_refused_before_the_network_begins():
+    large, bundle = scene(20_000), load_bundle()
+    for asked in ({"block_px": 20_000}, {"tile_px": 16_640}):
+        with pytest.raises(UsageError, match="too large to be grouped") as told:
+            make_plan(large, bundle, crew=CREW, memory="4TB", **asked)
+        assert "at most 16384" in told.value.remedy
+    assert make_plan(large, bundle, crew=CREW, memory="4TB", block_px=16_384).layout.block_px == 16_384
+    assert make_plan(scene(512), bundle, crew=CREW, block_px=20_000).layout.block_px == 20_000
+    many = make_plan(large, bundle, crew=Crew.of_threads(1024), memory="400TB").layout
+    assert many.block_px <= 16_384
+
+
 def test_the_least_area_may_be_larger_than_any_scene():
     assert planned(512, min_area_m2=1e30).min_area_px == 1024**2 + 1

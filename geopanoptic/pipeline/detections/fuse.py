@@ -22,7 +22,7 @@ from geopanoptic.pipeline.detections.settling import settle
 from geopanoptic.pipeline.emission import RASTERS, trace_layers, write_products
 from geopanoptic.pipeline.execution import Threads
 from geopanoptic.pipeline.execution.crew import usable_cores
-from geopanoptic.pipeline.plan import DEFAULT_MIN_AREA_PX
+from geopanoptic.pipeline.plan import drawing_sizes
 from geopanoptic.pipeline.progress import Progress, Silent
 from geopanoptic.pipeline.record import UNDATED, Record
 from geopanoptic.pipeline.resuming.workfolder import kept_if_useful
@@ -94,14 +94,15 @@ def fuse(
     rule = fusion_named(fusion)
     vector, grid = Path(out), _grid_of(Path(scene))
     require_vector_suffix(vector)
-    for name, value in (("--min-area", min_area_m2), ("--simplify", simplify_m), ("--min-score", min_score)):
-        if value is not None and not 0 <= value < float("inf"):
-            raise UsageError(f"{name} is {value}.", remedy=f"Give {name} zero or more.")
+    min_area_px, simplify_m = drawing_sizes(grid, min_area_m2, simplify_m)
+    if not 0 <= min_score <= 1:
+        raise UsageError(
+            f"--min-score is {min_score}.", remedy="Give --min-score from 0 to 1, as scores are."
+        )
     if block_px < 1 or (threads is not None and threads < 1):
         raise UsageError("Blocks and threads must be at least 1.", remedy="Leave them out.")
     found, told_of_tiles = open_folder(Path(detections), grid)
     workers = threads or usable_cores()
-    pixel_row_m, pixel_col_m = grid.pixel_size_m()
     record = Record(progress or Silent())
     report_path = vector.with_suffix(".run.json")
     raster_paths = {} if rasters is None else {name: Path(rasters) / f"{name}.tif" for name in RASTERS}
@@ -127,11 +128,9 @@ def fuse(
             tiles=tiles,
             classes=classes.of_map(),
             rule=rule,
-            min_area_px=DEFAULT_MIN_AREA_PX
-            if min_area_m2 is None
-            else round(min_area_m2 / (pixel_row_m * pixel_col_m)),
+            min_area_px=min_area_px,
             min_score=min_score,
-            simplify_m=max(pixel_row_m, pixel_col_m) if simplify_m is None else simplify_m,
+            simplify_m=simplify_m,
             workers=workers,
         )
         with record.stage("match"):

@@ -185,6 +185,26 @@ def test_what_cannot_be_read_is_refused_and_nothing_is_written(spoil, message, p
     assert not (tmp_path / "map.gpkg").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [
+        ("--min-score", {"min_score": 50}),
+        ("--min-area", {"min_area_m2": -1}),
+        ("--simplify", {"simplify_m": np.nan}),
+    ],
+)
+def test_options_that_cannot_be_meant_are_refused(name, option, parcels, scene, tmp_path):
+    tiles = write_tiles(tmp_path / "tiles", parcels)
+    with pytest.raises(UsageError, match=name):
+        fuse(tiles, scene, tmp_path / "map.gpkg", **option)
+
+
+def test_the_least_area_may_be_larger_than_any_scene(parcels, scene, tmp_path):
+    tiles = write_tiles(tmp_path / "tiles", parcels)
+    told = fuse(tiles, scene, tmp_path / "map.gpkg", min_area_m2=1e30).report
+    assert (told["parcels"], told["min_area_output_px"]) == (0, parcels.size + 1)
+
+
 def test_what_was_read_before_a_stop_is_not_read_again(parcels, scene, tmp_path):
     tiles = write_tiles(tmp_path / "tiles", parcels, semantic=True)
     fuse(tiles, scene, tmp_path / "whole.gpkg", **EXACT)
