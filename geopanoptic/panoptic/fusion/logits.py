@@ -27,10 +27,11 @@ def logits_of_u8(probability_u8: NDArray[np.integer]) -> Logits:
     return _logit_table()[probability_u8]
 
 
-def fixed_logits(logits: NDArray[np.floating]) -> Logits:
-    """Logits as a network gives them, any float; NaN counts as none at all."""
-    scaled = np.nan_to_num(logits * LOGIT_UNIT, nan=-LOGIT_LIMIT, posinf=LOGIT_LIMIT, neginf=-LOGIT_LIMIT)
-    return np.rint(np.clip(scaled, -LOGIT_LIMIT, LOGIT_LIMIT)).astype(np.int32)
+def fixed_logits(logits: NDArray[np.number]) -> Logits:
+    """Logits as a network gives them, any number; NaN counts as none at all."""
+    # Clipped first, and in float32 or wider: integers and halves have no room for the unit.
+    clipped = np.clip(logits, np.float32(-LOGIT_LIMIT / LOGIT_UNIT), np.float32(LOGIT_LIMIT / LOGIT_UNIT))
+    return np.rint(np.nan_to_num(clipped * np.float32(LOGIT_UNIT), nan=-LOGIT_LIMIT)).astype(np.int32)
 
 
 def sigmoids(logits: Logits) -> NDArray[np.int64]:

@@ -52,7 +52,7 @@ def read_tile(path: Path, place: Window) -> DetectedTile:
     """Detections of the tile at ``place`` (scene pixels). Raises ``UsageError`` for what is none of the above."""
     try:
         return _tile(_arrays(path, place.shape), place)
-    except (OSError, ValueError, KeyError, TypeError, IndexError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, TypeError, IndexError, OverflowError, zipfile.BadZipFile) as error:
         raise UsageError(
             f"{path} holds no detections of a tile of {place.height} x {place.width} pixels: {error}.",
             remedy="It needs boxes, scores, labels and masks, as torchvision or Detectron2 have them.",
@@ -139,10 +139,15 @@ def _tile(arrays: Mapping[str, Any], place: Window) -> DetectedTile:
         raise ValueError(f"masks have the shape {masks.shape}")
     if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
         raise ValueError("a box or a score is not finite")
+    if len(scores) and not 0 <= scores.min() <= scores.max() <= 1:
+        raise ValueError(f"scores go from {scores.min():g} to {scores.max():g}, not from 0 to 1")
     detections = []
     for box, score, label, mask in zip(boxes, scores, labels, masks, strict=True):
         if not are_logits and mask.size and (mask.min() < 0 or mask.max() > 1):
-            raise ValueError("masks are no probabilities: call logits mask_logits")
+            raise ValueError(
+                f"masks go from {mask.min():g} to {mask.max():g}, which are no probabilities: give them as bool, or "
+                "call logits mask_logits"
+            )
         is_whole = mask.shape == place.shape
         inside = _extent(mask > (0 if are_logits else 0.5)) if is_whole else _pixels_of(box, place.shape)
         if inside is None:

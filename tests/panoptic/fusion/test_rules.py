@@ -47,6 +47,17 @@ def test_fixed_logits_are_those_of_floats():
     )
 
 
+@pytest.mark.parametrize(
+    "dtype",
+    ["bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float16", "float32"],
+)
+def test_fixed_logits_are_the_same_of_every_type(dtype):
+    limits = (0, 1) if dtype == "bool" else (np.finfo if dtype.startswith("f") else np.iinfo)(dtype)
+    low, high = limits if dtype == "bool" else (limits.min, limits.max)
+    values = np.array([low, 0, 1, high, 127 if high > 1 else 1], dtype)
+    np.testing.assert_array_equal(fixed_logits(values), fixed_logits(values.astype(np.float64)))
+
+
 @given(a=st.floats(-12, 12), b=st.floats(-12, 12))
 def test_adaptive_fusion_is_the_formula_of_efficientps(a, b):
     fused = by_adaptive_fusion(fixed_logits(np.array([a])), fixed_logits(np.array([b])))

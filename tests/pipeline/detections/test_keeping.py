@@ -90,7 +90,16 @@ def test_masks_that_do_not_lie_one_by_one_are_read_whole(arrays, tmp_path):
     same(read_tile(tmp_path / "columns.npz", PLACE), read_tile(tmp_path / "rows.npz", PLACE))
 
 
-def test_logits_called_masks_are_refused(arrays, tmp_path):
-    np.savez(tmp_path / "tile.npz", **arrays | {"masks": arrays["masks"] * 8 - 4})
-    with pytest.raises(UsageError, match="call logits mask_logits"):
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("masks", lambda masks: masks * 8 - 4, "call logits mask_logits"),
+        ("masks", lambda masks: (masks > 0.5).astype(np.uint8) * 255, "from 0 to 255, .* give them as bool"),
+        ("scores", lambda scores: scores * 100, "not from 0 to 1"),
+        ("labels", lambda labels: labels * np.inf, "infinity"),
+    ],
+)
+def test_numbers_that_mean_something_else_are_refused(name, change, message, arrays, tmp_path):
+    np.savez(tmp_path / "tile.npz", **arrays | {name: change(arrays[name])})
+    with pytest.raises(UsageError, match=message):
         read_tile(tmp_path / "tile.npz", PLACE)
