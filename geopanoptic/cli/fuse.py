@@ -28,8 +28,9 @@ Examples:
 \b
 Detections:
   One .npz or .json file per tile, with arrays named as torchvision and Detectron2 name them:
-  boxes (n, 4) x0 y0 x1 y1, scores (n,), labels (n,), masks (n, H, W) as bool or probabilities, or cropped
-  to their boxes such as (n, 28, 28); mask_logits in their place; semantic (C, H, W) logits if there are any.
+  boxes (n, 4) x0 y0 x1 y1, scores (n,) from 0 to 1, labels (n,), masks (n, H, W) as bool or probabilities, or cropped
+  to their boxes such as (n, 28, 28), square and smaller than the tile; mask_logits in their place; semantic (C, H, W)
+  logits if there are any.
   JSON may hold COCO results (bbox, category_id, score, segmentation as run lengths).
   Tiles should overlap by more than the model's uncertain rim; larger parcels than the overlap stay whole.
   Every file is read once, mask by mask. What counts of it is kept beside FILE while this works: 2 bytes for a pixel
@@ -40,6 +41,7 @@ tiles.json beside them says where tiles lie, unless each has its GeoTIFF beside 
   {{"tiles": {{"tile_0": {{"row0": 0, "col0": 0, "height": 256, "width": 256}}}},
    "classes": [{{"name": "parcel", "kind": "thing", "label": 1, "channel": 0}},
                {{"name": "water", "kind": "stuff", "channel": 1, "colour": "#0064c8"}}]}}
+  height and width are those that the detector saw: what a padded tile says of ground beyond the scene does not count.
 
 \b
 Rules (--fusion):

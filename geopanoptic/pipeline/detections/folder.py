@@ -7,7 +7,8 @@
                  {"name": "water", "kind": "stuff", "channel": 1, "colour": "#0064c8"}]}
 
 ``label`` is the detector's class number, ``channel`` the place in the semantic logits. Tiles that are not listed
-lie where the GeoTIFF of the same name beside them lies. Without classes every label is a thing, and what lies
+lie where the GeoTIFF of the same name beside them lies. A tile has the size that the detector saw: one that was padded
+reaches beyond the scene, and what it says there does not count. Without classes every label is a thing, and what lies
 between is called other.
 """
 
@@ -97,11 +98,12 @@ class DetectedClasses:
 class DetectionFolder:
     """Tiles by their place, sorted by it: picklable, and read when they are asked for.
 
-    ``stamps`` tell the files' states apart. ``kept`` is a folder in which tiles are kept under them, as they were
+    ``windows`` are what of their ``places`` lies in the scene. ``stamps`` tell the files' states apart. ``kept`` is a folder in which tiles are kept under them, as they were
     read the first time.
     """
 
     paths: tuple[Path, ...]
+    places: tuple[Window, ...]
     windows: tuple[Window, ...]
     stamps: tuple[str, ...]
     kept: Path | None = None
@@ -117,7 +119,7 @@ class DetectionFolder:
     def read(self, number: int) -> DetectedTile:
         """One tile; the last few that were read are remembered."""
         here = None if self.kept is None else self.kept / self.stamps[number]
-        return _read(self.paths[number], self.windows[number], here)
+        return _read(self.paths[number], self.places[number], self.windows[number], here)
 
     def keep(self, number: int) -> None:
         """Read one tile, and keep it where tiles are kept."""
@@ -154,25 +156,31 @@ def open_folder(folder: Path, grid: Grid) -> tuple[DetectionFolder, TilesFile]:
         )
     placed = [(_place(path, told, grid), path) for path in files]
     placed.sort(key=lambda each: (each[0].row0, each[0].col0, each[1].name))
-    for window, path in placed:
-        if window.intersection(grid.window) != window:
+    windows = []
+    for place, path in placed:
+        window = place.intersection(grid.window)
+        if window is None:
             raise UsageError(
-                f"{path.name} covers rows {window.row0} to {window.row1} and columns {window.col0} to "
-                f"{window.col1}; the scene has {grid.height} x {grid.width} pixels.",
+                f"{path.name} covers rows {place.row0} to {place.row1} and columns {place.col0} to "
+                f"{place.col1}; the scene has {grid.height} x {grid.width} pixels.",
                 remedy="Give the scene that the tiles were cut from.",
             )
+        windows.append(window)
     tiles = DetectionFolder(
         paths=tuple(path for _, path in placed),
-        windows=tuple(window for window, _ in placed),
-        stamps=tuple(_stamp(path, window) for window, path in placed),
+        places=tuple(place for place, _ in placed),
+        windows=tuple(windows),
+        stamps=tuple(
+            _stamp(path, place, window) for (place, path), window in zip(placed, windows, strict=True)
+        ),
     )
     return tiles, told
 
 
-def _stamp(path: Path, window: Window) -> str:
+def _stamp(path: Path, place: Window, window: Window) -> str:
     """Another one whenever the file was written again, lies elsewhere, or another version may keep it differently."""
     state = path.stat()
-    told = f"{__version__} {KEPT_FORMAT} {path.name} {state.st_size} {state.st_mtime_ns} {window}"
+    told = f"{__version__} {KEPT_FORMAT} {path.name} {state.st_size} {state.st_mtime_ns} {place} {window}"
     return hashlib.blake2b(told.encode(), digest_size=16).hexdigest()
 
 
@@ -244,13 +252,13 @@ def _place(path: Path, told: TilesFile, grid: Grid) -> Window:
 
 
 @lru_cache(maxsize=16)
-def _read(path: Path, window: Window, here: Path | None) -> DetectedTile:
+def _read(path: Path, place: Window, window: Window, here: Path | None) -> DetectedTile:
     if here is None:
-        return read_tile(path, window)
+        return read_tile(path, place).within(window)
     found = kept(here, window)
     if found is None:
         shutil.rmtree(here, ignore_errors=True)
-        tile = read_tile(path, window)
+        tile = read_tile(path, place).within(window)
         keep(tile, here)
         # As it is kept, its semantic logits take no memory.
         found = kept(here, window) or tile

@@ -12,9 +12,9 @@ them:
 ``semantic``, ``sem_seg``             (C, H, W) logits, optional
 ====================================  =====================================================================
 
-Masks whose size is not the tile's, such as 28 x 28, are cropped to the box and drawn into it. In JSON masks may be
-COCO run lengths, and a list of COCO results (``bbox``, ``category_id``, ``score``, ``segmentation``), as Detectron2
-writes them, is a tile too.
+Masks of another size than the tile's are cropped to the box and drawn into it: square ones smaller than the tile, such
+as 28 x 28, and those of the box's own pixels. In JSON masks may be COCO run lengths, and a list of COCO results
+(``bbox``, ``category_id``, ``score``, ``segmentation``), as Detectron2 writes them, is a tile too.
 """
 
 from __future__ import annotations
@@ -46,6 +46,9 @@ _NAMES = {
 }
 
 _STACKS = ("masks", "mask_logits")
+
+# Side of Mask R-CNN's masks, which are cropped however small a tile at the scene's edge may be.
+_CROP_PX = 28
 
 
 def read_tile(path: Path, place: Window) -> DetectedTile:
@@ -141,6 +144,8 @@ def _tile(arrays: Mapping[str, Any], place: Window) -> DetectedTile:
         raise ValueError("a box or a score is not finite")
     if len(scores) and not 0 <= scores.min() <= scores.max() <= 1:
         raise ValueError(f"scores go from {scores.min():g} to {scores.max():g}, not from 0 to 1")
+    if len(boxes):
+        _require_shape(masks.shape[-2:], boxes, place.shape)
     detections = []
     for box, score, label, mask in zip(boxes, scores, labels, masks, strict=True):
         if not are_logits and mask.size and (mask.min() < 0 or mask.max() > 1):
@@ -164,6 +169,18 @@ def _tile(arrays: Mapping[str, Any], place: Window) -> DetectedTile:
     return DetectedTile(
         window=place, detections=tuple(detections), semantic=_semantic(arrays.get("semantic"), place)
     )
+
+
+def _require_shape(shape: tuple[int, ...], boxes: NDArray[np.float64], tile: tuple[int, int]) -> None:
+    """Raises ``ValueError`` for masks of neither the tile nor what may be cropped to a box: of a padded tile, or scaled."""
+    col0, row0, col1, row1 = np.ceil(boxes - 0.5).T
+    of_boxes = bool(np.all((row1 - row0 == shape[0]) & (col1 - col0 == shape[1])))
+    is_crop = shape[0] == shape[1] < max(*tile, _CROP_PX + 1) or of_boxes
+    if shape != tile and not is_crop:
+        raise ValueError(
+            f"masks have {shape[0]} x {shape[1]} pixels, neither the tile's nor those of masks cropped to boxes. "
+            "Tiles have the size that the detector saw, also where they reach beyond the scene"
+        )
 
 
 def _semantic(logits: Any, place: Window) -> Logits | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -35,6 +35,18 @@ class DetectedTile:
     window: Window
     detections: tuple[Detection, ...]
     semantic: Logits | None
+
+    def within(self, window: Window) -> DetectedTile:
+        """What the tile says of a window inside it, without the detections that lie beyond."""
+        if window == self.window:
+            return self
+        detections = []
+        for each in self.detections:
+            inside, mask = each.window.intersection(window), each.over(window)
+            if inside is not None and mask is not None and (mask > 0).any():
+                detections.append(replace(each, window=inside, mask=mask))
+        semantic = None if self.semantic is None else self.semantic[:, *window.slices(self.window)]
+        return DetectedTile(window=window, detections=tuple(detections), semantic=semantic)
 
 
 class DetectedTiles(Protocol):

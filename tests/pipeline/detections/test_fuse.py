@@ -167,6 +167,23 @@ def test_tiles_with_a_geotiff_beside_them_need_no_list(parcels, scene, tmp_path)
     assert not raster(tmp_path, "class")[120:].any()
 
 
+def test_tiles_may_reach_beyond_the_scene_and_what_they_say_there_does_not_count(parcels, tmp_path):
+    tiles = write_tiles(tmp_path / "tiles", parcels, semantic=True)
+    told = json.loads((tiles / "tiles.json").read_text())
+    for place in told["tiles"].values():
+        place["row0"], place["col0"] = place["row0"] - 10, place["col0"] - 10
+    (tiles / "tiles.json").write_text(json.dumps(told))
+    part = parcels[10:-20, 10:-30]
+    scene = write_scene(tmp_path / "scene.tif", part.shape)
+    report = fuse(tiles, scene, tmp_path / "map.gpkg", fusion="upsnet", rasters=tmp_path, **EXACT).report
+    assert report["objects"] == len(np.unique(part)) - 1
+    np.testing.assert_array_equal(raster(tmp_path, "parcel_id") > 0, part > 0)
+    told["tiles"]["tile_0"]["row0"] = part.shape[0]
+    (tiles / "tiles.json").write_text(json.dumps(told))
+    with pytest.raises(UsageError, match="the scene has"):
+        fuse(tiles, scene, tmp_path / "beyond.gpkg")
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [

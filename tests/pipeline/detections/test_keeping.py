@@ -59,7 +59,11 @@ def test_a_tile_without_detections_is_kept_too(tmp_path):
 def test_a_kept_tile_that_is_not_whole_is_kept_again(name, left, arrays, tmp_path):
     np.savez(tmp_path / "tile.npz", **arrays)
     tiles = DetectionFolder(
-        paths=(tmp_path / "tile.npz",), windows=(PLACE,), stamps=("a",), kept=tmp_path / "kept"
+        paths=(tmp_path / "tile.npz",),
+        places=(PLACE,),
+        windows=(PLACE,),
+        stamps=("a",),
+        kept=tmp_path / "kept",
     )
     keep(read_tile(tmp_path / "tile.npz", PLACE), tmp_path / "kept" / "a")
     file = tmp_path / "kept" / "a" / f"{name}.npy"
@@ -88,6 +92,26 @@ def test_masks_that_do_not_lie_one_by_one_are_read_whole(arrays, tmp_path):
     np.savez(tmp_path / "columns.npz", **arrays | {"masks": np.asfortranarray(arrays["masks"])})
     assert MaskStack.of(tmp_path / "columns.npz", "masks") is None
     same(read_tile(tmp_path / "columns.npz", PLACE), read_tile(tmp_path / "rows.npz", PLACE))
+
+
+@pytest.mark.parametrize("tile", [(96, 80), (48, 48), (200, 72)])
+def test_masks_of_a_padded_or_scaled_tile_are_not_squeezed_into_boxes(tile, tmp_path):
+    masks = np.zeros((1, 96, 72 if tile[1] == 72 else 96), bool)
+    masks[0, 20:40, 10:30] = True
+    arrays = {"boxes": [[10, 20, 30, 40]], "scores": [0.9], "labels": [1]}
+    np.savez(tmp_path / "tile.npz", masks=masks, **arrays)
+    with pytest.raises(UsageError, match="masks have 96 x "):
+        read_tile(tmp_path / "tile.npz", Window(0, 0, *tile))
+
+
+@pytest.mark.parametrize(
+    ("shape", "tile"), [((28, 28), (96, 20)), ((28, 28), (20, 20)), ((20, 40), (96, 80))]
+)
+def test_masks_that_may_be_cropped_to_their_boxes_are(shape, tile, tmp_path):
+    arrays = {"boxes": [[-22.2, -2.4, 17.8, 17.6]], "scores": [0.9], "labels": [1]}
+    np.savez(tmp_path / "tile.npz", masks=np.ones((1, *shape), bool), **arrays)
+    (found,) = read_tile(tmp_path / "tile.npz", Window(5, 5, 5 + tile[0], 5 + tile[1])).detections
+    assert found.window == Window(5, 5, 23, 23)
 
 
 @pytest.mark.parametrize(
