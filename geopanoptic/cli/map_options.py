@@ -14,8 +14,9 @@ _OPTIONS = (
         "min_area_m2",
         type=float,
         metavar="M2",
-        help="Smallest region in square metres. Smaller ones join a neighbour, so no holes appear.  [default: 10 "
-        "pixels of the scene, as it is read]",
+        help="Smallest region in square metres. Smaller ones join a neighbour, so no holes appear; borders are "
+        "straightened after that, which may take up to a quarter of a region.  [default: 10 pixels of the scene, as it "
+        "is read]",
     ),
     click.option(
         "--simplify",

@@ -16,7 +16,7 @@ from geopanoptic.grid import Grid
 from geopanoptic.models.manifest import ClassSpec
 from geopanoptic.panoptic.fusion.rules import DEEPLAB, FusionRule, fusion_named
 from geopanoptic.panoptic.repair import PanopticRegions
-from geopanoptic.pipeline.detections.folder import DetectionFolder, classes_of, open_folder
+from geopanoptic.pipeline.detections.folder import SIDECAR, DetectionFolder, classes_of, open_folder
 from geopanoptic.pipeline.detections.matching import SceneObjects, find_objects
 from geopanoptic.pipeline.detections.settling import settle
 from geopanoptic.pipeline.emission import RASTERS, trace_layers, write_products
@@ -135,6 +135,11 @@ def fuse(
         )
         with record.stage("match"):
             objects = find_objects(tiles, classes, min_score=min_score, executor=executor)
+        if objects.unnamed:
+            counts = ", ".join(
+                f"{count:,} of label {label}" for label, count in sorted(objects.unnamed.items())
+            )
+            record.warn(f"Detections are left out whose label {SIDECAR} names no thing for: {counts}.")
         final = settle(
             store,
             (tiles, classes, objects),
@@ -186,7 +191,7 @@ def _report(
     detections: Sequence[int] = [int((each >= 0).sum()) for each in objects.of_tile]
     return {
         **about,
-        "detections": sum(detections),
+        "detections": sum(detections) + objects.unnamed.total(),
         "objects": len(objects.score),
         "parcels": final.n_things,
         "landcover_areas": final.n_regions - final.n_things,

@@ -8,6 +8,7 @@ objects do not depend on the order.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -31,19 +32,27 @@ Places = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TileSummary:
-    """Score and thing class (index, -1: the map has none such) of each detection of a tile."""
+    """Score and thing class (index, -1: takes no part) of each detection of a tile.
+
+    ``unnamed`` counts by label those that take no part because no thing class has it.
+    """
 
     score: NDArray[np.float64]
     class_index: NDArray[np.int64]
+    unnamed: Counter[int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SceneObjects:
-    """Objects 0..n-1 of the scene by falling score, and for every tile the object of each detection (or -1)."""
+    """Objects 0..n-1 of the scene by falling score, and for every tile the object of each detection (or -1).
+
+    ``unnamed`` as of ``TileSummary``, of all tiles.
+    """
 
     score: NDArray[np.float64]
     class_index: NDArray[np.int64]
     of_tile: tuple[NDArray[np.int64], ...]
+    unnamed: Counter[int]
 
     def claims(self, tiles: DetectedTiles, block: Window) -> Iterator[Claim]:
         """What the objects claim of a block, by ascending object; where its detections differ, the surer one."""
@@ -89,6 +98,9 @@ def summary_of(tile: DetectedTile, classes: DetectedClasses, *, min_score: float
         class_index=np.array(
             [index.get(each.label, -1) if each.score >= min_score else -1 for each in tile.detections],
             np.int64,
+        ),
+        unnamed=Counter(
+            each.label for each in tile.detections if each.score >= min_score and each.label not in index
         ),
     )
 
@@ -163,6 +175,7 @@ def rank_objects(
         score=score[best],
         class_index=class_index[best],
         of_tile=tuple(of_detection[start:stop] for start, stop in zip(offsets, offsets[1:], strict=False)),
+        unnamed=sum((each.unnamed for each in summaries), Counter()),
     )
 
 

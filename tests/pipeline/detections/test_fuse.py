@@ -184,6 +184,21 @@ def test_tiles_may_reach_beyond_the_scene_and_what_they_say_there_does_not_count
         fuse(tiles, scene, tmp_path / "beyond.gpkg")
 
 
+def test_detections_that_no_class_names_are_told(parcels, scene, tmp_path):
+    tiles = write_tiles(tmp_path / "tiles", parcels)
+    whole = fuse(tiles, scene, tmp_path / "whole.gpkg").report
+    assert not whole["warnings"]
+    # Labels counted from 0 by one and from 1 by the other.
+    sidecar = tiles / "tiles.json"
+    sidecar.write_text(sidecar.read_text().replace('"label": 1', '"label": 0'))
+    told = fuse(tiles, scene, tmp_path / "none.gpkg").report
+    assert (told["objects"], told["detections"]) == (0, whole["detections"])
+    (warning,) = told["warnings"]
+    assert f"names no thing for: {whole['detections']:,} of label 1." in warning
+    above = fuse(tiles, scene, tmp_path / "none.gpkg", min_score=0.8, overwrite=True).report
+    assert 0 < above["detections"] < whole["detections"]
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
