@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import importlib.util
-import os
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from geopanoptic.cores import usable_cores
 from geopanoptic.errors import ModelError, ResourceError, UsageError
 from geopanoptic.models.bundle import Bundle
 from geopanoptic.models.graph_cache import image_graph
@@ -79,7 +79,7 @@ def load_runtime(
     n_bands = len(bundle.bands)
     numbers = None if bands is None else _numbers(bundle, bands)
     _check_margin(bundle, margin_px)
-    n_workers = threads or _usable_cores()
+    n_workers = threads or usable_cores()
     common: dict[str, Any] = {
         "name": name,
         "version": importlib.metadata.version(name),
@@ -252,12 +252,6 @@ def resolved_device(device: str) -> torch.device:
             remedy="Run with --device cpu, or install torch for your GPU and its driver.",
         )
     return torch.device(device)
-
-
-def _usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _workers(n_workers: int, name: str) -> ThreadPoolExecutor:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from geopanoptic.cores import usable_cores
 from geopanoptic.errors import UsageError
 
 if TYPE_CHECKING:
@@ -93,10 +93,3 @@ def crew_for(
 def local_workers(executor: Executor) -> int:
     """Threads for steps over the whole scene, which this process takes while workers, here or elsewhere, wait."""
     return min(executor.workers, usable_cores())
-
-
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
