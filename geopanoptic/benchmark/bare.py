@@ -24,13 +24,15 @@ from geopanoptic.grid import Window
 class Tiles:
     """The tiles of a run, sizes in input pixels; ``side_by_side`` of them are given to the network at once."""
 
-    model: str | None
-    """Name or folder of the bundle, None for the default one."""
+    model: str
+    """Name or folder of the bundle."""
     bands: tuple[str, ...]
     """The model's bands that the scene has."""
     runtime: str
     precision: str
     device: str
+    dates: int
+    """Images of every tile."""
     shape: tuple[int, int]
     tile_px: int
     halo_px: int
@@ -41,9 +43,11 @@ class Tiles:
 
     @classmethod
     def of_report(cls, report: Mapping[str, Any], model: str | None) -> Self:
-        """The tiles that a run with this ``run.json`` had; ``model`` is what the run was asked for."""
+        """The tiles that a run with this ``run.json`` had; ``model`` is what the run was asked for, None where it chose
+        a bundled one itself."""
         from geopanoptic.models.bundle import load_bundle
 
+        model = model or str(report["model"])
         plan, scale = report["plan"], load_bundle(model).output_scale
         height, width = plan["output_shape"]
         runtime, _, how = str(report.get("runtime", "auto")).partition(" ")
@@ -54,6 +58,7 @@ class Tiles:
             runtime=runtime,
             precision="bf16" if "bf16" in how else "f32",
             device=str(report["device"]),
+            dates=len(report["dates"]) or 1,
             shape=(height // scale, width // scale),
             tile_px=plan["tile_px"],
             halo_px=plan["halo_px"],
@@ -66,7 +71,7 @@ class Tiles:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BareNetwork:
-    """What the network alone did; pixels include halos, seconds exclude loading and a first call."""
+    """What the network alone did; pixels are of all dates and include halos, seconds exclude loading and a first call."""
 
     network_px: int
     seconds: float
@@ -105,7 +110,7 @@ def run_bare(tiles: Tiles) -> BareNetwork:
     network_px, seconds, processor_s, warm = 0, 0.0, 0.0, False
     for count, (height, width) in _batches(tiles, bundle.stride_px):
         input_bchw = rng.random((count, len(network.channels), height, width), np.float32)
-        dates = [(input_bchw, math.nan)]
+        dates = [(input_bchw, math.nan)] * tiles.dates
         if not warm:
             network.each_over(dates, _leave)
             warm = True
@@ -113,7 +118,7 @@ def run_bare(tiles: Tiles) -> BareNetwork:
         network.each_over(dates, _leave)
         seconds += time.perf_counter() - started
         processor_s += time.process_time() - before_s
-        network_px += count * height * width
+        network_px += count * height * width * tiles.dates
     return BareNetwork(network_px=network_px, seconds=seconds, processor_s=processor_s)
 
 

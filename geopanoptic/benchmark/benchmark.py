@@ -17,6 +17,8 @@ from geopanoptic.benchmark.stages import AFTER_NETWORK, STAGES, peaks_by_stage, 
 from geopanoptic.pipeline.progress import Progress
 
 FIRST_PX = 256
+WHOLE_RUNS_ONLY = ("out", "model", "keep_work", "resume", "shard", "finish", "dry_run")
+"""Parameters of ``geopanoptic run`` that are decided here, or with which a run is less than a whole one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +28,6 @@ class Subject:
     name: str
     source: tuple[str, ...]
     """Files or folder, as ``geopanoptic run`` takes them."""
-    pixel_m2: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +91,11 @@ class Figures:
         return int(self.report["scene_px"])
 
     @property
+    def pixel_m2(self) -> float:
+        """Of the pixels of ``scene_px``."""
+        return float(self.report["plan"]["pixel_m2"])
+
+    @property
     def run_s(self) -> float:
         return statistics.median(each.run_s for each in self.rounds)
 
@@ -99,7 +105,7 @@ class Figures:
 
     @property
     def km2_per_h(self) -> float:
-        return self.px_per_s * self.subject.pixel_m2 * 3600 / 1e6
+        return self.px_per_s * self.pixel_m2 * 3600 / 1e6
 
     @property
     def bare_px_per_s(self) -> float:
@@ -135,7 +141,7 @@ class Figures:
         return {
             "scene": self.subject.name,
             "scene_px": self.scene_px,
-            "pixel_m2": self.subject.pixel_m2,
+            "pixel_m2": self.pixel_m2,
             "repeats": len(self.rounds),
             "run_s": self.run_s,
             "process_s": statistics.median(each.process.seconds for each in self.rounds),
@@ -177,9 +183,13 @@ def measure(
 ) -> list[Figures]:
     """Measure every subject ``repeats`` times, in turn, so that a change of the machine's load meets all.
 
-    ``options`` are options of ``geopanoptic run``, given to every run. Outputs are written into ``folder`` and
-    replaced. Raises what the runs are refused with.
+    ``options`` are options of ``geopanoptic run``, given to every run; ``WHOLE_RUNS_ONLY`` must not be among them. Outputs
+    are written into ``folder`` and replaced. Raises what the runs are refused with, before anything is measured
+    where their plans tell.
     """
+    for subject in subjects:
+        # Without --overwrite: of what the options name, nothing is replaced that was there before.
+        run_measured(_command(subject.source, folder, model, ("--dry-run", *options)))
     compile_kernels(folder, model)
     measured = [Figures(subject=subject) for subject in subjects]
     for number in range(1, repeats + 1):
@@ -197,16 +207,16 @@ def compile_kernels(folder: Path, model: str | None = None) -> None:
     """One small run that does not count: kernels not yet compiled on this machine are no part of a rate."""
     small = folder / "first.tif"
     write_mosaic(small, FIRST_PX)
-    run_measured(_command((str(small),), folder, model, ()))
+    run_measured(_command((str(small),), folder, model, ("--overwrite",)))
 
 
 def _round(subject: Subject, folder: Path, model: str | None, options: Sequence[str]) -> Round:
-    process = run_measured(_command(subject.source, folder, model, options))
+    process = run_measured(_command(subject.source, folder, model, ("--overwrite", *options)))
     report = json.loads(process.output)
     return Round(report=report, process=process, bare=measure_bare(Tiles.of_report(report, model)))
 
 
 def _command(source: Sequence[str], folder: Path, model: str | None, options: Sequence[str]) -> list[str]:
     command = [sys.executable, "-m", "geopanoptic", "run", *source]
-    command += ["--out", str(folder / "parcels.gpkg"), "--overwrite", "--json", *options]
+    command += ["--out", str(folder / "parcels.gpkg"), "--json", *options]
     return command if model is None else [*command, "--model", model]

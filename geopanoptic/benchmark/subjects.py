@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-import geopanoptic
 from geopanoptic.benchmark.benchmark import Subject
 from geopanoptic.benchmark.scenes import write_mosaic
 from geopanoptic.errors import UsageError
@@ -21,20 +20,14 @@ def generated_subjects(folder: Path, size_px: int, areas: str) -> list[Subject]:
         side_px = round(size_px * math.sqrt(area))
         path = folder / f"generated-{side_px}.tif"
         write_mosaic(path, side_px)
-        subjects.append(_subject(f"{side_px} x {side_px}", (str(path),)))
+        subjects.append(Subject(name=f"{side_px} x {side_px}", source=(str(path),)))
     return subjects
 
 
 def real_subject(source: tuple[str, ...]) -> Subject:
-    """The scene in these files or this folder; raises SceneError where ``geopanoptic run`` would."""
+    """The scene in these files or this folder, which only the runs open: it is their options that say how."""
     name = Path(source[0]).name + (f" and {len(source) - 1} more" if len(source) > 1 else "")
-    return _subject(name, source)
-
-
-def _subject(name: str, source: tuple[str, ...]) -> Subject:
-    scene = geopanoptic.open_scene(list(source) if len(source) > 1 else source[0])
-    along_row_m, along_col_m = scene.grid.pixel_size_m()
-    return Subject(name=name, source=source, pixel_m2=along_row_m * along_col_m)
+    return Subject(name=name, source=source)
 
 
 def _areas(text: str) -> list[float]:

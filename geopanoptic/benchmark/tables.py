@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 
 from rich.table import Table
 
 from geopanoptic.benchmark.benchmark import Figures
 from geopanoptic.benchmark.stages import AFTER_NETWORK, STAGES
+from geopanoptic.cores import usable_cores
+from geopanoptic.pipeline.execution.crew import PROCESSES, THREADS
 
 _GB = 2**30
 
 
 def heading(measured: Sequence[Figures]) -> str:
     """What was measured, in one line."""
-    report = measured[0].report
+    report, plan = measured[0].report, measured[0].report["plan"]
     repeats = len(measured[0].rounds)
+    is_local = report["scheduler"] in (THREADS, PROCESSES)
     parts = [
         f"model {report['model']}",
         f"runtime {report['runtime']}" if "runtime" in report else "",
         f"device {report['device']}",
-        f"{report['plan']['workers']} threads on {os.cpu_count()} cores",
+        f"{plan['workers'] * plan['processes']} threads"
+        + (f" on {usable_cores()} cores" if is_local else ""),
         f"medians of {repeats} runs" if repeats > 1 else "one run",
     ]
     return ", ".join(part for part in parts if part)

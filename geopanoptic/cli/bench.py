@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from geopanoptic.cli.sections import SectionedCommand, exit_code_lines
 
@@ -51,16 +52,23 @@ Figures:
 @click.option("--repeats", type=click.IntRange(1), default=5, show_default=True, help="Runs of each scene.")
 @click.option("--model", metavar="MODEL", help="Name of a bundled model, or the folder of another.")
 @click.option(
-    "--run-options", default="", metavar="TEXT", help="Options of `geopanoptic run` for every run, in quotes."
+    "--run-options",
+    default="",
+    metavar="TEXT",
+    help="Options of `geopanoptic run` for every run, in quotes; not those of outputs, resuming and sharing.",
 )
 @click.option(
     "--work",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, file_okay=False, writable=True),
     metavar="FOLDER",
     help="Where scenes and outputs lie meanwhile.  [default: the folder for temporary files]",
 )
 @click.option(
-    "--json", "json_path", type=click.Path(path_type=Path), metavar="FILE", help="Write all figures."
+    "--json",
+    "json_path",
+    type=click.Path(path_type=Path, dir_okay=False, writable=True),
+    metavar="FILE",
+    help="Write all figures.",
 )
 @click.option("--quiet", is_flag=True, help="Print only the table.")
 def bench(
@@ -86,7 +94,9 @@ def bench(
     from geopanoptic.benchmark.tables import heading, table_of
     from geopanoptic.errors import UsageError
     from geopanoptic.pipeline.progress import progress_for
+    from geopanoptic.products.writing import writing
 
+    options = _options_of_runs(run_options)
     if scene and (size_px is not None or areas is not None):
         raise UsageError(
             "--size and --areas are about generated scenes, and a scene is given.", remedy="Leave them out."
@@ -94,7 +104,8 @@ def bench(
     if json_path is not None and not json_path.absolute().parent.is_dir():
         raise UsageError(f"{json_path} lies in no existing folder.", remedy="Make the folder first.")
     if work is not None:
-        work.mkdir(parents=True, exist_ok=True)
+        with writing(work):
+            work.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="geopanoptic-bench-", dir=work) as name:
         folder = Path(name)
         measured = measure(
@@ -104,12 +115,42 @@ def bench(
             folder=folder,
             repeats=repeats,
             model=model,
-            options=shlex.split(run_options),
+            options=options,
             progress=progress_for(sys.stderr, quiet=quiet),
         )
-    if json_path is not None:
-        figures = {"heading": heading(measured), "scenes": [each.to_dict() for each in measured]}
-        json_path.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     console = Console(highlight=False)
     console.print(heading(measured), style="cyan", soft_wrap=True)
     console.print(table_of(measured))
+    if json_path is not None:
+        figures = {"heading": heading(measured), "scenes": [each.to_dict() for each in measured]}
+        with writing(json_path):
+            json_path.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+
+
+def _options_of_runs(text: str) -> list[str]:
+    """``--run-options`` as words. Raises UsageError for those that no measured run may have."""
+    from geopanoptic.benchmark.benchmark import WHOLE_RUNS_ONLY
+    from geopanoptic.cli.run import run
+    from geopanoptic.errors import UsageError
+
+    try:
+        words = shlex.split(text)
+    except ValueError as failure:
+        raise UsageError(
+            f"--run-options is {text!r}: {failure}.", remedy="Close every quotation, or leave its marks out."
+        ) from None
+    context = run.make_context("run", ["SCENE", *words])
+    refused = [
+        parameter.opts[0]
+        for parameter in run.params
+        if parameter.name in WHOLE_RUNS_ONLY
+        and context.get_parameter_source(parameter.name) is ParameterSource.COMMANDLINE
+    ]
+    refused += context.params["scene"][1:]
+    if refused:
+        raise UsageError(
+            f"--run-options has {' and '.join(refused)}: every run is a whole one, of the scene and model that bench is "
+            "given, into a folder of its own.",
+            remedy="Leave it out, or give SCENE and --model to bench itself.",
+        )
+    return words

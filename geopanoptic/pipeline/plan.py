@@ -130,6 +130,7 @@ class Plan:
             "model": self.bundle.name,
             "stored_pixel_m": max(self.scene.stored_grid.pixel_size_m()),
             "pixel_m": max(self.scene.grid.pixel_size_m()),
+            "pixel_m2": math.prod(self.scene.grid.pixel_size_m()),
             "output_shape": list(self.grid.shape),
             "tile_px": self.layout.tile_px,
             "halo_px": self.layout.halo_px,

@@ -10,6 +10,7 @@ import rasterio
 from hypothesis import given
 from hypothesis import strategies as st
 
+import geopanoptic
 from geopanoptic.benchmark.bare import Tiles, run_bare
 from geopanoptic.benchmark.processes import run_measured
 from geopanoptic.benchmark.scenes import BANDS, write_mosaic
@@ -78,9 +79,11 @@ def test_a_mosaic_repeats_its_country_mirrored(tmp_path, monkeypatch):
         assert more.descriptions == BANDS
 
 
-def test_the_bare_network_takes_every_tile_of_the_layout(tiny_bundle):
+@pytest.mark.parametrize(("bundle", "dates"), [("tiny_bundle", 1), ("tiny_series_bundle", 3)])
+def test_the_bare_network_takes_every_tile_of_the_layout_on_every_date(bundle, dates, request):
     tiles = Tiles(
-        model=str(tiny_bundle.path),
+        model=str(request.getfixturevalue(bundle).path),
+        dates=dates,
         bands=("blue", "green", "red"),
         runtime="torch",
         precision="f32",
@@ -96,5 +99,18 @@ def test_the_bare_network_takes_every_tile_of_the_layout(tiny_bundle):
     bare = run_bare(tiles)
     # Rows 0-64 in two tiles of 32, rows 64-100 in one of 40; columns likewise, 64-70 in one of 8.
     heights, widths = (32, 32, 40), (32, 32, 8)
-    assert bare.network_px == sum(height + 96 for height in heights) * sum(width + 96 for width in widths)
+    px = sum(height + 96 for height in heights) * sum(width + 96 for width in widths)
+    assert bare.network_px == px * dates
     assert bare.px_per_s > 0
+
+
+def test_tiles_are_those_of_the_model_and_the_dates_that_ran(tmp_path):
+    for day in ("20210415", "20210715"):
+        write_mosaic(tmp_path / f"season_{day}.tif", 64)
+    planned = geopanoptic.plan(tmp_path).to_dict()
+    report = {name: planned[name] for name in ("model", "bands", "dates")} | {
+        "plan": planned,
+        "device": "cpu",
+    }
+    tiles = Tiles.of_report(report, None)
+    assert (tiles.model, tiles.dates) == ("fields-series", 2)
