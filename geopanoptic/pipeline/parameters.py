@@ -66,7 +66,8 @@ class Parameters:
     threads: int | None = None
     """Threads of one process."""
     scheduler: str = "threads"
-    """``threads``, ``processes``, ``slurm`` or the address of a Dask scheduler, ``tcp://HOST:PORT``."""
+    """``threads``, ``processes`` (from a script: under ``if __name__ == "__main__":``), ``slurm`` or the address of a Dask
+    scheduler, ``tcp://HOST:PORT``."""
     workers: int | None = None
     """Processes (or Slurm jobs) side by side; with ``threads``, another name for ``threads``."""
     on_error: Literal["fail", "skip"] = "fail"

@@ -6,6 +6,8 @@ import hashlib
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
@@ -209,6 +211,17 @@ def test_the_map_is_the_same_from_processes(scene_file, tiny_bundle, map_in_thre
         scene_file, out, model=tiny_bundle.path, scheduler="processes", workers=2, threads=1, **LAYOUT
     )
     assert digest(out) == map_in_threads
+
+
+@pytest.mark.slow
+def test_a_script_without_a_guard_is_told_of_it(scene_file, tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        f"import geopanoptic\ngeopanoptic.run({str(scene_file)!r}, scheduler='processes', workers=2)\n"
+    )
+    ended = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=300)
+    assert ended.returncode
+    assert '`if __name__ == "__main__":`' in ended.stderr.strip().rsplit("\n", 1)[-1]
 
 
 def test_what_cannot_be_decoded_fails_the_run_or_is_left_out(tiny_bundle, tmp_path, capsys):

@@ -21,24 +21,32 @@ PACKAGE = "geopanoptic"
 
 @contextmanager
 def local_processes(crew: Crew) -> Iterator[Client]:
-    """Worker processes on this machine, spawned (GDAL and CUDA do not survive a fork), not seen from outside."""
+    """Worker processes on this machine, spawned (GDAL and CUDA do not survive a fork), not seen from outside.
+
+    Raises ResourceError where they do not start.
+    """
     settings = {
         "distributed.worker.multiprocessing-method": "spawn",
         # After 15 s, Dask's default, a busy machine has not yet started a process in the place of one that died:
         # Dask would give it up, and the tasks would wait for ever.
         "distributed.deploy.lost-worker-timeout": "1 hour",
     }
-    with (
-        dask.config.set(settings),
-        LocalCluster(
-            n_workers=crew.processes,
-            threads_per_worker=crew.threads,
-            processes=True,
-            dashboard_address="127.0.0.1:0",
-        ) as cluster,
-        Client(cluster, set_as_default=False) as client,
-    ):
-        yield client
+    with dask.config.set(settings):
+        try:
+            cluster = LocalCluster(
+                n_workers=crew.processes,
+                threads_per_worker=crew.threads,
+                processes=True,
+                dashboard_address="127.0.0.1:0",
+            )
+        except RuntimeError as failure:
+            # A process that is spawned imports the script that was started, and with it what the script calls.
+            raise ResourceError(
+                f"The worker processes did not start: {failure}",
+                remedy='A Python script must call this under `if __name__ == "__main__":`, or with scheduler="threads".',
+            ) from None
+        with cluster, Client(cluster, set_as_default=False) as client:
+            yield client
 
 
 @contextmanager

@@ -22,7 +22,7 @@ def open_executor(
 ) -> Iterator[Executor]:
     """Start or join the crew; what was started ends with the context. Tasks share ``folder``.
 
-    Raises as ``connected``, ``require_package``, ``require_shared`` and ``slurm_jobs``.
+    Raises as ``local_processes``, ``connected``, ``require_package``, ``require_shared`` and ``slurm_jobs``.
     """
     if crew.scheduler == THREADS:
         yield Threads(workers=crew.threads)
