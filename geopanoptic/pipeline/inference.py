@@ -38,8 +38,11 @@ def infer(
     normalisation: Normalisation,
     executor: Executor,
     record: Record,
+    *,
+    of_blocks: int | None = None,
 ) -> None:
-    """Fill ``blocks`` (output pixels) of the store with quantised layers.
+    """Fill ``blocks`` (output pixels) of the store with quantised layers: what is missing of ``of_blocks`` of a shard,
+    by default of all.
 
     Raises the error of a block that fails (unless ``asked.on_error`` says to skip it), and as ``load_runtime``.
     """
@@ -61,7 +64,8 @@ def infer(
         store=store,
         record=record,
         skip=asked.on_error == "skip",
-        n_blocks=len(blocks) if len(blocks) > 1 else len(store.blocks()),
+        # A shard of one block cannot tell that none would succeed.
+        n_blocks=of_blocks if of_blocks and of_blocks > 1 else len(store.blocks()),
     )
     unreadable: set[UnreadableBlock] = set()
     scene_px = sum(block.size_px for block in blocks) / planned.bundle.output_scale**2

@@ -147,7 +147,8 @@ def run(
         folder = stack.enter_context(
             work_folder(
                 commit,
-                None if work is None else Path(work),
+                # Workers may have been started elsewhere.
+                None if work is None else Path(work).absolute(),
                 resume=resume,
                 keep=keep_work,
                 progress=record,

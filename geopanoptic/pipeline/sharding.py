@@ -54,7 +54,8 @@ def run_shard(
 
     Raises UsageError where ``work`` holds another run, and as ``geopanoptic.run``.
     """
-    part, folder = Shard.parse(shard), Path(work)
+    # Absolute: workers may have been started elsewhere.
+    part, folder = Shard.parse(shard), Path(work).absolute()
     asked = Parameters(**parameters)
     record = Record(progress or Silent())
     crew = crew_of(asked)
@@ -78,7 +79,16 @@ def run_shard(
             shards=part.count,
         )
         own, missing = part.part(beginning.store.blocks()), beginning.missing(executor, part)
-        infer(beginning.store, missing, planned, asked, beginning.normalisation, executor, record)
+        infer(
+            beginning.store,
+            missing,
+            planned,
+            asked,
+            beginning.normalisation,
+            executor,
+            record,
+            of_blocks=len(own),
+        )
     refuse_changed(planned.scene)
     return ShardResult(
         shard=part,

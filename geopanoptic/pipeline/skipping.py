@@ -22,13 +22,14 @@ class OnFailure:
     """Called with a block (output pixels) and its error; see ``Executor.map``.
 
     With ``skip``, the block becomes nodata, is recorded and warned of. What would befall every block is not
-    skipped: a mistake in the options, a full disk, and the last of the map's ``n_blocks`` where all others failed too.
+    skipped: a mistake in the options, a full disk, and the last of ``n_blocks`` where all others failed too.
     """
 
     store: RunStore
     record: Record
     skip: bool
     n_blocks: int
+    """Of the map or of the shard, those that an earlier try has stored included."""
 
     def __call__(self, block: Window, error: Exception) -> DenseCount:
         hopeless = isinstance(error, UsageError | OSError) or self.record.failed_blocks == self.n_blocks - 1

@@ -204,6 +204,16 @@ def test_the_map_is_the_same_on_a_cluster_and_when_a_worker_is_killed(
     assert result.report["device"] == "cpu"
 
 
+def test_a_work_folder_may_be_relative_to_where_the_run_began(
+    scene_file, tiny_bundle, client, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    asked = {"model": tiny_bundle.path, **LAYOUT}
+    geopanoptic.run_shard(scene_file, "1/1", "shared", scheduler=client.scheduler.address, **asked)
+    geopanoptic.run(scene_file, "map.gpkg", work="shared", finish=True, client=client, **asked)
+    assert Path("map.gpkg").is_file()
+
+
 @pytest.mark.slow
 def test_the_map_is_the_same_from_processes(scene_file, tiny_bundle, map_in_threads, tmp_path):
     out = tmp_path / "processes.gpkg"

@@ -273,6 +273,14 @@ def test_a_shard_may_leave_out_its_only_missing_block(scene_file, bundle, out, t
     assert not json.loads(out.with_suffix(".run.json").read_text())["skipped_blocks"]
 
 
+def test_blocks_that_fail_again_are_left_out_again(scene_file, bundle, tmp_path, monkeypatch):
+    for _ in range(2):
+        with monkeypatch.context() as patched:
+            patched.setattr("geopanoptic.pipeline.dense._write", _fails_once(times=2))
+            part = run_shard(scene_file, "1/2", tmp_path, model=bundle, on_error="skip", **LAYOUT)
+        assert len(part.skipped) == 2
+
+
 def test_a_shard_that_fails_as_a_whole_is_not_skipped(scene_file, bundle, out, tmp_path, monkeypatch):
     work = tmp_path / "shared"
     with monkeypatch.context() as patched:
