@@ -206,7 +206,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         if path.stat().st_size > _LIMIT_BYTES:
             raise UsageError(f"{path} is larger than 1 MiB.", remedy="Name a taxonomy's YAML file.")
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         raise UsageError(f"{path} cannot be read as YAML: {error}.", remedy="Correct the file.") from None
     if not isinstance(values, dict):
         raise UsageError(f"{path} holds no keys.", remedy="It needs name and classes.")

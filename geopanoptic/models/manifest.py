@@ -37,6 +37,10 @@ class ClassSpec(_Strict):
     colour: str = Field(pattern=r"^#[0-9a-fA-F]{6}$")
 
 
+Bands = Annotated[tuple[Name, ...], Field(min_length=1, max_length=64)]
+Classes = Annotated[tuple[ClassSpec, ...], Field(min_length=2, max_length=255)]
+
+
 class Thresholds(_Strict):
     """How the dense outputs become parcels; tuned on validation data, overridable at run time.
 
@@ -176,14 +180,14 @@ class Manifest(_Strict):
     title: str = ""
     architecture: Architecture = "PanopticUNet"
     network: UNetSettings = UNetSettings()
-    bands: tuple[Name, ...] = Field(min_length=1, max_length=64)
+    bands: Bands
     pixel_size_m: tuple[float, float] = (5.0, 20.0)
     working_pixel_m: float | None = Field(None, gt=0)
     """Where it draws best: finer scenes are averaged to about this pixel size. None: they are read as stored."""
     normalisation: Annotated[Normalisation | FixedNormalisation, Field(discriminator="kind")] = (
         Normalisation()
     )
-    classes: tuple[ClassSpec, ...] = Field(min_length=2, max_length=255)
+    classes: Classes
     output_scale: Literal[2] = 2
     views: Literal[1, 2, 4] = 1
     """Views of every tile whose outputs are averaged, each at the price of the first: 2 as it is and turned half
@@ -212,18 +216,26 @@ class Manifest(_Strict):
             self.bands
         ):
             raise ValueError(f"normalisation.low and .high need {len(self.bands)} values, one a band")
-        if len(set(self.bands)) != len(self.bands):
-            raise ValueError("bands repeat")
-        if len({each.id for each in self.classes}) != len(self.classes):
-            raise ValueError("class ids repeat")
-        if {each.kind for each in self.classes} != {"thing", "stuff"}:
-            raise ValueError("classes need at least one thing and one stuff")
-        check_kinds(self.network, self.classes)
-        check_stuff(self.network, self.classes)
+        check_channels(self.network, self.bands, self.classes)
         low, high = self.pixel_size_m
         if not 0 < low <= high:
             raise ValueError("pixel_size_m must be a range, smaller size first")
         return self
+
+
+def check_channels(network: UNetSettings, bands: Sequence[str], classes: Sequence[ClassSpec]) -> None:
+    """Raises ``ValueError`` where bands or classes repeat, a kind of class is missing, or they do not fit the network."""
+    for what, values in (
+        ("bands", list(bands)),
+        ("class ids", [each.id for each in classes]),
+        ("class names", [each.name for each in classes]),
+    ):
+        if repeated := {str(value) for value in values if values.count(value) > 1}:
+            raise ValueError(f"{what} repeat: {', '.join(sorted(repeated))}")
+    if {each.kind for each in classes} != {"thing", "stuff"}:
+        raise ValueError("classes need at least one thing and one stuff")
+    check_kinds(network, classes)
+    check_stuff(network, classes)
 
 
 def check_stuff(network: UNetSettings, classes: Sequence[ClassSpec]) -> None:

@@ -14,13 +14,14 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from geopanoptic.errors import UsageError
 from geopanoptic.models.manifest import (
+    Bands,
+    Classes,
     ClassSpec,
     Name,
     TemporalSettings,
     Thresholds,
     UNetSettings,
-    check_kinds,
-    check_stuff,
+    check_channels,
 )
 from geopanoptic.training.datasets.settings import (
     CocoData,
@@ -145,8 +146,8 @@ class TrainingConfig(StrictModel):
     """``random``, ``imagenet``, ``default``, the name or folder of a bundle, or a checkpoint's file."""
     new_heads: bool = False
     """Begin the heads anew, which may be of another width or kind than those of the bundle in ``from``."""
-    bands: tuple[Name, ...] = BANDS
-    classes: tuple[ClassSpec, ...] = FIELDS_CLASSES
+    bands: Bands = BANDS
+    classes: Classes = FIELDS_CLASSES
     network: UNetSettings = UNetSettings()
     thresholds: Thresholds | None = None
     """How the bundle of a run from a configuration groups; None: as the bundle it started from, or the default."""
@@ -216,8 +217,7 @@ class TrainingConfig(StrictModel):
             raise ValueError(
                 "new_heads needs outputs: dense, and losses.keeping to be 0: they have no old outputs"
             )
-        check_kinds(self.network, self.classes)
-        check_stuff(self.network, self.classes)
+        check_channels(self.network, self.bands, self.classes)
         return self
 
     @property
@@ -282,8 +282,9 @@ def _read_yaml(path: Path) -> dict[str, Any]:
             f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.",
             remedy="Name a YAML file, for example configs/quick.yaml.",
         ) from None
-    except yaml.YAMLError as error:
-        raise UsageError(f"{path} is not YAML: {error}.", remedy="Correct the configuration.") from None
+    except (yaml.YAMLError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else error
+        raise UsageError(f"{path} is not YAML: {reason}.", remedy="Correct the configuration.") from None
     if not isinstance(values, dict):
         raise UsageError(f"{path} holds no keys.", remedy="See configs/quick.yaml for an example.")
     return values
@@ -302,7 +303,7 @@ def _apply(values: dict[str, Any], change: str) -> None:
         for part in parents:
             place = place[int(part)] if isinstance(place, list) else place.setdefault(part, {})
         place[int(last) if isinstance(place, list) else last] = yaml.safe_load(text)
-    except (ValueError, IndexError, TypeError, AttributeError, yaml.YAMLError):
+    except (ValueError, IndexError, TypeError, AttributeError, yaml.YAMLError, RecursionError):
         raise UsageError(
             f"--set {change!r} fits nothing in the configuration.",
             remedy="Write keys as in the file, with dots between levels: --set losses.centre=3.",

@@ -11,6 +11,8 @@ from geopanoptic.training.config import read_config
 from geopanoptic.training.datasets.settings import GeneratedData
 
 MINIMAL = "steps: 5\ndata: [{kind: generated}]\n"
+PARCEL = "{id: 1, name: parcel, kind: thing, colour: '#e6c229'}"
+PIVOT = "{id: 2, name: pivot, kind: thing, colour: '#b04a5a'}"
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 
 
@@ -62,7 +64,15 @@ def test_a_length_takes_the_place_of_the_other(path: Path) -> None:
         ("augmentation: {zoom: [2, 1]}\n", "zoom is a range", ""),
         ("crop_px: 100\n", "crop_px", ""),
         ("network: {outputs: paps}\n", "paps knows one class of stuff; there are 5", ""),
+        ("classes: []\n", "classes: .* at least 2 items", ""),
+        ("bands: [red, red, green]\n", "bands repeat: red", ""),
+        (f"classes: [{PARCEL}, {PARCEL}]\n", "class ids repeat: 1", ""),
+        (f"classes: [{PARCEL}, {PARCEL.replace('1', '2')}]\n", "class names repeat: parcel", ""),
+        (f"classes: [{PARCEL}, {PIVOT}]\n", "at least one thing and one stuff", ""),
+        ("decoder_rate: .inf\n", "decoder_rate: Input should be a finite number", ""),
+        ("losses: {field: .nan}\n", "losses.field: Input should be a finite number", ""),
         ("a: [\n", "is not YAML", ""),
+        pytest.param(f"a: {'[' * 5000}\n", "is not YAML: .*nested too deeply", "", id="nested"),
         ("seed: !!python/object/apply:os.getcwd []\n", "is not YAML", ""),
     ],
 )
@@ -74,7 +84,15 @@ def test_mistakes_are_named(path: Path, text: str, message: str, remedy: str) ->
 
 
 @pytest.mark.parametrize(
-    "data", ["[]", "[{kind: polygons}]", "[{kind: pool}]", "[{kind: generated, sed: 1}]"]
+    "data",
+    [
+        "[]",
+        "[{kind: polygons}]",
+        "[{kind: pool}]",
+        "[{kind: generated, sed: 1}]",
+        "[{kind: generated, seed: -1}]",
+        "[{kind: generated, share: .inf}]",
+    ],
 )
 def test_data_sets_that_cannot_be_meant_are_refused(path: Path, data: str) -> None:
     path.write_text(f"steps: 5\ndata: {data}\n")

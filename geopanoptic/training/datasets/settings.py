@@ -13,9 +13,9 @@ Share = Annotated[float, Field(gt=0)]
 
 
 class StrictModel(BaseModel):
-    """Settings that refuse unknown keys and do not change."""
+    """Settings that refuse unknown keys and numbers that are none (.inf, .nan), and do not change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
 
 
 class GeneratedData(StrictModel):
@@ -26,7 +26,7 @@ class GeneratedData(StrictModel):
     scene_px: int = Field(default=288, ge=64)
     crops_per_scene: int = Field(default=16, ge=1)
     """Samples of the run, of whatever kind, until the oldest scene gives way to a new one."""
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
     """Runs with one seed see the same scenes; give validation another one."""
 
 
