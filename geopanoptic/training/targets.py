@@ -37,7 +37,8 @@ class DenseTargets:
     weight_hw
         float16 loss weight: larger on small instances, 1 on background, 0 where unlabelled.
     shape_weight_hw
-        float16: ``weight_hw``, less on instances cut by the raster's edge; for centre and distance.
+        float16: ``weight_hw``, less on instances cut by the raster's edge, 0 on one that shows no boundary at all;
+        for centre and distance.
     """
 
     centre_hw: NDArray[np.uint8]
@@ -56,13 +57,19 @@ def dense_targets(instances_hw: NDArray[np.int32], valid_hw: NDArray[np.bool_] |
     labels_hw = instances_hw if valid_hw is None else np.where(valid_hw, instances_hw, -2)
     boundary_hw = _boundary_band(labels_hw)
     inside_hw = labels_hw > 0
-    depth_hw = ndimage.distance_transform_edt(boundary_hw != 1).astype(np.float32) + 1
+    edge_hw = boundary_hw == 1
+    depth_hw = np.ones(edge_hw.shape, np.float32)
+    if edge_hw.any():  # else the transform measures from beyond the upper left corner
+        depth_hw += ndimage.distance_transform_edt(~edge_hw).astype(np.float32)
     index_hw, n = _numbered(np.where(inside_hw, labels_hw, 0))
     centre_hw, distance_hw, area_px, cut = _shape_targets(index_hw, depth_hw, n + 1)
     weight = np.clip(np.sqrt(_WEIGHT_AREA_PX / np.maximum(area_px, 1)), *_WEIGHT_RANGE)
     weight[0] = 1.0
     weight_hw = np.where(labels_hw >= 0, weight[index_hw], 0.0)
-    shape_weight_hw = weight_hw * np.where(cut, _CUT_WEIGHT, 1.0)[index_hw]
+    certainty = np.where(cut, _CUT_WEIGHT, 1.0)
+    if not edge_hw.any():
+        certainty[1:] = 0  # nothing tells how deep inside a parcel its pixels lie
+    shape_weight_hw = weight_hw * certainty[index_hw]
     return DenseTargets(
         centre_hw=centre_hw,
         boundary_hw=boundary_hw,

@@ -112,6 +112,16 @@ def test_instances_cut_by_the_edge_count_less_for_their_shape() -> None:
     assert targets.shape_weight_hw[15, 20] == targets.weight_hw[15, 20]
 
 
+@pytest.mark.parametrize("first_valid_col", [0, 12])
+def test_a_parcel_without_an_edge_in_sight_has_no_shape(first_valid_col: int) -> None:
+    valid = np.zeros((40, 40), bool)
+    valid[:, first_valid_col:] = True
+    targets = dense_targets(np.ones((40, 40), np.int32), valid)
+    assert not targets.shape_weight_hw.any()
+    assert (targets.weight_hw[valid] > 0).all()
+    assert (targets.distance_hw[valid] == 255).all()
+
+
 @pytest.mark.parametrize("value", [-1, 0, 4])
 def test_rasters_of_one_value(value: int) -> None:
     targets = dense_targets(np.full((16, 16), value, np.int32))
