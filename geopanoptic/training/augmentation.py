@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,8 +15,8 @@ from geopanoptic.training.config import AugmentationSettings
 from geopanoptic.training.patch import OUTPUT_SCALE, Patch
 from geopanoptic.training.targets import IGNORED
 
-VISIBLE = slice(0, 3)  # blue, green, red in the canonical order
-_NEAR_INFRARED = 6
+_VISIBLE = ("blue", "green", "red")
+_NEAR_INFRARED = "nir"
 _VALUE_RANGE = (-1.0, 2.0)
 
 WHOLLY_SEEN = 0.999
@@ -61,13 +62,15 @@ def zoomed(patch: Patch, factor: float) -> Patch:
     )
 
 
-def altered(sample: Sample, settings: AugmentationSettings, rng: np.random.Generator) -> Sample:
-    """One random variant, all dates alike: recoloured, with bands or areas missing, blurred, noisy."""
-    image = _recoloured(sample.image_tchw.copy(), settings, rng)
+def altered(
+    sample: Sample, settings: AugmentationSettings, rng: np.random.Generator, *, bands: Sequence[str]
+) -> Sample:
+    """One random variant, all dates alike: recoloured, with some of its ``bands`` or areas missing, blurred, noisy."""
+    image = _recoloured(sample.image_tchw.copy(), bands, settings, rng)
     if rng.random() < settings.blur_chance:
         image = ndimage.gaussian_filter(image, (0, 0, *[rng.uniform(0.3, 0.7)] * 2))
     image += rng.normal(0, rng.uniform(0, settings.noise), image.shape).astype(np.float32)
-    seen = sample.seen_tchw & _kept_bands(image.shape[1], settings, rng)[:, None, None]
+    seen = sample.seen_tchw & _kept_bands(bands, settings, rng)[:, None, None]
     sample = replace(sample, image_tchw=np.clip(image, *_VALUE_RANGE), seen_tchw=seen)
     return _with_nodata(sample, rng) if rng.random() < settings.nodata_chance else sample
 
@@ -89,9 +92,12 @@ def turned(sample: Sample, rng: np.random.Generator) -> Sample:
 
 
 def _recoloured(
-    image: NDArray[np.float32], settings: AugmentationSettings, rng: np.random.Generator
+    image: NDArray[np.float32],
+    bands: Sequence[str],
+    settings: AugmentationSettings,
+    rng: np.random.Generator,
 ) -> NDArray[np.float32]:
-    n_bands = image.shape[1]
+    n_bands = len(bands)
     single = 0.15 / 0.22 * settings.gain
     common_gain, common_shift = (
         np.exp(rng.uniform(-settings.gain, settings.gain)),
@@ -101,23 +107,29 @@ def _recoloured(
     shift = common_shift + rng.normal(0, settings.shift, (n_bands, 1, 1))
     image = ((image - 0.4) * gain + 0.4 + shift).astype(np.float32)
     chance = rng.random()
-    if n_bands < 3:
+    if not _has_colours(bands):
         return image
+    visible = [bands.index(name) for name in _VISIBLE]
     if chance < settings.grey_chance:
-        image[:, VISIBLE] = image[:, VISIBLE].mean(axis=1, keepdims=True)
+        image[:, visible] = image[:, visible].mean(axis=1, keepdims=True)
     elif chance < settings.grey_chance + settings.permute_chance:
-        image[:, VISIBLE] = image[:, VISIBLE][:, rng.permutation(3)]
+        image[:, visible] = image[:, visible][:, rng.permutation(3)]
     return image
 
 
-def _kept_bands(n_bands: int, settings: AugmentationSettings, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """RGB alone, RGB and near infrared, or what there is."""
-    kept = np.ones(n_bands, bool)
+def _kept_bands(
+    bands: Sequence[str], settings: AugmentationSettings, rng: np.random.Generator
+) -> NDArray[np.bool_]:
+    """RGB alone, RGB and near infrared, or what there is; always that where a colour of RGB is missing."""
     chance = rng.random()
-    if n_bands > _NEAR_INFRARED and chance < settings.visible_only + settings.visible_and_nir:
-        kept[3:] = False
-        kept[_NEAR_INFRARED] = chance >= settings.visible_only
-    return kept
+    if not _has_colours(bands) or chance >= settings.visible_only + settings.visible_and_nir:
+        return np.ones(len(bands), bool)
+    shown = _VISIBLE if chance < settings.visible_only else (*_VISIBLE, _NEAR_INFRARED)
+    return np.isin(bands, shown)
+
+
+def _has_colours(bands: Sequence[str]) -> bool:
+    return set(_VISIBLE) <= set(bands)
 
 
 def _with_nodata(sample: Sample, rng: np.random.Generator) -> Sample:

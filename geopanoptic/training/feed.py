@@ -169,7 +169,7 @@ class Feed:
         if factor != 1.0:
             series = series.restacked(zoomed(series.stacked(), factor))
         clear = turned(cropped(with_targets(series), self.crop_px, rng), rng)
-        return altered(clear, self.augmentation, rng), clear
+        return altered(clear, self.augmentation, rng, bands=self.source.bands), clear
 
     def _dates(self, patch: Patch | SeriesPatch, rng: np.random.Generator) -> SeriesPatch:
         if isinstance(patch, Patch):

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_training import write_pool
 
-from geopanoptic.training.augmentation import altered, turned, zoomed
+from geopanoptic.training.augmentation import Sample, altered, turned, zoomed
 from geopanoptic.training.config import FIELDS_CLASSES, AugmentationSettings
 from geopanoptic.training.datasets.pool import Pool
 from geopanoptic.training.feed import Feed, collate, cropped, with_targets
@@ -64,7 +64,7 @@ def test_input_is_zero_where_a_band_or_pixel_is_missing(pool: Pool) -> None:
     rng = np.random.default_rng(4)
     sample = with_targets(pool.draw(48, rng, sample=0))
     for _ in range(30):
-        batch = collate([altered(cropped(sample, 48, rng), DEFAULT, rng)])
+        batch = collate([altered(cropped(sample, 48, rng), DEFAULT, rng, bands=BANDS)])
         bands, flags = batch.input_btchw[:, 0].split(N_BANDS, dim=1)
         assert set(flags.unique().tolist()) <= {0.0, 1.0}
         assert not bands[flags == 0].any()
@@ -82,9 +82,43 @@ def test_augmentation_turns_image_and_labels_together() -> None:
     )
     rng = np.random.default_rng(1)
     for _ in range(20):
-        laid = altered(turned(marked, rng), DEFAULT, rng)
+        laid = altered(turned(marked, rng), DEFAULT, rng, bands=BANDS)
         field = laid.labels["field"][::2, ::2] > 0
         assert laid.image_tchw[0, 6][field].mean() > laid.image_tchw[0, 6][~field].mean()
+
+
+STEADY = AugmentationSettings(
+    gain=0, shift=0, noise=0, grey_chance=0, permute_chance=0, blur_chance=0, nodata_chance=0,
+    visible_only=0, visible_and_nir=0,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("permuted", [False, True])
+def test_colours_are_mixed_by_the_names_of_bands(permuted: bool) -> None:
+    values = np.array([0.9, 0.1, 0.2, 0.3], np.float32)
+    image = np.broadcast_to(values[:, None, None], (1, 4, 8, 8))
+    sample = Sample(image_tchw=image, seen_tchw=image > 0, day_t=np.zeros(1, np.float32), labels={})
+    asked = STEADY.model_copy(update={"permute_chance" if permuted else "grey_chance": 1.0})
+    bands = ("nir", "red", "green", "blue")
+    mixed = altered(sample, asked, np.random.default_rng(3), bands=bands).image_tchw[0, :, 0, 0]
+    assert mixed[0] == pytest.approx(0.9)
+    np.testing.assert_allclose(sorted(mixed[1:]), values[1:] if permuted else 0.2, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("bands", "kept"),
+    [
+        (BANDS, {"blue", "green", "red", "nir"}),
+        (("nir", "nir08", "swir16", "swir22", "red", "green", "blue"), {"blue", "green", "red", "nir"}),
+        (("green", "red", "nir"), {"green", "red", "nir"}),
+    ],
+)
+def test_bands_are_left_out_by_their_names(bands: tuple[str, ...], kept: set[str]) -> None:
+    image = np.zeros((1, len(bands), 8, 8), np.float32)
+    sample = Sample(image_tchw=image, seen_tchw=image == 0, day_t=np.zeros(1, np.float32), labels={})
+    asked = STEADY.model_copy(update={"visible_and_nir": 1.0})
+    seen = altered(sample, asked, np.random.default_rng(0), bands=bands).seen_tchw[0, :, 0, 0]
+    assert {band for band, shown in zip(bands, seen, strict=True) if shown} == kept
 
 
 @settings(max_examples=30)

@@ -23,6 +23,10 @@ from geopanoptic.training.series_patch import SeriesPatch
 class Dataset(Protocol):
     """An endless source of patches."""
 
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """Names of a patch's bands, in their order."""
+
     def draw(self, size_px: int, rng: np.random.Generator, *, sample: int) -> Patch | SeriesPatch:
         """A patch of at most ``size_px`` squared image pixels.
 

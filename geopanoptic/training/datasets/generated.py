@@ -27,7 +27,7 @@ class Generated:
     def __init__(
         self, settings: GeneratedData, *, bands: Sequence[str], classes: Sequence[ClassSpec]
     ) -> None:
-        self._settings, self._bands = settings, tuple(bands)
+        self._settings, self.bands = settings, tuple(bands)
         self._channel_of_cover = cover_lookup(classes)
         # A thread that asks for a scene under construction would build it a second time, to the same end.
         self._scene = functools.lru_cache(maxsize=2 * _IN_HAND)(self._build)
@@ -41,7 +41,7 @@ class Generated:
         rng = np.random.default_rng([self._settings.seed, number])
         scene = generate_scene((size, size), seed=int(rng.integers(2**62)))
         valid = np.ones((size, size), np.bool_)
-        image, seen = in_channels(stretched(scene.image, valid, rng), valid, BANDS, self._bands)
+        image, seen = in_channels(stretched(scene.image, valid, rng), valid, BANDS, self.bands)
         return Patch(
             image_chw=image,
             seen_chw=seen,

@@ -21,6 +21,7 @@ class Mixture:
 
     sources: tuple[Dataset, ...]
     shares: tuple[float, ...]
+    bands: tuple[str, ...]
 
     @classmethod
     def open(
@@ -31,6 +32,7 @@ class Mixture:
         return cls(
             sources=tuple(open_dataset(each, bands=bands, classes=classes) for each in settings),
             shares=tuple(each.share / total for each in settings),
+            bands=tuple(bands),
         )
 
     def draw(self, size_px: int, rng: np.random.Generator, *, sample: int) -> Patch | SeriesPatch:

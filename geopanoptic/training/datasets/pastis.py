@@ -56,6 +56,10 @@ class Pastis:
         )
         return cls(patches=patches, reader=reader, channel_of=channels_of_classes(classes))
 
+    @property
+    def bands(self) -> tuple[str, ...]:
+        return self.reader.bands
+
     def draw(self, size_px: int, rng: np.random.Generator, *, sample: int) -> SeriesPatch:
         chosen = self.patches[rng.integers(len(self.patches))]
         season, labels = self.reader(chosen), self.reader.folder.labels(chosen)
