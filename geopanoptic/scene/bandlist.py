@@ -66,10 +66,7 @@ def name_by_list(files: Sequence[FileHeader], words: tuple[str, ...], *, n_dates
                 else ""
             ),
         )
-    codes = list(filter(None, map(_listed_code, words)))
-    # Files count their bands from 01; whoever lists B01 means the code.
-    padded = any(code.zero_padded for code in codes)
-    by_codes = Sensor.SENTINEL2 if padded else sensor_of_codes(codes)
+    by_codes = _sensor_of_list(words)
     named: list[NamedBand] = []
     named_masks = list(masks.values())
     for file, band, word in pairs:
@@ -82,6 +79,15 @@ def name_by_list(files: Sequence[FileHeader], words: tuple[str, ...], *, n_dates
     if not named:
         raise SceneError("Every band is left out by '-'.", remedy="Name at least red, green and blue.")
     return Naming(bands=tuple(named), masks=tuple(named_masks), warnings=_contradictions(named))
+
+
+def listed_names(words: Sequence[str]) -> tuple[str, ...]:
+    """The canonical name that each word of the user's list means where no file says more; ``-`` stays.
+
+    Raises as ``name_by_list``.
+    """
+    sensor = _sensor_of_list(words)
+    return tuple(word if word == SKIP else _listed_name(word, sensor) for word in words)
 
 
 def _contradictions(named: Sequence[NamedBand]) -> tuple[str, ...]:
@@ -98,6 +104,13 @@ def _contradictions(named: Sequence[NamedBand]) -> tuple[str, ...]:
         if unlike:
             warnings.append(f"{shown(file.source.name)}: --bands calls {'; '.join(unlike)}.")
     return tuple(warnings)
+
+
+def _sensor_of_list(words: Sequence[str]) -> Sensor | None:
+    codes = list(filter(None, map(_listed_code, words)))
+    # Files count their bands from 01; whoever lists B01 means the code.
+    padded = any(code.zero_padded for code in codes)
+    return Sensor.SENTINEL2 if padded else sensor_of_codes(codes)
 
 
 def _listed_code(word: str) -> BandCode | None:

@@ -88,7 +88,7 @@ class CocoData(StrictModel):
     panoptic: Path
     images: Path
     bands: str = "red,green,blue"
-    """What the images' bands are, in their order."""
+    """What the images' bands are, in their order, as in ``run --bands``: '-' leaves one out."""
     classes: dict[str, str] = Field(default_factory=dict)
     """Category name -> class name, where they differ. Categories without a class teach no class."""
 

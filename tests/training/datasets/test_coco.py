@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
+from affine import Affine
 from PIL import Image
 
 from geopanoptic.errors import UsageError
@@ -88,3 +91,46 @@ def test_ids_without_description_and_other_files_are_refused(tmp_path: Path) -> 
     (tmp_path / "panoptic.json").write_text('{"images": []}')
     with pytest.raises(UsageError, match="no COCO panoptic file"):
         drawn(settings)
+
+
+@pytest.mark.parametrize("bands", ["red, green, blue", "r,g,b", "B04,B03,B02", "red,green,-"])
+def test_bands_may_be_called_as_in_a_list_of_bands(tmp_path: Path, bands: str) -> None:
+    settings = write_coco(tmp_path)
+    patch, plain = drawn(settings.model_copy(update={"bands": bands})), drawn(settings)
+    assert patch.seen_chw.any(axis=(1, 2)).tolist() == ["-" not in bands, True, True, False]
+    np.testing.assert_array_equal(patch.image_chw[1:], plain.image_chw[1:])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"bands": "rgb"}, "'rgb' is not a band name"),
+        ({"bands": "swir16"}, "show swir16, none of the network's bands: blue, green, red, nir"),
+        ({"classes": {"feild": "parcel"}}, "no category 'feild'"),
+        ({"classes": {"field": "parcle"}}, "no class 'parcle'"),
+        ({"classes": {"field": "bare"}}, "'field' has isthing 1, its class 'bare' is of kind stuff"),
+        ({"classes": {"water": "parcel"}}, "'water' has isthing 0, its class 'parcel' is of kind thing"),
+    ],
+)
+def test_settings_that_would_teach_nothing_or_contradictions_are_refused(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    settings = write_coco(tmp_path).model_copy(update=changes)
+    with pytest.raises(UsageError, match=message):
+        drawn(settings)
+
+
+def test_pixels_that_are_no_numbers_are_no_data(tmp_path: Path) -> None:
+    settings = write_coco(tmp_path)
+    values = np.random.default_rng(0).random((3, 30, 30), np.float32)
+    values[1, 5, 6], values[0, 7, 8] = np.nan, np.inf
+    # What a file is, its first bytes say, not its name.
+    path, shape = tmp_path / "images" / "one.png", {"count": 3, "height": 30, "width": 30}
+    with rasterio.open(
+        path, "w", driver="GTiff", dtype="float32", transform=Affine.scale(10), **shape
+    ) as image:
+        image.write(values)
+    patch = drawn(settings)
+    assert np.argwhere(~patch.seen_chw[0]).tolist() == [[5, 6], [7, 8]]
+    assert np.isfinite(patch.image_chw).all()
+    assert patch.image_chw[:3].std() > 0.2
