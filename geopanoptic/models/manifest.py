@@ -227,11 +227,11 @@ def check_channels(network: UNetSettings, bands: Sequence[str], classes: Sequenc
     """Raises ``ValueError`` where bands or classes repeat, a kind of class is missing, or they do not fit the network."""
     for what, values in (
         ("bands", list(bands)),
-        ("class ids", [each.id for each in classes]),
+        ("class ids", [str(each.id) for each in classes]),
         ("class names", [each.name for each in classes]),
     ):
-        if repeated := {str(value) for value in values if values.count(value) > 1}:
-            raise ValueError(f"{what} repeat: {', '.join(sorted(repeated))}")
+        if repeated := sorted({value for value in values if values.count(value) > 1}):
+            raise ValueError(f"{what} repeat: {', '.join(repeated)}")
     if {each.kind for each in classes} != {"thing", "stuff"}:
         raise ValueError("classes need at least one thing and one stuff")
     check_kinds(network, classes)

@@ -7,6 +7,7 @@ overviews) are held to the same rule.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -57,7 +58,8 @@ _SIDE_FILE_LIMIT_BYTES = 16 * 2**20
 def driver_of(path: Path, *, allow_vrt: bool = False) -> str:
     """The GDAL driver for a file, by its first bytes.
 
-    Raises SceneError for an unreadable or empty file and for every format that is not read.
+    Raises SceneError for an unreadable or empty file, for a PNG that is cut short and for every format that is not
+    read.
     """
     head = _head(path)
     driver = recognised_driver(head)
@@ -65,6 +67,8 @@ def driver_of(path: Path, *, allow_vrt: bool = False) -> str:
         return VRT
     if driver is None:
         raise _refusal(path, head)
+    if driver == "PNG":
+        _check_end_of_png(path)
     _check_side_files(path)
     return driver
 
@@ -106,6 +110,20 @@ def _head(path: Path) -> bytes:
     if not head:
         raise SceneError(f"{shown(path)} is empty (0 bytes).", remedy="Download or export it again.")
     return head
+
+
+def _check_end_of_png(path: Path) -> None:
+    """GDAL reads what is missing of a PNG as zeros, without a word; so its chunks are followed to the last one."""
+    with path.open("rb") as stream:
+        stream.seek(8)
+        while len(start := stream.read(8)) == 8 and start[4:] != b"IEND":
+            length, checksum_bytes = int.from_bytes(start[:4], "big"), 4
+            stream.seek(length + checksum_bytes, os.SEEK_CUR)
+    if start[4:] != b"IEND":
+        raise SceneError(
+            f"{shown(path)} is damaged or cut short: its end is missing.",
+            remedy="Download or export it again.",
+        )
 
 
 def _is_vrt(head: bytes) -> bool:

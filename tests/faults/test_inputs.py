@@ -90,6 +90,17 @@ def test_f02_truncated_within_its_directories(tmp_path: Path) -> None:
             open_scene(cut)
 
 
+def test_f02_truncated_png(tmp_path: Path) -> None:
+    """GDAL reads zeros from where it ends."""
+    values = np.random.default_rng(1).integers(1, 256, (3, 64, 64)).astype("uint8")
+    path = write_raster(tmp_path / "photo.png", values, driver="PNG", worldfile=True)
+    stored = path.read_bytes()
+    assert open_scene(path, bands="red,green,blue", assume_crs="EPSG:32632").grid.shape == (64, 64)
+    for length in (200, len(stored) // 2, len(stored) - 12):
+        path.write_bytes(stored[:length])
+        refused(path, "photo.png is damaged or cut short: its end is missing")
+
+
 def test_f03_a_corrupt_block_is_named(tmp_path: Path) -> None:
     values = np.random.default_rng(1).integers(1, 60_000, (3, 64, 96)).astype("uint16")
     path = write_raster(
