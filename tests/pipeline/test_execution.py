@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import multiprocessing
 import os
@@ -14,6 +15,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import rasterio
 from distributed import Client
@@ -221,6 +223,25 @@ def test_the_map_is_the_same_from_processes(scene_file, tiny_bundle, map_in_thre
         scene_file, out, model=tiny_bundle.path, scheduler="processes", workers=2, threads=1, **LAYOUT
     )
     assert digest(out) == map_in_threads
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_while_it_starts_is_replaced():
+    killed = threading.Event()
+
+    def kill_the_first() -> None:
+        while not killed.wait(0.01):
+            for child in psutil.Process().children():
+                with contextlib.suppress(psutil.Error):
+                    if "spawn_main" in " ".join(child.cmdline()):
+                        child.kill()
+                        killed.set()
+                        return
+
+    threading.Thread(target=kill_the_first, daemon=True).start()
+    with local_processes(Crew(scheduler=PROCESSES, processes=1, threads=1)) as client:
+        assert killed.is_set()
+        assert client.submit(pow, 2, 3).result() == 8
 
 
 @pytest.mark.slow

@@ -31,22 +31,32 @@ def local_processes(crew: Crew) -> Iterator[Client]:
         # Dask would give it up, and the tasks would wait for ever.
         "distributed.deploy.lost-worker-timeout": "1 hour",
     }
-    with dask.config.set(settings):
-        try:
-            cluster = LocalCluster(
-                n_workers=crew.processes,
-                threads_per_worker=crew.threads,
-                processes=True,
-                dashboard_address="127.0.0.1:0",
-            )
-        except RuntimeError as failure:
-            # A process that is spawned imports the script that was started, and with it what the script calls.
-            raise ResourceError(
-                f"The worker processes did not start: {failure}",
-                remedy='A Python script must call this under `if __name__ == "__main__":`, or with scheduler="threads".',
-            ) from None
-        with cluster, Client(cluster, set_as_default=False) as client:
-            yield client
+    with (
+        dask.config.set(settings),
+        _started(crew) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        yield client
+
+
+def _started(crew: Crew, *, once_more: bool = True) -> LocalCluster:
+    """Dask replaces processes that die later, but gives up where one dies while it starts: so it is asked twice."""
+    try:
+        return LocalCluster(
+            n_workers=crew.processes,
+            threads_per_worker=crew.threads,
+            processes=True,
+            dashboard_address="127.0.0.1:0",
+        )
+    except RuntimeError as failure:
+        if once_more:
+            return _started(crew, once_more=False)
+        # A process that is spawned imports the script that was started, and with it what the script calls.
+        raise ResourceError(
+            f"The worker processes did not start: {failure}",
+            remedy="Take fewer --workers or --scheduler threads. A Python script must call this under "
+            '`if __name__ == "__main__":`.',
+        ) from None
 
 
 @contextmanager
