@@ -1,4 +1,4 @@
-"""Mapped files: as numpy reads them, from any thread."""
+"""Arrays in files: as numpy reads them, from any thread, and what is wrong with damaged ones."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import threading
 import numpy as np
 import pytest
 
-from geopanoptic.npy import map_npy
+from geopanoptic.npy import load_npz, map_npy
 
 
 @pytest.mark.parametrize("shape", [(0,), (0, 6), (1,), (3, 4)])
@@ -26,8 +26,38 @@ def test_objects_are_refused(tmp_path):
         map_npy(tmp_path / "a.npy")
 
 
-def test_no_two_threads_parse_a_header_at_once(tmp_path, monkeypatch):
-    np.save(tmp_path / "a.npy", np.arange(3))
+def test_an_archive_holds_the_arrays(tmp_path):
+    arrays = {
+        "one": np.arange(6).reshape(2, 3),
+        "other": np.zeros((0, 2), np.float16),
+        "flag": np.array(True),
+    }
+    np.savez_compressed(tmp_path / "a.npz", **arrays)
+    found = load_npz(tmp_path / "a.npz")
+    assert found.keys() == arrays.keys()
+    for name, array in arrays.items():
+        assert found[name].dtype == array.dtype
+        np.testing.assert_array_equal(found[name], array)
+    assert load_npz(tmp_path / "a.npz", ["one"]).keys() == {"one"}
+    with pytest.raises(ValueError, match=r"no item named 'third\.npy'"):
+        load_npz(tmp_path / "a.npz", ["third"])
+
+
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.5, 0.99])
+@pytest.mark.parametrize("load", [map_npy, load_npz])
+def test_files_cut_short_are_value_errors(tmp_path, load, share):
+    path = tmp_path / ("a.npy" if load is map_npy else "a.npz")
+    array = np.arange(5000)
+    np.save(path, array) if load is map_npy else np.savez(path, array=array)
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    with pytest.raises(ValueError, match=r"cannot|File is not a zip file|EOF|mmap length|header|magic"):
+        load(path)
+
+
+@pytest.mark.parametrize("load", [map_npy, load_npz])
+def test_no_two_threads_parse_a_header_at_once(tmp_path, monkeypatch, load):
+    path = tmp_path / ("a.npy" if load is map_npy else "a.npz")
+    np.save(path, np.arange(3)) if load is map_npy else np.savez(path, array=np.arange(3))
     parsing, most, parse = [], [], ast.literal_eval
 
     def counted(text):
@@ -38,7 +68,7 @@ def test_no_two_threads_parse_a_header_at_once(tmp_path, monkeypatch):
         return parse(text)
 
     monkeypatch.setattr(ast, "literal_eval", counted)
-    threads = [threading.Thread(target=map_npy, args=(tmp_path / "a.npy",)) for _ in range(8)]
+    threads = [threading.Thread(target=load, args=(path,)) for _ in range(8)]
     for each in threads:
         each.start()
     for each in threads:

@@ -64,7 +64,7 @@ def mapped(path: Path) -> NDArray[Any]:
     """
     try:
         numbers = map_npy(path)
-    except (OSError, ValueError, EOFError, SyntaxError) as error:
+    except (OSError, ValueError) as error:
         raise SceneError(
             f"{shown(path)} is damaged, cut short or no array of numbers: {' '.join(str(error).split())}",
             remedy="Download or export it again.",

@@ -27,6 +27,7 @@ from geopanoptic.labels.objects import Canvas, Labels, RasterLabels, as_raster
 from geopanoptic.labels.sidecar import known_image
 from geopanoptic.labels.taxonomy import LabelClass, Taxonomy, load_taxonomy, taxonomy_of_names
 from geopanoptic.labels.tiles import SOURCE_ID
+from geopanoptic.npy import map_npy
 
 METADATA = "metadata.geojson"
 PATCH_PX = 128
@@ -239,6 +240,6 @@ def _file(path: Path, name: str, number: int) -> Path:
 
 def _load(file: Path) -> NDArray[Any]:
     try:
-        return np.asarray(np.load(file, allow_pickle=False))
+        return np.array(map_npy(file))
     except (OSError, ValueError) as error:
         raise UsageError(f"{file} cannot be read: {error}.", remedy=_FETCH) from None

@@ -51,7 +51,7 @@ def kept(folder: Path, window: Window) -> DetectedTile | None:
     """
     try:
         return _loaded(folder, window)
-    except (OSError, ValueError, EOFError):
+    except (OSError, ValueError):
         return None
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
+
+from geopanoptic.npy import read_header
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +28,7 @@ class MaskStack:
     def of(cls, archive: Path, name: str) -> MaskStack | None:
         """The array of that name; None where it is none of that shape, or does not lie mask by mask."""
         with zipfile.ZipFile(archive) as opened, opened.open(f"{name}.npy") as file:
-            shape, by_column, dtype = _header(file)
+            shape, by_column, dtype = read_header(file)
         whole = len(shape) == 3 or (len(shape) == 4 and shape[1] == 1)
         if not whole or by_column or dtype.hasobject:
             return None
@@ -39,15 +40,8 @@ class MaskStack:
     def __iter__(self) -> Iterator[NDArray[Any]]:
         """Raises ``ValueError`` where the file ends early."""
         with zipfile.ZipFile(self.archive) as opened, opened.open(f"{self.name}.npy") as file:
-            _header(file)
+            read_header(file)
             size = prod(self.shape[1:]) * self.dtype.itemsize
             for _ in range(len(self)):
                 values = np.frombuffer(file.read(size), self.dtype)
                 yield values.reshape(self.shape[-2:])
-
-
-def _header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    version = npy.read_magic(file)
-    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-    shape, by_column, dtype = read(file)
-    return shape, by_column, dtype

@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 from geopanoptic.errors import UsageError
 from geopanoptic.grid import Window
+from geopanoptic.npy import load_npz, names_in_npz
 from geopanoptic.panoptic.fusion.logits import LOGIT_LIMIT, Logits, fixed_logits
 from geopanoptic.pipeline.detections.mask_stack import MaskStack
 from geopanoptic.pipeline.detections.tile import DetectedTile, Detection
@@ -64,12 +65,11 @@ def read_tile(path: Path, place: Window) -> DetectedTile:
 
 def _arrays(path: Path, shape: tuple[int, int]) -> dict[str, Any]:
     if path.suffix.lower() == ".npz":
-        with np.load(path, allow_pickle=False) as stored:
-            named = _by_name({name: name for name in stored.files})
-            return {
-                name: _masks_of(path, here) if name in _STACKS else stored[here]
-                for name, here in named.items()
-            }
+        named = _by_name({name: name for name in names_in_npz(path)})
+        stored = load_npz(path, [here for name, here in named.items() if name not in _STACKS])
+        return {
+            name: _masks_of(path, here) if name in _STACKS else stored[here] for name, here in named.items()
+        }
     content = json.loads(path.read_text(encoding="utf-8"))
     if isinstance(content, list):
         content = _of_coco_results(content)
@@ -84,8 +84,7 @@ def _masks_of(path: Path, name: str) -> MaskStack | NDArray[Any]:
     stack = MaskStack.of(path, name)
     if stack is not None:
         return stack
-    with np.load(path, allow_pickle=False) as stored:
-        return np.asarray(stored[name])
+    return load_npz(path, [name])[name]
 
 
 def _by_name(content: Mapping[str, Any]) -> dict[str, Any]:

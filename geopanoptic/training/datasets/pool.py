@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geopanoptic.errors import UsageError
 from geopanoptic.models.manifest import ClassSpec
+from geopanoptic.npy import load_npz
 from geopanoptic.training.datasets.channels import cover_lookup, in_channels
-from geopanoptic.training.patch import Patch, labels_of
+from geopanoptic.training.patch import OUTPUT_SCALE, Patch, labels_of
 from geopanoptic.training.synthetic import BANDS
 
 _CACHED_SAMPLES = 2000
@@ -53,19 +54,28 @@ def samples_in(folder: Path, what: str) -> tuple[Path, ...]:
     return paths
 
 
+def check_shapes(arrays: Mapping[str, NDArray[Any]], **expected: tuple[int, ...]) -> None:
+    """Raises ``ValueError`` unless arrays are as ``expected``, all of them (..., h, w), and labels as large."""
+    height, width = next(iter(expected.values()))[-2:]
+    fine = (OUTPUT_SCALE * height, OUTPUT_SCALE * width)
+    for name, shape in {**expected, "instances": fine, "stuff": fine}.items():
+        if arrays[name].shape != shape:
+            raise ValueError(f"{name} is {arrays[name].shape}, {shape} was expected")
+
+
 @functools.lru_cache(maxsize=_CACHED_SAMPLES)
 def _read(path: Path, bands: tuple[str, ...]) -> Patch:
-    """One file; floats stay in half precision, as they are stored."""
+    """One file; floats stay in half precision, as they are stored. Pixels that are no number have no data."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = dict(stored)
+        arrays = load_npz(path)
         image, instances, stuff = arrays["image"], arrays["instances"], arrays["stuff"]
         valid = arrays.get("valid", np.ones(image.shape[1:], np.bool_))
         have = [band for band, present in zip(BANDS, arrays["available"], strict=True) if present]
+        check_shapes(arrays, image=(len(BANDS), *valid.shape))
     except (OSError, ValueError, KeyError) as error:
         raise UsageError(f"{path} is no training sample: {error}.", remedy="Remove it.") from None
-    present = [BANDS.index(band) for band in have]
-    image_chw, seen_chw = in_channels(image[present], valid, have, bands)
+    image = image[[BANDS.index(band) for band in have]]
+    image_chw, seen_chw = in_channels(image, valid & np.isfinite(image).all(0), have, bands)
     return Patch(
         image_chw=image_chw.astype(np.float16),  # type: ignore[arg-type]  # twice as many fit the memory
         seen_chw=seen_chw,

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from geopanoptic.errors import UsageError
 from geopanoptic.models.manifest import ClassSpec
+from geopanoptic.npy import load_npz
 from geopanoptic.training.datasets.channels import class_lookup, thing_channels
-from geopanoptic.training.datasets.pool import samples_in
+from geopanoptic.training.datasets.pool import check_shapes, samples_in
 from geopanoptic.training.patch import OUTPUT_SCALE
 from geopanoptic.training.series_patch import SeriesPatch
 from geopanoptic.training.synthetic import BANDS
@@ -76,9 +77,16 @@ class SeasonPool:
 
 @functools.lru_cache(maxsize=_CACHED_SAMPLES)
 def _read(path: Path) -> dict[str, NDArray[Any]]:
-    """The arrays of one file; floats stay in half precision, as they are stored."""
+    """The arrays of one file; floats stay in half precision, as they are stored. Pixels that are no number have no data."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            return {name: stored[name] for name in _ARRAYS}
-    except (OSError, ValueError, KeyError) as error:
+        stored = load_npz(path, _ARRAYS)
+        image, available, valid = stored["image_tchw"], stored["available_tc"], stored["valid_thw"]
+        dates, size = len(stored["day_t"]), valid.shape[1:]
+        check_shapes(stored, image_tchw=(dates, len(BANDS), *size), valid_thw=(dates, *size))
+        known = np.isfinite(image) | ~available[:, :, None, None]
+    except (OSError, ValueError) as error:
         raise UsageError(f"{path} is no series: {error}.", remedy="Remove it.") from None
+    return stored | {
+        "image_tchw": np.nan_to_num(image, posinf=0, neginf=0),
+        "valid_thw": valid & known.all(1),
+    }

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geopanoptic.errors import UsageError
+from geopanoptic.npy import map_npy
 from geopanoptic.training.pastis.targets import numbered
 from geopanoptic.training.synthetic import BANDS
 
@@ -116,7 +117,7 @@ class PastisFolder:
         path = self.image_path(patch, sensor)
         values = _load(path)
         n_dates, n_bands = len(patch.dates.get(sensor, ())), len(BANDS_OF[sensor])
-        if values.ndim != 4 or values.shape[:2] != (n_dates, n_bands):
+        if values.shape != (n_dates, n_bands, PATCH_PX, PATCH_PX):
             raise UsageError(
                 f"{path} is {values.shape}; ({n_dates}, {n_bands}, {PATCH_PX}, {PATCH_PX}) was expected: "
                 f"{METADATA} lists {n_dates} dates of {sensor}.",
@@ -132,10 +133,15 @@ class PastisFolder:
         target = _load(target_path)
         parcels = np.asarray(_load(annotations / f"ParcelIDs_{patch.number}.npy"))
         target_hw = np.asarray(target[0] if target.ndim == 3 else target)
-        if target_hw.shape != parcels.shape or target_hw.min() < 0 or target_hw.max() > VOID:
+        if not target_hw.shape == parcels.shape == (PATCH_PX, PATCH_PX):
             raise UsageError(
-                f"{target_path} holds classes {target_hw.min()} to {target_hw.max()} of {target_hw.shape} pixels; "
-                f"0 to {VOID} of {parcels.shape} were expected.",
+                f"Patch {patch.number} in {annotations} has classes of {target_hw.shape} pixels and parcels of "
+                f"{parcels.shape}; ({PATCH_PX}, {PATCH_PX}) were expected.",
+                remedy=_FETCH,
+            )
+        if target_hw.min() < 0 or target_hw.max() > VOID:
+            raise UsageError(
+                f"{target_path} holds classes {target_hw.min()} to {target_hw.max()}; 0 to {VOID} were expected.",
                 remedy=_FETCH,
             )
         return PastisLabels(
@@ -165,6 +171,6 @@ def _dates(stored: Mapping[str, int] | str) -> tuple[date, ...]:
 
 def _load(path: Path) -> NDArray[Any]:
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
+        return map_npy(path)
     except (OSError, ValueError) as error:
         raise UsageError(f"{path} cannot be read: {error}.", remedy=_FETCH) from None

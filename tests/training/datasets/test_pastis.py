@@ -152,3 +152,10 @@ def test_folders_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         Pastis.open(PastisData(kind="pastis", folder=tmp_path), bands=BANDS, classes=()).reader(
             small.patches[0]
         )
+    small.image_path(small.patches[0], "S2").write_bytes(b"")
+    with pytest.raises(UsageError, match=r"S2_10000\.npy cannot be read"):
+        small.series(small.patches[0], "S2")
+    for name in ("TARGET", "ParcelIDs"):
+        np.save(tmp_path / "ANNOTATIONS" / f"{name}_10000.npy", np.zeros((64, 64), np.int32))
+    with pytest.raises(UsageError, match=r"classes of \(64, 64\) pixels .* \(128, 128\) were expected"):
+        small.labels(small.patches[0])
