@@ -30,7 +30,7 @@ from geopanoptic.models.manifest import (
     Weights,
     architecture_of,
 )
-from geopanoptic.models.weights import check_weights, sha256_of
+from geopanoptic.models.weights import check_weights, sha256_of, write_weights
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -232,10 +232,9 @@ def save_bundle(
 
     ``weights`` is a state dict of the architecture; ``half`` stores floats as float16 (the network still
     computes in float32). ``manifest`` are the fields of ``Manifest`` but ``weights``; ``architecture`` follows
-    from ``network`` unless given.
+    from ``network`` unless given. Raises ``OutputError`` where the weights cannot be written.
     """
     import torch
-    from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
     stored = {
@@ -244,7 +243,7 @@ def save_bundle(
         if isinstance(tensor, torch.Tensor)
     }
     path = folder / WEIGHTS_FILE
-    save_file(stored, path)
+    write_weights(path, stored)
     path.chmod(0o644)  # safetensors writes files that only their owner may read
     network = UNetSettings.model_validate(manifest.get("network", {}))
     described = Manifest(

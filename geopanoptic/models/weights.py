@@ -1,12 +1,17 @@
-"""Checks of a weight file that need no torch: size, hash, and a header that is what it claims to be."""
+"""Weight files: writing them, and checks that need no torch: size, hash, and a header that is what it claims to be."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from geopanoptic.errors import ModelError
+from geopanoptic.errors import ModelError, OutputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _HEADER_LIMIT_BYTES = 4 * 2**20
 _PICKLE_STARTS = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK\x03\x04")
@@ -17,6 +22,20 @@ def sha256_of(path: Path) -> str:
     """Hex digest of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_weights(path: Path, weights: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
+    """Write contiguous tensors on the CPU. Raises ``OutputError`` where the disk is full or forbids it."""
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    try:
+        save_file(dict(weights), path, metadata=metadata)
+    except (OSError, SafetensorError) as failure:
+        raise OutputError(
+            f"{path} could not be written: {failure}.",
+            remedy="Check free space, quota and permissions there.",
+        ) from failure
 
 
 def check_weights(path: Path, *, sha256: str, size_bytes: int) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from geopanoptic.errors import UsageError
+from geopanoptic.models.weights import write_weights
 from geopanoptic.training.config import RESUMABLE_KEYS, TrainingConfig
 
 
@@ -108,5 +108,5 @@ def _averaged(state: State) -> dict[str, Tensor]:
 def _write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
     partial = path.with_suffix(".partial")
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(contiguous, partial, metadata=metadata)
+    write_weights(partial, contiguous, metadata)
     partial.replace(path)
