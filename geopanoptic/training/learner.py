@@ -63,9 +63,7 @@ class Learner:
     def load(self, checkpoint: Path) -> Progress:
         """Go back to the state in ``checkpoint``; raises as ``load_checkpoint``."""
         progress = load_checkpoint(checkpoint, self.state, self._config)
-        for twin in self._twins[1:]:
-            for own, stored in zip(twin.buffers(), self.state.network.buffers(), strict=True):
-                own.copy_(stored)
+        _set_buffers(self._twins[1:], list(self.state.network.buffers()))
         return progress
 
     @property
@@ -79,7 +77,9 @@ class Learner:
             group["lr"] = group["peak"] * factor
 
     def step(self, batch: Batch, number: int) -> dict[str, float]:
-        """One update; the loss terms, or nothing where the loss is not finite and the batch is left out."""
+        """One update; the loss terms, or nothing where loss or gradient is not finite: the batch then leaves no trace."""
+        # Before a step all twins have the same.
+        statistics = [buffer.clone() for buffer in self.state.network.buffers()]
         # The same for all parts, so that it does not matter who computes them.
         look = SecondLook.at_random(np.random.default_rng([self._config.seed, _LOOKS, number]))
         chunks = batch.chunk(len(self._twins))
@@ -88,13 +88,14 @@ class Learner:
         values = torch.stack([torch.stack(list(terms.values())) for terms, _ in parts]).mean(0)
         gradients = [torch.stack(column).mean(0) for column in zip(*(part[1] for part in parts), strict=True)]
         *gradients, values = self._ranks.mean([*gradients, values])
-        average_buffers(self._twins, self._ranks)
-        if not values.isfinite().all():
-            return {}
         parameters = list(self.state.network.parameters())
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
-        nn.utils.clip_grad_norm_(parameters, _GRADIENT_NORM)
+        norm = nn.utils.clip_grad_norm_(parameters, _GRADIENT_NORM)
+        if not (values.isfinite().all() and norm.isfinite()):
+            _set_buffers(self._twins, statistics)
+            return {}
+        average_buffers(self._twins, self._ranks)
         self.state.optimiser.step()
         self._update_average(number)
         return dict(zip(names, values.tolist(), strict=True))
@@ -132,7 +133,13 @@ class Learner:
                 shown = logits_of(self._teacher or self.state.average, look.at(batch))
             other = look.brought_back(probabilities_of(shown))
             terms["agreement"] = weights.agreement * divergence(logits, other, seen_bhw(batch), weights)
-        gradients = torch.autograd.grad(sum(terms.values()), list(network.parameters()))  # type: ignore[arg-type]
+        # A head that no term looks at, as terms of weight 0 are left out, has gradient 0.
+        gradients = torch.autograd.grad(
+            sum(terms.values()),  # type: ignore[arg-type]  # some term there is
+            list(network.parameters()),
+            allow_unused=True,
+            materialize_grads=True,
+        )
         return {name: term.detach() for name, term in terms.items()}, gradients
 
     def _loss(self, batch: Batch) -> float:
@@ -159,6 +166,13 @@ class Learner:
                 value.lerp_(current[name], 1 - decay)
             else:
                 value.copy_(current[name])
+
+
+@torch.no_grad()
+def _set_buffers(networks: Sequence[nn.Module], stored: Sequence[Tensor]) -> None:
+    for network in networks:
+        for own, value in zip(network.buffers(), stored, strict=True):
+            own.copy_(value)
 
 
 def _teacher(config: TrainingConfig) -> nn.Module | None:
