@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
+from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from geopanoptic.errors import UsageError
 from geopanoptic.models.weights import write_weights
+from geopanoptic.pipeline.resuming.identity import Identity, differences
 from geopanoptic.training.config import RESUMABLE_KEYS, TrainingConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far a run has come: steps taken and wall-clock seconds spent."""
+    """How far a run has come: steps taken, and wall-clock seconds spent.
+
+    ``left_out`` of the steps learned nothing, as their batch's loss was not finite. ``vain_looks`` at the held-out loss
+    followed its least value.
+    """
 
     step: int = 0
     elapsed_s: float = 0.0
+    left_out: int = 0
+    vain_looks: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,13 +44,22 @@ class State:
     optimiser: torch.optim.Optimizer
 
 
-def save_checkpoint(path: Path, state: State, progress: Progress, config: TrainingConfig) -> None:
-    """Write everything needed to go on; the old file stays until the new one is complete."""
+def save_checkpoint(
+    path: Path, state: State, progress: Progress, config: TrainingConfig, data: Identity
+) -> None:
+    """Write everything needed to go on; the old file stays until the new one is complete.
+
+    Raises ``OutputError`` where it cannot be written.
+    """
     tensors = {f"network/{k}": v for k, v in state.network.state_dict().items()}
     tensors |= _averaged(state)
     for index, entries in state.optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser/{index}/{name}": value for name, value in entries.items()}
-    metadata = {"progress": json.dumps(asdict(progress)), "config": config.model_dump_json(by_alias=True)}
+    metadata = {
+        "progress": json.dumps(asdict(progress)),
+        "config": config.model_dump_json(by_alias=True),
+        "data": json.dumps(data),
+    }
     _write(path, tensors, metadata)
 
 
@@ -50,31 +70,33 @@ def save_best(path: Path, state: State, progress: Progress, held_out_loss: float
 
 
 def best_loss(path: Path) -> float:
-    """The held-out loss of the weights in ``path``; infinite where there is no such file."""
+    """The held-out loss of the weights in ``path``; infinite where there is no such file.
+
+    Raises ``UsageError`` where the file is damaged or none of ``save_best``.
+    """
     if not path.exists():
         return float("inf")
-    with safe_open(path, framework="pt") as stored:
-        return float(stored.metadata()["held_out_loss"])
+    with _reading(path), safe_open(path, framework="pt") as stored:
+        return float(_metadata(stored)["held_out_loss"])
 
 
-def load_checkpoint(path: Path, state: State, config: TrainingConfig) -> Progress:
+def load_checkpoint(path: Path, state: State, config: TrainingConfig, data: Identity) -> Progress:
     """Bring ``state`` to what ``path`` holds and say how far the run had come.
 
-    Raises ``UsageError`` where the file is damaged or was written under another configuration.
+    Raises ``UsageError`` where the file is damaged, none of ``save_checkpoint`` or of another version, and where it was
+    written under another configuration or from other ``data``.
     """
     groups: dict[str, dict[str, Tensor]] = {"network": {}, "average": {}, "optimiser": {}}
-    try:
-        with safe_open(path, framework="pt") as stored:
-            metadata = stored.metadata()
-            for key in stored.keys():  # noqa: SIM118  safe_open is no mapping
-                group, name = key.split("/", 1)
-                groups[group][name] = stored.get_tensor(key)
-    except (OSError, SafetensorError) as error:
-        raise UsageError(
-            f"{path} cannot be read: {error}.", remedy="Remove it to start again, or give another --out."
-        ) from None
-    if "config" in metadata:
-        _refuse_other_config(path, TrainingConfig.model_validate_json(metadata["config"]), config)
+    with _reading(path), safe_open(path, framework="pt") as stored:
+        metadata = _metadata(stored)
+        progress = Progress(**json.loads(metadata["progress"]))
+        before = TrainingConfig.model_validate_json(metadata["config"])
+        learned = json.loads(metadata["data"])
+        for key in stored.keys():  # noqa: SIM118  safe_open is no mapping
+            group, name = key.split("/", 1)
+            groups[group][name] = stored.get_tensor(key)
+    _refuse_other_config(path, before, config)
+    _refuse_other_data(path, learned, data)
     state.network.load_state_dict(groups["network"])
     state.average.load_state_dict(groups["average"])
     entries: dict[int, dict[str, Tensor]] = {}
@@ -82,7 +104,29 @@ def load_checkpoint(path: Path, state: State, config: TrainingConfig) -> Progres
         index, entry = name.split("/")
         entries.setdefault(int(index), {})[entry] = tensor
     state.optimiser.load_state_dict({**state.optimiser.state_dict(), "state": entries})
-    return Progress(**json.loads(metadata["progress"]))
+    return progress
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        reason = str(error)
+        if isinstance(error, ValidationError):
+            first = error.errors()[0]
+            reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        raise UsageError(
+            f"{path} is damaged, or no checkpoint of this version: {reason}.",
+            remedy="Remove it to start again, or give another --out.",
+        ) from None
+
+
+def _metadata(stored: Any) -> dict[str, str]:
+    found: dict[str, str] | None = stored.metadata()
+    if not found or "progress" not in found:
+        raise ValueError("it does not say how far a run had come")
+    return found
 
 
 def _refuse_other_config(path: Path, before: TrainingConfig, now: TrainingConfig) -> None:
@@ -93,6 +137,15 @@ def _refuse_other_config(path: Path, before: TrainingConfig, now: TrainingConfig
         raise UsageError(
             f"{path} belongs to a run with another configuration: {what}.",
             remedy="Give the run's own configuration to go on, or another --out to start anew.",
+        )
+
+
+def _refuse_other_data(path: Path, before: Identity, now: Identity) -> None:
+    changed = differences(before, now)
+    if changed:
+        raise UsageError(
+            f"{path} belongs to a run that learned from other data: {'; '.join(changed)}.",
+            remedy=f"Give another --out to learn these data, and --from {path} to begin with its weights.",
         )
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from geopanoptic.errors import UsageError
 from geopanoptic.models.building import paps_heads_of
 from geopanoptic.models.bundle import bundle_called
+from geopanoptic.pipeline.resuming.identity import Identity
 from geopanoptic.training.batch import Batch
 from geopanoptic.training.checkpoint import Progress, State, load_checkpoint
 from geopanoptic.training.config import TrainingConfig, fits_second_look
@@ -60,9 +61,9 @@ class Learner:
         )
 
     @torch.no_grad()
-    def load(self, checkpoint: Path) -> Progress:
-        """Go back to the state in ``checkpoint``; raises as ``load_checkpoint``."""
-        progress = load_checkpoint(checkpoint, self.state, self._config)
+    def load(self, checkpoint: Path, data: Identity) -> Progress:
+        """Go back to the state in ``checkpoint``, which learned from ``data``; raises as ``load_checkpoint``."""
+        progress = load_checkpoint(checkpoint, self.state, self._config, data)
         _set_buffers(self._twins[1:], list(self.state.network.buffers()))
         return progress
 

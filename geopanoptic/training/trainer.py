@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -23,6 +24,7 @@ from geopanoptic.training.checkpoint import (
     save_checkpoint,
 )
 from geopanoptic.training.config import TrainingConfig
+from geopanoptic.training.datasets.identity import identity_of
 from geopanoptic.training.datasets.mixture import Mixture
 from geopanoptic.training.feed import Feed
 from geopanoptic.training.journal import Journal
@@ -30,6 +32,8 @@ from geopanoptic.training.learner import Learner
 from geopanoptic.training.parallel import Ranks
 
 LAST, BEST = "last.safetensors", "best.safetensors"
+
+_MOST_IN_A_ROW = 20
 
 
 def train(config: TrainingConfig, out: Path, *, tell: Teller | None = None) -> Path:
@@ -39,7 +43,10 @@ def train(config: TrainingConfig, out: Path, *, tell: Teller | None = None) -> P
     the averaged weights of least loss on the validation crops, where there are any, and then the result.
     ``out/log.csv`` gets the mean of every loss term, ``out/pictures`` a look at some crops.
 
+    Batches whose loss is not finite are left out and told of.
+
     Raises ``UsageError``, ``SceneError`` or ``ModelError`` for data, starting weights and teachers that do not fit,
+    ``UsageError`` where most batches, or many in a row, are left out or ``out`` holds a run of other settings or data,
     ``LockedError`` where another run trains in ``out``, ``OutputError`` where nothing can be written there.
     """
     with ExitStack() as stack:
@@ -105,17 +112,20 @@ class _Run:
         if config.validation and ranks.is_first:
             held_out = Mixture.open(config.validation, bands=bands, classes=classes)
             self._validation = feed(held_out, slice(None)).fixed_batches(config.validation_crops)
+        self._data = identity_of((*config.data, *config.validation))
         self._learner = Learner(config, ranks)
         self._progress = Progress()
         if (out / LAST).exists():
-            self._progress = self._learner.load(out / LAST)
+            self._progress = self._learner.load(out / LAST, self._data)
             tell.note(f"going on from step {self._progress.step}")
+        elif ranks.is_first:
+            (out / BEST).unlink(missing_ok=True)  # of a run that was removed
         self._journal: Journal | None = None
         if ranks.is_first:
             self._journal = Journal(out, tensorboard=config.tensorboard, since=self._progress)
         self._best = best_loss(out / BEST)
-        self._looked_s = 0.0
-        self._vain_looks = 0
+        self._looked_s, self._looked_step = 0.0, -1
+        self._left_out_in_a_row = 0
 
     def go(self) -> None:
         started, spent_before = time.monotonic(), self._progress.elapsed_s
@@ -128,23 +138,43 @@ class _Run:
             while self._spent < 1 and not self._ranks.of_first(self._has_lost_patience):
                 self._learner.set_rates(self._rate_factor())
                 batch = next(batches)
-                gathered.add(self._learner.step(batch, self._progress.step + 1))
+                terms = self._learner.step(batch, self._progress.step + 1)
+                gathered.add(terms)
                 elapsed_s = self._ranks.of_first(spent_before + time.monotonic() - started)
-                self._progress = Progress(step=self._progress.step + 1, elapsed_s=elapsed_s)
+                self._progress = replace(self._progress, step=self._progress.step + 1, elapsed_s=elapsed_s)
+                if terms:
+                    self._left_out_in_a_row = 0
+                else:
+                    self._leave_out()
                 if not self._ranks.is_first:
                     continue
                 self._write_up(batch, gathered)
                 if elapsed_s - saved_s > self._config.checkpoint_minutes * 60:
                     self._save()
                     saved_s = elapsed_s
+        left_out = f"{self._progress.left_out} of {self._progress.step} batches were left out"
+        if 2 * self._progress.left_out > self._progress.step:
+            raise _refusal(left_out)
+        if self._progress.left_out:
+            self._tell.warn(f"{left_out}, as their loss was not finite")
         if self._ranks.is_first:
-            if self._validation:
+            if self._validation and self._looked_step < self._progress.step:
                 self._look()
             self._save()
 
+    def _leave_out(self) -> None:
+        """Count a batch that taught nothing."""
+        step = self._progress.step
+        if not self._progress.left_out:
+            self._tell.warn(f"step {step}: the loss is not finite; such batches are left out")
+        self._progress = replace(self._progress, left_out=self._progress.left_out + 1)
+        self._left_out_in_a_row += 1
+        if self._left_out_in_a_row == _MOST_IN_A_ROW:
+            raise _refusal(f"{_MOST_IN_A_ROW} batches in a row were left out, the last at step {step}")
+
     @property
     def _has_lost_patience(self) -> bool:
-        return self._config.patience is not None and self._vain_looks >= self._config.patience
+        return self._config.patience is not None and self._progress.vain_looks >= self._config.patience
 
     @property
     def _spent(self) -> float:
@@ -177,11 +207,15 @@ class _Run:
     def _look(self) -> float:
         """Take the held-out loss and keep the weights where it is the least so far."""
         loss = self._learner.loss(self._validation)
-        self._vain_looks += 1
+        self._looked_s, self._looked_step = self._progress.elapsed_s, self._progress.step
         if loss < self._best:
-            self._best, self._vain_looks = loss, 0
+            self._best = loss
+            self._progress = replace(self._progress, vain_looks=0)
+            # First what a killed run goes on from, so that the best weights are never of steps that it forgot.
+            self._save()
             save_best(self._out / BEST, self._learner.state, self._progress, loss)
-        self._looked_s = self._progress.elapsed_s
+        else:
+            self._progress = replace(self._progress, vain_looks=self._progress.vain_looks + 1)
         return loss
 
     def _say(self, terms: dict[str, float], held_out: float | None) -> None:
@@ -196,12 +230,19 @@ class _Run:
         self._tell.note(text)
 
     def _save(self) -> None:
-        save_checkpoint(self._out / LAST, self._learner.state, self._progress, self._config)
+        save_checkpoint(self._out / LAST, self._learner.state, self._progress, self._config, self._data)
 
     def close(self) -> None:
         self._learner.close()
         if self._journal is not None:
             self._journal.close()
+
+
+def _refusal(left_out: str) -> UsageError:
+    return UsageError(
+        f"{left_out}, as their loss was not finite.",
+        remedy="Lower encoder_rate and decoder_rate, or look for values beyond all bounds in the data.",
+    )
 
 
 class _Means:

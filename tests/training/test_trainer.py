@@ -109,6 +109,54 @@ def test_a_run_goes_on_only_under_its_own_configuration(data: list[dict[str, Any
     assert [path.name for path in (tmp_path / "pictures").iterdir()] == ["0000003.png"]
 
 
+def test_a_run_does_not_go_on_with_other_data(data: list[dict[str, Any]], tmp_path: Path) -> None:
+    train(tiny_config(data, steps=1), tmp_path / "run")
+    (tmp_path / "pool" / "b.npz").unlink()
+    with pytest.raises(UsageError, match=r"learned from other data: .*pool, files: was 2, is 1"):
+        train(tiny_config(data, steps=1), tmp_path / "run")
+
+
+def test_best_weights_are_those_of_the_run_that_lies_beside_them(
+    data: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    settings = {"validation": data, "validation_crops": 3, "validation_steps": 1, "log_steps": 1}
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny_config(data, **settings, decoder_rate=1e-2, steps=60), tmp_path, tell=_Pulls(5))
+    other = tiny_config(data, **settings, seed=9, steps=1)
+    with pytest.raises(UsageError, match="another configuration"):
+        train(other, tmp_path)
+    (tmp_path / "last.safetensors").unlink()
+    assert same(train(other, tmp_path), train(other, tmp_path / "anew"))
+
+
+def test_a_run_that_lost_patience_is_over(data: list[dict[str, Any]], tmp_path: Path) -> None:
+    settings = {"validation": data, "validation_crops": 3, "validation_steps": 2, "patience": 2}
+    config = tiny_config(data, **settings, steps=2000, encoder_rate=0.3, decoder_rate=0.3)
+    train(config, tmp_path)
+    before, log = tensors_of(tmp_path / "last.safetensors"), (tmp_path / "log.csv").read_text()
+    train(config, tmp_path)
+    after = tensors_of(tmp_path / "last.safetensors")
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+    assert (tmp_path / "log.csv").read_text() == log
+
+
+@pytest.mark.parametrize(("steps", "said"), [(9, "of 9 batches were left out"), (99, "20 batches in a row")])
+def test_a_run_whose_losses_are_not_finite_is_refused(
+    data: list[dict[str, Any]], tmp_path: Path, steps: int, said: str
+) -> None:
+    told = []
+
+    class Hears(Silent):
+        def warn(self, text: str) -> None:
+            told.append(text)
+
+    config = tiny_config(data, steps=steps, encoder_rate=1e12, decoder_rate=1e12, warm_up_steps=1)
+    with pytest.raises(UsageError, match=said):
+        train(config, tmp_path, tell=Hears())
+    assert len(told) == 1
+    assert "the loss is not finite; such batches are left out" in told[0]
+
+
 def test_the_log_has_every_term_and_the_loss_falls(data: list[dict[str, Any]], tmp_path: Path) -> None:
     quiet = dict.fromkeys(("gain", "shift", "noise", "zoom_chance", "visible_only", "visible_and_nir"), 0)
     config = tiny_config(data, steps=30, log_steps=5, decoder_rate=1e-2, augmentation=quiet)

@@ -46,7 +46,7 @@ def identity_of(
     """
     return {
         "software": f"geopanoptic {__version__}, block format {FORMAT_VERSION}",
-        **_files(scene),
+        **files_of(scene),
         "grid": {
             "crs": scene.grid.crs_wkt,
             "transform": list(scene.grid.transform)[:6],
@@ -95,8 +95,11 @@ def _shown(value: Any) -> str:
     return text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS - 3]}..."
 
 
-def _files(scene: Scene) -> Identity:
-    """One entry per file, by the name the user knows; equal names are told apart by their order."""
+def files_of(scene: Scene) -> Identity:
+    """One entry per file, by the name the user knows; equal names are told apart by their order.
+
+    Reads 2 MiB of every file. Raises SceneError for a file that cannot be read.
+    """
     seen: Counter[str] = Counter()
     files = {}
     for source in scene.sources:
