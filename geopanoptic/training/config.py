@@ -77,7 +77,7 @@ class AugmentationSettings(StrictModel):
     blur_chance: Probability = 0.15
     noise: Weight = 0.04
     visible_only: Probability = 0.40
-    """Chance that only blue, green and red are shown."""
+    """Chance that only blue, green and red are shown, to networks that know all three."""
     visible_and_nir: Probability = 0.25
     """Chance that near infrared is shown besides."""
     nodata_chance: Probability = 0.12
