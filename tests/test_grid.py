@@ -63,3 +63,9 @@ def test_scaled_grid_lies_on_the_same_ground():
 )
 def test_pixel_size_on_the_ground(epsg, transform, expected_m):
     assert grid(epsg, transform).pixel_size_m() == pytest.approx(expected_m, rel=0.02)
+
+
+def test_pixel_size_is_that_of_the_middle_of_the_grid():
+    tall = grid(4326, Affine(1e-3, 0, 10, 0, -1e-3, 70), height=20_000)
+    middle = grid(4326, Affine(1e-3, 0, 10, 0, -1e-3, 60), height=2)
+    assert tall.pixel_size_m() == pytest.approx(middle.pixel_size_m(), rel=1e-3)

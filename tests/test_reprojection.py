@@ -21,7 +21,10 @@ def test_what_a_projection_reaches_is_where_geopandas_puts_it():
     assert len(reprojected(np.array([], dtype=object), series.crs, "EPSG:32632")) == 0
 
 
-@pytest.mark.parametrize("stray", [shapely.box(99.0, 0.0, 99.1, 0.1), shapely.box(-180, -80, 180, 80)])
+@pytest.mark.parametrize(
+    "stray",
+    [shapely.box(99.0, 0.0, 99.1, 0.1), shapely.box(-180, -5, 180, 5), shapely.box(-10, -80, 10, 80)],
+)
 def test_what_it_does_not_reach_is_empty_and_the_others_stay(stray):
     series = geopandas.GeoSeries([stray, HERE], crs="EPSG:4326")
     beyond, here = reprojected(series.to_numpy(), series.crs, "EPSG:32632")

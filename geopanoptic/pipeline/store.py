@@ -83,8 +83,8 @@ class RunStore:
         """
         return all(self._is_sound(layer, block) for layer in layers)
 
-    def read(self, layer: str, window: Window, *, outside: int = 0) -> NDArray[Any]:
-        """A layer over any window, (h, w); ``outside`` where the window leaves the scene.
+    def read(self, layer: str, window: Window) -> NDArray[Any]:
+        """A layer over any window, (h, w); 0 where the window leaves the scene.
 
         Within one block it is part of the file itself, in memory as far as it is looked at; what is written to
         it stays with the caller.
@@ -92,14 +92,14 @@ class RunStore:
         height, width = self.shape
         inside = window.intersection(Window(0, 0, height, width))
         if inside is None:
-            return np.full(window.shape, outside, self._dtype(layer))
+            return np.zeros(window.shape, self._dtype(layer))
         first = self._load(layer, *self._block_of(inside.row0, inside.col0))
         if inside == window and self._block_of(inside.row0, inside.col0) == self._block_of(
             inside.row1 - 1, inside.col1 - 1
         ):
             row0, col0 = self._block_of(inside.row0, inside.col0)
             return np.asarray(first[window.slices(Window(row0, col0, 0, 0))])
-        result = np.full(window.shape, outside, first.dtype)
+        result = np.zeros(window.shape, first.dtype)
         for row0 in range(inside.row0 // self.block_px * self.block_px, inside.row1, self.block_px):
             for col0 in range(inside.col0 // self.block_px * self.block_px, inside.col1, self.block_px):
                 block = Window(row0, col0, row0 + self.block_px, col0 + self.block_px)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -84,10 +83,20 @@ def test_f02_truncated_within_its_directories(tmp_path: Path) -> None:
     write_raster(tmp_path / "plain.tif", values, names=RGB)
     rasterio.shutil.copy(tmp_path / "plain.tif", whole, driver="COG", blocksize=128)
     stored = whole.read_bytes()
+    # Until the last of them is there, what opened would be of a smaller image, or of none.
+    refusals, end = 0, len(stored)
     for length in range(200, 2000, 50):
         cut.write_bytes(stored[:length])
-        with contextlib.suppress(SceneError):
-            open_scene(cut)
+        try:
+            scene = open_scene(cut)
+        except SceneError as error:
+            assert "cut.tif" in str(error)
+            assert length < end
+            refusals += 1
+        else:
+            assert (scene.bands, scene.grid.shape) == (RGB, (300, 300))
+            end = min(end, length)
+    assert refusals > 10
 
 
 def test_f02_truncated_png(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def test_which_classes_hide() -> None:
             [1, 64, 66, 68, 72, 80, 96, 192],
             [False, True, False, False, False, False, True, True],
         ),
-        ("fmask", 1, [0, 2, 4, 8, 16, 32, 64], [True, False, False, False, True, True, True]),
+        ("fmask", 1, [0, 1, 2, 4, 8, 16, 32, 64], [True, False, False, False, False, True, True, True]),
         ("qa60", 1, [0, 1024, 2048], [True, False, False]),
         ("qa60", 1, [0.0, 1024.0, np.nan], [True, False, False]),
         ("scl", 1, [4.0, 9.0, np.nan], [True, False, False]),

@@ -134,6 +134,28 @@ def test_mask_bands(tmp_path: Path, internal: bool) -> None:
     np.testing.assert_array_equal(whole(open_scene(path))[1], mask)
 
 
+def test_nodata_of_a_float_band_beside_one_of_integers(tmp_path: Path) -> None:
+    """Both are read as float64, where the float32 next to 0.1 is another number."""
+    values = np.array([[0.1, 0.5]], np.float32)
+    write_raster(tmp_path / "red.tif", values)
+    write_raster(tmp_path / "nir.tif", np.array([[1, 2]], np.int32))
+    bands = "".join(
+        f"<VRTRasterBand dataType='{dtype}' band='{number}'><Description>{name}</Description>{nodata}"
+        f"<SimpleSource><SourceFilename relativeToVRT='1'>{name}.tif</SourceFilename><SourceBand>1</SourceBand>"
+        "</SimpleSource></VRTRasterBand>"
+        for number, name, dtype, nodata in (
+            (1, "red", "Float32", "<NoDataValue>0.1</NoDataValue>"),
+            (2, "nir", "Int32", ""),
+        )
+    )
+    path = tmp_path / "both.vrt"
+    path.write_text(
+        "<VRTDataset rasterXSize='2' rasterYSize='1'><SRS>EPSG:32632</SRS>"
+        f"<GeoTransform>600000,10,0,5700000,0,-10</GeoTransform>{bands}</VRTDataset>"
+    )
+    assert whole(open_scene(path, allow_vrt=True))[1].tolist() == [[False, True]]
+
+
 def test_scale_and_offset_are_applied_after_nodata(tmp_path: Path) -> None:
     values = ramp(3, 2, 2, start=0)
     path = write_raster(

@@ -144,7 +144,6 @@ def test_figures_do_not_depend_on_windows(series, parcels, monkeypatch):
 
 def test_every_date_is_read_once(series, parcels, monkeypatch):
     read = []
-    monkeypatch.setattr(grouping, "gather", grouping.gather)
     real = type(open_scene(series)).read
 
     def counted(scene, window, bands=None, **options):
