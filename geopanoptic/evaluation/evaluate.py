@@ -13,6 +13,7 @@ import geopandas
 import numpy as np
 import shapely
 
+from geopanoptic.arguments import path_text
 from geopanoptic.errors import UsageError
 from geopanoptic.evaluation.boundaries import BoundaryTally
 from geopanoptic.evaluation.contingency import UNKNOWN, Contingency, Tally
@@ -162,7 +163,9 @@ def open_map(source: Any, *, layer: str | None = None) -> MapSource:
         return vector_source(source, name="table")
     if hasattr(source, "parcels") and hasattr(source, "landcover"):
         return vector_source(source.parcels, source.landcover, name="result")
-    path = Path(source)
+    path = Path(
+        path_text(source, "A map", remedy="Give a file, a GeoDataFrame, or what geopanoptic.run returns.")
+    )
     if not path.exists():
         raise UsageError(f"{path} does not exist.", remedy="Check the path.")
     _refuse_virtual(path)
@@ -198,8 +201,9 @@ def _area(area: str | Path | geopandas.GeoDataFrame | None) -> geopandas.GeoData
         return None
     if isinstance(area, geopandas.GeoDataFrame):
         return vector_source(area, name="area").things
-    _refuse_virtual(Path(area))
-    return read_vector(Path(area)).things
+    path = Path(path_text(area, "The area", remedy="Give a vector file, or a GeoDataFrame."))
+    _refuse_virtual(path)
+    return read_vector(path).things
 
 
 def _refuse_virtual(path: Path) -> None:

@@ -22,6 +22,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from geopanoptic.arguments import options_of
 from geopanoptic.errors import UsageError
 from geopanoptic.labels.formats import cvat, label_studio
 from geopanoptic.labels.formats.format import Format, ReadOptions, WriteOptions
@@ -41,7 +42,7 @@ from geopanoptic.labels.uncertainty import UNCERTAINTY, binary_entropy, mean_unc
 from geopanoptic.pipeline.progress import Progress
 from geopanoptic.pipeline.run import run
 from geopanoptic.products.geopackage import fixed_clock
-from geopanoptic.scene import Scene, as_scene
+from geopanoptic.scene import Scene, as_scene, open_scene
 
 PRELABELS = "prelabels.gpkg"
 MAP = "map.gpkg"
@@ -73,6 +74,7 @@ class Prelabelled:
         }
 
 
+@options_of(open_scene)
 def prelabel(
     scene: Scene | str | Path | Sequence[str | Path],
     out: str | Path,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from geopanoptic.arguments import path_text
 from geopanoptic.errors import SceneError, UsageError
 from geopanoptic.grid import Grid, Window
 from geopanoptic.pipeline.resuming.fingerprints import fingerprint
@@ -170,6 +171,7 @@ def _geometries(area: Any) -> geopandas.GeoSeries:
 
     if isinstance(area, geopandas.GeoDataFrame | geopandas.GeoSeries):
         return _geometry_of(area, area)
+    path_text(area, "The area of interest", remedy="Give a vector file, or a GeoDataFrame.")
     try:
         if not is_file(Path(area)):
             return _geometry_of(geopandas.read_file(area), area)

@@ -24,7 +24,7 @@ class VectorLayers(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """The panoptic map of one scene. Its tables are made, or read from the file, when first asked for."""
+    """The panoptic map of one scene: ``parcels``, ``landcover``, ``rasters`` and ``report``. Its tables are made, or read from the file, when first asked for."""
 
     layers: VectorLayers
     rasters: xarray.Dataset | None

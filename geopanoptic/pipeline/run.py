@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import xarray
 
+from geopanoptic.arguments import options_of
 from geopanoptic.errors import UsageError
 from geopanoptic.pipeline.detections.finding import group_parcels
 from geopanoptic.pipeline.drawing import LayersOfFile
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
 
+@options_of(Parameters)
 def plan(scene: SceneLike, **parameters: Any) -> Plan:
     """What :func:`run` would do with the same parameters: layout, memory, disk. Reads headers only."""
     asked = Parameters(**parameters)
@@ -66,6 +68,7 @@ def refuse_outputs(
         Commit(targets.all, overwrite=overwrite, inputs=inputs).refuse()
 
 
+@options_of(Parameters)
 def run(
     scene: SceneLike,
     out: str | Path | None = None,

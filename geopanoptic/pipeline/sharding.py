@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from geopanoptic.arguments import options_of
 from geopanoptic.pipeline.execution.opening import open_executor
 from geopanoptic.pipeline.inference import infer
 from geopanoptic.pipeline.parameters import Parameters
@@ -37,6 +38,7 @@ class ShardResult:
     """Blocks that failed and were left out, as in the report of a run."""
 
 
+@options_of(Parameters)
 def run_shard(
     scene: SceneLike,
     shard: str,

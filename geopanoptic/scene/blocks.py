@@ -101,7 +101,9 @@ class FileWindow:
         dataset, where = dataset_of(self.source), raster_window(window)
         # The bands of a VRT may be of several types, which rasterio does not read at once.
         if len({dataset.dtypes[index - 1] for index in self.indexes}) > 1:
-            stored = np.stack([dataset.read(each, window=where, out_dtype=self.dtype) for each in self.indexes])
+            stored = np.stack(
+                [dataset.read(each, window=where, out_dtype=self.dtype) for each in self.indexes]
+            )
         else:
             stored = dataset.read(list(self.indexes), window=where, out_dtype=self.dtype)
         valid = np.ones(window.shape, np.bool_)

@@ -7,7 +7,9 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from geopanoptic.arguments import path_text
 from geopanoptic.errors import SceneError
 
 SceneSource = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
@@ -74,12 +76,18 @@ def named_files(names: Iterable[str]) -> str:
 def as_list(source: SceneSource, *, allow_remote: bool = False) -> list[Path | str]:
     """The given paths; http, https and s3 addresses stay text.
 
-    Raises SceneError for nothing, for other kinds of address, and for any unless ``allow_remote``.
+    Raises SceneError for nothing, for other kinds of address, and for any unless ``allow_remote``; UsageError for what
+    is no path.
     """
-    given = [source] if isinstance(source, str | os.PathLike) else list(source)
+    is_one = isinstance(source, str | os.PathLike) or not isinstance(source, Iterable)
+    given: list[Any] = [source] if is_one else list(source)  # type: ignore[arg-type]
     if not given:
         raise SceneError("No scene was given.", remedy="Name a file, several files or a folder.")
-    return [_local_or_remote(os.fspath(item), allow_remote=allow_remote) for item in given]
+    remedy = "Name a file, several files or a folder, or give an xarray.DataArray with coordinates and a CRS."
+    return [
+        _local_or_remote(path_text(item, "A scene", remedy=remedy), allow_remote=allow_remote)
+        for item in given
+    ]
 
 
 def _local_or_remote(text: str, *, allow_remote: bool) -> Path | str:

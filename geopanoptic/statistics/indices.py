@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from geopanoptic.arguments import nearest
 from geopanoptic.errors import UsageError
 from geopanoptic.scene import Scene
 
@@ -102,8 +102,8 @@ def choose_indices(names: str | Sequence[str], available: Sequence[str]) -> tupl
     chosen = []
     for word in dict.fromkeys(filter(None, words)):
         if word not in INDICES:
-            near = difflib.get_close_matches(word, INDICES, n=1)
-            hint = f"Did you mean {near[0]!r}?" if near else f"There is {', '.join(INDICES)}."
+            near = nearest(word, INDICES)
+            hint = f"Did you mean {near!r}?" if near else f"There is {', '.join(INDICES)}."
             raise UsageError(f"{word!r} is not an index.", remedy=hint)
         missing = [band for band in INDICES[word].bands if band not in available]
         if missing:

@@ -16,13 +16,14 @@ import pyarrow
 import shapely
 from numpy.typing import NDArray
 
+from geopanoptic.arguments import options_of
 from geopanoptic.change.parcelmap import ParcelMap, read_parcels
 from geopanoptic.errors import UsageError
 from geopanoptic.evaluation.labelmap import outline_of
 from geopanoptic.pipeline.progress import Progress, Silent
 from geopanoptic.products.commit import Commit
 from geopanoptic.reprojection import place_of
-from geopanoptic.scene import OnUnreadable, Scene, UnreadableBlock, as_scene
+from geopanoptic.scene import OnUnreadable, Scene, UnreadableBlock, as_scene, open_scene
 from geopanoptic.scene.blocks import refuse
 from geopanoptic.statistics.grouping import Group, gather, groups, in_pixels
 from geopanoptic.statistics.indices import Index, choose_indices, reflectance_of_one
@@ -86,6 +87,7 @@ class Task:
         )
 
 
+@options_of(open_scene)
 def stats(
     parcels: Any,
     scene: Any,

@@ -19,6 +19,7 @@ import pyogrio
 import shapely
 from numpy.typing import NDArray
 
+from geopanoptic.arguments import options_of
 from geopanoptic.errors import UsageError
 from geopanoptic.labels.choosing.coreset import Chosen, choose_diverse
 from geopanoptic.labels.choosing.features import parcel_features
@@ -30,7 +31,7 @@ from geopanoptic.labels.pictures import picture_canvas
 from geopanoptic.labels.sidecar import placed, read_sidecar
 from geopanoptic.labels.tiles import canvas_outline, stitch, tile_canvases
 from geopanoptic.products.literal import literally
-from geopanoptic.scene import Scene, as_scene
+from geopanoptic.scene import Scene, as_scene, open_scene
 
 NEXT = "next"
 """Layer of the list."""
@@ -63,6 +64,7 @@ class NextLabels:
         }
 
 
+@options_of(open_scene)
 def next_labels(
     map_file: str | Path,
     scene: Scene | str | Path | Sequence[str | Path] | None = None,

@@ -1,0 +1,65 @@
+"""What is given to the package from Python, refused at the door where it cannot be meant."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
+from functools import wraps
+from inspect import Parameter, signature
+from typing import Any, ParamSpec, TypeVar
+
+from geopanoptic.errors import UsageError
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The name that a misspelt one stands for, if any: of several near ones that of the same letters, else the one that
+    begins alike."""
+
+    def unlike(each: str) -> tuple[bool, bool]:
+        return sorted(each) != sorted(word), each[0] != word[0]
+
+    return min(get_close_matches(word, list(known), n=3), key=unlike, default=None)
+
+
+def options_of(other: Callable[..., Any]) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
+    """For a function that hands its further keywords on to ``other``: one that neither knows is a UsageError."""
+
+    def with_options(function: Callable[_P, _R]) -> Callable[_P, _R]:
+        known = [
+            each.name
+            for parameters in (signature(function).parameters, signature(other).parameters)
+            for each in parameters.values()
+            if each.kind is not Parameter.VAR_KEYWORD
+        ]
+
+        @wraps(function)
+        def checked(*args: _P.args, **keywords: _P.kwargs) -> _R:
+            for name in keywords:
+                if name not in known:
+                    near = nearest(name, known)
+                    raise UsageError(
+                        f"geopanoptic.{function.__name__} has no parameter {name!r}.",
+                        remedy=f"Did you mean {near!r}?" if near else f"There are {', '.join(known)}.",
+                    )
+            return function(*args, **keywords)
+
+        return checked
+
+    return with_options
+
+
+def path_text(given: Any, what: str, *, remedy: str) -> str:
+    """A path as text. Raises UsageError for other objects: ``what`` they were given as, and a ``remedy``."""
+    if isinstance(given, str | os.PathLike) and isinstance(text := os.fspath(given), str):
+        return text
+    module = type(given).__module__.partition(".")[0]
+    if module == "rasterio":
+        remedy = f"Give its file, {given.name!r}."
+    elif module == "shapely":
+        remedy = "Say which CRS it is in: geopandas.GeoDataFrame(geometry=[polygon], crs='EPSG:<code>')."
+    kind = ("" if module == "builtins" else f"{module}.") + type(given).__qualname__
+    raise UsageError(f"{what} is given as {kind}, where a path is expected.", remedy=remedy)
