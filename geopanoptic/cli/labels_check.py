@@ -48,11 +48,16 @@ every change; ground that several objects claim goes to the class named first in
     "--image",
     type=click.Path(path_type=Path),
     metavar="RASTER",
-    help="The labelled image, or the folder of images.",
+    help="The labelled image, or for labels of several images their folder.",
 )
 @click.option("--full", is_flag=True, help="The labels cover the image: unlabelled ground is an error.")
 @click.option("--taxonomy", metavar="NAME|FILE", help="The classes that there may be.")
-@click.option("--model", metavar="NAME", help="Run this model on the image and compare.")
+@click.option(
+    "--model",
+    metavar="NAME",
+    help="Run this model on the image and compare; of a scene of several files or dates, give its map by `run` to "
+    "--against.",
+)
 @click.option("--bands", metavar="NAMES", help="The image's bands, for --model.")
 @pixel_size_option
 @click.option(

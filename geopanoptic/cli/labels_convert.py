@@ -138,7 +138,7 @@ def convert(
         click.echo(f"note: {note}", err=True)
     tell_losses(done.losses)
     if not quiet:
-        images = f" on {done.images:,} images" if done.images > 1 else ""
+        images = f" on {done.images:,} images (counted on each)" if done.images > 1 else ""
         click.echo(
             f"{done.objects:,} objects{images}: {done.source_format} to {done.target_format}, {target}"
         )

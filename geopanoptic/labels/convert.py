@@ -18,7 +18,14 @@ from geopanoptic.labels.output import staged_output
 from geopanoptic.labels.pictures import IMAGES, picture_canvas, write_pictures
 from geopanoptic.labels.placing import on_a_map, on_images, on_one_image
 from geopanoptic.labels.provenance.history import history, moment, record
-from geopanoptic.labels.sidecar import Sidecar, canvas_of_image, placed, read_sidecar, write_sidecar
+from geopanoptic.labels.sidecar import (
+    Sidecar,
+    canvas_of_image,
+    image_files,
+    placed,
+    read_sidecar,
+    write_sidecar,
+)
 from geopanoptic.labels.taxonomy import Taxonomy, load_mapping, load_taxonomy
 from geopanoptic.products.geopackage import fixed_clock
 from geopanoptic.scene import Scene, open_scene
@@ -32,6 +39,7 @@ class Converted:
     target_format: str
     images: int
     objects: int
+    """As written: one that lies on several images counts on each."""
     files: tuple[Path, ...]
     losses: tuple[str, ...]
     notes: tuple[str, ...]
@@ -200,15 +208,11 @@ def _scene_to_show(image: str | Path | None, wanted: Format) -> Scene:
 
 def sidecar_of_images(image: str | Path | None) -> Sidecar:
     """An image file, or the images in a folder, by name; the folder's own sidecar may say their place and classes."""
-    from geopanoptic.scene.formats import looks_like_image
-
     if image is None:
         return Sidecar()
     path = Path(image)
-    if not path.is_dir():
-        return Sidecar(images={path.name: canvas_of_image(path)})
-    told = read_sidecar(path)
-    found = [canvas_of_image(each) for each in sorted(path.iterdir()) if looks_like_image(each)]
+    found = [canvas_of_image(each) for each in image_files(path)]
+    told = read_sidecar(path) if path.is_dir() else Sidecar()
     placed_images = {
         each.image: told.images.get(each.image, each) if each.transform is None else each for each in found
     }

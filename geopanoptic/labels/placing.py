@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import shapely
+from numpy.typing import NDArray
 
 from geopanoptic.errors import UsageError
 from geopanoptic.labels.formats.format import Format
@@ -30,6 +31,10 @@ LARGEST_IMAGE_PX = 4096
 _OUTSIDE = "objects lie outside the image and are left out"
 _CUT_OFF = "objects reach beyond the image and are cut off at its edge"
 _UNSEEN = "objects cover no pixel of the image, being too small or below others, and are left out"
+_ON_PIXELS = (
+    "objects have borders across pixels of the image and get those of its pixels (an image of smaller pixels, such as "
+    "the map's own class.tif, keeps more)"
+)
 _CLAIMED = "pixels lay in several objects and went to the smallest"
 
 
@@ -52,7 +57,7 @@ def on_one_image(labels: Iterable[Labels], image: Canvas | None, losses: Counter
         return
     whole = as_outlines(_without_source(every[0])) if len(every) == 1 else stitch(every)
     canvas = image or own or canvas_around([each.canvas for each in every if each.canvas is not None])
-    outside = _count_beyond(whole, canvas, losses)
+    outside = _count_beyond(whole, canvas, losses, drawn=True)
     there = len(whole.objects) - outside
     yield from _drawn([replace(whole, canvas=canvas)], losses, there=there, known_by="object_id")
 
@@ -72,11 +77,11 @@ def on_images(
         if canvas is None:
             raise UsageError(
                 "The labels lie on a map, and the format is one of images.",
-                remedy="Name the image that they belong to with --image.",
+                remedy="Name the one image that they belong to with --image.",
             )
         inside = len(each.objects)
         if isinstance(each, OutlineLabels):
-            inside -= _count_beyond(each, canvas, losses)
+            inside -= _count_beyond(each, canvas, losses, drawn=wanted.form == "raster")
         pieces: Iterator[Labels] = iter([each])
         known_by = "object_id"
         if tile_px is not None or max(canvas.shape) > (wanted.image_px or LARGEST_IMAGE_PX):
@@ -108,17 +113,30 @@ def _drawn(labels: Iterable[Labels], losses: Counter[str], *, there: int, known_
     losses.update({_UNSEEN: unseen} if unseen > 0 else {})
 
 
-def _count_beyond(labels: OutlineLabels, canvas: Canvas, losses: Counter[str]) -> int:
-    """Count what of the labels does not lie on the image; returns how many objects lie outside it."""
+def _count_beyond(labels: OutlineLabels, canvas: Canvas, losses: Counter[str], *, drawn: bool) -> int:
+    """Count what of the labels does not lie on the image, or where they are ``drawn`` between its pixels; returns how
+    many objects lie outside it."""
     if labels.objects.empty:
         return 0
-    left, top, right, bottom = shapely.bounds(pixel_outlines(labels, canvas)).T
+    outlines_px = pixel_outlines(labels, canvas)
+    left, top, right, bottom = shapely.bounds(outlines_px).T
     # Where the image's projection does not reach there are no bounds to compare.
     outside = ~((right > 0) & (bottom > 0) & (left < canvas.width) & (top < canvas.height))
     cut_off = ~outside & ((left < 0) | (top < 0) | (right > canvas.width) | (bottom > canvas.height))
-    for what, found in ((_OUTSIDE, outside), (_CUT_OFF, cut_off)):
+    across = ~outside & _cross_pixels(outlines_px) if drawn else np.zeros(len(outside), np.bool_)
+    for what, found in ((_OUTSIDE, outside), (_CUT_OFF, cut_off), (_ON_PIXELS, across)):
         losses.update({what: int(found.sum())} if found.any() else {})
     return int(outside.sum())
+
+
+def _cross_pixels(outlines_px: NDArray[np.object_]) -> NDArray[np.bool_]:
+    """(n,) which outlines do not run along pixels: with corners between those of pixels, or slanting edges."""
+    parts, outline = shapely.get_parts(outlines_px, return_index=True)
+    rings, part = shapely.get_rings(parts, return_index=True)
+    xy, ring = shapely.get_coordinates(rings, return_index=True)
+    between = (xy != np.rint(xy)).any(axis=1)
+    between[1:] |= (ring[1:] == ring[:-1]) & np.diff(xy, axis=0).all(axis=1)
+    return np.isin(np.arange(len(outlines_px)), outline[part[ring[between]]])
 
 
 def _without_source(labels: Labels) -> Labels:

@@ -64,6 +64,20 @@ def canvas_of_image(path: Path) -> Canvas:
         ) from None
 
 
+def image_files(path: Path) -> list[Path]:
+    """An image, or those of a folder by name. Raises ``SceneError`` for a folder without any."""
+    from geopanoptic.scene.formats import looks_like_image
+
+    if not path.is_dir():
+        return [path]
+    found = sorted(each for each in path.iterdir() if looks_like_image(each))
+    if not found:
+        raise SceneError(
+            f"The folder {path} holds no image.", remedy="Give the labelled image, or its folder."
+        )
+    return found
+
+
 def sidecar_of(labels: Path) -> Path:
     """The sidecar's path for a data set that is a folder or a file."""
     return labels / SIDECAR if labels.is_dir() else labels.with_suffix(f".{SIDECAR}")

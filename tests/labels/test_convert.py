@@ -241,9 +241,34 @@ def test_what_does_not_lie_on_the_image_is_told(country, tmp_path):
         assert told["objects reach beyond the image and are cut off at its edge"] == 1
         unseen = "objects cover no pixel of the image, being too small or below others, and are left out"
         assert told[unseen] == 1
+        assert [count for what, count in told.items() if "borders across pixels" in what] == [1]
         assert told["pixels lay in several objects and went to the smallest"] >= 20
         if not options:
             assert done.objects == 3
+
+
+def test_borders_across_pixels_are_told_where_labels_are_drawn(country, tmp_path):
+    with rasterio.open(country / "scene.tif") as file:
+        crs, to_map = file.crs, file.transform
+    shell, hole = [(1, 1), (9, 1), (9, 9), (1, 9)], [(3, 3), (3, 5), (5, 5), (5, 3)]
+    squares = [
+        shapely.Polygon(shell, [hole]),
+        shapely.MultiPolygon([shapely.box(12, 1, 14, 3), shapely.box(15, 4, 16, 5)]),
+    ]
+    slanting = shapely.Polygon([(20, 1), (28, 1), (20, 9)])
+    for shapes, expected in ((squares, []), ([*squares, slanting], ["1 objects have borders across pixels"])):
+        on_map = [
+            shapely.transform(each, lambda xy: np.column_stack(to_map @ (xy[:, 0], xy[:, 1])))
+            for each in shapes
+        ]
+        path = tmp_path / f"{len(shapes)}.gpkg"
+        geopandas.GeoDataFrame(
+            {"class_name": "corn"}, geometry=on_map, crs=crs, index=range(len(shapes))
+        ).to_file(path)
+        for to, suffix in (("raster", ".tif"), ("coco-panoptic", ""), ("labelme", "-labelme")):
+            done = convert(path, tmp_path / f"{len(shapes)}{suffix}", to=to, image=country / "scene.tif")
+            told = [each.partition(" of the image")[0] for each in done.losses if "borders" in each]
+            assert told == (expected if to != "labelme" else [])
 
 
 @pytest.mark.parametrize(("to", "suffix"), [("raster", ".tif"), ("labelme", ""), ("coco-panoptic", "")])

@@ -55,7 +55,7 @@ def check(
     source
         A file or folder of labels, checked as it is, before anything is repaired.
     image
-        The labelled image, or the folder of images: for labels outside, without data, unlabelled, shifted.
+        The labelled image, or for labels of several images their folder: for labels outside, without data, unlabelled, shifted.
     model, bands, pixel_size
         A model's name or bundle, run on the image; the image's bands where it does not name them; and the pixel that
         the model is shown, as for ``run``.

@@ -16,8 +16,8 @@ from scipy.ndimage import gaussian_gradient_magnitude
 
 from geopanoptic.errors import SceneError
 from geopanoptic.labels.objects import Canvas
-from geopanoptic.labels.sidecar import canvas_of_image
-from geopanoptic.scene.formats import driver_of, looks_like_image
+from geopanoptic.labels.sidecar import canvas_of_image, image_files
+from geopanoptic.scene.formats import driver_of
 
 _STRIP_PX = 1024
 _MARGIN_PX = 8
@@ -79,10 +79,8 @@ def _opened(path: Path) -> Iterator[rasterio.DatasetReader]:
 
 
 def pictures_of(image: Path | None) -> dict[str, Picture]:
-    """Images by name of a file or of a folder. Raises ``SceneError`` for what is no image."""
-    if image is None:
-        return {}
-    files = sorted(each for each in image.iterdir() if looks_like_image(each)) if image.is_dir() else [image]
+    """Images by name of a file or of a folder. Raises ``SceneError`` for what is no image, or holds none."""
+    files = [] if image is None else image_files(image)
     return {each.name: Picture(path=each, canvas=canvas_of_image(each)) for each in files}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from geopanoptic.labels.formats.registry import format_named, recognise
 from geopanoptic.labels.objects import Canvas, Labels
 from geopanoptic.labels.sidecar import known_image, placed, read_sidecar
 from geopanoptic.labels.taxonomy import Taxonomy, load_taxonomy
+from geopanoptic.scene.sources import named_files
 
 
 class UnreadableLabelsError(UsageError):
@@ -71,15 +72,19 @@ class Source:
         """The labels of each image with its picture, where there is one; one image is in memory at a time.
 
         Raises ``UnreadableLabelsError`` where the labels of an image cannot be read, ``UsageError`` where an image
-        has another size than its labels say.
+        has another size than its labels say, and where none of the images is that of any labels.
         """
         source = self.format.read(self.path, self.options)
+        seen: list[bool] = []
         only = next(iter(self.pictures.values())) if len(self.pictures) == 1 else None
         for labels in _readable(source):
             put = placed(labels, self.options.images)
             picture = only if put.canvas is None else self._picture_of(put.canvas)
             if picture is None and self.format.images != "many":
                 picture = only
+            seen.append(picture is not None)
+            if self.format.images != "many":
+                self._refuse_unseen(seen)
             canvas = put.canvas or (None if picture is None else picture.canvas)
             if picture is not None and canvas is not None and self.format.form == "outlines":
                 canvas = picture.canvas
@@ -97,6 +102,15 @@ class Source:
                 limits=self.limits,
             )
             yield subject, picture
+        self._refuse_unseen(seen)
+
+    def _refuse_unseen(self, seen: Sequence[bool]) -> None:
+        if self.pictures and seen and not any(seen):
+            raise UsageError(
+                f"None of the images given, {named_files(self.pictures)}, is known to be that of {self.path.name}.",
+                remedy="Name the one image that the labels lie on with --image. A model's map of a scene of several "
+                "files, by `geopanoptic run`, is compared with --against.",
+            )
 
     def _picture_of(self, canvas: Canvas) -> Picture | None:
         known = known_image(canvas.image, {name: each.canvas for name, each in self.pictures.items()})

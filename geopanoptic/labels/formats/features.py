@@ -146,7 +146,8 @@ def _source(
     notes: tuple[str, ...] = (),
 ) -> LabelSource:
     # Outlines without a CRS were drawn on the pixels of an image.
-    canvas = next(iter(options.images.values()), None) if objects.crs is None else None
+    images = list(options.images.values())
+    canvas = images[0] if objects.crs is None and len(images) == 1 else None
     found = OutlineLabels(objects=objects, taxonomy=taxonomy, canvas=canvas)
     return LabelSource(name=path.name, taxonomy=taxonomy, images=lambda: iter([found]), notes=notes)
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from geopanoptic.cli.main import invoke
-from geopanoptic.errors import DEFECTS, OutputError, UsageError
+from geopanoptic.errors import DEFECTS, OutputError, SceneError, UsageError
 from geopanoptic.labels.check.check import check
 from geopanoptic.labels.check.fix import fix
 from geopanoptic.labels.check.page import page
@@ -322,6 +322,28 @@ def test_a_model_is_shown_the_pixels_that_are_asked_for(tmp_path, capsys):
             line for line in capsys.readouterr().out.splitlines() if "differ from the prediction" in line
         ]
     assert len(set(told)) == 2
+
+
+def test_images_that_are_none_of_the_labels_are_refused(tmp_path):
+    labels = stored(squares((0, 0), (10, 0)), tmp_path / "a.gpkg")
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    with pytest.raises(SceneError, match="bare holds no image"):
+        check(labels, image=bare)
+    season = tmp_path / "season"
+    season.mkdir()
+    image(season / "may.tif")
+    assert kinds(check(labels, image=season)) == {}  # the only one
+    image(season / "july.tif")
+    for more in ({}, {"model": "nonsense"}, {"full": True}):
+        with pytest.raises(UsageError, match=r"july\.tif and 1 more, is known to be that of a\.gpkg"):
+            check(labels, image=season, **more)
+    with pytest.raises(UsageError, match="Name the one image"):
+        convert(labels, tmp_path / "coco", to="coco-panoptic", image=season)
+    convert(labels, tmp_path / "coco", to="coco-panoptic", image=season / "may.tif")
+    assert check(tmp_path / "coco", image=season).images[0].name.startswith("may")
+    with pytest.raises(UsageError, match="july"):
+        check(tmp_path / "coco", image=season / "july.tif")
 
 
 def test_exit_codes_for_other_programs(tmp_path):
