@@ -52,7 +52,7 @@ def test_conda_environment_names_the_tested_versions():
 
 
 def test_every_direct_dependency_is_pinned():
-    assert _requirements("train", "dev", "cluster", "cpu", "viewer") <= set(_constraints())
+    assert _requirements("train", "dev", "cluster", "cpu") <= set(_constraints())
     assert _requirements("train", "dev") <= set(_conda())
 
 

@@ -12,6 +12,7 @@ import click
 from geopanoptic.cli.continuing import telling_how_to_continue
 from geopanoptic.cli.map_options import map_options
 from geopanoptic.cli.sections import SectionedCommand, exit_code_lines
+from geopanoptic.wording import counted
 
 SECTIONS = {
     "Output": ("out", "rasters", "overwrite"),
@@ -120,6 +121,6 @@ def fuse(detections: Path, scene: Path, out: Path, as_json: bool, quiet: bool, *
     elif not quiet:
         report = fused.report
         click.echo(
-            f"{report['parcels']:,} parcels of {report['detections']:,} detections in {report['tiles']:,} tiles, and "
-            f"{report['landcover_areas']:,} land-cover areas in {out}"
+            f"{counted(report['parcels'], 'parcel')} of {counted(report['detections'], 'detection')} in "
+            f"{counted(report['tiles'], 'tile')}, and {counted(report['landcover_areas'], 'land-cover area')} in {out}"
         )

@@ -9,6 +9,7 @@ import click
 
 from geopanoptic.cli.label_options import reading_options, tell_losses
 from geopanoptic.cli.sections import SectionedCommand, exit_code_lines
+from geopanoptic.wording import counted
 
 SECTIONS = {
     "Formats": ("to", "source_format", "taxonomy", "label_divisor", "rle"),
@@ -140,5 +141,5 @@ def convert(
     if not quiet:
         images = f" on {done.images:,} images (counted on each)" if done.images > 1 else ""
         click.echo(
-            f"{done.objects:,} objects{images}: {done.source_format} to {done.target_format}, {target}"
+            f"{counted(done.objects, 'object')}{images}: {done.source_format} to {done.target_format}, {target}"
         )

@@ -13,15 +13,16 @@ from geopanoptic.cli.label_options import tell_losses
 from geopanoptic.cli.map_options import pixel_size_option
 from geopanoptic.cli.scene_options import SCENE_OPTIONS, scene_options_except
 from geopanoptic.cli.sections import SectionedCommand, exit_code_lines
+from geopanoptic.wording import counted
 
 PERIOD = ("start", "end")
-"""Options of a scene that this command leaves out: its own ``--to`` is a format."""
+"""Options of a scene that have other names here: this command's ``--to`` is a format."""
 
 SECTIONS = {
     "Output": ("out", "to", "stuff", "split", "image_root", "overwrite"),
     "Pictures": ("tile_px", "overlap_px", "picture_bands", "jpeg"),
     "Map": ("map_file", "model", "device", "pixel_size"),
-    "Scene": tuple(name for name in SCENE_OPTIONS if name not in PERIOD),
+    "Scene": SCENE_OPTIONS,
     "Messages": ("as_json", "quiet"),
 }
 
@@ -111,6 +112,8 @@ Back from the tool:
 )
 @pixel_size_option
 @scene_options_except(*PERIOD)
+@click.option("--from-date", "start", metavar="DATE", help="Leave out what was taken before this date.")
+@click.option("--to-date", "end", metavar="DATE", help="Leave out what was taken after this date.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
 @click.option("--quiet", "-q", is_flag=True, help="Print warnings and errors only.")
 def prelabel(
@@ -139,5 +142,6 @@ def prelabel(
     if not quiet:
         parts = f" in {len(done.parts)} parts" if done.parts else ""
         click.echo(
-            f"{done.objects:,} objects on {done.images:,} pictures{parts} in {done.out} ({done.target_format})"
+            f"{counted(done.objects, 'object')} on {counted(done.images, 'picture')}{parts} in {done.out} "
+            f"({done.target_format})"
         )

@@ -14,6 +14,7 @@ from geopanoptic.cli.continuing import telling_how_to_continue
 from geopanoptic.cli.map_options import map_options, pixel_size_option
 from geopanoptic.cli.scene_options import SCENE_OPTIONS, scene_options
 from geopanoptic.cli.sections import SectionedCommand, exit_code_lines
+from geopanoptic.wording import counted
 
 PARTS_SKIPPED = 6
 """Exit code of a map that lacks blocks or dates which failed (``--on-error skip``)."""
@@ -288,7 +289,8 @@ def run(
         click.echo(json.dumps(result.report, indent=2, default=str))
     elif not quiet:
         click.echo(
-            f"{result.report['parcels']:,} parcels and {result.report['landcover_areas']:,} land-cover areas in {out} "
+            f"{counted(result.report['parcels'], 'parcel')} and "
+            f"{counted(result.report['landcover_areas'], 'land-cover area')} in {out} "
             f"({result.report['seconds_total']:.0f} s)"
         )
     _leave_with(skipped=_is_partial(result.report))

@@ -11,6 +11,7 @@ import click
 
 from geopanoptic.cli.scene_options import SCENE_OPTIONS, scene_options
 from geopanoptic.cli.sections import SectionedCommand, exit_code_lines
+from geopanoptic.wording import counted
 
 PARTS_SKIPPED = 6
 """Exit code of a table that lacks pixels which could not be read (``--on-error skip``)."""
@@ -109,7 +110,8 @@ def stats(
     elif not quiet:
         report = found.report
         click.echo(
-            f"{report['rows']:,} rows: {report['parcels']:,} parcels, {len(report['dates'])} dates, "
+            f"{counted(report['rows'], 'row')}: {counted(report['parcels'], 'parcel')}, "
+            f"{counted(len(report['dates']), 'date')}, "
             f"{', '.join(report['bands'])} in {out}"
         )
     damaged = any(each["damaged"] for each in found.report["left_out_dates"])

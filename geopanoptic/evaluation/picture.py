@@ -275,7 +275,7 @@ def draw_legend(
         )  # fmt: skip
         figure.text((x + 0.29) / width, 0.3 / height, text, va="center", fontsize=9, color=INK)
         x += 0.55 + 0.075 * len(text)
-    lines = "white or yellow: true outlines   black: mapped outlines"
+    lines = "white or yellow: true outlines   black: mapped outlines   pale: unknown, or outside the compared area"
     figure.text(1 - left_in / width, 0.1 / height, lines, ha="right", va="center", fontsize=8, color=MUTED)
 
 

@@ -20,6 +20,7 @@ from geopanoptic.scene import Scene, SceneSource, Survey, open_scene, survey, su
 from geopanoptic.scene.clouds import cloud_share
 from geopanoptic.scene.sampling import sample_windows
 from geopanoptic.scene.scene import listed
+from geopanoptic.wording import counted
 
 _SURVEYED_PX = 50_000_000
 """Of all dates together: 24 of a large scene, every date of a small one."""
@@ -163,7 +164,7 @@ def table_of(inspection: Inspection) -> list[tuple[str, str]]:
     scene, grid = inspection.scene, inspection.scene.grid
     pixel_m, place, plan = _pixel_m(grid), bounds_lon_lat(grid), inspection.plan
     rows = [
-        ("scene", f"{scene.name} ({len(scene.files)} file{'s' if len(scene.files) > 1 else ''})"),
+        ("scene", f"{scene.name} ({counted(len(scene.files), 'file')} read)"),
         (
             "size",
             f"{grid.height:,} rows x {grid.width:,} columns = {grid.height * grid.width / 1e6:,.4g} Mpx",

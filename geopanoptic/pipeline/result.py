@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import geopandas
 import xarray
 
+from geopanoptic.wording import counted
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -68,4 +70,4 @@ class Result:
     def __repr__(self) -> str:
         where = f", out={str(self.out)!r}" if self.out else ""
         n_parcels, n_areas = self.report["parcels"], self.report["landcover_areas"]
-        return f"<Result: {n_parcels:,} parcels, {n_areas:,} land-cover areas{where}>"
+        return f"<Result: {counted(n_parcels, 'parcel')}, {counted(n_areas, 'land-cover area')}{where}>"

@@ -222,6 +222,9 @@ def test_the_command_maps_and_exports(country, tiny_bundle, tmp_path, capsys):
     assert report["pixel_m"] == pytest.approx(20, rel=0.01)
     assert invoke([*arguments, "--to", "label-studio"]) == 5
     assert invoke([*arguments[:3], "--to", "paper", "--out", "x"]) == 2
+    for option in ("--from-date", "--to-date"):
+        assert invoke([*arguments[:3], "--to", "cvat", "--out", "x", option, "2021-06-15"]) == 3
+        assert "states no date" in capsys.readouterr().err
 
 
 @pytest.mark.realdata

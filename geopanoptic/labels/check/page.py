@@ -14,7 +14,7 @@ import shapely
 from geopanoptic.labels.check.fix import Fixed
 from geopanoptic.labels.check.issue import KINDS, Issue
 from geopanoptic.labels.check.pictures import close_up, overview
-from geopanoptic.labels.check.report import Report, figure_lines
+from geopanoptic.labels.check.report import Report, figure_lines, verdict
 
 _ROWS = 100
 """Issues of a kind that the page lists; all are in the JSON report and the GeoPackage."""
@@ -127,7 +127,7 @@ def _images(report: Report) -> str:
 def _verdict(report: Report) -> str:
     errors, warnings = report.count("error"), report.count("warning")
     state = "error" if errors else "warning" if warnings else "clean"
-    told = f"{errors:,} errors, {warnings:,} warnings" if report.issues else "no defects found"
+    told = verdict(report) if report.issues else "no defects found"
     return f'<span class="verdict {state}">{told}</span>'
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import shapely
 
 from geopanoptic.labels.check.issue import KINDS, Issue, Severity, in_words
+from geopanoptic.wording import counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +141,12 @@ def lines(report: Report, *, examples: int = 3) -> list[str]:
         told += [f"  {named(each)}" for each in of_kind[:examples]]
         if len(of_kind) > examples:
             told.append(f"  ... and {len(of_kind) - examples:,} more")
-    return [*told, "", f"{report.count('error'):,} errors, {report.count('warning'):,} warnings"]
+    return [*told, "", verdict(report)]
+
+
+def verdict(report: Report) -> str:
+    """How many errors and warnings there are."""
+    return f"{counted(report.count('error'), 'error')}, {counted(report.count('warning'), 'warning')}"
 
 
 def figure_lines(figures: ImageFigures) -> Sequence[str]:

@@ -338,6 +338,11 @@ def test_images_that_are_none_of_the_labels_are_refused(tmp_path):
     for more in ({}, {"model": "nonsense"}, {"full": True}):
         with pytest.raises(UsageError, match=r"july\.tif and 1 more, is known to be that of a\.gpkg"):
             check(labels, image=season, **more)
+    drawn_on_one = tmp_path / "pixels.gpkg"
+    with pytest.warns(UserWarning, match="'crs' was not provided"):
+        stored(squares((0, 0), (10, 0), crs=None), drawn_on_one)
+    with pytest.raises(UsageError, match=r"known to be that of pixels\.gpkg"):
+        check(drawn_on_one, image=season)
     with pytest.raises(UsageError, match="Name the one image"):
         convert(labels, tmp_path / "coco", to="coco-panoptic", image=season)
     convert(labels, tmp_path / "coco", to="coco-panoptic", image=season / "may.tif")
