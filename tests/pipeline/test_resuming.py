@@ -83,6 +83,17 @@ def test_a_fingerprint_sees_both_ends_and_between(size, place, tmp_path):
     assert (after["content"] != before["content"]) == (size > 0)
 
 
+@pytest.mark.parametrize("place", [0, -1])
+def test_a_fingerprint_sees_the_first_and_the_last_byte(place, tmp_path):
+    path = tmp_path / "file"
+    content = bytearray(3 * PIECES * PIECE_BYTES)
+    path.write_bytes(content)
+    before = fingerprint(path)["content"]
+    content[place] = 1
+    path.write_bytes(content)
+    assert fingerprint(path)["content"] != before
+
+
 def test_a_missing_file_has_no_fingerprint(tmp_path):
     with pytest.raises(SceneError, match="cannot be read"):
         fingerprint(tmp_path / "gone.tif")
@@ -124,6 +135,15 @@ def test_every_change_is_named(scene_file, tiny_bundle, tmp_path):
     assert "area of interest: was none, is area.geojson" in found
     named = {line.partition(":")[0] for line in found}
     assert {"file scene.tif, modified", "scale, offset, nodata and masks", "model, description"} <= named
+
+
+def test_another_crs_is_named(scene_file, tiny_bundle):
+    before = identity(scene_file, tiny_bundle)
+    with rasterio.open(scene_file, "r+") as file:
+        file.crs = "EPSG:32633"
+    assert "grid, crs" in {
+        line.partition(":")[0] for line in differences(before, identity(scene_file, tiny_bundle))
+    }
 
 
 def test_a_scene_that_was_moved_is_the_same_scene(scene_file, tiny_bundle, tmp_path):

@@ -258,6 +258,10 @@ def test_verification_sees_damage(tmp_path: Path) -> None:
         path.write_bytes(damaged)
         with pytest.raises(OutputError):
             verify_geopackage(path, parcels=500, landcover=4)
+    # A number of free pages that are not there: every layer can be read.
+    path.write_bytes(whole[:36] + b"\0\0\0\7" + whole[40:])
+    with pytest.raises(OutputError, match="SQLite says"):
+        verify_geopackage(path, parcels=500, landcover=4)
     with pytest.raises(OutputError):
         verify_geopackage(tmp_path / "none.gpkg", parcels=0, landcover=0)
 
