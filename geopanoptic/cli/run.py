@@ -132,7 +132,7 @@ is until the new one is complete and verified, whatever ends the run.
 @click.option(
     "--memory",
     metavar="SIZE",
-    help="Budget such as 4GB.  [default: 6GB, or 2GB for each core if that is more, but at most half of what is free (in a "
+    help="Budget such as 4GB. A scene that needs more than the machine has is refused unless this covers it.  [default: 6GB, or 2GB for each core if that is more, but at most half of what is free (in a "
     "Slurm job: of its memory)]",
 )
 @click.option(
@@ -183,7 +183,9 @@ is until the new one is complete and verified, whatever ends the run.
     help="Make the map of the parts in --work, once all of them are there. What they left out with --on-error skip is told.",
 )
 @click.option(
-    "--dry-run", is_flag=True, help="Check the scene, print the plan (tiles, memory, disk, time), and stop."
+    "--dry-run",
+    is_flag=True,
+    help="Print the plan (tiles, memory, disk, time), check all that a run checks before it reads pixels, and stop.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the report, the plan or the error as JSON.")
 @click.option("--quiet", is_flag=True, help="Print only warnings and errors.")
@@ -221,13 +223,23 @@ def run(
     source: Any = list(scene) if len(scene) > 1 else scene[0]
     progress = progress_for(sys.stderr, quiet=quiet or as_json)
     if dry_run:
-        from geopanoptic.pipeline.run import refuse_outputs
+        from geopanoptic.pipeline.record import Record
+        from geopanoptic.pipeline.run import refuse
 
         planned = plan(source, **parameters)
-        refuse_outputs(planned, out, rasters, overwrite=overwrite)
-        for warning in (*planned.scene.warnings, *planned.warnings):
-            progress.warn(warning)
+        Record(progress).announce(planned)
         click.echo(json.dumps(planned.to_dict(), indent=2) if as_json else planned.describe())
+        refuse(
+            planned,
+            out,
+            rasters=rasters,
+            work=work,
+            resume=resume,
+            finish=finish,
+            shard=shard is not None,
+            overwrite=overwrite,
+            **parameters,
+        )
         return
     if shard is not None:
         if work is None or out is not None or finish:

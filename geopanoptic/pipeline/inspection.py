@@ -15,7 +15,9 @@ from pyproj.exceptions import ProjError
 from geopanoptic.errors import GeopanopticError
 from geopanoptic.grid import Grid
 from geopanoptic.models.bundle import Bundle
+from geopanoptic.pipeline.memory import size_text
 from geopanoptic.pipeline.plan import REQUIRED_BANDS, Plan, bundle_for, make_plan
+from geopanoptic.pipeline.room import check_memory
 from geopanoptic.scene import Scene, SceneSource, Survey, open_scene, survey, suspicions, take_sample
 from geopanoptic.scene.clouds import cloud_share
 from geopanoptic.scene.sampling import sample_windows
@@ -76,7 +78,8 @@ class Inspection:
             *self.scene.warnings,
             *(f"{listed(dates)}: {text}" if series else text for text, dates in dates_of.items()),
         ]
-        return tuple(dict.fromkeys([*found, *(self.plan.warnings if self.plan else ())]))
+        planned = (*self.plan.warnings, *self.plan.troubles) if self.plan else ()
+        return tuple(dict.fromkeys([*found, *planned]))
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready values; sizes in pixels and bytes, lengths in metres."""
@@ -136,7 +139,9 @@ def inspect_scene(source: SceneSource, *, model: str | Path | None = None, **opt
     bundle, planned, refusal = None, None, None
     try:
         bundle = bundle_for(scene, model)
-        planned = make_plan(scene, bundle)
+        costs = make_plan(scene, bundle)
+        check_memory(costs, None)
+        planned = costs
     except GeopanopticError as error:
         refusal = error
     return Inspection(scene=scene, dates=dates, bundle=bundle, plan=planned, refusal=refusal)
@@ -198,8 +203,7 @@ def table_of(inspection: Inspection) -> list[tuple[str, str]]:
             (
                 "run",
                 f"possible: output {plan.grid.height:,} x {plan.grid.width:,} px, "
-                f"about {plan.memory_bytes / 2**30:.1f} GiB of memory and "
-                f"{plan.disk_bytes / 2**30:.1f} GiB of disk while running",
+                f"about {size_text(plan.memory_bytes)} of memory and {size_text(plan.disk_bytes)} of disk while running",
             )
         )
     return rows

@@ -104,17 +104,27 @@ def default_budget_bytes(given_bytes: int | None = None, *, cores: int = 1) -> i
     return min((given_bytes or _available_bytes()) // 2, max(DEFAULT_BUDGET_BYTES, cores * CORE_BUDGET_BYTES))
 
 
+def machine_bytes() -> int:
+    """All memory of this machine, or of this process's control group or Slurm job where that is less."""
+    import psutil
+
+    return _within_limits(psutil.virtual_memory().total)
+
+
 def _available_bytes() -> int:
     import psutil
 
-    available = psutil.virtual_memory().available
-    available = min(available, _slurm_job_bytes() or available)
+    return _within_limits(psutil.virtual_memory().available)
+
+
+def _within_limits(count: int) -> int:
+    count = min(count, _slurm_job_bytes() or count)
     for name in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
         try:
-            available = min(available, int(Path(name).read_text()))
+            count = min(count, int(Path(name).read_text()))
         except (OSError, ValueError):  # no such control group, or "max"
             continue
-    return available
+    return count
 
 
 def _slurm_job_bytes() -> int:

@@ -3,33 +3,21 @@
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from geopanoptic.errors import ResourceError, SceneError, UsageError
-from geopanoptic.grid import Grid, Window
+from geopanoptic.errors import SceneError, UsageError
+from geopanoptic.grid import Grid
 from geopanoptic.models.bundle import Bundle, list_bundles, load_bundle
 from geopanoptic.models.manifest import ClassSpec
-from geopanoptic.panoptic.forest import LARGEST_BLOCK_PX
-from geopanoptic.panoptic.quantisation import BYTES_PER_PX
 from geopanoptic.pipeline.aoi import AreaOfInterest
-from geopanoptic.pipeline.detections.layout import finding_layout
 from geopanoptic.pipeline.execution.crew import Crew
-from geopanoptic.pipeline.layout import Layout, round_up
-from geopanoptic.pipeline.memory import (
-    default_budget_bytes,
-    graph_bytes,
-    grouping_tasks_within,
-    needed_bytes,
-    network_bytes,
-    parse_size,
-    size_text,
-    sums_bytes,
-)
+from geopanoptic.pipeline.fitting import budget_of, fit_layout, grouping_tasks, too_many_processes
+from geopanoptic.pipeline.layout import Layout
+from geopanoptic.pipeline.memory import graph_bytes, needed_bytes, network_bytes, size_text, sums_bytes
 from geopanoptic.pipeline.progress import duration_text
+from geopanoptic.pipeline.room import disk_bytes
 from geopanoptic.scene import Scene
 
 REQUIRED_BANDS = ("blue", "green", "red")
@@ -38,24 +26,6 @@ SERIES_BUNDLE = "fields-series"
 
 DEFAULT_MIN_AREA_PX = 10
 """Default minimum area of a region, in input pixels."""
-
-# Of halos a network computes the encoder only. Processor seconds per megapixel of cores with fields-s (halo 192)
-# and memory of two tiles side by side: 512 px 1.71 and 0.7 GB, 640 px 1.73 and 1.1, 768 px 1.65 and 1.5, 1024 px
-# 1.58 and 2.5.
-MOST_HALOS = 3
-LEAST_TILE_PX = 512
-"""Tiles of the larger of these sizes are large enough: larger ones take more memory and hardly less time."""
-
-# Seconds of a look at a halo's pixel over those of a core's, by the figures above, and of grouping one over them.
-HALO_COST = 0.1
-GROUPING_COST = 0.25
-
-# The store holds the quantised layers, the pieces and the labels at once; without the pieces, while the products are
-# written. Rasters are written uncompressed first.
-STORE_BYTES_PER_PX = BYTES_PER_PX + 8
-WRITING_BYTES_PER_PX = BYTES_PER_PX + 4
-PRODUCT_BYTES_PER_PX = 1
-RASTER_BYTES_PER_PX = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,8 +54,13 @@ class Plan:
     budget_bytes: int
     sums_bytes: int
     """What is kept of a season while it is read, a part of ``memory_bytes``."""
+    here_bytes: int
+    """Of ``memory_bytes`` what the run's own machine needs; all of it unless others compute."""
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
+    """Of the map; a part of its metadata."""
+    troubles: tuple[str, ...]
+    """Warnings of the machine and the budget, on which the map's bytes do not depend."""
     precision: str = "auto"
     """Of the network's numbers; not ``auto`` once blocks are computed."""
     wanted: AreaOfInterest | None = None
@@ -147,7 +122,8 @@ class Plan:
             "disk_bytes": self.disk_bytes,
             "network_px": self.network_px,
             "estimated_seconds": self.estimated_s,
-            "warnings": list(self.warnings),
+            "notes": list(self.notes),
+            "warnings": [*self.warnings, *self.troubles],
         }
 
     def describe(self) -> str:
@@ -234,10 +210,14 @@ def make_plan(
     min_area_px, simplify_m = drawing_sizes(grid, min_area_m2, simplify_m, scale=scale)
     crew = crew or Crew.of_threads()
     budget = budget_of(memory, crew)
-    layout = _fit_layout(scene, bundle, budget, crew, tile_px, block_px, batch)
-    grouping_tasks = _grouping_tasks(budget // crew.sharing, layout, bundle, crew)
+
+    def layout_for(crew: Crew) -> Layout:
+        return fit_layout(scene, bundle, budget, crew, tile_px, block_px, batch)
+
+    layout = layout_for(crew)
+    tasks = grouping_tasks(budget // crew.sharing, layout, bundle, crew)
     tiles = network_bytes(layout, bundle, crew.threads) * crew.sharing
-    needed = needed_bytes(layout, bundle, crew.threads, grouping_tasks) * crew.sharing
+    needed = needed_bytes(layout, bundle, crew.threads, tasks) * crew.sharing
 
     output_px = grid.height * grid.width
     graph = graph_bytes(output_px)
@@ -250,27 +230,28 @@ def make_plan(
         layout=layout,
         processes=crew.processes,
         workers=crew.threads,
-        grouping_tasks=grouping_tasks,
+        grouping_tasks=tasks,
         min_area_px=min_area_px,
         simplify_m=simplify_m,
         memory_bytes=max(needed, graph),
-        disk_bytes=output_px * STORE_BYTES_PER_PX + (64 << 20),
+        disk_bytes=disk_bytes(output_px),
         budget_bytes=budget,
         sums_bytes=sums_bytes(layout, bundle) * crew.sharing,
-        notes=(
-            *_reading_notes(scene, asked_pixel_m),
-            *_notes(scene, bundle),
-            *_memory_notes("Joining the regions of a scene this large", graph, budget),
-            *_memory_notes(
+        here_bytes=max(needed, graph) if crew.is_local else graph,
+        notes=(*_reading_notes(scene, asked_pixel_m), *_notes(scene, bundle)),
+        warnings=(*_pixel_size_warnings(scene, bundle), *_season_warnings(scene, bundle)),
+        troubles=(
+            *_over_budget("Joining the regions of a scene this large", graph, budget),
+            *_over_budget(
                 f"The network on tiles of {layout.tile_px} px, {layout.batch} at a time,", tiles, budget
             ),
             *(
-                _memory_notes(f"Grouping blocks of {layout.block_px} px", needed, budget)
+                _over_budget(f"Grouping blocks of {layout.block_px} px", needed, budget)
                 if needed > tiles
                 else ()
             ),
+            *too_many_processes(scene, bundle, budget, crew, layout_for),
         ),
-        warnings=(*_pixel_size_warnings(scene, bundle), *_season_warnings(scene, bundle)),
         asked_pixel_m=asked_pixel_m,
     )
 
@@ -292,35 +273,6 @@ def drawing_sizes(
         # No region is larger than the scene, and a number that is may be too large for an integer.
         min_area_px = round(min(min_area_m2 / (pixel_row_m * pixel_col_m), grid.height * grid.width + 1))
     return min_area_px, max(pixel_row_m, pixel_col_m) if simplify_m is None else simplify_m
-
-
-def check_disk(
-    plan: Plan, work: Path, *, stored_bytes: int = 0, out: Path | None = None, rasters: Path | None = None
-) -> None:
-    """Raise ResourceError where a disk has less room than a run will need in the folder ``work``, which holds
-    ``stored_bytes`` already, and those of the map and of its rasters. Only the last may be missing yet."""
-    output_px = plan.grid.height * plan.grid.width
-    goes_to = [("--work", work, output_px * WRITING_BYTES_PER_PX - stored_bytes)]
-    if out is not None:
-        goes_to.append(("--out", out, output_px * PRODUCT_BYTES_PER_PX))
-    if rasters is not None:
-        there = next(each for each in (rasters, *rasters.parents) if each.exists())
-        goes_to.append(("--rasters", there, output_px * RASTER_BYTES_PER_PX))
-    for device, on_disk in groupby(sorted(goes_to, key=_device), key=_device):
-        options, folders, sizes = zip(*on_disk, strict=True)
-        needed = max(sum(sizes), plan.disk_bytes - stored_bytes if device == _device(goes_to[0]) else 0)
-        status = os.statvfs(folders[0])
-        free = status.f_bavail * status.f_frsize
-        if free < needed:
-            raise ResourceError(
-                f"The run needs about {size_text(needed)} for {' and '.join(options)}, and {folders[0]} has "
-                f"{size_text(free)} free.",
-                remedy=f"Free some space, or name another folder with {' or '.join(options)}.",
-            )
-
-
-def _device(place: tuple[str, Path, int]) -> int:
-    return place[1].stat().st_dev
 
 
 def at_working_pixel(scene: Scene, bundle: Bundle, pixel_size: float | str = "auto") -> Scene:
@@ -410,7 +362,7 @@ def length_text(length_m: float) -> str:
     return f"{float(f'{length_m:.3g}'):g} m"
 
 
-def _memory_notes(what: str, needed: int, budget: int) -> tuple[str, ...]:
+def _over_budget(what: str, needed: int, budget: int) -> tuple[str, ...]:
     if needed <= budget:
         return ()
     return (f"{what} takes about {size_text(needed)}, more than the budget of {size_text(budget)}.",)
@@ -419,128 +371,6 @@ def _memory_notes(what: str, needed: int, budget: int) -> tuple[str, ...]:
 def _dates_text(scene: Scene) -> str:
     first, *others = (str(when) for when in scene.dates)
     return f"{len(scene.dates)} dates from {first} to {others[-1]}" if others else first
-
-
-def budget_of(memory: str | int | None, crew: Crew) -> int:
-    """What was asked for, or the default of a crew; processes of this machine share it.
-
-    Raises UsageError where it is no size.
-    """
-    if memory is not None:
-        return parse_size(memory)
-    return default_budget_bytes(crew.memory_bytes, cores=crew.threads * crew.sharing)
-
-
-def _fit_layout(
-    scene: Scene,
-    bundle: Bundle,
-    budget: int,
-    crew: Crew,
-    tile_px: int | None,
-    block_px: int | None,
-    batch: int | None,
-) -> Layout:
-    """The layout that takes the least time of those within the budget: few and large tiles at a time pay for fewer
-    halos, many and small ones keep more threads busy.
-
-    Blocks of a size that is asked for, or that a run began with, may take more to group than the budget has.
-    """
-    of_process = budget // crew.sharing
-    if bundle.finds_parcels:
-        layouts = [finding_layout(bundle, scene.grid.window)]
-    else:
-        layouts = _groupable(
-            _layouts(scene.grid.window, bundle, crew, tile_px, block_px, batch),
-            scene.grid,
-            bundle.output_scale,
-        )
-
-    def needed(layout: Layout) -> int:
-        if block_px is not None:
-            return network_bytes(layout, bundle, crew.threads)
-        return needed_bytes(layout, bundle, crew.threads, _grouping_tasks(0, layout, bundle, crew))
-
-    def duration(layout: Layout) -> float:
-        looked_at = len(scene.dates) * ((layout.tile_px + 2 * layout.halo_px) / layout.tile_px) ** 2
-        tasks = _grouping_tasks(of_process, layout, bundle, crew)
-        return (1 + HALO_COST * looked_at) / min(layout.batch, crew.threads) + GROUPING_COST / tasks
-
-    fitting = [layout for layout in layouts if needed(layout) <= of_process]
-    if not fitting and tile_px is not None:
-        return min(layouts, key=needed)
-    if not fitting:
-        smallest, several = min(map(needed, layouts)), crew.sharing > 1
-        raise ResourceError(
-            f"A memory budget of {size_text(budget)} is too small: the smallest layout needs about "
-            f"{size_text(smallest)}" + (f" for each of {crew.sharing} processes." if several else "."),
-            remedy="Give more with --memory" + (", or have fewer --workers." if several else "."),
-        )
-    return min(fitting, key=duration)
-
-
-def _grouping_tasks(budget: int, layout: Layout, bundle: Bundle, crew: Crew) -> int:
-    """Blocks that each process groups at a time; all of its threads do where a network states parcels one by one."""
-    if bundle.finds_parcels:
-        return crew.threads
-    return grouping_tasks_within(budget, layout, bundle, crew.threads)
-
-
-def _layouts(
-    scene: Window, bundle: Bundle, crew: Crew, tile_px: int | None, block_px: int | None, batch: int | None
-) -> list[Layout]:
-    """What may be worth it, the largest tiles and the most of them at a time first."""
-    stride = bundle.stride_px
-    halo = round_up(bundle.reach_px, stride)
-    longest = max(scene.height, scene.width)
-    # A scene of one tile would leave all but one thread idle; below a few halos, splitting costs more.
-    share = -(-longest // _side_for(crew.threads * crew.processes))
-    largest = max(round_up(share, stride), min(2 * halo, round_up(longest, stride)))
-    largest = min(largest, max(MOST_HALOS * halo, LEAST_TILE_PX))
-
-    def tile(size: int) -> int:
-        # Equal tiles: a scene slightly larger than two tiles gets three smaller ones, not two and a sliver.
-        return round_up(-(-longest // -(-longest // size)), stride)
-
-    if tile_px is not None:
-        tiles = [round_up(tile_px, stride)]
-    else:
-        tiles = [tile(size) for size in (*range(largest, 64, -64), 64, 32)]
-    numbers = [batch] if batch else range(crew.threads, 0, -1)
-    return [
-        Layout(
-            tile_px=size,
-            halo_px=halo,
-            stride_px=stride,
-            block_px=block_px or _side_for(crew.threads if batch else number) * size,
-            batch=number,
-        )
-        for size in tiles
-        for number in numbers
-    ]
-
-
-def _groupable(layouts: list[Layout], grid: Grid, scale: int) -> list[Layout]:
-    """Those whose blocks of a scene's grid are small enough to be grouped, in pixels ``scale`` times smaller.
-
-    Raises UsageError where none is.
-    """
-    most_px = LARGEST_BLOCK_PX // scale**2
-    found = [
-        each
-        for each in layouts
-        if min(each.block_px, grid.height) * min(each.block_px, grid.width) <= most_px
-    ]
-    if not found:
-        raise UsageError(
-            f"Blocks of {min(each.block_px for each in layouts)} px are too large to be grouped.",
-            remedy=f"Give --block of at most {math.isqrt(most_px)} pixels.",
-        )
-    return found
-
-
-def _side_for(n_tiles: int) -> int:
-    """Side of the smallest square of at least ``n_tiles`` tiles."""
-    return math.isqrt(max(n_tiles - 1, 0)) + 1
 
 
 def _pixel_size_warnings(scene: Scene, bundle: Bundle) -> tuple[str, ...]:

@@ -13,16 +13,18 @@ from geopanoptic.errors import ResourceError, SceneError, UsageError
 from geopanoptic.pipeline.aoi import read_aoi
 from geopanoptic.pipeline.execution import Executor
 from geopanoptic.pipeline.execution.crew import PROCESSES, Crew, crew_for
+from geopanoptic.pipeline.fitting import budget_of
 from geopanoptic.pipeline.inference import DescribeRuntime, PrefersBf16, network_of_run, stored_layers
 from geopanoptic.pipeline.memory import PROCESS_BYTES, WORTHWHILE_TILE_BYTES
 from geopanoptic.pipeline.normalising import FirstLook, look_at
 from geopanoptic.pipeline.parameters import Parameters
-from geopanoptic.pipeline.plan import Plan, budget_of, bundle_for, make_plan
+from geopanoptic.pipeline.plan import Plan, bundle_for, make_plan
 from geopanoptic.pipeline.rates import remember, remembered
 from geopanoptic.pipeline.record import Record
 from geopanoptic.pipeline.resuming.beginning import Beginning, begin
-from geopanoptic.pipeline.resuming.identity import identity_of
-from geopanoptic.pipeline.resuming.manifest import read_manifest
+from geopanoptic.pipeline.resuming.identity import Identity, identity_of
+from geopanoptic.pipeline.resuming.manifest import Manifest, read_manifest, require_same
+from geopanoptic.pipeline.resuming.workfolder import require_unused
 from geopanoptic.scene import Scene, as_scene
 
 if TYPE_CHECKING:
@@ -187,12 +189,9 @@ def begin_finish(
             f"{folder} holds no run to finish.",
             remedy="Compute its parts first: --shard 1/4 --work FOLDER, up to 4/4.",
         )
-    identity = identity_of(
-        planned.scene, planned.bundle, bands=planned.bands, aoi=asked.aoi, runtime=stored.identity["runtime"]
-    )
     beginning = begin(
         folder,
-        identity,
+        _identity_by(stored, planned, asked),
         shape=planned.grid.shape,
         block_px=stored.block_px,
         look=lambda: _first_look(planned, asked, record),
@@ -200,6 +199,26 @@ def begin_finish(
         layers=stored_layers(planned.bundle),
     )
     return _adopted(beginning, planned, asked, crew, record), beginning
+
+
+def refuse_other_run(planned: Plan, asked: Parameters, folder: Path, *, may_continue: bool) -> None:
+    """Raises UsageError where a work folder holds another run, and without ``may_continue`` also where it holds this
+    one; what computes the network is not looked at."""
+    stored = read_manifest(folder)
+    if stored is None:
+        return
+    identity = _identity_by(stored, planned, asked)
+    if may_continue:
+        require_same(stored.identity, identity, folder)
+    else:
+        require_unused(folder, identity)
+
+
+def _identity_by(stored: Manifest, planned: Plan, asked: Parameters) -> Identity:
+    """The identity of a run whose network is computed by what computed the stored one."""
+    return identity_of(
+        planned.scene, planned.bundle, bands=planned.bands, aoi=asked.aoi, runtime=stored.identity["runtime"]
+    )
 
 
 def _first_look(planned: Plan, asked: Parameters, record: Record) -> FirstLook:

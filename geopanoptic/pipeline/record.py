@@ -73,7 +73,7 @@ class Record:
         """Pass on what is known before any pixel is read."""
         for note in (*planned.scene.notes, *planned.notes):
             self.note(note)
-        for warning in (*planned.scene.warnings, *planned.warnings):
+        for warning in (*planned.scene.warnings, *planned.warnings, *planned.troubles):
             self.warn(warning)
         for lost in planned.scene.left_out:
             if lost.damaged:

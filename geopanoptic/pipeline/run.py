@@ -22,10 +22,11 @@ from geopanoptic.pipeline.emission import (
     write_products,
 )
 from geopanoptic.pipeline.execution import wait_for_interrupted
+from geopanoptic.pipeline.execution.crew import PROCESSES, THREADS
 from geopanoptic.pipeline.execution.opening import open_executor
-from geopanoptic.pipeline.inference import infer
+from geopanoptic.pipeline.inference import PrefersBf16, infer
 from geopanoptic.pipeline.parameters import Parameters
-from geopanoptic.pipeline.plan import Plan, check_disk
+from geopanoptic.pipeline.plan import Plan
 from geopanoptic.pipeline.preparing import (
     SceneLike,
     begin_finish,
@@ -33,13 +34,15 @@ from geopanoptic.pipeline.preparing import (
     crew_of,
     plan_run,
     refuse_changed,
+    refuse_other_run,
     remember_rate,
 )
 from geopanoptic.pipeline.progress import Progress, Silent
 from geopanoptic.pipeline.record import Record, metadata, report, timestamp
 from geopanoptic.pipeline.result import Result
 from geopanoptic.pipeline.resuming.beginning import require_complete
-from geopanoptic.pipeline.resuming.workfolder import stored_bytes, work_folder
+from geopanoptic.pipeline.resuming.workfolder import refuse_foreign, stored_bytes, work_folder
+from geopanoptic.pipeline.room import check_disk, check_memory
 from geopanoptic.pipeline.rules import rules_of_bundle
 from geopanoptic.pipeline.segmentation import segment
 from geopanoptic.pipeline.skipping import leave_out, take_in_part
@@ -58,14 +61,47 @@ def plan(scene: SceneLike, **parameters: Any) -> Plan:
     return plan_run(scene, asked, crew_of(asked))
 
 
-def refuse_outputs(
-    planned: Plan, out: str | Path | None, rasters: str | Path | None, *, overwrite: bool
+def refuse(
+    planned: Plan,
+    out: str | Path | None = None,
+    *,
+    rasters: str | Path | None = None,
+    work: str | Path | None = None,
+    resume: bool = False,
+    finish: bool = False,
+    shard: bool = False,
+    overwrite: bool = False,
+    **parameters: Any,
 ) -> None:
-    """Raises what :func:`run` would raise of its outputs; changes nothing."""
-    targets = _targets(out, rasters)
+    """Raises what :func:`run`, or a ``shard``, would raise before it reads a pixel: of its memory, outputs, work folder,
+    disk and device. Changes nothing."""
+    asked, targets = Parameters(**parameters), _targets(out, rasters)
+    if not shard:
+        check_memory(planned, asked.memory)
+    folder = None if work is None else Path(work)
     if targets.vector is not None:
         inputs = [Path(file) for file in planned.scene.files]
-        Commit(targets.all, overwrite=overwrite, inputs=inputs).refuse()
+        commit = Commit(targets.all, overwrite=overwrite, inputs=inputs)
+        commit.refuse()
+        folder = folder or commit.work
+    if folder is not None:
+        if work is not None:
+            refuse_foreign(folder)
+        if work is not None or resume:
+            refuse_other_run(planned, asked, folder, may_continue=resume or finish or shard)
+        _check_disk(planned, folder.resolve(), targets, rasters)
+    if not finish and asked.scheduler in (THREADS, PROCESSES):
+        PrefersBf16(device=asked.device, runtime=asked.runtime)()
+
+
+def _check_disk(planned: Plan, folder: Path, targets: _Targets, rasters: str | Path | None) -> None:
+    check_disk(
+        planned,
+        folder,
+        stored_bytes=stored_bytes(folder),
+        out=None if targets.vector is None else targets.vector.resolve().parent,
+        rasters=None if rasters is None else Path(rasters).resolve(),
+    )
 
 
 @options_of(Parameters)
@@ -133,6 +169,7 @@ def run(
         planned = plan_run(scene, asked, crew)
         rules = rules_of_bundle(planned.bundle, min_area_px=planned.min_area_px, fusion=asked.fusion)
     record.announce(planned)
+    check_memory(planned, asked.memory)
 
     # What a run that was interrupted in this notebook still writes must not lie in this one's folder.
     wait_for_interrupted()
@@ -157,13 +194,7 @@ def run(
                 progress=record,
             )
         )
-        check_disk(
-            planned,
-            folder,
-            stored_bytes=stored_bytes(folder),
-            out=None if targets.vector is None else targets.vector.resolve().parent,
-            rasters=None if rasters is None else Path(rasters).resolve(),
-        )
+        _check_disk(planned, folder, targets, rasters)
         executor = stack.enter_context(open_executor(crew, folder=folder, progress=record, client=client))
         # 3 read and 4 infer.
         if finish:

@@ -11,7 +11,6 @@ from geopanoptic.arguments import options_of
 from geopanoptic.pipeline.execution.opening import open_executor
 from geopanoptic.pipeline.inference import infer
 from geopanoptic.pipeline.parameters import Parameters
-from geopanoptic.pipeline.plan import check_disk
 from geopanoptic.pipeline.preparing import (
     SceneLike,
     begin_run,
@@ -24,6 +23,7 @@ from geopanoptic.pipeline.progress import Progress, Silent
 from geopanoptic.pipeline.record import Record
 from geopanoptic.pipeline.resuming.shards import Shard, shard_block_px
 from geopanoptic.pipeline.resuming.workfolder import make, stored_bytes
+from geopanoptic.pipeline.room import check_disk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

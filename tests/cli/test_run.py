@@ -97,6 +97,43 @@ def test_a_dry_run_refuses_outputs_as_the_run_would(scene_file, tiny_bundle, tmp
     assert [path.name for path in tmp_path.iterdir()] == ["old.gpkg"]
 
 
+def test_a_dry_run_refuses_whatever_the_run_would(scene_file, tiny_bundle, tmp_path, monkeypatch, capsys):
+    work, out = tmp_path / "work", tmp_path / "a.gpkg"
+    command = [str(scene_file), "--model", str(tiny_bundle.path), "--out", str(out), "--work", str(work)]
+
+    def told(*options: str) -> tuple[int, str]:
+        code = leave(*command, *options, "--dry-run")
+        printed = capsys.readouterr()
+        assert "90 x 70 px" in printed.out
+        return code, printed.err
+
+    assert told() == (0, "")
+    assert not any(tmp_path.iterdir())
+    code, error = told("--device", "cuda:77")
+    assert code == 7
+    assert "cuda:77" in error
+    monkeypatch.setenv("SLURM_MEM_PER_NODE", "1024")
+    code, error = told("--memory", "1GB", "--tile", "2048")
+    assert code == 7
+    assert "more than the budget of 1.0 GB" in error
+    assert "and there are 1.0 GB here" in error
+    monkeypatch.delenv("SLURM_MEM_PER_NODE")
+    assert (
+        leave(str(scene_file), "--model", str(tiny_bundle.path), "--shard", "1/2", "--work", str(work)) == 0
+    )
+    code, error = told()
+    assert code == 2
+    assert "--resume" in error
+    assert told("--finish")[0] == told("--shard", "2/2")[0] == 0
+    code, error = told("--resume", "--bands", "red,green,blue,nir")
+    assert code == 2
+    assert "another run" in error
+    (work / "letter.txt").touch()
+    code, error = told("--resume")
+    assert code == 2
+    assert "letter.txt" in error
+
+
 def test_a_dry_run_prints_the_plan_and_writes_nothing(scene_file, tiny_bundle, tmp_path, capsys):
     out = tmp_path / "a.gpkg"
     assert leave(str(scene_file), "--out", str(out), "--model", str(tiny_bundle.path), "--dry-run") == 0

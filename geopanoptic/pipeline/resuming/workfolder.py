@@ -103,7 +103,17 @@ def make(folder: Path) -> None:
     """Create a work folder; one that is there may hold nothing but a run's own files (UsageError)."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+    except OSError as failure:
+        raise _unwritable(folder, failure) from None
+    refuse_foreign(folder)
+
+
+def refuse_foreign(folder: Path) -> None:
+    """Raises UsageError where a work folder, which may be missing yet, holds files that are not a run's own."""
+    try:
         foreign = [entry.name for entry in sorted(folder.iterdir()) if not _is_own(entry)]
+    except FileNotFoundError:
+        return
     except OSError as failure:
         raise _unwritable(folder, failure) from None
     if foreign:
