@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import multiprocessing
 import os
 import signal
@@ -167,6 +168,8 @@ def test_tasks_that_wait_beside_a_deadly_one_are_not_refused_with_it():
         task = Square(deadly=1, pause_s=0.3)
         values = OnDask(client=client).map(task, range(6), failed=lambda item, error: -item)
         assert list(values) == [0, -1, 4, 9, 16, 25]
+    # Silent while it closes, and only then.
+    assert logging.getLogger("distributed").level < logging.CRITICAL
 
 
 def test_a_scheduler_that_is_lost_ends_the_work_with_a_remedy():

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from geopanoptic.pipeline.execution.loss import asking_scheduler
 
 CONNECT_S = 10
 PACKAGE = "geopanoptic"
+_LOGGER = "distributed"
 
 
 @contextmanager
@@ -33,10 +35,29 @@ def local_processes(crew: Crew) -> Iterator[Client]:
     }
     with (
         dask.config.set(settings),
+        _level_kept(),
         _started(crew) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
         yield client
+        # Processes that end late on a busy machine miss their scheduler, and are killed: nobody needs to know.
+        with suppress(ResourceError), asking_scheduler(client):
+            client.run(_hush, on_error="ignore")
+        _hush()
+
+
+def _hush() -> None:
+    logging.getLogger(_LOGGER).setLevel(logging.CRITICAL)
+
+
+@contextmanager
+def _level_kept() -> Iterator[None]:
+    logger = logging.getLogger(_LOGGER)
+    level = logger.level
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _started(crew: Crew, *, once_more: bool = True) -> LocalCluster:
