@@ -77,6 +77,9 @@ class TerminatedRunError(InterruptedRunError):
     exit_code = 143
 
 
+PARTS_SKIPPED = 6
+"""Exit code of an output that lacks blocks, dates or pixels which failed (``--on-error skip``)."""
+
 DEFECTS = 8
 """Exit code where labels were checked and have defects: no refusal, nothing went wrong."""
 
@@ -87,7 +90,7 @@ EXIT_CODES: dict[int, str] = {
     3: "the scene cannot be used",
     4: "the model cannot be used",
     5: "the output cannot be written",
-    6: "finished, with parts skipped (listed in run.json)",
+    PARTS_SKIPPED: "finished, with parts skipped (listed in run.json)",
     7: "not enough memory, disk or device",
     DEFECTS: "labels have defects (labels check) or conflicts (labels merge)",
     75: "another run is writing this output",

@@ -33,7 +33,7 @@ Figures:
   after the network   share of the time for grouping, tracing and writing
   peak memory         of the run and all its child processes, largest of the runs
 
-{exit_code_lines()}
+{exit_code_lines(3, 4, 75)}
 """
 
 

@@ -45,7 +45,7 @@ Output:
 An id goes on along the one-to-one pairing with the largest sum of IoU, to the only successor or to one whose
 IoU is at least 0.5. Give the output as the next year's EARLIER: ids then stay the same over all years.
 
-{exit_code_lines()}
+{exit_code_lines(75)}
 """
 
 

@@ -51,7 +51,7 @@ that gives the median true parcel at least 400 pixels. The output states it.
 With --fusion, PRED is a scene: the network maps it once, every rule makes a map of that as `geopanoptic run
 --fusion` would, and each is scored. Which rule is best was then chosen on this truth: confirm it on another.
 
-{exit_code_lines()}
+{exit_code_lines(3, 4, 75)}
 """
 
 

@@ -52,7 +52,7 @@ Rules (--fusion):
   efficientps   adaptive fusion of mask and semantic logits against stuff
   lps           semantics say what is a thing, masks which one
 
-{exit_code_lines()}
+{exit_code_lines(3, 75)}
 """
 
 

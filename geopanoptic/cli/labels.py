@@ -45,7 +45,7 @@ Once round:
   geopanoptic labels log labels.gpkg                                    who did what
   geopanoptic train --from default --data labels.gpkg --scene scene.tif --out my-fields
 
-{exit_code_lines()}
+{exit_code_lines(3, 4, 8)}
 """
 
 

@@ -38,7 +38,7 @@ Looks for:
 The labels are checked as they are stored, before any repair. --fix writes a new file in the same format and lists
 every change; ground that several objects claim goes to the class named first in --priority, else to the smaller.
 
-{exit_code_lines()}
+{exit_code_lines(3, 4, 8)}
 """
 
 

@@ -35,7 +35,7 @@ Formats:
 What a format has no place for is told. Where images lie on the map is kept in labels.json beside labels in
 pixels, so that they find back.
 
-{exit_code_lines()}
+{exit_code_lines(3)}
 """
 
 

@@ -21,7 +21,7 @@ Examples:
 Objects are the same where they share most of their ground (IoU above one half), or where their ids are the same and
 they share any. The formats need not be.
 
-{exit_code_lines()}
+{exit_code_lines(3)}
 """
 
 

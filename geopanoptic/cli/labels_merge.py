@@ -41,7 +41,7 @@ Conflicts (layer `conflicts` of FILE, listed, and exit code {DEFECTS}):
   seam      two annotators drew the ground that both saw differently
   overlap   objects of two annotators lie on the same ground
 
-{exit_code_lines()}
+{exit_code_lines(3, 8)}
 """
 
 

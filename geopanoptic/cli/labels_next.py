@@ -30,7 +30,7 @@ The list (layer `next`, rank 1 first) takes parcels that are likely wrong, by th
 and of these what is unlike everything labelled or listed before, in size, shape and look (the expected number of
 wrong parcels times the distance, a weighted core-set after Sener and Savarese 2018). `reason` says it in words.
 
-{exit_code_lines()}
+{exit_code_lines(3)}
 """
 
 

@@ -48,7 +48,7 @@ Back from the tool:
   geopanoptic labels convert work/export.json corrected.gpkg --to gpkg
   geopanoptic labels merge work/things/export.json work/stuff/export.json --out corrected.gpkg
 
-{exit_code_lines()}
+{exit_code_lines(3, 4)}
 """
 
 

@@ -19,6 +19,7 @@ import click
 from geopanoptic import __version__
 from geopanoptic.cli.sections import exit_code_lines
 from geopanoptic.errors import (
+    EXIT_CODES,
     GeopanopticError,
     InterruptedRunError,
     OutputError,
@@ -73,7 +74,7 @@ class _Group(click.Group):
 @click.group(
     cls=_Group,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog=exit_code_lines(),
+    epilog=exit_code_lines(*EXIT_CODES),
 )
 @click.version_option(__version__, prog_name="geopanoptic")
 def cli() -> None:

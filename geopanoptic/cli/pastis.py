@@ -28,7 +28,7 @@ Output:
   scores.json    the same with the counts of every class
   fold1/ ...     the run of each experiment, with its model in fold1/bundle
 
-{exit_code_lines()}
+{exit_code_lines(3, 4, 75)}
 """
 
 

@@ -14,10 +14,8 @@ from geopanoptic.cli.continuing import telling_how_to_continue
 from geopanoptic.cli.map_options import map_options, pixel_size_option
 from geopanoptic.cli.scene_options import SCENE_OPTIONS, scene_options
 from geopanoptic.cli.sections import SectionedCommand, exit_code_lines
+from geopanoptic.errors import PARTS_SKIPPED
 from geopanoptic.wording import counted
-
-PARTS_SKIPPED = 6
-"""Exit code of a map that lacks blocks or dates which failed (``--on-error skip``)."""
 
 SECTIONS = {
     "Output": ("out", "rasters", "overwrite"),
@@ -59,7 +57,7 @@ Output:
 The map does not depend on --memory, --tile, --block, --batch and --threads. An existing output stays as it
 is until the new one is complete and verified, whatever ends the run.
 
-{exit_code_lines()}
+{exit_code_lines(3, 4, 6, 75)}
 """
 
 

@@ -7,7 +7,9 @@ from typing import Any
 
 import click
 
-from geopanoptic.errors import EXIT_CODES
+from geopanoptic.errors import DEFECTS, EXIT_CODES, PARTS_SKIPPED, LockedError, ModelError, SceneError
+
+_OF_SOME = (SceneError.exit_code, ModelError.exit_code, PARTS_SKIPPED, DEFECTS, LockedError.exit_code)
 
 
 class SectionedCommand(click.Command):
@@ -34,6 +36,11 @@ class SectionedCommand(click.Command):
         yield "Other options", list(records.values())
 
 
-def exit_code_lines() -> str:
-    """Every exit code, laid out for an epilog."""
-    return "\b\nExit codes:\n" + "\n".join(f"  {code:>3}  {meaning}" for code, meaning in EXIT_CODES.items())
+def exit_code_lines(*own: int) -> str:
+    """The exit codes of every command, and of ``_OF_SOME`` this one's ``own``, laid out for an epilog."""
+    lines = (
+        f"  {code:>3}  {meaning}"
+        for code, meaning in EXIT_CODES.items()
+        if code in own or code not in _OF_SOME
+    )
+    return "\b\nExit codes:\n" + "\n".join(lines)

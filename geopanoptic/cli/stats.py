@@ -11,10 +11,8 @@ import click
 
 from geopanoptic.cli.scene_options import SCENE_OPTIONS, scene_options
 from geopanoptic.cli.sections import SectionedCommand, exit_code_lines
+from geopanoptic.errors import PARTS_SKIPPED
 from geopanoptic.wording import counted
-
-PARTS_SKIPPED = 6
-"""Exit code of a table that lacks pixels which could not be read (``--on-error skip``)."""
 
 SECTIONS = {
     "Output": ("out", "wide", "overwrite"),
@@ -46,7 +44,7 @@ Columns:
   mean, median, std              each pixel weighs with the share of it that the parcel covers
   valid_share                    share of the parcel's area that is neither clouded nor without data
 
-{exit_code_lines()}
+{exit_code_lines(3, 6, 75)}
 """
 
 

@@ -37,7 +37,7 @@ Your own labels:
 
 A run from a CONFIG that was interrupted goes on with the same command.
 
-{exit_code_lines()}
+{exit_code_lines(3, 4, 75)}
 """
 
 
