@@ -97,7 +97,7 @@ def run_bare(tiles: Tiles) -> BareNetwork:
     bundle = load_bundle(tiles.model).for_pixels(tiles.pixel_m)
     network = BundleNetwork(
         path=bundle.path,
-        sha256=bundle.sha256,
+        fingerprint=bundle.fingerprint,
         bands=tiles.bands,
         margin_px=tiles.halo_px,
         of_fine_pixels=bundle.of_fine_pixels,

@@ -6,6 +6,7 @@ weights are plain arrays whose hash ``bundle.json`` states. Describing a bundle 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import shutil
@@ -154,6 +155,11 @@ class Bundle:
     def sha256(self) -> str:
         """Hash of the weights."""
         return self.manifest.weights.sha256
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of all that ``bundle.json`` says, and so of the weights and the grouping, whose hashes it states."""
+        return hashlib.blake2b(self.manifest.model_dump_json().encode(), digest_size=16).hexdigest()
 
     @property
     def card(self) -> str:

@@ -91,7 +91,8 @@ class BundleNetwork:
     """A bundle's network by reference: loaded where and when it is called first, and kept by that process."""
 
     path: Path
-    sha256: str
+    fingerprint: str
+    """See ``Bundle``. The weights' hash would not do: the same weights are looked at in other ways."""
     bands: tuple[str, ...] | None
     """Those that every date has; None where dates differ, and every band has a flag of its own."""
     margin_px: int
@@ -115,7 +116,7 @@ def bundle_network(planned: Plan, asked: Parameters) -> BundleNetwork:
     """The network of a planned run."""
     return BundleNetwork(
         path=planned.bundle.path,
-        sha256=planned.bundle.sha256,
+        fingerprint=planned.bundle.fingerprint,
         bands=planned.bands if planned.dates_agree else None,
         margin_px=planned.layout.halo_px,
         of_fine_pixels=planned.bundle.of_fine_pixels,
@@ -130,7 +131,7 @@ def bundle_detector(planned: Plan, asked: Parameters) -> DetectorOfBundle:
     """The network of a planned run that states parcels one by one."""
     return DetectorOfBundle(
         path=planned.bundle.path,
-        sha256=planned.bundle.sha256,
+        fingerprint=planned.bundle.fingerprint,
         device=asked.device,
         threads=planned.workers,
         runtime=asked.runtime,
@@ -207,7 +208,7 @@ def _load(network: BundleNetwork) -> Runtime:
 
     return_large_arrays()
     return load_runtime(
-        replace(planned_bundle(network.path, network.sha256), of_fine_pixels=network.of_fine_pixels),
+        replace(planned_bundle(network.path, network.fingerprint), of_fine_pixels=network.of_fine_pixels),
         device=network.device,  # type: ignore[arg-type]
         threads=network.threads,
         runtime=network.runtime,  # type: ignore[arg-type]

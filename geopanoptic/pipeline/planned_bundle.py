@@ -8,12 +8,12 @@ from geopanoptic.errors import ModelError
 from geopanoptic.models.bundle import Bundle, load_bundle
 
 
-def planned_bundle(path: Path, sha256: str) -> Bundle:
-    """The bundle at ``path``; ModelError where its weights are not those of ``sha256``, and as ``load_bundle``."""
+def planned_bundle(path: Path, fingerprint: str) -> Bundle:
+    """The bundle at ``path``; ModelError where it does not have this ``fingerprint``, and as ``load_bundle``."""
     bundle = load_bundle(path)
-    if bundle.sha256 != sha256:
+    if bundle.fingerprint != fingerprint:
         raise ModelError(
-            f"{path} holds other weights than when the run was planned.",
+            f"{path} holds another bundle than when the run was planned.",
             remedy="Give all workers the same bundle, and do not change it during a run.",
         )
     return bundle

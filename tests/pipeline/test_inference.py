@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from geopanoptic.errors import ModelError
-from geopanoptic.models.bundle import Bundle
+from geopanoptic.models.bundle import Bundle, load_bundle
 from geopanoptic.pipeline.dense import network_turn
 from geopanoptic.pipeline.inference import BundleNetwork, ReleaseNetwork
 
@@ -15,7 +18,7 @@ from geopanoptic.pipeline.inference import BundleNetwork, ReleaseNetwork
 def network_of(bundle: Bundle, **changes: object) -> BundleNetwork:
     network = BundleNetwork(
         path=bundle.path,
-        sha256=bundle.sha256,
+        fingerprint=bundle.fingerprint,
         bands=None,
         margin_px=0,
         of_fine_pixels=False,
@@ -45,6 +48,13 @@ def test_releasing_loads_nothing_and_waits_for_nobody(tiny_bundle: Bundle) -> No
     assert mine() is runtime
 
 
-def test_other_weights_than_planned_are_refused(tiny_bundle: Bundle) -> None:
-    with pytest.raises(ModelError, match="other weights"):
-        network_of(tiny_bundle, sha256="0" * 64)()
+def test_the_same_weights_looked_at_in_other_ways_are_another_network(
+    tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    described = Path(shutil.copytree(tiny_bundle.path, tmp_path / "copy")) / "bundle.json"
+    planned = load_bundle(described)
+    assert network_of(planned)().bundle.views == 1
+    described.write_text(json.dumps(json.loads(described.read_text()) | {"views": 2}))
+    assert network_of(load_bundle(described))().bundle.views == 2
+    with pytest.raises(ModelError, match="another bundle"):
+        network_of(planned)()

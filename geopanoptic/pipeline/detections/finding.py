@@ -51,7 +51,8 @@ class DetectorOfBundle:
     """A bundle's network by reference: loaded where and when it is called first, and kept by that process."""
 
     path: Path
-    sha256: str
+    fingerprint: str
+    """See ``Bundle``."""
     device: str
     threads: int
     runtime: str
@@ -226,7 +227,7 @@ def _loaded(network: DetectorOfBundle) -> PapsDetector:
     from geopanoptic.models.paps_detector import load_detector
 
     return load_detector(
-        planned_bundle(network.path, network.sha256),
+        planned_bundle(network.path, network.fingerprint),
         device=network.device,
         threads=network.threads,
         runtime=network.runtime,

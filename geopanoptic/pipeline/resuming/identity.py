@@ -60,7 +60,7 @@ def identity_of(
         "model": {
             "name": bundle.name,
             "weights": bundle.sha256,
-            "description": _hash(bundle.manifest.model_dump_json()),
+            "description": bundle.fingerprint,
         },
         "runtime": runtime,
     }
