@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -31,7 +32,7 @@ from geopanoptic.models.manifest import (
     Weights,
     architecture_of,
 )
-from geopanoptic.models.weights import check_weights, sha256_of, write_weights
+from geopanoptic.models.weights import check_weights, own_file, sha256_of, write_weights
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -164,8 +165,8 @@ class Bundle:
     @property
     def card(self) -> str:
         """The model card, Markdown; empty where the bundle has none."""
-        card = self.path / _CARD_FILE
-        return card.read_text(encoding="utf-8") if card.is_file() else ""
+        card = own_file(self.path, _CARD_FILE)
+        return card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
 
     def network(self) -> PanopticUNet | PanopticUNetSeries:
         """The network in eval mode, float32, on the CPU.
@@ -216,11 +217,7 @@ def load_bundle(name_or_path: str | Path | None = None) -> Bundle:
     """
     folder = _folder_of(DEFAULT_BUNDLE if name_or_path is None else name_or_path)
     manifest = _read_manifest(folder)
-    weights = folder / WEIGHTS_FILE
-    if weights.resolve().parent != folder.resolve():
-        raise ModelError(
-            f"{weights} links to a file outside its bundle.", remedy="Put the weights into the folder."
-        )
+    weights = own_file(folder, WEIGHTS_FILE)
     check_weights(weights, sha256=manifest.weights.sha256, size_bytes=manifest.weights.size_bytes)
     grouping = None if manifest.grouping is None else read_grouping(folder, manifest.grouping)
     return Bundle(path=folder.resolve(), manifest=manifest, grouping=grouping)
@@ -266,8 +263,8 @@ def save_with_grouping(bundle: Bundle, grouping: Grouping, folder: Path) -> Bund
     folder.mkdir(parents=True, exist_ok=True)
     if folder.resolve() != bundle.path:
         for name in (WEIGHTS_FILE, _CARD_FILE):
-            if (bundle.path / name).is_file():
-                shutil.copyfile(bundle.path / name, folder / name)
+            if (stored := own_file(bundle.path, name)).is_file():
+                shutil.copyfile(stored, folder / name)
     described = bundle.manifest.model_copy(update={"grouping": write_grouping(folder, grouping)})
     (folder / _MANIFEST_FILE).write_text(described.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return load_bundle(folder)
@@ -282,9 +279,10 @@ def _folder_of(name_or_path: str | Path) -> Path:
         )
     if isinstance(name_or_path, str) and path.name == name_or_path and name_or_path in list_bundles():
         return _BUNDLED / name_or_path
-    if path.is_dir():
+    # Path.is_dir raises for names that are too long.
+    if os.path.isdir(path):  # noqa: PTH112
         return path
-    if path.name == _MANIFEST_FILE and path.is_file():
+    if path.name == _MANIFEST_FILE and os.path.isfile(path):  # noqa: PTH113
         return path.parent
     bundled = list_bundles()
     close = get_close_matches(str(name_or_path), bundled, n=1)
@@ -296,7 +294,7 @@ def _folder_of(name_or_path: str | Path) -> Path:
 
 
 def _read_manifest(folder: Path) -> Manifest:
-    path = folder / _MANIFEST_FILE
+    path = own_file(folder, _MANIFEST_FILE)
     if not path.is_file():
         raise ModelError(
             f"{folder} is no model bundle: it has no {_MANIFEST_FILE}.",
@@ -315,7 +313,7 @@ def _read_manifest(folder: Path) -> Manifest:
             remedy="Install a newer geopanoptic.",
         )
     try:
-        return Manifest.model_validate_json(json.dumps(values), strict=False)
+        return Manifest.model_validate_json(json.dumps(values))
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "(whole)"

@@ -14,13 +14,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from geopanoptic.errors import ModelError
 from geopanoptic.models.manifest import GROUPING_FILE, GroupingFile, Probability
-from geopanoptic.models.weights import sha256_of
+from geopanoptic.models.weights import own_file, sha256_of
 
 _REFETCH = "Fetch the bundle again from where it came."
 _FILE_LIMIT_BYTES = 2**23
 _LARGEST_TREE_NODES = 1 << 20
 
-Integers = Annotated[tuple[int, ...], Field(max_length=_LARGEST_TREE_NODES)]
+Integers = Annotated[
+    tuple[Annotated[int, Field(ge=-1, lt=_LARGEST_TREE_NODES)], ...], Field(max_length=_LARGEST_TREE_NODES)
+]
 Floats = Annotated[
     tuple[Annotated[float, Field(allow_inf_nan=False)], ...], Field(max_length=_LARGEST_TREE_NODES)
 ]
@@ -81,9 +83,9 @@ class Grouping(_Strict):
 
 def read_grouping(folder: Path, expected: GroupingFile) -> Grouping:
     """The bundle's ``grouping.json``; raises ``ModelError`` unless it is the intact file of the manifest."""
-    path = folder / GROUPING_FILE
-    if not path.is_file() or path.resolve().parent != folder.resolve():
-        raise ModelError(f"{folder} has no {path.name} of its own.", remedy=_REFETCH)
+    path = own_file(folder, GROUPING_FILE)
+    if not path.is_file():
+        raise ModelError(f"{folder} has no {path.name}.", remedy=_REFETCH)
     if path.stat().st_size > _FILE_LIMIT_BYTES or sha256_of(path) != expected.sha256:
         raise ModelError(f"{path} does not have the sha256 that bundle.json states.", remedy=_REFETCH)
     try:

@@ -22,17 +22,19 @@ KIND_PARTS = 8
 Architecture = Literal["PanopticUNet", "PanopticUNetSeries"]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+ClassName = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f\ufffe\uffff]*$")]
+"""For people. Without the control characters that a map's style, which is XML, cannot hold."""
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ClassSpec(_Strict):
     """One class of the map; its place in the list is its channel in the network's output."""
 
     id: int = Field(ge=1, le=255)
-    name: str = Field(min_length=1, max_length=64)
+    name: ClassName
     kind: Literal["thing", "stuff"]
     colour: str = Field(pattern=r"^#[0-9a-fA-F]{6}$")
 
@@ -119,12 +121,24 @@ class UNetSettings(_Strict):
 
 
 class Normalisation(_Strict):
-    """How band values become network input: scene percentiles to 0 and 1, then clipped."""
+    """How band values become network input: scene percentiles to 0 and 1, then clipped.
+
+    Stated for other programs and people: no other numbers than these are computed.
+    """
 
     kind: Literal["scene-percentiles"] = "scene-percentiles"
     low_percentile: float = 2.0
     high_percentile: float = 98.0
     clip: tuple[float, float] = (-1.0, 2.0)
+
+    @model_validator(mode="after")
+    def _as_computed(self) -> Self:
+        fields = type(self).model_fields
+        if any(getattr(self, name) != field.default for name, field in fields.items()):
+            raise ValueError(
+                "scene-percentiles are 2 and 98, clipped to -1 and 2; other numbers are never computed"
+            )
+        return self
 
 
 class FixedNormalisation(_Strict):
@@ -144,6 +158,8 @@ class FixedNormalisation(_Strict):
             not low < high for low, high in zip(self.low, self.high, strict=True)
         ):
             raise ValueError("low and high need one value a band each, the smaller in low")
+        if not self.clip[0] < self.clip[1]:
+            raise ValueError("clip needs the smaller value first")
         return self
 
 
@@ -175,7 +191,7 @@ class Manifest(_Strict):
     """The whole of ``bundle.json``. Bands are canonical names in the order of the input channels."""
 
     format: Literal["geopanoptic-bundle"] = "geopanoptic-bundle"
-    format_version: int = FORMAT_VERSION
+    format_version: int = Field(FORMAT_VERSION, ge=1, le=FORMAT_VERSION, strict=True)
     name: Name
     title: str = ""
     architecture: Architecture = "PanopticUNet"

@@ -1,9 +1,11 @@
-"""Weight files: writing them, and checks that need no torch: size, hash, and a header that is what it claims to be."""
+"""A bundle's files: writing weights, and checks that need no torch: where files lie, and of weights size, hash and a header
+that is what it claims to be."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,6 +38,16 @@ def write_weights(path: Path, weights: Mapping[str, Tensor], metadata: dict[str,
             f"{path} could not be written: {failure}.",
             remedy="Check free space, quota and permissions there.",
         ) from failure
+
+
+def own_file(folder: Path, name: str) -> Path:
+    """A file of a bundle, which need not be there; ``ModelError`` for a link to any other file of the machine."""
+    path = folder / name
+    if Path(os.path.realpath(path)).parent != folder.resolve():
+        raise ModelError(
+            f"{path} links to a file outside its bundle.", remedy="Put the file itself into the folder."
+        )
+    return path
 
 
 def check_weights(path: Path, *, sha256: str, size_bytes: int) -> None:

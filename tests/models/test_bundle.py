@@ -39,6 +39,13 @@ def replace_weights(folder: Path, content: bytes) -> None:
     rewrite(folder, weights={"file": path.name, "sha256": sha256_of(path), "size_bytes": path.stat().st_size})
 
 
+def classes(thing: str, stuff: str) -> list[dict[str, object]]:
+    return [
+        {"id": number, "name": name, "kind": kind, "colour": "#112233"}
+        for number, (name, kind) in enumerate(((thing, "thing"), (stuff, "stuff")), 1)
+    ]
+
+
 def header(length: int, entries: object) -> bytes:
     return length.to_bytes(8, "little") + json.dumps(entries).encode()
 
@@ -178,7 +185,18 @@ def test_cut_short(folder: Path) -> None:
         ({"network": {"temporal": {"heads": 3}}}, "network.temporal.heads"),
         ({"normalisation": {"kind": "fixed", "low": [0], "high": [1]}}, "need 4 values"),
         ({"normalisation": {"kind": "fixed", "low": [0] * 4, "high": [1, 1, 1, 0]}}, "the smaller in low"),
+        (
+            {"normalisation": {"kind": "fixed", "low": [0] * 4, "high": [1] * 4, "clip": [2, -1]}},
+            "clip needs",
+        ),
         ({"normalisation": {"kind": "by-feel"}}, "normalisation"),
+        ({"normalisation": {"kind": "scene-percentiles", "low_percentile": 1.0}}, "are 2 and 98"),
+        ({"normalisation": {"kind": "scene-percentiles", "clip": [0.0, 1.0]}}, "are 2 and 98"),
+        ({"working_pixel_m": float("inf")}, "working_pixel_m"),
+        ({"format_version": "1"}, "format_version"),
+        ({"format_version": 0}, "format_version"),
+        ({"classes": classes("a\x01", "b")}, r"classes\.0\.name"),
+        ({"classes": classes("same", "same")}, "class names repeat"),
     ],
     ids=str,
 )
@@ -195,12 +213,18 @@ def test_newer_format_says_so(folder: Path) -> None:
     assert "newer geopanoptic" in refusal.value.remedy
 
 
-def test_weights_linked_from_elsewhere(folder: Path, tmp_path: Path) -> None:
-    path = folder / "model.safetensors"
+@pytest.mark.parametrize("name", ["model.safetensors", "bundle.json", "card.md"])
+def test_files_linked_from_elsewhere(folder: Path, tmp_path: Path, name: str) -> None:
+    path = folder / name
     path.rename(tmp_path / "elsewhere")
     path.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(ModelError, match="outside"):
-        load_bundle(folder)
+        assert load_bundle(folder).card
+
+
+def test_a_card_of_other_letters_is_shown_as_far_as_it_can_be(folder: Path) -> None:
+    (folder / "card.md").write_bytes("Äcker".encode("latin-1"))
+    assert load_bundle(folder).card == "\ufffdcker"
 
 
 def test_wrong_number_of_bands_lists_both(folder: Path) -> None:
@@ -213,3 +237,8 @@ def test_unknown_names_get_a_suggestion() -> None:
     with pytest.raises(ModelError) as refusal:
         load_bundle("field-s")
     assert "'fields-s'" in refusal.value.remedy
+
+
+def test_names_too_long_for_a_file_are_unknown() -> None:
+    with pytest.raises(ModelError, match="No model called"):
+        load_bundle("a" * 300)

@@ -85,7 +85,14 @@ def test_a_changed_or_missing_file_is_refused(learned: Bundle) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"price": 2}, {"code": "print()"}, {"centre_radius_px": 0}, {"format_version": 2}, {"score_slope": -1}],
+    [
+        {"price": 2},
+        {"code": "print()"},
+        {"centre_radius_px": 0},
+        {"format_version": 2},
+        {"score_slope": -1},
+        {"trees": stump().trees.model_dump() | {"left": [2**70, -1, -1]}},
+    ],
 )
 def test_values_out_of_range_are_refused_by_key(learned: Bundle, change: dict[str, Any]) -> None:
     path = learned.path / "grouping.json"

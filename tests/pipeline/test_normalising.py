@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from geopanoptic.models.manifest import Normalisation
 from geopanoptic.pipeline.normalising import in_other_units
-from geopanoptic.scene.radiometry import DateRange
+from geopanoptic.scene.radiometry import CLIP, HIGH_PERCENT, LOW_PERCENT, DateRange
 
 
 def bright(high: float, *, valid_share: float = 1.0) -> DateRange:
@@ -25,3 +26,8 @@ def test_clouds_darkness_and_hidden_dates_are_no_matter() -> None:
     assert in_other_units(season) == []
     assert in_other_units({"a": bright(-8.0), "b": bright(-15.0)}) == []
     assert in_other_units({"a": bright(0.3, valid_share=0.0)}) == []
+
+
+def test_bundles_state_the_percentiles_that_are_computed() -> None:
+    stated = Normalisation()
+    assert (stated.low_percentile, stated.high_percentile, stated.clip) == (LOW_PERCENT, HIGH_PERCENT, CLIP)

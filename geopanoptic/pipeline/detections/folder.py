@@ -29,7 +29,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from geopanoptic import __version__
 from geopanoptic.errors import UsageError
 from geopanoptic.grid import Grid, Window
-from geopanoptic.models.manifest import ClassSpec
+from geopanoptic.models.manifest import ClassName, ClassSpec
 from geopanoptic.pipeline.detections.keeping import KEPT_FORMAT, keep, kept
 from geopanoptic.pipeline.detections.reading import SUFFIXES, read_tile
 from geopanoptic.pipeline.detections.tile import DetectedTile
@@ -60,7 +60,7 @@ class TilePlace(_Strict):
 class DetectedClass(_Strict):
     """One class of a detector."""
 
-    name: str = Field(min_length=1, max_length=64)
+    name: ClassName
     kind: Literal["thing", "stuff"]
     label: int | None = None
     channel: int | None = Field(default=None, ge=0)
