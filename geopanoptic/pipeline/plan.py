@@ -306,12 +306,13 @@ def _matching_bands(scene: Scene, bundle: Bundle) -> tuple[str, ...]:
     bands = tuple(band for band in bundle.bands if band in scene.bands)
     required = [band for band in REQUIRED_BANDS if band in bundle.bands]
     for when, present in scene.bands_by_date.items():
-        if not (lacking := [band for band in required if band not in present]):
+        lacking = [band for band in required or bundle.bands if band not in present]
+        if not lacking or (not required and len(lacking) < len(bundle.bands)):
             continue
         whose = scene.name if len(scene.dates) == 1 else f"{scene.name} of {when}"
         raise SceneError(
             f"{whose} has no {', '.join(lacking)} band. Model {bundle.name} takes "
-            f"{', '.join(bundle.bands)} and needs at least {', '.join(REQUIRED_BANDS)}; "
+            f"{', '.join(bundle.bands)} and needs at least {', '.join(required) or 'one of them'}; "
             f"{'the scene' if len(scene.dates) == 1 else 'that date'} has {', '.join(present)}.",
             remedy="Name the file's bands in their order with --bands (a '-' skips one), or add the missing files.",
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import logging
@@ -288,12 +289,22 @@ def test_what_cannot_be_decoded_fails_the_run_or_is_left_out(tiny_bundle, tmp_pa
         ({"threads": -1}, UsageError),
         ({"scheduler": "tcp://127.0.0.1:1"}, ResourceError),
         ({"scheduler": "nonsense://here"}, UsageError),
+        ({"client": "tcp://127.0.0.1:1"}, UsageError),
     ],
 )
 def test_a_crew_that_cannot_be_had_is_refused(options, refusal, monkeypatch):
     monkeypatch.setattr("geopanoptic.pipeline.execution.clusters.CONNECT_S", 1)
     with pytest.raises(refusal):
         crew_for(**({"scheduler": "threads", "workers": None, "threads": None} | options))
+
+
+def test_a_client_whose_answers_are_awaited_is_refused():
+    async def ask() -> None:
+        async with Client(processes=False, dashboard_address=":0", asynchronous=True) as client:
+            with pytest.raises(UsageError, match="answers at once"):
+                crew_for("threads", workers=None, threads=None, client=client)
+
+    asyncio.run(ask())
 
 
 def test_the_crew_follows_what_is_asked_for():

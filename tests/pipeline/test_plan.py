@@ -9,7 +9,7 @@ import pytest
 import shapely
 from blank_scenes import scene
 
-from geopanoptic.errors import UsageError
+from geopanoptic.errors import SceneError, UsageError
 from geopanoptic.models.bundle import load_bundle
 from geopanoptic.pipeline.execution.crew import Crew
 from geopanoptic.pipeline.memory import default_budget_bytes
@@ -237,3 +237,9 @@ def test_blocks_too_large_to_be_grouped_are_refused_before_the_network_begins():
 
 def test_the_least_area_may_be_larger_than_any_scene():
     assert planned(512, min_area_m2=1e30).min_area_px == 1024**2 + 1
+
+
+def test_a_scene_without_any_band_of_the_model_is_refused(tiny_bundle):
+    radar = tiny_bundle.manifest.model_copy(update={"bands": ("vv", "vh")})
+    with pytest.raises(SceneError, match=r"takes vv, vh .* one of them; the scene has blue, green, red, nir"):
+        make_plan(scene(64), replace(tiny_bundle, manifest=radar), crew=CREW)

@@ -47,8 +47,8 @@ def crew_for(
 ) -> Crew:
     """The crew that a user asks for; an address or ``client`` is asked what it has.
 
-    Raises UsageError for an unknown scheduler or numbers below 1, ResourceError where nothing answers at an
-    address or it has no workers.
+    Raises UsageError for an unknown scheduler, numbers below 1 and a ``client`` that is none or whose answers have to be
+    awaited, ResourceError where nothing answers at an address or it has no workers.
     """
     for option, number in (("--workers", workers), ("--threads", threads)):
         if number is not None and number < 1:
@@ -60,6 +60,12 @@ def crew_for(
             raise UsageError(
                 f"--workers {workers} is asked for, and the Dask cluster has workers of its own.",
                 remedy="Leave --workers out, or start more workers there.",
+            )
+        # An address has no such attribute.
+        if client is not None and getattr(client, "asynchronous", True):
+            raise UsageError(
+                f"client= takes a distributed.Client that answers at once, not {client!r}.",
+                remedy="Make it without asynchronous=True, or give the scheduler's address: scheduler='tcp://HOST:PORT'.",
             )
         with connected(scheduler, client) as cluster:
             processes, found = size_of(cluster)
