@@ -75,7 +75,8 @@ def export_model(name: str, to: str, path: Path, overwrite: bool) -> None:
     """Write the network of model NAME (a bundled name or a bundle folder) for other programs.
 
     Input: the model's bands as --json of "models show" lists them, zero where absent or invalid, then one
-    availability flag per band. Output: probabilities of the classes, then centre, boundary and distance.
+    availability flag per band. Output: probabilities of the classes, then centre, boundary and distance, the mean of
+    all views of the model. Height and width: multiples of stride_px, for torch-export twice that at least.
     A network of series takes all dates of a place at once and their encoded days; the file's metadata say how.
     """
     from geopanoptic.models.bundle import load_bundle

@@ -57,6 +57,9 @@ _BUNDLED = Path(__file__).parent / "bundled"
 _MANIFEST_FILE = "bundle.json"
 _CARD_FILE = "card.md"
 _MANIFEST_LIMIT_BYTES = 2**20
+# A tile begins and ends on the stride, so its mirror image does too. The second view is turned half round: what the
+# first one leans to along either axis, it leans away from.
+_MIRRORS: tuple[tuple[int, ...], ...] = ((), (2, 3), (2,), (3,))
 _PICKLED_SUFFIXES = {".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".bin"}
 
 
@@ -94,6 +97,11 @@ class Bundle:
     def views(self) -> int:
         """Views of a tile that are computed and averaged, 1, 2 or 4."""
         return self.manifest.views
+
+    @property
+    def mirrors(self) -> tuple[tuple[int, ...], ...]:
+        """Axes to mirror a batch (B, C, H, W) along for every one of ``views``."""
+        return _MIRRORS[: self.views]
 
     @property
     def second_scale(self) -> Fraction | None:

@@ -12,7 +12,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
@@ -53,15 +53,30 @@ class CompactUNet(nn.Module):
 
 
 class CompactImage(nn.Module):
-    """``CompactUNet`` with one output ``(B, n_classes + 3, h, w)``, in the order of ``HEADS``. For export."""
+    """``CompactUNet`` with one output ``(B, n_classes + 3, h, w)``, in the order of ``HEADS``, the mean over a bundle's
+    ``mirrors``. For export."""
 
-    def __init__(self, network: CompactUNet | TwoScales) -> None:
+    def __init__(self, network: CompactUNet | TwoScales, mirrors: Sequence[tuple[int, ...]]) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.mirrors = network, tuple(mirrors)
         self.n_inputs, self.n_outputs = network.n_inputs, sum(network.n_outputs)
 
     def forward(self, input_bchw: Tensor) -> Tensor:
+        return mean_of_views(self._of_view, input_bchw, self.mirrors)
+
+    def _of_view(self, input_bchw: Tensor) -> Tensor:
         return torch.cat(self.network(input_bchw), dim=1)
+
+
+def mean_of_views(
+    network: Callable[[Tensor], Tensor], input_bchw: Tensor, mirrors: Sequence[tuple[int, ...]]
+) -> Tensor:
+    """The mean of what ``network`` gives of tiles mirrored along each of ``mirrors``, the first () for none, mirrored
+    back."""
+    total = network(input_bchw)
+    for axes in mirrors[1:]:
+        total = total + torch.flip(network(torch.flip(input_bchw, axes)), axes)
+    return total if len(mirrors) == 1 else total / len(mirrors)
 
 
 class CompactEncoder(nn.Module):

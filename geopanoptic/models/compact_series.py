@@ -24,6 +24,7 @@ from geopanoptic.models.compact import (
     convolution_of,
     cropped,
     fold_normalisation,
+    mean_of_views,
 )
 from geopanoptic.models.manifest import KIND_PARTS, KINDS_COARSER
 from geopanoptic.models.margins import kept_margins_px, surplus_px
@@ -159,12 +160,17 @@ class CompactSeason(nn.Module):
     ``CompactImage``, B being 1.
     """
 
-    def __init__(self, reader: CompactReader, decoder: CompactSeasonDecoder) -> None:
+    def __init__(
+        self, reader: CompactReader, decoder: CompactSeasonDecoder, mirrors: Sequence[tuple[int, ...]]
+    ) -> None:
         super().__init__()
-        self.reader, self.decoder = reader, decoder
+        self.reader, self.decoder, self.mirrors = reader, decoder, tuple(mirrors)
         self.n_inputs, self.n_days, self.n_outputs = reader.n_inputs, reader.n_days, sum(decoder.n_outputs)
 
     def forward(self, input_tchw: Tensor, day_tchw: Tensor) -> Tensor:
+        return mean_of_views(lambda tiles: self._of_view(tiles, day_tchw), input_tchw, self.mirrors)
+
+    def _of_view(self, input_tchw: Tensor, day_tchw: Tensor) -> Tensor:
         sums = [share.sum(0, keepdim=True) for share in self.reader(input_tchw, day_tchw)]
         return torch.cat(self.decoder(sums), dim=1)
 

@@ -1,8 +1,9 @@
 """Writes a bundle's network for other programs: ONNX, OpenVINO or ``torch.export``.
 
 What is written takes the input of ``PanopticUNet`` (bands, zero where absent or invalid, then one flag per band)
-and gives probabilities, see ``CompactImage``. Batch, height and width are free; height and width must be
-multiples of the bundle's stride. A file describes itself in its metadata where the format has such.
+and gives probabilities, see ``CompactImage``, the mean over the bundle's views. Batch, height and width are free;
+height and width must be multiples of the bundle's stride, of ``torch.export`` two strides at least. A file describes
+itself in its metadata where the format has such.
 
 A network of series becomes one file too, which is simpler to use than its two halves: it takes all dates of one
 place at once, any number of them, and their encoded days, see ``CompactSeason``.
@@ -55,8 +56,9 @@ def export_bundle(bundle: Bundle, to: Format, path: Path, *, overwrite: bool = F
         )
     if not path.parent.is_dir():
         raise OutputError(f"There is no folder {path.parent}.", remedy="Make it first.")
-    beside = [path.with_suffix(".bin")] if to == "openvino" else []
-    present = [file for file in (path, *beside) if file.exists()]
+    # Weights before what refers to them.
+    files = (path.with_suffix(".bin"), path) if to == "openvino" else (path,)
+    present = [file for file in files if file.exists()]
     if present and not overwrite:
         raise OutputError(f"{present[0]} exists.", remedy="Name another file, or add --overwrite.")
 
@@ -67,16 +69,16 @@ def export_bundle(bundle: Bundle, to: Format, path: Path, *, overwrite: bool = F
     }
     try:
         with tempfile.TemporaryDirectory(prefix=".geopanoptic-", dir=path.parent) as scratch:
-            write[to](_compact(bundle), bundle, Path(scratch) / path.name)
-            # Weights before what refers to them.
-            written = sorted(Path(scratch).iterdir())
-            for file in written:
-                file.replace(path.parent / file.name)
+            # Written under a name in small letters: OpenVINO takes no other suffix.
+            written = Path(scratch) / f"model{_SUFFIXES[to]}"
+            write[to](_compact(bundle), bundle, written)
+            for file in files:
+                written.with_suffix(file.suffix.lower()).replace(file)
     except OSError as error:
         raise OutputError(
             f"{path} cannot be written: {error.strerror or error}.", remedy="Choose another folder."
         ) from None
-    return tuple(path.parent / file.name for file in written)
+    return files
 
 
 def metadata(bundle: Bundle) -> dict[str, str]:
@@ -93,13 +95,18 @@ def metadata(bundle: Bundle) -> dict[str, str]:
         "output_scale": str(bundle.output_scale),
         "stride_px": str(bundle.stride_px),
         "reach_px": str(bundle.reach_px),
-        "views": str(bundle.views),
+        "views": str(bundle.views) if bundle.views == 1 else _VIEWS.format(bundle.views),
         "working_pixel_m": str(bundle.working_pixel_m or ""),
-        "second_scale": str(bundle.second_scale or ""),
+        "second_scale": "" if bundle.second_scale is None else _SECOND_SCALE.format(bundle.second_scale),
         **({} if temporal is None else {"dates": _DATES.format(temporal.harmonics)}),
     }
 
 
+_VIEWS = "{}, turned or mirrored; the outputs are their mean"
+_SECOND_SCALE = (
+    "{}: every tile is looked at a second time, so many times as large, as suits pixels of working_pixel_m; in scenes "
+    "of half that, geopanoptic takes 1/2 instead"
+)
 _DATES = (
     "input_tchw holds all dates of one place, in any order, day_tchw (T, 2 * {0} + 1, 1, 1) their days d of the year: "
     "sin(2 pi k d / 365.25) for k = 1 to {0}, the cosines likewise, then 1; only zeros where the day is unknown. "
@@ -115,8 +122,8 @@ def _compact(bundle: Bundle) -> CompactImage | CompactSeason:
 
     network = bundle.dense_network()
     if isinstance(network, PanopticUNetSeries):
-        return CompactSeason(*compact_series(network))
-    return CompactImage(network_of_looks(bundle, network))
+        return CompactSeason(*compact_series(network), bundle.mirrors)
+    return CompactImage(network_of_looks(bundle, network), bundle.mirrors)
 
 
 def _onnx(network: CompactImage | CompactSeason) -> ModelProto:
@@ -150,6 +157,7 @@ def _write_torch(network: CompactImage | CompactSeason, bundle: Bundle, path: Pa
 
     stride_px = bundle.stride_px
     example = torch.zeros(2, network.n_inputs, 2 * stride_px, 3 * stride_px)
+    # Of sides that are 1 on the coarsest map torch makes another program.
     rows, cols = torch.export.Dim("rows", min=2, max=4096), torch.export.Dim("cols", min=2, max=4096)
     batch = torch.export.Dim("batch", min=1, max=1024)
     inputs, shapes = [example], [{0: batch, 2: rows * stride_px, 3: cols * stride_px}]

@@ -6,7 +6,6 @@ exporters take 20 s or are deprecated.
 
 from __future__ import annotations
 
-import math
 import operator
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,6 +26,9 @@ if TYPE_CHECKING:
     from geopanoptic.models.two_scales import TwoScales
 
 OPSET = 17
+
+_END = 2**62
+"""Beyond every axis."""
 
 # While torch.fx traces, it patches modules for all threads.
 _TRACING = threading.Lock()
@@ -91,7 +93,9 @@ def _model(
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in each.items()]
         for each in (inputs, outputs)
     )
-    graph = helper.make_graph(writer.nodes, type(network).__name__, starts, ends, writer.constants)
+    graph = helper.make_graph(
+        writer.nodes, type(network).__name__, starts, ends, list(writer.constants.values())
+    )
     model = helper.make_model(
         graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="geopanoptic", ir_version=8
     )
@@ -106,7 +110,7 @@ class _Writer:
     inputs: Iterator[str]
     outputs: tuple[str, ...]
     nodes: list[NodeProto] = field(default_factory=list)
-    constants: list[TensorProto] = field(default_factory=list)
+    constants: dict[str, TensorProto] = field(default_factory=dict)
     names: dict[fx.Node, str] = field(default_factory=dict)
 
     def add(self, node: fx.Node, traced: fx.GraphModule) -> None:
@@ -126,9 +130,9 @@ class _Writer:
             case nn.Identity():
                 self.names[node] = self.names[node.args[0]]  # type: ignore[index]
             case nn.Conv2d():
-                parameters = [self._constant(f"{node.name}.weight", layer.weight)]
+                parameters = [self._constant(f"{node.target}.weight", layer.weight)]
                 if layer.bias is not None:
-                    parameters.append(self._constant(f"{node.name}.bias", layer.bias))
+                    parameters.append(self._constant(f"{node.target}.bias", layer.bias))
                 self._write(
                     node,
                     "Conv",
@@ -177,7 +181,9 @@ class _Writer:
     def _constant(self, name: str, values: Tensor) -> str:
         from onnx import numpy_helper
 
-        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(values.numpy()), name))
+        # A layer may be called once per view.
+        if name not in self.constants:
+            self.constants[name] = numpy_helper.from_array(np.ascontiguousarray(values.numpy()), name)
         return name
 
     def _operation(self, node: fx.Node, kind: str) -> None:
@@ -200,12 +206,20 @@ class _Writer:
 
     def _slice(self, node: fx.Node) -> None:
         limits = [
-            (axis, each.start or 0, math.inf if each.stop is None else each.stop)
+            (each.start or 0, _END if each.stop is None else each.stop, axis)
             for axis, each in enumerate(node.args[1])  # type: ignore[arg-type]
             if each != slice(None)
         ]
-        axes, starts, stops = zip(*limits, strict=True)
-        rows = {"starts": starts, "ends": [min(stop, 2**62) for stop in stops], "axes": axes}
+        starts, ends, axes = zip(*limits, strict=True)
+        self._part(node, starts=starts, ends=ends, axes=axes)
+
+    def _flip(self, node: fx.Node) -> None:
+        axes: Sequence[int] = node.args[1]  # type: ignore[assignment]
+        n = len(axes)
+        self._part(node, starts=[-1] * n, ends=[-_END] * n, axes=axes, steps=[-1] * n)
+
+    def _part(self, node: fx.Node, **rows: Sequence[int]) -> None:
+        """``rows`` in the order of the operator's inputs."""
         names = [
             self._constant(f"{node.name}.{key}", torch.tensor(row, dtype=torch.int64))
             for key, row in rows.items()
@@ -219,6 +233,7 @@ _FUNCTIONS: dict[Any, Callable[[_Writer, fx.Node], None]] = {
     operator.mul: lambda writer, node: writer._operation(node, "Mul"),
     operator.truediv: lambda writer, node: writer._operation(node, "Div"),
     operator.getitem: _Writer._slice,
+    torch.flip: _Writer._flip,
     torch.cat: lambda writer, node: writer._write(node, "Concat", axis=node.kwargs.get("dim", 1)),
     depth_to_space: lambda writer, node: writer._write(
         node, "DepthToSpace", blocksize=node.args[1], mode="DCR"

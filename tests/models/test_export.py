@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,42 @@ def test_onnx(tiny_bundle: Bundle, tmp_path: Path) -> None:
     assert about["weights_sha256"] == tiny_bundle.sha256
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning:copyreg", "ignore::FutureWarning:torch")
+def test_what_is_written_gives_the_mean_of_all_views(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    onnxruntime, openvino = pytest.importorskip("onnxruntime"), pytest.importorskip("openvino")
+    pytest.importorskip("onnx")
+    bundle = replace(tiny_bundle, manifest=tiny_bundle.manifest.model_copy(update={"views": 4}))
+    (onnx_path,) = export_bundle(bundle, "onnx", tmp_path / "tiny.onnx")
+    export_bundle(bundle, "openvino", tmp_path / "tiny.xml")
+    (torch_path,) = export_bundle(bundle, "torch-export", tmp_path / "tiny.pt2")
+    session = onnxruntime.InferenceSession(onnx_path)
+    exact = {"INFERENCE_PRECISION_HINT": "f32"}
+    compiled = openvino.Core().compile_model(tmp_path / "tiny.xml", "CPU", exact)
+    program = torch.export.load(torch_path).module()
+    tiles = example(bundle)
+    with torch.inference_mode():
+        by_torch = program(torch.from_numpy(tiles)).numpy()
+    for found in (by_torch, session.run(None, {"input_bchw": tiles})[0], compiled(tiles)[0]):
+        np.testing.assert_allclose(found, expected(bundle), rtol=0, atol=5e-6)
+    assert "mean" in session.get_modelmeta().custom_metadata_map["views"]
+    (one_view,) = export_bundle(
+        replace(bundle, manifest=bundle.manifest.model_copy(update={"views": 1})),
+        "onnx",
+        tmp_path / "one.onnx",
+    )
+    # Nodes are written once per view, weights are not.
+    assert onnx_path.stat().st_size < 1.6 * one_view.stat().st_size
+
+
+def test_suffixes_may_be_in_large_letters(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    openvino = pytest.importorskip("openvino")
+    pytest.importorskip("onnx")
+    written = export_bundle(tiny_bundle, "openvino", tmp_path / "TINY.XML")
+    assert [file.name for file in written] == ["TINY.bin", "TINY.XML"]
+    assert sorted(tmp_path.iterdir()) == sorted(written)
+    assert openvino.Core().read_model(tmp_path / "TINY.XML").inputs
+
+
 def test_openvino(tiny_bundle: Bundle, tmp_path: Path) -> None:
     openvino = pytest.importorskip("openvino")
     pytest.importorskip("onnx")
@@ -67,16 +104,18 @@ def series_example(bundle: Bundle, n_dates: int) -> tuple[list[tuple[np.ndarray,
 def test_a_network_of_series_takes_all_dates_at_once(tiny_series_bundle: Bundle, tmp_path: Path) -> None:
     onnxruntime, openvino = pytest.importorskip("onnxruntime"), pytest.importorskip("openvino")
     pytest.importorskip("onnx")
-    (onnx_path,) = export_bundle(tiny_series_bundle, "onnx", tmp_path / "tiny.onnx")
-    export_bundle(tiny_series_bundle, "openvino", tmp_path / "tiny.xml")
-    (torch_path,) = export_bundle(tiny_series_bundle, "torch-export", tmp_path / "tiny.pt2")
+    manifest = tiny_series_bundle.manifest.model_copy(update={"views": 2})
+    bundle = replace(tiny_series_bundle, manifest=manifest)
+    (onnx_path,) = export_bundle(bundle, "onnx", tmp_path / "tiny.onnx")
+    export_bundle(bundle, "openvino", tmp_path / "tiny.xml")
+    (torch_path,) = export_bundle(bundle, "torch-export", tmp_path / "tiny.pt2")
     session = onnxruntime.InferenceSession(onnx_path)
     compiled = openvino.Core().compile_model(
         tmp_path / "tiny.xml", "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
     )
     program = torch.export.load(torch_path).module()
     assert "sin(2 pi k d / 365.25) for k = 1 to 2" in session.get_modelmeta().custom_metadata_map["dates"]
-    network = load_runtime(tiny_series_bundle, "cpu", 1, "torch")
+    network = load_runtime(bundle, "cpu", 1, "torch")
     for n_dates in (1, 3):
         dates, inputs = series_example(tiny_series_bundle, n_dates)
         wanted = np.concatenate(list(network.over(dates).values()), axis=1)

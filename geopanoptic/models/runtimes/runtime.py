@@ -48,11 +48,6 @@ def release_of(network: object) -> None:
         network.release()
 
 
-# Axes to mirror a batch along, by view. A tile begins and ends on the stride, so its mirror image does too.
-# The second view is turned half round: what the first one leans to along either axis, it leans away from.
-_MIRRORS: tuple[tuple[int, ...], ...] = ((), (2, 3), (2,), (3,))
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runtime(ABC):
     """A network ready to run. Give it arrays; holds weights, so it is not sent between processes."""
@@ -121,11 +116,6 @@ class Runtime(ABC):
     def release(self) -> None:  # noqa: B027  most runtimes keep nothing
         """Give back the memory that tiles needed; the network stays loaded. Not while it computes."""
 
-    @property
-    def mirrors(self) -> tuple[tuple[int, ...], ...]:
-        """Axes to mirror a batch along for every view that is averaged."""
-        return _MIRRORS[: self.bundle.views]
-
     def side_by_side(self, compute: Callable[[slice], None], batch: int) -> None:
         """Call ``compute`` with parts of a batch that together are all of it."""
         if self.workers is None:
@@ -135,16 +125,16 @@ class Runtime(ABC):
             pass
 
     def mean_of_views(self, compute: Callable[[tuple[int, ...]], Sequence[Floats]]) -> Sequence[Floats]:
-        """The mean of what ``compute`` gives of a batch mirrored along each of ``mirrors``, mirrored back."""
+        """The mean of what ``compute`` gives of a batch mirrored along each of the bundle's ``mirrors``, mirrored back."""
         first = compute(())
-        if len(self.mirrors) == 1:
+        if self.bundle.views == 1:
             return first
         total = [values.copy() for values in first]
-        for axes in self.mirrors[1:]:
+        for axes in self.bundle.mirrors[1:]:
             for mean, seen in zip(total, compute(axes), strict=True):
                 mean += np.flip(seen, axes)
         for mean in total:
-            mean /= len(self.mirrors)
+            mean /= self.bundle.views
         return total
 
     def hand_on(self, part: slice, outputs: Sequence[Floats], take: Take) -> None:

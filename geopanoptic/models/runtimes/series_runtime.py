@@ -71,7 +71,7 @@ class SeriesRuntime(Runtime):
             tiles = self.read_of(input_bchw, part)
             if begun and not self._shows_anything(tiles):
                 return
-            for view, axes in enumerate(self.mirrors):
+            for view, axes in enumerate(self.bundle.mirrors):
                 shares = self.halves.read(np.ascontiguousarray(np.flip(tiles, axes)), encoded)
                 if begun:
                     for total, share in zip(totals[part.start, view], shares, strict=True):
@@ -91,6 +91,6 @@ class SeriesRuntime(Runtime):
         return any(tiles_bchw[:, flag, rows, cols].any() for flag in flags)
 
     def _decode(self, totals: dict[tuple[int, int], Sums], part: slice, take: Take) -> None:
-        views = iter(range(len(self.mirrors)))
+        views = iter(range(self.bundle.views))
         outputs = self.mean_of_views(lambda _: self.halves.decode(totals.pop((part.start, next(views)))))
         self.hand_on(part, outputs, take)
