@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from geopanoptic.errors import UsageError
 from geopanoptic.models.bundle import Bundle, load_bundle
 from geopanoptic.pipeline.progress import Progress, Silent
@@ -25,7 +27,7 @@ from geopanoptic.training.config import TrainingConfig, configured
 from geopanoptic.training.datasets.labelled_scene import LabelledScene
 from geopanoptic.training.datasets.settings import VectorData
 from geopanoptic.training.held_out import HeldOutFigures, score_held_out
-from geopanoptic.training.labels import survey_labels
+from geopanoptic.training.labels import deal, survey_labels
 from geopanoptic.training.tuned import decided, keep_records, staged_bundle, write_tuned
 
 LEAST_FIELDS = 10
@@ -114,53 +116,64 @@ def fine_tune(
         )
         for pair in pairs
     ]
-    surveys = [survey_labels(each, bundle, folds=FOLDS) for each in data]
+    surveys = [survey_labels(each, bundle) for each in data]
     total = sum(survey.fields for survey in surveys)
     if total < LEAST_FIELDS:
         layers = ", ".join(survey.layer for survey in surveys if survey.layer)
+        notes = "; ".join(note for survey in surveys for note in survey.notes)
         raise UsageError(
-            f"{total} usable field{'s' * (total != 1)} {f'of layer {layers} ' if layers else ''}overlap the scene; "
-            f"fine-tuning needs at least {LEAST_FIELDS}.",
+            f"{total} usable field{'s' * (total != 1)} {f'of layer {layers} ' if layers else ''}overlap the scene"
+            f"{f' ({notes})' if notes else ''}; fine-tuning needs at least {LEAST_FIELDS}.",
             remedy="Draw more fields; 50 are a good start."
             + (" Or name the layer that holds them with --layer." if layers else ""),
         )
-    measured = all(survey.can_hold_out for survey in surveys)
+    dealt = deal(surveys, folds=FOLDS)
+    measured = set(range(FOLDS)) <= set(np.concatenate(dealt).tolist())
     length = {"steps": STEPS} if minutes is None else {"minutes": minutes / (1 + FOLDS * measured)}
     settings = _settings(bundle) | length | {"name": name or _name_of(out), "seed": seed, "device": device}
 
-    def learning(fold: int | None) -> TrainingConfig:
-        own = [each.model_copy(update={"fold": fold}).model_dump(mode="json") for each in data]
-        return configured(settings | {"data": own}, changes, source="The settings")
+    def learning(own: Sequence[VectorData]) -> TrainingConfig:
+        dumped = [each.model_dump(mode="json") for each in own]
+        return configured(settings | {"data": dumped}, changes, source="The settings")
 
-    config = learning(None)
+    def part(fold: int, which: Literal["training", "held-out"]) -> list[VectorData]:
+        """Of every scene that has fields there."""
+        return [
+            each.model_copy(update={"fold": fold, "part": which, "dealt": tuple(folds.tolist())})
+            for each, folds in zip(data, dealt, strict=True)
+            if (((folds == fold) == (which == "held-out")) & (folds >= 0)).any()
+        ]
+
+    config = learning(data)
     tell.note(_announcement(total, pairs, bundle, measured))
 
     with staged_bundle(out, overwrite=overwrite) as folder, tempfile.TemporaryDirectory() as temporary:
         scratch = Path(temporary)
 
         def figures(fold: int) -> tuple[HeldOutFigures, HeldOutFigures]:
-            train(learning(fold), scratch / str(fold), tell=tell)
+            train(learning(part(fold, "training")), scratch / str(fold), tell=tell)
             tried = write_tuned(scratch / "tried", config, bundle, scratch / str(fold) / LAST, surveys)
-            held_out = [each.model_copy(update={"fold": fold, "part": "held-out"}) for each in data]
-            scenes = [LabelledScene.open(e, bands=config.bands, classes=config.classes) for e in held_out]
+            scenes = [
+                LabelledScene.open(each, bands=config.bands, classes=config.classes)
+                for each in part(fold, "held-out")
+            ]
             old, new = (score_held_out(each, scenes, threads=config.threads) for each in (bundle, tried))
             tell.note(f"fold {fold + 1} of {FOLDS}, {old.fields} fields: {old.gain(new)}")
             return old, new
 
         before = after = None
-        decision = "The new weights are taken without a measurement: no fields could be held out."
+        decision = "The new weights are taken without a measurement: the fields lie too close together to hold some out."
         if measured:
             before, after = map(HeldOutFigures.joined, zip(*map(figures, range(FOLDS)), strict=True))
             tell.note(f"all {before.fields} fields: {before.gain(after)}")
             decision = decided(bundle, before, after)
         if before is None or after is None or before.is_beaten_by(after):
-            run = scratch / "all"
-            train(config, run, tell=tell)
+            train(config, scratch, tell=tell)
+            keep_records(config, scratch, folder)
         else:
-            after, run = before, scratch / str(FOLDS - 1)
-            save_averaged(run / LAST, bundle.network().state_dict())
-        write_tuned(folder, config, bundle, run / LAST, surveys, before, after, decision)
-        keep_records(config, run, folder)
+            after = before
+            save_averaged(scratch / LAST, bundle.network().state_dict())
+        write_tuned(folder, config, bundle, scratch / LAST, surveys, before, after, decision)
     return FineTuned(bundle=load_bundle(out), before=before, after=after, decision=decision)
 
 

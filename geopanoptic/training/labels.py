@@ -2,35 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import geopandas
 import numpy as np
 import pyogrio
+from numpy.typing import NDArray
 
 from geopanoptic.evaluation.vector_source import PARQUET_SUFFIXES, layer_of_polygons
+from geopanoptic.grid import Grid
 from geopanoptic.models.bundle import Bundle
 from geopanoptic.pipeline.plan import make_plan
 from geopanoptic.products.literal import literally
-from geopanoptic.training.datasets.labelled_scene import scene_of
+from geopanoptic.training.datasets.labelled_scene import scene_of, shown_fields
 from geopanoptic.training.datasets.settings import VectorData
-from geopanoptic.training.datasets.vectors import folds_of, large_enough, read_fields
+from geopanoptic.training.datasets.vectors import Fields, folds_of, read_fields
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LabelSurvey:
-    """One scene and its labels in a sentence; ``fields`` are the usable ones, large enough to be seen.
+    """One scene and its labels, told in ``text``.
 
-    ``layer``: the one that was read of several. ``can_hold_out``: every fold has fields.
+    ``frame`` are all polygons on the scene's ``grid``, in its CRS; ``usable`` (n,) those large enough and shown.
+    ``notes`` are what was left out. ``layer``: the one that was read of several.
     """
 
     text: str
-    fields: int
+    notes: tuple[str, ...]
+    frame: geopandas.GeoDataFrame
+    grid: Grid
+    usable: NDArray[np.bool_]
     layer: str | None
-    can_hold_out: bool
-    pixel_m: float
+
+    @property
+    def fields(self) -> int:
+        """How many are usable."""
+        return int(self.usable.sum())
+
+    @property
+    def pixel_m(self) -> float:
+        return max(self.grid.pixel_size_m())
 
 
-def survey_labels(settings: VectorData, bundle: Bundle, *, folds: int) -> LabelSurvey:
+def survey_labels(settings: VectorData, bundle: Bundle) -> LabelSurvey:
     """Open scene and labels and check them against the bundle.
 
     Raises ``SceneError`` where the scene cannot be read or lacks bands that the bundle needs, ``UsageError`` for
@@ -39,22 +54,32 @@ def survey_labels(settings: VectorData, bundle: Bundle, *, folds: int) -> LabelS
     scene = scene_of(settings)
     planned = make_plan(scene, bundle)
     frame, notes = read_fields(settings.labels, scene.grid, layer=settings.layer)
-    usable = large_enough(frame, scene.grid)
-    fold = folds_of(frame, scene.grid, folds=folds, block_m=settings.block_m)[usable]
-    pixel_m = max(scene.grid.pixel_size_m())
+    usable = shown_fields(Fields.of(frame, scene.grid, known=settings.known), scene, planned.bands)
     dropped = len(frame) - int(usable.sum())
     if dropped:
-        notes = (*notes, f"{dropped} too small to be seen were left out")
+        notes = (*notes, f"{dropped} that the scene does not show, or too small to be seen, were left out")
     layer = _layer_read(settings)
     return LabelSurvey(
         text=f"{settings.labels.name}{f', layer {layer}' if layer else ''}: {int(usable.sum())} fields ({settings.known}) on {scene.name}, "
-        f"{scene.grid.width} x {scene.grid.height} px of {pixel_m:.3g} m, bands {', '.join(planned.bands)}"
+        f"{scene.grid.width} x {scene.grid.height} px of {max(scene.grid.pixel_size_m()):.3g} m, bands {', '.join(planned.bands)}"
         + "".join(f"; {note}" for note in notes),
-        fields=int(usable.sum()),
+        notes=notes,
+        frame=frame,
+        grid=scene.grid,
+        usable=usable,
         layer=layer,
-        can_hold_out=len(np.unique(fold)) == folds,
-        pixel_m=pixel_m,
     )
+
+
+def deal(surveys: Sequence[LabelSurvey], *, folds: int) -> list[NDArray[np.int64]]:
+    """The fold (n,) of every field of each survey, -1 of those that are not usable, dealt over all of them together."""
+    usable = [each.frame[each.usable] for each in surveys]
+    dealt = [np.full(len(each.frame), -1) for each in surveys]
+    for survey, fold, of_all in zip(
+        surveys, folds_of(usable, [each.grid for each in surveys], folds=folds), dealt, strict=True
+    ):
+        of_all[survey.usable] = fold
+    return dealt
 
 
 def _layer_read(settings: VectorData) -> str | None:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Self
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import shapely
+import shapely.geometry
+from affine import Affine
 from numpy.typing import NDArray
 
 from geopanoptic.errors import UsageError
@@ -27,12 +29,14 @@ from geopanoptic.training.datasets.vectors import (
     LEAST_AREA_PX,
     Fields,
     folds_of,
-    large_enough,
     read_fields,
 )
 from geopanoptic.training.patch import OUTPUT_SCALE, labels_of
 from geopanoptic.training.series_patch import SeriesPatch
 from geopanoptic.training.targets import IGNORED
+
+if TYPE_CHECKING:
+    import geopandas
 
 _TILE_PX = 256
 _CACHED_TILES = 256
@@ -44,6 +48,62 @@ def scene_of(settings: VectorData) -> Scene:
     source = settings.scene if isinstance(settings.scene, str) else list(settings.scene)
     scene = open_scene(source, bands=settings.bands, dates=settings.dates, assume_crs=settings.assume_crs)
     return scene.for_network(settings.pixel_m)
+
+
+def shown_fields(fields: Fields, scene: Scene, bands: Sequence[str]) -> NDArray[np.bool_]:
+    """Which fields (n,) have ``LEAST_AREA_PX`` label pixels where a date of the scene shows all of ``bands`` that it has.
+
+    Only ground with fields is read, tile by tile.
+    """
+    from rasterio.features import shapes
+
+    area_px = shapely.area(fields.outlines)
+    for tile in scene.grid.blocks(_TILE_PX):
+        fine = tile.scaled(OUTPUT_SCALE)
+        near = fields.tree.query(shapely.box(fine.col0, fine.row0, fine.col1, fine.row1))
+        if not len(near):
+            continue
+        shown = np.zeros(tile.shape, np.bool_)
+        for date in scene.single_dates():
+            if not shown.all():
+                shown |= date.read(tile, [band for band in bands if band in date.bands])[1]
+        if not shown.all():
+            to_px = Affine.translation(fine.col0, fine.row0) @ Affine.scale(OUTPUT_SCALE)
+            parts = shapes((~shown).astype(np.uint8), mask=~shown, transform=to_px)
+            hidden = shapely.union_all([shapely.geometry.shape(part) for part, _ in parts])
+            area_px[near] -= shapely.area(shapely.intersection(fields.outlines[near], hidden))
+    return area_px >= LEAST_AREA_PX  # type: ignore[no-any-return]
+
+
+def chosen_fields(
+    settings: VectorData, scene: Scene, bands: Sequence[str]
+) -> tuple[geopandas.GeoDataFrame, Fields]:
+    """The labels of a scene as they are and as ``Fields``, with the part of ``settings`` chosen.
+
+    Raises ``UsageError`` for the labels (see ``read_fields``) and where the part holds no field.
+    """
+    frame, _ = read_fields(settings.labels, scene.grid, layer=settings.layer)
+    fields = Fields.of(frame, scene.grid, known=settings.known)
+    if settings.dealt is None:
+        chosen = shown_fields(fields, scene, bands)
+        (fold,) = folds_of([frame], [scene.grid], folds=settings.folds, block_m=settings.block_m)
+    elif len(settings.dealt) != len(frame):
+        raise UsageError(
+            f"{settings.labels} has {len(frame)} fields on {scene.name}, and {len(settings.dealt)} were dealt.",
+            remedy="Leave the labels as they are while a training goes on.",
+        )
+    else:
+        fold = np.array(settings.dealt)
+        chosen = fold >= 0
+    if settings.fold is not None:
+        chosen &= (fold == settings.fold) == (settings.part == "held-out")
+    if not chosen.any():
+        of_fold = "" if settings.fold is None else f" in its {settings.part} part (fold {settings.fold})"
+        raise UsageError(
+            f"{settings.labels} has no field of at least {LEAST_AREA_PX} output pixels that {scene.name} shows{of_fold}.",
+            remedy="Give more fields, smaller blocks (block_m) or fewer folds.",
+        )
+    return frame, replace(fields, chosen=chosen)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -70,26 +130,16 @@ class LabelledScene:
         for the labels (see ``read_fields``) and where the part holds no field.
         """
         scene = scene_of(settings)
-        frame, _ = read_fields(settings.labels, scene.grid, layer=settings.layer)
-        chosen = large_enough(frame, scene.grid)
-        if settings.fold is not None:
-            held_out = folds_of(frame, scene.grid, folds=settings.folds, block_m=settings.block_m)
-            chosen &= (held_out == settings.fold) == (settings.part == "held-out")
-        if not chosen.any():
-            fold = "" if settings.fold is None else f" in its {settings.part} part (fold {settings.fold})"
-            raise UsageError(
-                f"{settings.labels} has no field of at least {LEAST_AREA_PX} output pixels{fold}.",
-                remedy="Give more fields, smaller blocks (block_m) or fewer folds.",
-            )
         dates, things = scene.single_dates(), thing_channels(classes)
         present = tuple(band for band in bands if band in scene.bands)
         dates[0].layers_of(present or bands)
+        _, fields = chosen_fields(settings, scene, present)
         latitude_deg = middle_latitude_deg(scene.grid)
         return cls(
             scene=scene,
             dates=dates,
             day_t=np.array([season_day(each.dates[0], latitude_deg) for each in dates], np.float32),
-            fields=Fields.of(frame, scene.grid, known=settings.known, chosen=chosen),
+            fields=fields,
             bands=tuple(bands),
             normalisation=measure(scene, present),
             thing=things[0] if len(things) == 1 else IGNORED,

@@ -69,6 +69,9 @@ class VectorData(StrictModel):
     block_m: float | None = Field(default=None, gt=0)
     """Side of the square blocks that go to one fold as a whole; None: 64 scene pixels, or fewer where the fields
     lie close together."""
+    dealt: tuple[int, ...] | None = None
+    """The fold of every field that was dealt together with those of other files, in the file's order, -1 of those that take
+    no part; None: the fields of this file are dealt by themselves."""
 
     @model_validator(mode="after")
     def _fold_exists(self) -> Self:

@@ -8,16 +8,19 @@ what lies between them there is known to be none.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 import shapely
+from affine import Affine
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from geopanoptic.errors import UsageError
+from geopanoptic.evaluation.labelmap import outline_of
 from geopanoptic.evaluation.sparse import distinct
 from geopanoptic.evaluation.vector_source import PARQUET_SUFFIXES, layer_of_polygons
 from geopanoptic.grid import Grid, Window
@@ -33,6 +36,8 @@ GAP_PX = 3
 """Gaps of up to twice as many label pixels between labelled fields count as known ground without a field."""
 
 _BLOCKS_PX = (64.0, 32.0, 16.0)
+_EVERYWHERE = "EPSG:6933"
+"""Metres on the whole Earth, for one lattice of blocks under scenes of several CRSs."""
 LEAST_AREA_PX = 8
 """Fields of fewer label pixels teach nothing and are left out."""
 
@@ -63,7 +68,12 @@ def read_fields(
         raise UsageError(f"{path} is a table without geometry.", remedy="Give a file of polygons.")
     kinds = sorted(set(frame.geom_type.dropna()))
     found = f"but {', '.join(kinds)}" if kinds else f"and none of its {len(frame)} rows has a geometry"
-    frame = frame[frame.geom_type.isin(["Polygon", "MultiPolygon"])]
+    n_rows = len(frame)
+    frame = frame[[frame.geometry.name]].reset_index(drop=True)
+    # A collection may hold polygons of several parts.
+    frame = frame[frame.geometry.notna()].explode().explode()
+    frame = frame[frame.geom_type == "Polygon"]
+    without = n_rows - frame.index.nunique()
     if frame.empty:
         raise UsageError(
             f"{path} has no polygons, {found}.",
@@ -73,11 +83,9 @@ def read_fields(
         raise UsageError(
             f"{path} has no CRS.", remedy="Store it with its coordinate system (GeoPackage, GeoJSON)."
         )
-    frame = frame[[frame.geometry.name]].reset_index(drop=True).explode(index_parts=False)
     outlines = reprojected(frame.geometry.to_numpy(), frame.crs, grid.crs)
     frame = frame.set_geometry(shapely.make_valid(outlines), crs=grid.crs)
-    corners = [(0, 0), (grid.width, 0), (grid.width, grid.height), (0, grid.height)]
-    ground = shapely.Polygon([grid.transform @ corner for corner in corners])
+    ground = outline_of(grid)
     inside = frame[frame.intersects(ground)]
     if inside.empty:
         labels, scene = (", ".join(f"{v:.6g}" for v in each) for each in (frame.total_bounds, ground.bounds))
@@ -87,7 +95,7 @@ def read_fields(
             remedy="Give the scene that the labels were drawn on, or correct the labels' CRS.",
         )
     fields = inside.iloc[distinct(inside.geometry.to_numpy())].reset_index(drop=True)
-    notes = []
+    notes = [f"{without} rows without a polygon were left out"] if without else []
     rows = inside.index.nunique()
     if rows < len(inside):
         notes.append(f"{len(inside)} parts of {rows} rows count one by one")
@@ -100,8 +108,8 @@ def read_fields(
 class Fields:
     """Labelled parcels in label pixels of a grid, which knows what of its ground is labelled.
 
-    ``outlines`` (n,) polygons, x right and y down; ``chosen`` (n,) bool, those of this part: the others are
-    unknown ground.
+    ``outlines`` (n,) of what lies within the grid, x right and y down; ``chosen`` (n,) bool, those of this part: the
+    others are unknown ground.
     """
 
     outlines: NDArray[np.object_]
@@ -110,23 +118,16 @@ class Fields:
     tree: shapely.STRtree
 
     @classmethod
-    def of(
-        cls,
-        frame: geopandas.GeoDataFrame,
-        grid: Grid,
-        *,
-        known: Literal["sparse", "full"],
-        chosen: NDArray[np.bool_] | None = None,
-    ) -> Self:
-        """The fields of ``frame``, in the CRS of the image's ``grid``; ``chosen`` defaults to all."""
+    def of(cls, frame: geopandas.GeoDataFrame, grid: Grid, *, known: Literal["sparse", "full"]) -> Self:
+        """All fields of ``frame``, in the CRS of the image's ``grid``."""
         to_px = ~grid.scaled(OUTPUT_SCALE).transform
         outlines = shapely.transform(
-            frame.geometry.to_numpy(), lambda xy: np.column_stack(to_px @ (xy[:, 0], xy[:, 1]))
+            lying_on(outline_of(grid), frame.geometry.to_numpy()),
+            lambda xy: np.column_stack(to_px @ (xy[:, 0], xy[:, 1])),
         )
-        everything = np.ones(len(outlines), np.bool_)
         return cls(
             outlines=outlines,
-            chosen=everything if chosen is None else chosen,
+            chosen=np.ones(len(outlines), np.bool_),
             known=known,
             tree=shapely.STRtree(outlines),
         )
@@ -169,26 +170,37 @@ class Fields:
         return np.where(known & ~left_out, instances, -1).astype(np.int32)
 
 
-def large_enough(frame: geopandas.GeoDataFrame, grid: Grid) -> NDArray[np.bool_]:
-    """Which fields (n,), in the CRS of ``grid``, have ``LEAST_AREA_PX`` label pixels."""
-    pixel = abs(grid.scaled(OUTPUT_SCALE).transform.determinant)
-    return frame.area.to_numpy() >= LEAST_AREA_PX * pixel  # type: ignore[no-any-return]
+def lying_on(ground: shapely.Geometry, outlines: NDArray[np.object_]) -> NDArray[np.object_]:
+    """What of every outline (n,) lies on ``ground``, empty where none does; those that lie there whole stay as they are."""
+    shapely.prepare(ground)
+    beyond = ~shapely.covers(ground, outlines)
+    parts = shapely.intersection(outlines[beyond], ground)
+    inside = outlines.copy()
+    inside[beyond] = np.where(shapely.area(parts) > 0, parts, shapely.Polygon())
+    return inside
 
 
 def folds_of(
-    frame: geopandas.GeoDataFrame, grid: Grid, *, folds: int, block_m: float | None = None
-) -> NDArray[np.int64]:
-    """The fold (n,) of every field by square blocks of ``block_m`` metres.
+    frames: Sequence[geopandas.GeoDataFrame],
+    grids: Sequence[Grid],
+    *,
+    folds: int,
+    block_m: float | None = None,
+) -> list[NDArray[np.int64]]:
+    """The fold (n,) of every field of each frame, which is in the CRS of its grid, by square blocks of ``block_m`` metres.
 
-    Without ``block_m`` of 64 pixels of the grid, or of fewer where the fields lie so close together that a fold
-    would stay empty.
+    Without ``block_m`` of 64 pixels of the first grid, or of fewer where the fields lie so close together that a fold
+    would stay empty. All frames share the blocks: a field on several scenes is held out of all of them at once.
     """
-    sizes_px = _BLOCKS_PX if block_m is None else (block_m / max(grid.pixel_size_m()),)
-    inner = shapely.point_on_surface(frame.geometry.to_numpy())
-    col, row = ~grid.transform @ (shapely.get_x(inner), shapely.get_y(inner))
-    for size_px in sizes_px:
+    first, pixel_m = grids[0], max(grids[0].pixel_size_m())
+    one_crs = all(grid.crs == first.crs for grid in grids)
+    crs, lattice = (first.crs, first.transform) if one_crs else (_EVERYWHERE, Affine.scale(pixel_m))
+    outlines = [reprojected(frame.geometry.to_numpy(), frame.crs, crs) for frame in frames]
+    inner = shapely.point_on_surface(np.concatenate(outlines))
+    col, row = ~lattice @ (shapely.get_x(inner), shapely.get_y(inner))
+    for size_px in _BLOCKS_PX if block_m is None else (block_m / pixel_m,):
         rows, cols = (np.floor(place / size_px).astype(np.int64) for place in (row, col))
         fold = balanced_folds(rows, cols, folds)
         if len(np.unique(fold)) == folds:
             break
-    return fold
+    return np.split(fold, np.cumsum([len(frame) for frame in frames])[:-1])

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import geopandas
 import numpy as np
 import pytest
+import rasterio
 import shapely
+from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyproj import CRS
 from rasterio.features import rasterize
 from shapely import Point, box
 from tiny_training import write_patchwork
 
 from geopanoptic.errors import SceneError, UsageError
-from geopanoptic.grid import Window
+from geopanoptic.grid import Grid, Window
 from geopanoptic.models.manifest import ClassSpec
 from geopanoptic.pipeline.reading import scene_dates
 from geopanoptic.pipeline.run import plan
@@ -172,16 +176,31 @@ def test_folds_follow_blocks_and_are_balanced(places: list[tuple[int, int]], fol
 def test_the_size_of_blocks_is_in_metres(labelled: VectorData) -> None:
     dataset = opened(labelled)
     frame, _ = read_fields(labelled.labels, dataset.scene.grid)
-    assert len(set(folds_of(frame, dataset.scene.grid, folds=4, block_m=10_000))) == 1
-    assert len(set(folds_of(frame, dataset.scene.grid, folds=4, block_m=300))) == 4
+    for block_m, n_folds in ((10_000, 1), (300, 4)):
+        (fold,) = folds_of([frame], [dataset.scene.grid], folds=4, block_m=block_m)
+        assert len(set(fold)) == n_folds
 
 
 def test_fields_in_one_place_get_smaller_blocks(labelled: VectorData) -> None:
     grid = opened(labelled).scene.grid
     near = [box(600_000 + 90 * n, 5_699_900, 600_080 + 90 * n, 5_699_980) for n in range(6)]
     frame = geopandas.GeoDataFrame(geometry=near, crs=grid.crs)
-    assert sorted(np.bincount(folds_of(frame, grid, folds=2)).tolist()) == [2, 4]
-    assert len(set(folds_of(frame, grid, folds=2, block_m=640))) == 1
+    assert sorted(np.bincount(folds_of([frame], [grid], folds=2)[0]).tolist()) == [2, 4]
+    assert len(set(folds_of([frame], [grid], folds=2, block_m=640)[0])) == 1
+
+
+@pytest.mark.parametrize("crs", ["EPSG:32632", "EPSG:32633"])
+def test_scenes_of_one_ground_hold_out_the_same_fields(labelled: VectorData, crs: str) -> None:
+    grid = opened(labelled).scene.grid
+    fields, _ = read_fields(labelled.labels, grid)
+    other = replace(grid.crop(Window(7, 13, 192, 192)), crs_wkt=fields.crs.to_wkt())
+    if crs != "EPSG:32632":
+        x, y = fields.to_crs(crs).total_bounds[[0, 3]]
+        other = Grid(crs_wkt=CRS(crs).to_wkt(), transform=Affine(10, 0, x, 0, -10, y), height=190, width=190)
+    odd = fields.iloc[1::2]
+    one, again = folds_of([fields, odd.to_crs(crs)], [grid, other], folds=3)
+    np.testing.assert_array_equal(one[1::2], again)
+    assert set(one) == {0, 1, 2}
 
 
 def write(folder: Path, geometries: list[object], crs: str | None) -> Path:
@@ -250,6 +269,40 @@ def test_an_outline_counts_once_and_parts_are_told(labelled: VectorData, tmp_pat
     read, notes = read_fields(path, grid)
     assert len(read) == 40
     assert notes == ("120 parts of 3 rows count one by one", "80 repeated outlines were left out")
+
+
+def test_polygons_in_collections_are_read_and_rows_without_one_told(
+    labelled: VectorData, tmp_path: Path
+) -> None:
+    grid = opened(labelled).scene.grid
+    fields = geopandas.read_file(labelled.labels)
+    outlines = list(fields.geometry)
+    parts = [Point(0, 0), shapely.MultiPolygon(outlines[:2])]
+    outlines[:3] = [shapely.GeometryCollection(parts), None, Point(0, 0)]
+    read, notes = read_fields(write(tmp_path, outlines, fields.crs), grid)
+    assert len(read) == 39
+    assert notes == ("2 rows without a polygon were left out", "39 parts of 38 rows count one by one")
+
+
+def test_ground_that_the_scene_does_not_show_is_no_field(labelled: VectorData, tmp_path: Path) -> None:
+    with rasterio.open(str(labelled.scene)) as stored:
+        image, profile, names = stored.read(), stored.profile, stored.descriptions
+    image[:, :, :96] = 0
+    with rasterio.open(tmp_path / "half.tif", "w", **profile | {"nodata": 0}) as target:
+        target.write(image)
+        target.descriptions = names
+    middle = 600_960
+    hidden = box(600_100, 5_699_000, middle, 5_699_200)
+    beyond = [
+        box(middle - 500, 5_699_300, middle + 15, 5_699_500),
+        box(middle + 100, 5_699_500, 700_000, 5_699_600),
+    ]
+    labels = write(tmp_path, [hidden, *beyond], "EPSG:32632")
+    dataset = opened(labelled, scene=str(tmp_path / "half.tif"), labels=labels)
+    assert dataset.fields.chosen.tolist() == [False, True, True]
+    assert shapely.total_bounds(dataset.fields.outlines)[2] == 2 * 192
+    with pytest.raises(UsageError, match=r"no field of at least 8 output pixels that half shows"):
+        opened(labelled, scene=str(tmp_path / "half.tif"), labels=write(tmp_path, [hidden], "EPSG:32632"))
 
 
 def test_rows_without_a_geometry_are_told(labelled: VectorData, tmp_path: Path) -> None:
