@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -194,9 +195,9 @@ def make_plan(
     scene = at_working_pixel(scene, bundle, pixel_size)
     asked_pixel_m = None if pixel_size in ("auto", "native") else float(pixel_size)
     bundle = bundle.for_pixels(max(scene.grid.pixel_size_m()))
-    bands = _matching_bands(scene, bundle)
+    bands = matching_bands(scene, bundle.bands, model=bundle.name)
     if not bundle.takes_series:
-        _one_date(scene, bundle)
+        check_one_date(scene, model=bundle.name)
     for name, value in (("--tile", tile_px), ("--block", block_px), ("--batch", batch)):
         if value is not None and value < 1:
             raise UsageError(
@@ -302,28 +303,30 @@ def at_working_pixel(scene: Scene, bundle: Bundle, pixel_size: float | str = "au
     return scene.at_pixel_size(wanted_m)
 
 
-def _matching_bands(scene: Scene, bundle: Bundle) -> tuple[str, ...]:
-    bands = tuple(band for band in bundle.bands if band in scene.bands)
-    required = [band for band in REQUIRED_BANDS if band in bundle.bands]
+def matching_bands(scene: Scene, of_model: Sequence[str], *, model: str) -> tuple[str, ...]:
+    """Those of a model's bands that the scene has. Raises SceneError where a date lacks one that the model needs."""
+    bands = tuple(band for band in of_model if band in scene.bands)
+    required = [band for band in REQUIRED_BANDS if band in of_model]
     for when, present in scene.bands_by_date.items():
-        lacking = [band for band in required or bundle.bands if band not in present]
-        if not lacking or (not required and len(lacking) < len(bundle.bands)):
+        lacking = [band for band in required or of_model if band not in present]
+        if not lacking or (not required and len(lacking) < len(of_model)):
             continue
         whose = scene.name if len(scene.dates) == 1 else f"{scene.name} of {when}"
         raise SceneError(
-            f"{whose} has no {', '.join(lacking)} band. Model {bundle.name} takes "
-            f"{', '.join(bundle.bands)} and needs at least {', '.join(required) or 'one of them'}; "
+            f"{whose} has no {', '.join(lacking)} band. Model {model} takes "
+            f"{', '.join(of_model)} and needs at least {', '.join(required) or 'one of them'}; "
             f"{'the scene' if len(scene.dates) == 1 else 'that date'} has {', '.join(present)}.",
             remedy="Name the file's bands in their order with --bands (a '-' skips one), or add the missing files.",
         )
     return bands
 
 
-def _one_date(scene: Scene, bundle: Bundle) -> None:
+def check_one_date(scene: Scene, *, model: str) -> None:
+    """Raises SceneError for a scene of several dates, of which a model of single images takes one."""
     dates = [str(when) for when in scene.dates if when is not None]
     if len(dates) > 1:
         raise SceneError(
-            f"{scene.name} has {len(dates)} dates ({', '.join(dates)}) and model {bundle.name} takes one.",
+            f"{scene.name} has {len(dates)} dates ({', '.join(dates)}) and model {model} takes one.",
             remedy=f"Choose one with --dates {dates[len(dates) // 2]}, or a model that takes them all, such as "
             f"--model {SERIES_BUNDLE}.",
         )

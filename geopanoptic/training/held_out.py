@@ -18,14 +18,19 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from geopanoptic.errors import SceneError, UsageError
 from geopanoptic.evaluation.panoptic_quality import PanopticQuality, add_image
 from geopanoptic.evaluation.sparse import SparseAgreement, compare
 from geopanoptic.grid import Window
 from geopanoptic.models.bundle import Bundle
+from geopanoptic.pipeline.plan import check_one_date, matching_bands
 from geopanoptic.pipeline.run import run
+from geopanoptic.reprojection import reprojected
+from geopanoptic.scene import Scene
 from geopanoptic.training.config import TrainingConfig
-from geopanoptic.training.datasets.labelled_scene import LabelledScene
-from geopanoptic.training.datasets.settings import VectorData
+from geopanoptic.training.datasets.labelled_scene import LabelledScene, chosen_fields, scene_of
+from geopanoptic.training.datasets.settings import GeneratedData, VectorData
+from geopanoptic.training.datasets.vectors import lying_on
 from geopanoptic.training.patch import OUTPUT_SCALE
 
 _MARGIN_PX = 40  # scene pixels around a held-out field that are mapped with it
@@ -101,6 +106,62 @@ class HeldOutFigures:
         return float(gain.mean()), error
 
 
+def check_validation(config: TrainingConfig) -> None:
+    """Whether validation is of ground and fields that training does not see, and can be mapped after it.
+
+    Raises ``UsageError`` for fields or generated scenes that are learned as well, ``SceneError`` for scenes that the network
+    does not take. Only headers and the ground of labels are read.
+    """
+    seeds = {each.seed for each in config.data if isinstance(each, GeneratedData)}
+    learned: dict[int, geopandas.GeoDataFrame] = {}
+    for number, each in enumerate(config.validation):
+        if isinstance(each, GeneratedData) and each.seed in seeds:
+            raise UsageError(
+                f"validation.{number} shows the generated scenes of seed {each.seed}, which training sees.",
+                remedy=f"Give it another seed, such as seed: {max(seeds) + 1}.",
+            )
+        if not isinstance(each, VectorData):
+            continue
+        scene = scene_of(each)
+        _check_taken(scene, config, f"validation.{number}")
+        drawn = _chosen(each, scene, config.bands)
+        for other, data in enumerate(config.data):
+            if not isinstance(data, VectorData):
+                continue
+            if other not in learned:
+                learned[other] = _chosen(data, scene_of(data), config.bands)
+            there = learned[other].crs
+            moved = geopandas.GeoDataFrame(
+                geometry=reprojected(drawn.geometry.to_numpy(), drawn.crs, there), crs=there
+            )
+            again = int((compare(learned[other], moved).best_iou > _MATCH_IOU).sum())
+            if again:
+                raise UsageError(
+                    f"{again} of the {len(drawn)} fields of validation.{number} ({each.labels.name}) are learned from "
+                    f"data.{other} ({data.labels.name}).",
+                    remedy="Give both the same scene, labels, folds, block_m and fold, and validation part: held-out; or "
+                    "validate on labels of other fields.",
+                )
+
+
+def _check_taken(scene: Scene, config: TrainingConfig, place: str) -> None:
+    try:
+        matching_bands(scene, config.bands, model=config.name)
+        if config.network.temporal is None:
+            check_one_date(scene, model=config.name)
+    except SceneError as refusal:
+        raise SceneError(
+            f"{place}: {refusal.message}",
+            remedy="Name its bands or one of its dates there (bands, dates), or train a network of series "
+            "(network.temporal).",
+        ) from None
+
+
+def _chosen(settings: VectorData, scene: Scene, bands: Sequence[str]) -> geopandas.GeoDataFrame:
+    frame, fields = chosen_fields(settings, scene, [band for band in bands if band in scene.bands])
+    return frame[fields.chosen]
+
+
 def held_out_scenes(config: TrainingConfig) -> list[LabelledScene]:
     """The labelled scenes among a configuration's validation data."""
     return [
@@ -111,7 +172,7 @@ def held_out_scenes(config: TrainingConfig) -> list[LabelledScene]:
 
 
 def score_held_out(bundle: Bundle, parts: Sequence[LabelledScene], *, threads: int) -> HeldOutFigures:
-    """Map the surroundings of all chosen fields of ``parts`` and compare."""
+    """Map the surroundings of all chosen fields of ``parts`` and compare, as far as their scenes show them."""
     best: list[NDArray[np.float64]] = []
     n_false = 0
     counts: dict[int, PanopticQuality] = {_PARCEL: PanopticQuality()}
@@ -119,7 +180,6 @@ def score_held_out(bundle: Bundle, parts: Sequence[LabelledScene], *, threads: i
     for part in parts:
         grid = part.scene.grid.scaled(OUTPUT_SCALE)
         outlines = part.fields.outlines[part.fields.chosen]
-        drawn = geopandas.GeoDataFrame(geometry=_on_ground(outlines, part), crs=grid.crs)
         around = shapely.box(*_grown(shapely.bounds(outlines)).T)
         with tempfile.TemporaryDirectory(prefix="geopanoptic-") as scratch:
             area = Path(scratch) / "area.gpkg"
@@ -134,10 +194,14 @@ def score_held_out(bundle: Bundle, parts: Sequence[LabelledScene], *, threads: i
                 threads=threads,
             )
             parcels = result.parcels
+            mapped = shapely.union_all([*parcels.geometry, *result.landcover.geometry])
+        drawn = geopandas.GeoDataFrame(
+            geometry=lying_on(mapped, shapely.make_valid(_on_ground(outlines, part))), crs=grid.crs
+        )
         agreement = compare(parcels, drawn)
         best.append(agreement.best_iou)
         if full:
-            _count(counts, parcels, part, around)
+            _count(counts, parcels, part, around, mapped)
         else:
             n_false += false_parcels(parcels, drawn, agreement)
     best_iou = np.concatenate(best)
@@ -169,8 +233,10 @@ def _count(
     parcels: geopandas.GeoDataFrame,
     part: LabelledScene,
     around: NDArray[np.object_],
+    mapped: shapely.Geometry,
 ) -> None:
-    """Add true and predicted parcels within ``around`` (label pixels) to the counts of the COCO protocol."""
+    """Add true and predicted parcels within ``around`` (label pixels) to the counts of the COCO protocol; ground that is
+    not ``mapped`` has no data."""
     from rasterio.features import rasterize
 
     grid = part.scene.grid.scaled(OUTPUT_SCALE)
@@ -179,17 +245,20 @@ def _count(
     if window is None:
         return
     truth = part.fields.rasterise(window)
-    predicted = np.zeros(window.shape, np.int32)
+    predicted, shown = np.zeros((2, *window.shape), np.int32)
+    transform = grid.crop(window).transform
     if len(parcels):
         shapes = zip(parcels.geometry, range(1, len(parcels) + 1), strict=True)
-        rasterize(shapes, out=predicted, transform=grid.crop(window).transform)
+        rasterize(shapes, out=predicted, transform=transform)
+    if not mapped.is_empty:
+        rasterize([mapped], out=shown, transform=transform)
     add_image(
         counts,
         predicted,
         dict.fromkeys(range(len(parcels) + 1), _PARCEL),
         np.maximum(truth, 0),
         dict.fromkeys(range(len(part.fields.outlines) + 1), _PARCEL),
-        void=truth < 0,
+        void=(truth < 0) | (shown == 0),
     )
 
 
