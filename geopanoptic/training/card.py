@@ -12,16 +12,17 @@ def write_card(
     config: TrainingConfig,
     *,
     title: str,
-    base: str | None,
+    origin: str | None,
     sources: list[str],
     before: HeldOutFigures | None,
     after: HeldOutFigures | None,
     notes: list[str],
 ) -> str:
-    """Markdown. ``base`` names the model it started from; ``sources`` are sentences about the training data."""
+    """Markdown. ``origin`` says which model it started from, or still is; ``sources`` are sentences about the training data;
+    ``before`` is ``after`` where the old weights stayed."""
     parts = [f"# {config.name}\n\n{title}\n"]
-    if base:
-        parts.append(f"Fine-tuned from **{base}**, whose card says what it was trained on before.\n")
+    if origin:
+        parts.append(f"{origin}, whose card says what it was trained on before.\n")
     parts.append("## Training data\n\n" + "\n".join(f"- {source}" for source in sources) + "\n")
     parts.append("## Accuracy\n\n" + _accuracy(before, after))
     if notes:
@@ -38,6 +39,13 @@ def write_card(
 def _accuracy(before: HeldOutFigures | None, after: HeldOutFigures | None) -> str:
     if after is None:
         return "Not measured: no labels were held out.\n"
+    if after is before:
+        rows = [f"| {name} | {value:.3f} |" for name, value in after.to_metrics().items()]
+        return (
+            f"These weights, on {after.fields} fields, {HOW_MAPPED}:\n\n| figure | value |\n|---|---|\n"
+            + "\n".join(rows)
+            + "\n"
+        )
     first = before.to_metrics() if before is not None else {}
     rows = [
         f"| {name} | {first[name]:.3f} | {value:.3f} |" if name in first else f"| {name} | - | {value:.3f} |"

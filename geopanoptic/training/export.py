@@ -62,6 +62,13 @@ def export_bundle(
     )
 
 
+def described_from(parent: Bundle) -> dict[str, Any]:
+    """What ``parent`` says of itself beyond weights and network, for a bundle that learned from it."""
+    of_files = {"format", "format_version", "weights", "grouping"}
+    of_network = {"architecture", "network", "stride_px", "reach_px", "output_scale"}
+    return parent.manifest.model_dump(mode="json", exclude=of_files | of_network)
+
+
 def network_of(config: Path) -> UNetSettings:
     """What a run's YAML file says of the network, whatever else is in it and however old it is."""
     values = yaml.safe_load(config.read_text(encoding="utf-8")) or {}

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -33,18 +34,21 @@ def write_tuned(
 
     ``after`` is ``before`` itself where the old weights were kept; ``decision`` says why, for the card.
     """
-    from geopanoptic.training.export import export_bundle
+    from geopanoptic.training.export import described_from, export_bundle
 
     manifest = base.manifest
-    of_files = {"format", "format_version", "weights", "grouping"}
-    of_network = {"network", "stride_px", "reach_px", "output_scale"}
-    kept = manifest.model_dump(mode="json", exclude=of_files | of_network)
-    fields = sum(each.fields for each in surveys)
-    kept_weights = after is not None and after is before
-    title = (manifest.title or base.name) + ("" if kept_weights else f", fine-tuned on {fields} fields")
-    own = [TrainingData(name=each.text, licence="its owner's", role="fine-tuning") for each in surveys]
-    low, high = base.pixel_size_m
-    pixels = [each.pixel_m for each in surveys]
+    changes: dict[str, Any] = {"name": config.name}
+    learned = [each.text for each in surveys]
+    if after is not None and after is before:
+        title = manifest.title or base.name
+        origin, sources = "Same weights as", [f"none of its own; measured on {each}" for each in learned]
+    else:
+        fields = sum(each.fields for each in surveys)
+        title = f"{manifest.title or base.name}, fine-tuned on {fields} fields"
+        origin, sources = "Fine-tuned from", learned
+        own = [TrainingData(name=each, licence="its owner's", role="fine-tuning") for each in learned]
+        pixels = [*base.pixel_size_m, *(each.pixel_m for each in surveys)]
+        changes |= {"training": [*manifest.training, *own], "pixel_size_m": (min(pixels), max(pixels))}
     metrics: dict[str, float | str] = {}
     if before is not None and after is not None:
         metrics["protocol"] = (
@@ -57,19 +61,12 @@ def write_tuned(
         folder,
         network=config.network,
         reach_px=manifest.reach_px,
-        described={
-            **kept,
-            "name": config.name,
-            "title": title,
-            "pixel_size_m": (min(low, *pixels), max(high, *pixels)),
-            "training": [*manifest.training, *own],
-            "metrics": metrics,
-        },
+        described=described_from(base) | changes | {"title": title, "metrics": metrics},
         card=write_card(
             config,
             title=title,
-            base=f"{base.name} (sha256 {base.sha256[:12]})",
-            sources=[each.text for each in surveys],
+            origin=f"{origin} **{base.name} (sha256 {base.sha256[:12]})**",
+            sources=sources,
             before=before,
             after=after,
             notes=[decision] if decision else [],
@@ -111,6 +108,12 @@ def staged_bundle(out: Path, *, overwrite: bool) -> Iterator[Path]:
     Raises ``OutputError`` at once where ``out`` exists and may not be replaced or the place cannot be written.
     Only a bundle is ever replaced: ``out`` may have been meant to be something else.
     """
+    out = out.resolve()
+    if Path.cwd().is_relative_to(out):
+        raise OutputError(
+            f"{out} is the folder that the command runs in, or holds it, and cannot be replaced.",
+            remedy="Name a new folder: --out my-model.",
+        )
     occupied = out.exists() and (not out.is_dir() or any(out.iterdir()))
     if occupied and not overwrite:
         raise OutputError(f"{out} exists.", remedy="Give another --out, or --overwrite.")

@@ -12,14 +12,18 @@ from typing import Any
 import geopandas
 import numpy as np
 import pytest
+from shapely import box
 from tiny_training import write_patchwork
 
 import geopanoptic
 from geopanoptic.cli.main import invoke
 from geopanoptic.errors import OutputError, SceneError, UsageError
 from geopanoptic.models.bundle import Bundle, load_bundle
+from geopanoptic.training.datasets.settings import VectorData
 from geopanoptic.training.finetuning import FineTuned, LabelledPair, fine_tune
 from geopanoptic.training.held_out import HOW_MAPPED
+from geopanoptic.training.labels import deal, survey_labels
+from geopanoptic.training.tuned import staged_bundle
 
 VISIBLE = ("blue", "green", "red", "nir")
 QUICK = (
@@ -66,8 +70,28 @@ def tuned(labelled: Labelled, tiny_bundle: Bundle, tmp_path_factory: pytest.Temp
     )
 
 
-def test_the_loss_falls(tuned: FineTuned) -> None:
-    with (tuned.bundle.path / "training" / "log.csv").open() as file:
+@pytest.fixture(scope="module")
+def unmeasured(
+    labelled: Labelled, tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory
+) -> FineTuned:
+    """Of fields that all lie in one block, so that the new weights are taken."""
+    folder = tmp_path_factory.mktemp("unmeasured")
+    together = [box(600_000 + 30 * n, 5_699_900, 600_020 + 30 * n, 5_699_980) for n in range(10)]
+    geopandas.GeoDataFrame(geometry=together, crs="EPSG:32632").to_file(folder / "together.gpkg")
+    shutil.copytree(tiny_bundle.path, folder / "few")
+    return fine_tune(
+        [LabelledPair(scene=str(labelled.scene), labels=folder / "together.gpkg")],
+        folder / "few",
+        base=str(tiny_bundle.path),
+        known="full",
+        device="cpu",
+        changes=QUICK,
+        overwrite=True,
+    )
+
+
+def test_the_loss_falls(unmeasured: FineTuned) -> None:
+    with (unmeasured.bundle.path / "training" / "log.csv").open() as file:
         losses = [float(row["loss"]) - float(row["keeping"]) for row in csv.DictReader(file)]
     assert len(losses) == 2
     assert losses[-1] < losses[0]
@@ -81,17 +105,10 @@ def test_the_bundle_tells_where_it_comes_from(tuned: FineTuned, tiny_bundle: Bun
         tiny_bundle.classes,
         tiny_bundle.reach_px,
     )
-    assert "20 fields (sparse)" in bundle.manifest.training[-1].name
     assert tuned.after is not None
     assert tuned.after.fields == 20
     assert bundle.manifest.metrics["mean best IoU"] == pytest.approx(tuned.after.mean_best_iou, abs=1e-4)
-    for text in (
-        "Fine-tuned from **tiny (sha256",
-        "held-out fields",
-        "| before | after |",
-        "Seed 0.",
-        "steps: 10",
-    ):
+    for text in ("tiny (sha256", "20 fields (sparse)", "On 20 fields", "Seed 0.", "steps: 10"):
         assert text in bundle.card
 
 
@@ -101,24 +118,49 @@ def test_the_bundle_maps_the_scene(tuned: FineTuned, labelled: Labelled) -> None
     assert result.report["model"] == "my-fields"
 
 
-def test_fields_that_cannot_be_held_out_are_all_learned(
+def test_fields_that_cannot_be_held_out_are_all_learned(unmeasured: FineTuned, tiny_bundle: Bundle) -> None:
+    assert unmeasured.before is unmeasured.after is None
+    bundle = load_bundle(unmeasured.bundle.path)
+    assert bundle.name == "few"
+    assert bundle.sha256 != tiny_bundle.sha256
+    assert "10 fields (full)" in bundle.manifest.training[-1].name
+    assert "the fields lie too close together to hold some out" in unmeasured.decision
+    for text in ("Fine-tuned from **tiny (sha256", "Not measured", "10 fields (full)", unmeasured.decision):
+        assert text in bundle.card
+
+
+def test_few_fields_on_a_second_scene_are_held_out_with_those_of_the_first(
     labelled: Labelled, tiny_bundle: Bundle, tmp_path: Path
 ) -> None:
-    shutil.copytree(tiny_bundle.path, tmp_path / "few")
+    surveys = [
+        survey_labels(VectorData(kind="vectors", scene=pair.scene, labels=pair.labels), tiny_bundle)
+        for pair in (labelled.pair(tmp_path, 20), labelled.pair(tmp_path, 1))
+    ]
+    assert [set(each) for each in deal(surveys[1:], folds=3)] == [{0}]
+    many, one = deal(surveys, folds=3)
+    assert set(many) == {0, 1, 2}
+    (again,) = surveys[1].frame.geometry
+    assert one.tolist() == [many[surveys[0].frame.geom_equals_exact(again, 1e-3)].item()]
     tuned = fine_tune(
-        [labelled.pair(tmp_path, 10), labelled.pair(tmp_path, 2)],
-        tmp_path / "few",
+        [labelled.pair(tmp_path, 20), labelled.pair(tmp_path, 1)],
+        tmp_path / "out",
         base=str(tiny_bundle.path),
-        known="full",
         device="cpu",
         changes=[*QUICK, "steps=1"],
-        overwrite=True,
     )
-    assert tuned.before is tuned.after is None
-    assert load_bundle(tmp_path / "few").name == "few"
-    assert tuned.bundle.sha256 != tiny_bundle.sha256
-    assert "Not measured" in tuned.bundle.card
-    assert "10 fields (full)" in tuned.bundle.card
+    assert tuned.before is not None
+    assert tuned.before.fields == 21
+
+
+def test_the_folder_of_the_command_itself_is_not_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with (
+        pytest.raises(OutputError, match="is the folder that the command runs in"),
+        staged_bundle(Path(), overwrite=False),
+    ):
+        pass
 
 
 def test_full_labels_give_panoptic_quality(labelled: Labelled, tiny_bundle: Bundle, tmp_path: Path) -> None:
@@ -196,6 +238,11 @@ def test_the_starting_weights_stay_where_training_only_harms(
     assert re.search(r"gain [+-]\d\.\d{3}, standard error \d\.\d{3}", tuned.decision)
     assert tuned.decision in tuned.bundle.card
     assert HOW_MAPPED in tuned.bundle.card
+    assert "Same weights as **tiny (sha256" in tuned.bundle.card
+    assert "Fine-tuned" not in tuned.bundle.card
+    manifest = tuned.bundle.manifest
+    assert (manifest.training, manifest.pixel_size_m) == ((), tiny_bundle.pixel_size_m)
+    assert not (tuned.bundle.path / "training").exists()
 
 
 def test_a_command_that_learned_nothing_names_no_next_one(
