@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from geopanoptic.cli.sections import SectionedCommand, exit_code_lines
 
@@ -16,6 +17,11 @@ SECTIONS = {
     "Your own labels": ("base", "data", "layer", "scene", "labels", "bands", "dates", "assume_crs"),
     "Run": ("out", "minutes", "name", "seed", "device", "changes", "overwrite"),
     "Messages": ("as_json", "quiet"),
+}
+
+_NOT_WITH_CONFIG = {
+    name: f"--{name.replace('_', '-')}"
+    for name in ("data", "scene", "layer", "labels", "bands", "dates", "assume_crs", "overwrite")
 }
 
 EPILOG = f"""\b
@@ -104,7 +110,11 @@ A run from a CONFIG that was interrupted goes on with the same command.
     metavar="KEY=VALUE",
     help="Change one setting: --set batch=4 --set losses.centre=3. Repeat as needed.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace an existing bundle, once the new one is complete.")
+@click.option(
+    "--overwrite",
+    is_flag=True,
+    help="Replace an existing bundle, once the new one is complete. Without CONFIG.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the figures or the error as JSON.")
 @click.option("--quiet", is_flag=True, help="Print only warnings, errors and the result.")
 def train(
@@ -129,10 +139,12 @@ def train(
         raise UsageError("--out is missing.", remedy="Name the folder for the result: --out my-bundle.")
     tell = progress_for(sys.stderr, quiet=quiet or as_json)
     if config is not None:
-        if data or scene:
+        given = [name for name in _NOT_WITH_CONFIG if _is_given(name)]
+        if given:
             raise UsageError(
-                "Both a CONFIG and --data or --scene are given.",
-                remedy="Leave one out; in a CONFIG, own labels are data of kind vectors.",
+                f"Both a CONFIG and {', '.join(_NOT_WITH_CONFIG[name] for name in given)} are given.",
+                remedy="Leave one out; in a CONFIG, own labels are data of kind vectors, with keys of their own for these, "
+                "and a run goes on in its --out.",
             )
         report = _from_config(config, out, tell, options)
     else:
@@ -156,6 +168,10 @@ def train(
         return
     click.echo(f"Model {report['name']} is in {report['bundle']}. Next:")
     click.echo(f"  geopanoptic run SCENE --model {report['bundle']} --out parcels.gpkg")
+
+
+def _is_given(name: str) -> bool:
+    return click.get_current_context().get_parameter_source(name) is not ParameterSource.DEFAULT
 
 
 def _from_labels(

@@ -56,7 +56,11 @@ def test_a_configuration_becomes_a_bundle(
         (["--out", "x"], "0 --data and 0 --scene are given"),
         (["--data", "a.gpkg", "--out", "x"], "1 --data and 0 --scene are given"),
         (["--data", "a.gpkg", "--scene", "a.tif"], "--out is missing"),
-        (["run.yaml", "--data", "a.gpkg", "--out", "x"], "Both a CONFIG and --data"),
+        (["run.yaml", "--data", "a.gpkg", "--out", "x"], "Both a CONFIG and --data are given"),
+        (
+            ["run.yaml", "--labels", "sparse", "--assume-crs", "EPSG:4326", "--overwrite", "--out", "x"],
+            "Both a CONFIG and --labels, --assume-crs, --overwrite are given",
+        ),
         (["none.yaml", "--out", "x"], "none.yaml cannot be read"),
     ],
 )
