@@ -26,9 +26,9 @@ PROCESS_BYTES = 900 << 20
 WORTHWHILE_TILE_BYTES = 600 << 20
 """A tile of 512 px with the halo of the bundled network: with smaller ones, fewer processes are faster."""
 
-GRAPH_BYTES_PER_PX = 6
-"""By output pixel of the whole scene: its regions and their contacts. 5.5 were measured with one region to 94 pixels
-(tests/benchmarks/postprocessing.py), which is more than most scenes have."""
+GRAPH_BYTES_PER_PX = 4
+"""By output pixel of the whole scene: its regions and their contacts. 3.4 were measured between 4096 and 16,384 pixels a
+side with one region to 94 pixels (tests/benchmarks/postprocessing.py), which is more than most scenes have."""
 
 _ENCODER_WIDTHS = {"mobilenet_v2": (16, 24, 32, 96, 320)}
 
