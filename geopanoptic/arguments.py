@@ -29,12 +29,9 @@ def options_of(other: Callable[..., Any]) -> Callable[[Callable[_P, _R]], Callab
     """For a function that hands its further keywords on to ``other``: one that neither knows is a UsageError."""
 
     def with_options(function: Callable[_P, _R]) -> Callable[_P, _R]:
-        known = [
-            each.name
-            for parameters in (signature(function).parameters, signature(other).parameters)
-            for each in parameters.values()
-            if each.kind is not Parameter.VAR_KEYWORD
-        ]
+        own, handed_on = signature(function).parameters, signature(other).parameters
+        known = [each.name for each in own.values() if each.kind is not Parameter.VAR_KEYWORD]
+        known += [each.name for each in handed_on.values() if each.kind is Parameter.KEYWORD_ONLY]
 
         @wraps(function)
         def checked(*args: _P.args, **keywords: _P.kwargs) -> _R:
@@ -57,7 +54,7 @@ def path_text(given: Any, what: str, *, remedy: str) -> str:
     if isinstance(given, str | os.PathLike) and isinstance(text := os.fspath(given), str):
         return text
     module = type(given).__module__.partition(".")[0]
-    if module == "rasterio":
+    if module == "rasterio" and not str(given.name).startswith("/vsimem/"):
         remedy = f"Give its file, {given.name!r}."
     elif module == "shapely":
         remedy = "Say which CRS it is in: geopandas.GeoDataFrame(geometry=[polygon], crs='EPSG:<code>')."

@@ -75,3 +75,33 @@ def test_no_two_threads_parse_a_header_at_once(tmp_path, monkeypatch, load):
         each.join()
     assert len(most) == 8
     assert max(most) == 1
+
+
+def test_arrays_of_an_archive_come_back_as_they_were(tmp_path):
+    path = tmp_path / "a.npz"
+    arrays = {
+        "columns": np.asfortranarray(np.arange(12.0).reshape(3, 4)),
+        "empty": np.zeros((0, 3), np.int16),
+        "one": np.array(7),
+        "big endian": np.arange(5, dtype=">i4"),
+        "long": np.random.default_rng(0).integers(0, 255, 3_000_001).astype(np.uint8),
+    }
+    np.savez_compressed(path, **arrays)
+    loaded = load_npz(path)
+    assert loaded.keys() == arrays.keys()
+    for name, expected in arrays.items():
+        assert loaded[name].dtype == expected.dtype
+        np.testing.assert_array_equal(loaded[name], expected)
+    np.savez(path, objects=np.array([{}], object))
+    with pytest.raises(ValueError, match="objects holds Python objects"):
+        load_npz(path)
+
+
+def test_a_flipped_byte_in_an_archive_is_noticed(tmp_path):
+    path = tmp_path / "a.npz"
+    np.savez(path, array=np.arange(1000))
+    content = bytearray(path.read_bytes())
+    content[4000] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="CRC"):
+        load_npz(path)

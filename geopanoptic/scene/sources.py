@@ -79,7 +79,7 @@ def as_list(source: SceneSource, *, allow_remote: bool = False) -> list[Path | s
     Raises SceneError for nothing, for other kinds of address, and for any unless ``allow_remote``; UsageError for what
     is no path.
     """
-    is_one = isinstance(source, str | os.PathLike) or not isinstance(source, Iterable)
+    is_one = isinstance(source, str | bytes | os.PathLike) or not isinstance(source, Iterable)
     given: list[Any] = [source] if is_one else list(source)  # type: ignore[arg-type]
     if not given:
         raise SceneError("No scene was given.", remedy="Name a file, several files or a folder.")

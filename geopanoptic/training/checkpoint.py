@@ -118,7 +118,8 @@ def _reading(path: Path) -> Iterator[None]:
             reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
         raise UsageError(
             f"{path} is damaged, or no checkpoint of this version: {reason}.",
-            remedy="Remove it to start again, or give another --out.",
+            remedy=f"Give another --out, with --from {path} to begin with its weights if they can be read; or remove it to "
+            "start again.",
         ) from None
 
 
@@ -126,6 +127,8 @@ def _metadata(stored: Any) -> dict[str, str]:
     found: dict[str, str] | None = stored.metadata()
     if not found or "progress" not in found:
         raise ValueError("it does not say how far a run had come")
+    if "held_out_loss" not in found and "data" not in found:
+        raise ValueError("it does not say which data were learned")
     return found
 
 

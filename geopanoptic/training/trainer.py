@@ -123,7 +123,7 @@ class _Run:
         self._journal: Journal | None = None
         if ranks.is_first:
             self._journal = Journal(out, tensorboard=config.tensorboard, since=self._progress)
-        self._best = best_loss(out / BEST)
+        self._best = best_loss(out / BEST) if ranks.is_first else math.inf
         self._looked_s, self._looked_step = 0.0, -1
         self._left_out_in_a_row = 0
 

@@ -220,7 +220,7 @@ def test_mistakes_are_refused_before_any_work(
 def test_the_starting_weights_stay_where_training_only_harms(
     labelled: Labelled, tiny_bundle: Bundle, tmp_path: Path
 ) -> None:
-    harmful = [*QUICK, "steps=3", "decoder_rate=50.0", "encoder_rate=50.0", "warm_up_steps=1"]
+    harmful = [*QUICK, "steps=3", "decoder_rate=1.0", "encoder_rate=1.0", "warm_up_steps=1"]
     tuned = fine_tune(
         [labelled.pair(tmp_path, 24)],
         tmp_path / "out",
@@ -250,7 +250,7 @@ def test_a_command_that_learned_nothing_names_no_next_one(
 ) -> None:
     pair = labelled.pair(tmp_path, 24)
     files = ["--data", str(pair.labels), "--scene", str(pair.scene), "--out", str(tmp_path / "out")]
-    harmful = [*QUICK, "steps=1", "decoder_rate=50.0", "encoder_rate=50.0", "warm_up_steps=1"]
+    harmful = [*QUICK, "steps=1", "decoder_rate=1.0", "encoder_rate=1.0", "warm_up_steps=1"]
     settings = [word for change in harmful for word in ("--set", change)]
     assert invoke(["train", "--from", str(tiny_bundle.path), *files, "--device", "cpu", *settings]) == 0
     told = capsys.readouterr().out

@@ -51,6 +51,9 @@ _STACKS = ("masks", "mask_logits")
 # Side of Mask R-CNN's masks, which are cropped however small a tile at the scene's edge may be.
 _CROP_PX = 28
 
+# Means of scores in half precision may exceed 1 by as much.
+_ROUNDING = 1e-3
+
 
 def read_tile(path: Path, place: Window) -> DetectedTile:
     """Detections of the tile at ``place`` (scene pixels). Raises ``UsageError`` for what is none of the above."""
@@ -141,8 +144,9 @@ def _tile(arrays: Mapping[str, Any], place: Window) -> DetectedTile:
         raise ValueError(f"masks have the shape {masks.shape}")
     if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
         raise ValueError("a box or a score is not finite")
-    if len(scores) and not 0 <= scores.min() <= scores.max() <= 1:
+    if len(scores) and not -_ROUNDING <= scores.min() <= scores.max() <= 1 + _ROUNDING:
         raise ValueError(f"scores go from {scores.min():g} to {scores.max():g}, not from 0 to 1")
+    scores = scores.clip(0, 1)
     if len(boxes):
         _require_shape(masks.shape[-2:], boxes, place.shape)
     detections = []

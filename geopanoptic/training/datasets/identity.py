@@ -19,21 +19,26 @@ from geopanoptic.training.datasets.settings import (
     SeasonPoolData,
     VectorData,
 )
+from geopanoptic.training.datasets.vectors import read_fields
 from geopanoptic.training.pastis.folder import METADATA
 
 
 def identity_of(data: Sequence[DataSettings]) -> Identity:
     """An entry per file or folder of ``data``, by content: jobs that are sent elsewhere copy their data anew.
 
-    Labels are hashed whole, of scenes pieces, and of folders of thousands the names and sizes. Raises as
+    Outlines are hashed, of scenes pieces, and of folders of thousands the names and sizes. Raises as
     ``open_dataset``.
     """
     found: Identity = {}
     for each in data:
         match each:
             case VectorData():
-                found[f"labels {each.labels}"] = _content(each.labels)
-                found[f"scene {each.scene}"] = _without_times(files_of(scene_of(each)))
+                scene = scene_of(each)
+                # Not the file's bytes, which change where a GeoPackage is only looked at.
+                outlines, _ = read_fields(each.labels, scene.grid, layer=each.layer)
+                digest = hashlib.blake2b(b"".join(outlines.geometry.to_wkb()), digest_size=8)
+                found[f"labels {each.labels}"] = digest.hexdigest()
+                found[f"scene {each.scene}"] = _without_times(files_of(scene))
             case PoolData() | SeasonPoolData():
                 found[f"folder {each.folder}"] = _listed(samples_in(each.folder, "samples"))
             case CocoData():

@@ -18,7 +18,7 @@ Value = TypeVar("Value", bound=Sized)
 
 
 class Recent(Generic[Key, Value]):
-    """``read`` of a key, for any thread; what was asked for last is kept, up to ``limit_bytes``."""
+    """``read`` of a key, for any thread; what was asked for last is kept, up to ``limit_bytes`` and one at least."""
 
     def __init__(self, read: Callable[[Key], Value], *, limit_bytes: int) -> None:
         self._read, self._limit_bytes = read, limit_bytes
@@ -34,6 +34,8 @@ class Recent(Generic[Key, Value]):
         value = self._read(key)
         with self._lock:
             self._kept[key] = value
-            while sum(each.nbytes for each in self._kept.values()) > self._limit_bytes:
+            while (
+                len(self._kept) > 1 and sum(each.nbytes for each in self._kept.values()) > self._limit_bytes
+            ):
                 self._kept.popitem(last=False)
         return value

@@ -83,7 +83,7 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
         image, available, valid = stored["image_tchw"], stored["available_tc"], stored["valid_thw"]
         dates, size = len(stored["day_t"]), valid.shape[1:]
         check_shapes(stored, image_tchw=(dates, len(BANDS), *size), valid_thw=(dates, *size))
-        known = np.isfinite(image) | ~available[:, :, None, None]
+        known = np.isfinite(image) | (available[:, :, None, None] == 0)
     except (OSError, ValueError) as error:
         raise UsageError(f"{path} is no series: {error}.", remedy="Remove it.") from None
     return stored | {

@@ -127,3 +127,8 @@ def test_numbers_that_mean_something_else_are_refused(name, change, message, arr
     np.savez(tmp_path / "tile.npz", **arrays | {name: change(arrays[name])})
     with pytest.raises(UsageError, match=message):
         read_tile(tmp_path / "tile.npz", PLACE)
+
+
+def test_scores_that_rounding_brought_above_one_are_one(arrays, tmp_path):
+    np.savez(tmp_path / "tile.npz", **arrays | {"scores": np.float32(1 + 1e-6) + 0 * arrays["scores"]})
+    assert {each.score for each in read_tile(tmp_path / "tile.npz", PLACE).detections} == {1.0}

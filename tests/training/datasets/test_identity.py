@@ -21,6 +21,7 @@ def test_other_labels_and_other_pixels_are_other_data_and_copies_are_not(tmp_pat
     before = identity_of(data)
     for path in (scene, labels):
         os.utime(path, (0, 0))
+    fields.assign(looked_at="today").to_crs(4326).to_file(labels)
     assert identity_of(data) == before
     fields.iloc[:50].to_crs(4326).to_file(labels)
     (told,) = differences(before, identity_of(data))

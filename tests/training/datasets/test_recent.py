@@ -22,3 +22,7 @@ def test_what_was_asked_for_longest_ago_goes_first() -> None:
     assert len(recent(101)) == 101
     recent(50)
     assert read[4:] == [101, 50]
+    # One that is larger than all that is kept is not read anew for whoever asks for nothing else.
+    for _ in range(2):
+        assert len(recent(200)) == 200
+    assert read[6:] == [200]
