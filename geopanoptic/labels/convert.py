@@ -21,7 +21,7 @@ from geopanoptic.labels.provenance.history import history, moment, record
 from geopanoptic.labels.sidecar import (
     Sidecar,
     canvas_of_image,
-    image_files,
+    labelled_images,
     placed,
     read_sidecar,
     write_sidecar,
@@ -211,7 +211,7 @@ def sidecar_of_images(image: str | Path | None) -> Sidecar:
     if image is None:
         return Sidecar()
     path = Path(image)
-    found = [canvas_of_image(each) for each in image_files(path)]
+    found = [canvas_of_image(each) for each in labelled_images(path)]
     told = read_sidecar(path) if path.is_dir() else Sidecar()
     placed_images = {
         each.image: told.images.get(each.image, each) if each.transform is None else each for each in found

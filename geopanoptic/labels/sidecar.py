@@ -64,7 +64,7 @@ def canvas_of_image(path: Path) -> Canvas:
         ) from None
 
 
-def image_files(path: Path) -> list[Path]:
+def labelled_images(path: Path) -> list[Path]:
     """An image, or those of a folder by name. Raises ``SceneError`` for a folder without any."""
     from geopanoptic.scene.formats import looks_like_image
 

@@ -99,11 +99,15 @@ def _duration(layout: Layout, scene: Scene, bundle: Bundle, budget: int, crew: C
 
 
 def too_many_processes(
-    scene: Scene, bundle: Bundle, budget: int, crew: Crew, layout_for: Callable[[Crew], Layout]
+    layout: Layout,
+    scene: Scene,
+    bundle: Bundle,
+    budget: int,
+    crew: Crew,
+    layout_for: Callable[[Crew], Layout],
 ) -> tuple[str, ...]:
-    """A warning where processes that share a budget leave each other tiles smaller than their halos, and fewer would
-    be done earlier."""
-    layout = layout_for(crew)
+    """A warning where processes that share a budget leave each other tiles smaller than their halos, as in ``layout``, and
+    fewer would be done earlier."""
     if crew.sharing == 1 or layout.tile_px >= layout.halo_px:
         return ()
 

@@ -251,7 +251,7 @@ def make_plan(
                 if needed > tiles
                 else ()
             ),
-            *too_many_processes(scene, bundle, budget, crew, layout_for),
+            *too_many_processes(layout, scene, bundle, budget, crew, layout_for),
         ),
         asked_pixel_m=asked_pixel_m,
     )

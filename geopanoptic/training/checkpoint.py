@@ -19,6 +19,14 @@ from geopanoptic.models.weights import write_weights
 from geopanoptic.pipeline.resuming.identity import Identity, differences
 from geopanoptic.training.config import RESUMABLE_KEYS, TrainingConfig
 
+_SAYS = {
+    "progress": "how far a run had come",
+    "config": "how it learned",
+    "data": "which data were learned",
+    "held_out_loss": "how good its weights are",
+}
+"""What is written beside weights, in words for whoever has a file without."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
@@ -77,7 +85,7 @@ def best_loss(path: Path) -> float:
     if not path.exists():
         return float("inf")
     with _reading(path), safe_open(path, framework="pt") as stored:
-        return float(_metadata(stored)["held_out_loss"])
+        return float(_metadata(stored, "held_out_loss")["held_out_loss"])
 
 
 def load_checkpoint(path: Path, state: State, config: TrainingConfig, data: Identity) -> Progress:
@@ -88,7 +96,7 @@ def load_checkpoint(path: Path, state: State, config: TrainingConfig, data: Iden
     """
     groups: dict[str, dict[str, Tensor]] = {"network": {}, "average": {}, "optimiser": {}}
     with _reading(path), safe_open(path, framework="pt") as stored:
-        metadata = _metadata(stored)
+        metadata = _metadata(stored, "progress", "config", "data")
         progress = Progress(**json.loads(metadata["progress"]))
         before = TrainingConfig.model_validate_json(metadata["config"])
         learned = json.loads(metadata["data"])
@@ -123,12 +131,11 @@ def _reading(path: Path) -> Iterator[None]:
         ) from None
 
 
-def _metadata(stored: Any) -> dict[str, str]:
-    found: dict[str, str] | None = stored.metadata()
-    if not found or "progress" not in found:
-        raise ValueError("it does not say how far a run had come")
-    if "held_out_loss" not in found and "data" not in found:
-        raise ValueError("it does not say which data were learned")
+def _metadata(stored: Any, *needed: str) -> dict[str, str]:
+    found: dict[str, str] = stored.metadata() or {}
+    for name in needed:
+        if name not in found:
+            raise ValueError(f"it does not say {_SAYS[name]}")
     return found
 
 

@@ -8,12 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_training import tiny_config, write_pool
+from tiny_training import feed_of, tiny_config, write_pool
 
-from geopanoptic.training.batch import Batch
-from geopanoptic.training.config import TrainingConfig
-from geopanoptic.training.datasets.mixture import Mixture
-from geopanoptic.training.feed import Feed
 from geopanoptic.training.learner import Learner
 from geopanoptic.training.parallel import Ranks
 
@@ -25,18 +21,6 @@ def data(tmp_path: Path) -> list[dict[str, Any]]:
     return [{"kind": "pool", "folder": str(write_pool(tmp_path / "pool"))}]
 
 
-def first_batch(config: TrainingConfig) -> Batch:
-    source = Mixture.open(config.data, bands=config.bands, classes=config.classes)
-    return Feed(
-        source=source,
-        augmentation=config.augmentation,
-        crop_px=config.crop_px,
-        batch=config.batch,
-        seed=config.seed,
-        part=slice(None),
-    ).batch_number(0)
-
-
 def tensors(learner: Learner) -> list[torch.Tensor]:
     networks = [*learner._twins, learner.state.average]
     return [value.clone() for each in networks for value in each.state_dict().values()]
@@ -45,7 +29,7 @@ def tensors(learner: Learner) -> list[torch.Tensor]:
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_batch_whose_loss_is_not_finite_leaves_no_trace(data: list[dict[str, Any]], threads: int) -> None:
     config = tiny_config(data, threads=threads)
-    learner, batch = Learner(config, ALONE), first_batch(config)
+    learner, batch = Learner(config, ALONE), feed_of(config).batch_number(0)
     assert learner.step(batch, 1)
     before = tensors(learner)
     spoilt = batch.input_btchw.clone()
@@ -60,6 +44,6 @@ def test_a_batch_whose_loss_is_not_finite_leaves_no_trace(data: list[dict[str, A
 def test_a_weight_of_zero_leaves_a_term_out(data: list[dict[str, Any]], term: str) -> None:
     config = tiny_config(data, losses={term: 0})
     learner = Learner(config, ALONE)
-    terms = learner.step(first_batch(config), 1)
+    terms = learner.step(feed_of(config).batch_number(0), 1)
     assert terms.keys() == {"field", "classes", "centre", "boundary", "distance"} - {term}
     learner.close()

@@ -10,15 +10,14 @@ import numpy as np
 import pytest
 import torch
 from tiny_seasons import SERIES_CLASSES, TINY_TEMPORAL, tiny_season_config, write_season_pool
-from tiny_training import TINY_NETWORK, tensors_of, tiny_config, write_pool
+from tiny_training import TINY_NETWORK, feed_of, tensors_of, tiny_config, write_pool
 
 from geopanoptic.errors import UsageError
 from geopanoptic.models.series import PanopticUNetSeries
 from geopanoptic.pipeline.progress import Silent
 from geopanoptic.training.batch import Batch
-from geopanoptic.training.config import TrainingConfig
 from geopanoptic.training.datasets.mixture import Mixture
-from geopanoptic.training.feed import Feed, collate, cropped, with_targets
+from geopanoptic.training.feed import collate, cropped, with_targets
 from geopanoptic.training.forward import logits_of
 from geopanoptic.training.losses import panoptic_loss
 from geopanoptic.training.patch import Patch
@@ -35,19 +34,6 @@ def data(tmp_path: Path) -> list[dict[str, Any]]:
         {"kind": "season_pool", "folder": str(write_season_pool(tmp_path / "seasons"))},
         {"kind": "pool", "folder": str(write_pool(tmp_path / "images"))},
     ]
-
-
-def feed_of(config: TrainingConfig, part: slice = slice(None)) -> Feed:
-    source = Mixture.open(config.data, bands=config.bands, classes=config.classes)
-    return Feed(
-        source=source,
-        augmentation=config.augmentation,
-        crop_px=config.crop_px,
-        batch=config.batch,
-        seed=config.seed,
-        part=part,
-        season=config.season,
-    )
 
 
 def test_batches_of_series_and_images_are_filled_up_with_dates_without_a_flag(

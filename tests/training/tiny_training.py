@@ -16,6 +16,8 @@ from shapely import box
 from torch import Tensor
 
 from geopanoptic.training.config import TrainingConfig
+from geopanoptic.training.datasets.mixture import Mixture
+from geopanoptic.training.feed import Feed
 from geopanoptic.training.synthetic import BANDS
 
 TINY_NETWORK = {"encoder_depth": 3, "decoder_channels": [8, 8], "detail_channels": 4, "head_channels": 4}
@@ -108,3 +110,16 @@ def write_patchwork(
     image += rng.normal(0, 0.005, image.shape)
     path = write_scene(folder / "scene.tif", image, bands)
     return path, geopandas.GeoDataFrame(geometry=outlines, crs="EPSG:32632")
+
+
+def feed_of(config: TrainingConfig, part: slice = slice(None)) -> Feed:
+    """The batches of a run, of which one process takes a ``part`` of each."""
+    return Feed(
+        source=Mixture.open(config.data, bands=config.bands, classes=config.classes),
+        augmentation=config.augmentation,
+        crop_px=config.crop_px,
+        batch=config.batch,
+        seed=config.seed,
+        part=part,
+        season=None if config.network.temporal is None else config.season,
+    )

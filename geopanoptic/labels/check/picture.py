@@ -16,7 +16,7 @@ from scipy.ndimage import gaussian_gradient_magnitude
 
 from geopanoptic.errors import SceneError
 from geopanoptic.labels.objects import Canvas
-from geopanoptic.labels.sidecar import canvas_of_image, image_files
+from geopanoptic.labels.sidecar import canvas_of_image, labelled_images
 from geopanoptic.scene.formats import driver_of
 
 _STRIP_PX = 1024
@@ -80,7 +80,7 @@ def _opened(path: Path) -> Iterator[rasterio.DatasetReader]:
 
 def pictures_of(image: Path | None) -> dict[str, Picture]:
     """Images by name of a file or of a folder. Raises ``SceneError`` for what is no image, or holds none."""
-    files = [] if image is None else image_files(image)
+    files = [] if image is None else labelled_images(image)
     return {each.name: Picture(path=each, canvas=canvas_of_image(each)) for each in files}
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import rasterio
 from affine import Affine
 
+from geopanoptic.cores import usable_cores
 from geopanoptic.errors import SceneError, UsageError
 from geopanoptic.grid import Grid
 from geopanoptic.models.manifest import ClassSpec
@@ -21,7 +22,6 @@ from geopanoptic.pipeline.detections.matching import SceneObjects, find_objects
 from geopanoptic.pipeline.detections.settling import settle
 from geopanoptic.pipeline.emission import RASTERS, trace_layers, write_products
 from geopanoptic.pipeline.execution import Threads
-from geopanoptic.pipeline.execution.crew import usable_cores
 from geopanoptic.pipeline.plan import drawing_sizes
 from geopanoptic.pipeline.progress import Progress, Silent
 from geopanoptic.pipeline.record import UNDATED, Record
