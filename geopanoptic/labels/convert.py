@@ -15,10 +15,11 @@ from geopanoptic.labels.formats.format import Format, ReadOptions, WriteOptions
 from geopanoptic.labels.formats.registry import format_named, recognise
 from geopanoptic.labels.objects import Canvas, Labels, OutlineLabels, as_outlines
 from geopanoptic.labels.output import staged_output
-from geopanoptic.labels.pictures import IMAGES, picture_canvas, write_pictures
+from geopanoptic.labels.pictures import picture_canvas, write_pictures
 from geopanoptic.labels.placing import on_a_map, on_images, on_one_image
 from geopanoptic.labels.provenance.history import history, moment, record
 from geopanoptic.labels.sidecar import (
+    IMAGES,
     Sidecar,
     canvas_of_image,
     labelled_images,

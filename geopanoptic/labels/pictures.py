@@ -19,9 +19,6 @@ from geopanoptic.labels.objects import Canvas
 from geopanoptic.scene import Normalisation, Scene, measure
 from geopanoptic.scene.display import clearest, picture_bands
 
-IMAGES = "images"
-"""Folder of pictures in a data set."""
-
 NO_DATA = 0
 """Grey value of pixels without data."""
 

@@ -31,9 +31,9 @@ from geopanoptic.labels.formats.registry import format_named
 from geopanoptic.labels.formats.vectors import GEOPACKAGE
 from geopanoptic.labels.objects import COLUMNS, Canvas, OutlineLabels
 from geopanoptic.labels.output import staged_output
-from geopanoptic.labels.pictures import IMAGES, picture_canvas, write_pictures
+from geopanoptic.labels.pictures import picture_canvas, write_pictures
 from geopanoptic.labels.provenance.history import History, history, moment, record
-from geopanoptic.labels.sidecar import write_sidecar
+from geopanoptic.labels.sidecar import IMAGES, write_sidecar
 from geopanoptic.labels.tasks.splitting import Part, split_work
 from geopanoptic.labels.tasks.task_file import write_task
 from geopanoptic.labels.taxonomy import Taxonomy, load_taxonomy

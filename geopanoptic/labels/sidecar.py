@@ -31,6 +31,7 @@ from geopanoptic.labels.objects import Canvas, Labels, OutlineLabels, RasterLabe
 from geopanoptic.labels.taxonomy import LabelClass, Taxonomy
 
 SIDECAR = "labels.json"
+IMAGES = "images"  # folder of a data set that holds the images its labels are of
 
 _FORMAT = "geopanoptic-labels"
 _VERSION = 1
@@ -65,17 +66,16 @@ def canvas_of_image(path: Path) -> Canvas:
 
 
 def labelled_images(path: Path) -> list[Path]:
-    """An image, or those of a folder by name. Raises ``SceneError`` for a folder without any."""
+    """An image, or those of a folder by name, or of its ``images``. Raises ``SceneError`` for a folder without."""
     from geopanoptic.scene.formats import looks_like_image
 
     if not path.is_dir():
         return [path]
-    found = sorted(each for each in path.iterdir() if looks_like_image(each))
-    if not found:
-        raise SceneError(
-            f"The folder {path} holds no image.", remedy="Give the labelled image, or its folder."
-        )
-    return found
+    for folder in (path, path / IMAGES):
+        found = sorted(filter(looks_like_image, folder.iterdir())) if folder.is_dir() else []
+        if found:
+            return found
+    raise SceneError(f"The folder {path} holds no image.", remedy="Give the labelled image, or its folder.")
 
 
 def sidecar_of(labels: Path) -> Path:

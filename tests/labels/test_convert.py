@@ -297,3 +297,15 @@ def test_what_was_written_without_a_suffix_is_known_by_its_content(tmp_path: Pat
     convert(tmp_path / "parcels.gpkg", tmp_path / "labels", to=name, image=tmp_path / "scene.tif")
     back = convert(tmp_path / "labels", tmp_path / "back.gpkg", to="gpkg")
     assert back.source_format == name
+
+
+def test_the_images_of_a_folder_may_lie_in_its_images(country, tmp_path):
+    folder = tmp_path / "set" / "images"
+    folder.mkdir(parents=True)
+    (folder / "scene.tif").symlink_to(country / "scene.tif")
+    for image in ("set", "set/images"):
+        done = convert(
+            country / "truth.gpkg", tmp_path / "a.tif", to="raster", image=tmp_path / image, overwrite=True
+        )
+        assert done.objects > 0
+        np.testing.assert_array_equal(ids_of(tmp_path / "a.tif")[0], ids_of(country / "truth.tif")[0])
