@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
-from difflib import get_close_matches
+from collections.abc import Callable
 from functools import wraps
 from inspect import Parameter, signature
 from typing import Any, ParamSpec, TypeVar
 
 from geopanoptic.errors import UsageError
+from geopanoptic.wording import did_you_mean
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
-
-
-def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The name that a misspelt one stands for, if any: of several near ones that of the same letters, else the one that
-    begins alike."""
-
-    def unlike(each: str) -> tuple[bool, bool]:
-        return sorted(each) != sorted(word), each[0] != word[0]
-
-    return min(get_close_matches(word, list(known), n=3), key=unlike, default=None)
 
 
 def options_of(other: Callable[..., Any]) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
@@ -37,10 +27,9 @@ def options_of(other: Callable[..., Any]) -> Callable[[Callable[_P, _R]], Callab
         def checked(*args: _P.args, **keywords: _P.kwargs) -> _R:
             for name in keywords:
                 if name not in known:
-                    near = nearest(name, known)
                     raise UsageError(
                         f"geopanoptic.{function.__name__} has no parameter {name!r}.",
-                        remedy=f"Did you mean {near!r}?" if near else f"There are {', '.join(known)}.",
+                        remedy=did_you_mean(name, known, f"There are {', '.join(known)}."),
                     )
             return function(*args, **keywords)
 

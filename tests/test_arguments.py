@@ -11,7 +11,6 @@ import shapely
 from affine import Affine
 
 import geopanoptic
-from geopanoptic.arguments import nearest
 from geopanoptic.errors import UsageError
 from geopanoptic.labels.prelabel import prelabel
 
@@ -25,14 +24,6 @@ def scene(tmp_path: Path) -> Path:
     ) as file:  # fmt: skip
         file.write(np.full((3, 8, 8), 500, "uint16"))
     return path
-
-
-@pytest.mark.parametrize(
-    ("word", "meant"),
-    [("ndiv", "ndvi"), ("index", "indices"), ("simplify", "simplify_m"), ("max_clouds", "max_cloud"), ("foo", None)],
-)  # fmt: skip
-def test_what_a_misspelt_name_stands_for(word, meant):
-    assert nearest(word, ["wide", "ndwi", "ndvi", "indices", "simplify_m", "max_cloud"]) == meant
 
 
 def test_parameters_that_are_none_are_refused_by_name(scene, tmp_path):

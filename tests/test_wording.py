@@ -1,6 +1,8 @@
-"""Numbers in sentences."""
+"""Words of messages."""
 
-from geopanoptic.wording import counted
+import pytest
+
+from geopanoptic.wording import counted, did_you_mean, nearest
 
 
 def test_one_is_singular():
@@ -9,3 +11,16 @@ def test_one_is_singular():
         "1 land-cover area",
         "2,000 land-cover areas",
     ]
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [("ndiv", "ndvi"), ("index", "indices"), ("simplify", "simplify_m"), ("max_clouds", "max_cloud"), ("foo", None)],
+)  # fmt: skip
+def test_what_a_misspelt_name_stands_for(word, meant):
+    assert nearest(word, ["wide", "ndwi", "ndvi", "indices", "simplify_m", "max_cloud"]) == meant
+
+
+def test_where_no_name_is_near_the_other_remedy_is_given():
+    assert did_you_mean("gren", ["green", "red"], "There are green, red.") == "Did you mean 'green'?"
+    assert did_you_mean("", ["green", "red"], "There are green, red.") == "There are green, red."

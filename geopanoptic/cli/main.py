@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import errno
 import json
 import os
@@ -27,6 +26,7 @@ from geopanoptic.errors import (
     TerminatedRunError,
     UsageError,
 )
+from geopanoptic.wording import did_you_mean
 
 COMMANDS = {
     "run": "Map a scene: parcels and land cover as a GeoPackage.",
@@ -65,9 +65,8 @@ class _Group(click.Group):
         self, context: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args[0] not in COMMANDS:
-            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
-            hint = f" Did you mean '{near[0]}'?" if near else f" There is {', '.join(COMMANDS)}."
-            raise click.UsageError(f"No such command '{args[0]}'.{hint}", context)
+            hint = did_you_mean(args[0], COMMANDS, f"There is {', '.join(COMMANDS)}.")
+            raise click.UsageError(f"No such command '{args[0]}'. {hint}", context)
         return super().resolve_command(context, args)
 
 

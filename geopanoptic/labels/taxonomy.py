@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -26,6 +25,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from geopanoptic.errors import UsageError
+from geopanoptic.wording import did_you_mean
 
 Kind = Literal["thing", "stuff"]
 
@@ -93,10 +93,9 @@ class Taxonomy(BaseModel):
         """The class of a name. Raises ``UsageError`` with the nearest name where there is none."""
         found = self._by_name.get(name)
         if found is None:
-            near = get_close_matches(name, self._by_name, n=1)
             raise UsageError(
                 f"{name!r} is no class of the taxonomy {self.name}.",
-                remedy=f"Did you mean {near[0]!r}?" if near else f"Its classes: {', '.join(self._by_name)}.",
+                remedy=did_you_mean(name, self._by_name, f"Its classes: {', '.join(self._by_name)}."),
             )
         return found
 

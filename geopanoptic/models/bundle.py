@@ -13,7 +13,6 @@ import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +32,7 @@ from geopanoptic.models.manifest import (
     architecture_of,
 )
 from geopanoptic.models.weights import check_weights, own_file, sha256_of, write_weights
+from geopanoptic.wording import did_you_mean
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -293,8 +293,7 @@ def _folder_of(name_or_path: str | Path) -> Path:
     if path.name == _MANIFEST_FILE and os.path.isfile(path):  # noqa: PTH113
         return path.parent
     bundled = list_bundles()
-    close = get_close_matches(str(name_or_path), bundled, n=1)
-    guess = f"Did you mean {close[0]!r}?" if close else f"Bundled models: {', '.join(bundled) or 'none'}."
+    guess = did_you_mean(str(name_or_path), bundled, f"Bundled models: {', '.join(bundled) or 'none'}.")
     raise ModelError(
         f"No model called {str(name_or_path)!r}, and no such folder.",
         remedy=f"{guess} A path must lead to a bundle's folder.",

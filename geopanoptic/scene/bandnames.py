@@ -10,11 +10,12 @@ Sources: Sentinel-2 MSI band table (ESA), Landsat Collection 2 band designations
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
+
+from geopanoptic.wording import nearest
 
 REFLECTANCE_BANDS = (
     "blue", "green", "red", "rededge1", "rededge2", "rededge3", "nir", "nir08", "swir16", "swir22",
@@ -188,5 +189,5 @@ def sensor_of_codes(codes: Iterable[BandCode]) -> Sensor | None:
 
 def nearest_name(word: str) -> str | None:
     """The canonical name that a misspelt word is close to, or None."""
-    close = difflib.get_close_matches(word.lower(), _COMMON, n=1, cutoff=0.6)
-    return _COMMON[close[0]] if close else None
+    near = nearest(word.lower(), _COMMON)
+    return None if near is None else _COMMON[near]

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from geopanoptic.arguments import nearest
 from geopanoptic.errors import UsageError
 from geopanoptic.scene import Scene
+from geopanoptic.wording import did_you_mean
 
 Bands = Mapping[str, NDArray[np.float32]]
 
@@ -102,8 +102,7 @@ def choose_indices(names: str | Sequence[str], available: Sequence[str]) -> tupl
     chosen = []
     for word in dict.fromkeys(filter(None, words)):
         if word not in INDICES:
-            near = nearest(word, INDICES)
-            hint = f"Did you mean {near!r}?" if near else f"There is {', '.join(INDICES)}."
+            hint = did_you_mean(word, INDICES, f"There is {', '.join(INDICES)}.")
             raise UsageError(f"{word!r} is not an index.", remedy=hint)
         missing = [band for band in INDICES[word].bands if band not in available]
         if missing:

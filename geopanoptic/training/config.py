@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from difflib import get_close_matches
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -35,6 +34,7 @@ from geopanoptic.training.datasets.settings import (
 )
 from geopanoptic.training.pastis.classes import PASTIS_CLASSES
 from geopanoptic.training.synthetic import BANDS
+from geopanoptic.wording import did_you_mean
 
 SECOND_LOOK_SCALE = Fraction(3, 2)
 """How much larger a teacher now and then sees a crop, see ``losses.agreement``."""
@@ -265,10 +265,9 @@ def _validated(values: dict[str, Any], source: str) -> TrainingConfig:
         key = ".".join(str(part) for part in first["loc"]) or "(whole)"
         if first["type"] == "extra_forbidden":
             name = str(first["loc"][-1])
-            near = get_close_matches(name, _known_keys(), n=1)
             raise UsageError(
                 f"{source}: there is no key {key!r}.",
-                remedy=f"Did you mean {near[0]!r}?" if near else "Leave it out.",
+                remedy=did_you_mean(name, _known_keys(), "Leave it out."),
             ) from None
         message = first["msg"].removeprefix("Value error, ")
         raise UsageError(f"{source}: {key}: {message}.", remedy="Correct the configuration.") from None

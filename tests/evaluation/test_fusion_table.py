@@ -61,7 +61,7 @@ def test_one_command_prints_every_rule(country, tmp_path, tiny_bundle, capsys):
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (("--fusion", "upsnett"), "Did you mean upsnet?"),
+        (("--fusion", "upsnett"), "Did you mean 'upsnet'?"),
         (("--fusion", ","), "No rule of fusion"),
         (("--pixel-size", "5"), "--pixel-size is about mapping a scene"),
         (("--model", "fields-s"), "--model is about mapping a scene"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from difflib import get_close_matches
 
 import numpy as np
 import pandas as pd
@@ -14,6 +13,7 @@ from scipy.sparse.csgraph import connected_components
 from geopanoptic.labels.check.issue import Issue
 from geopanoptic.labels.check.subject import Subject
 from geopanoptic.labels.taxonomy import Taxonomy
+from geopanoptic.wording import did_you_mean
 
 _MEET_IN_A_LINE = ("F***1****", "T********")
 
@@ -116,9 +116,8 @@ def _violations(subject: Subject, taxonomy: Taxonomy | None) -> Iterator[tuple[i
             continue
         if name not in kinds:
             if name not in suggested:
-                near = get_close_matches(name, kinds, n=1)
-                suggested[name] = f" Did you mean {near[0]!r}?" if near else ""
-            yield row, name, f"class {name!r} is not in {known.name}.{suggested[name]}"
+                suggested[name] = did_you_mean(name, kinds, "")
+            yield row, name, f"class {name!r} is not in {known.name}. {suggested[name]}".rstrip()
         elif kinds[name] != stated:
             yield row, name, f"{name!r} is {kinds[name]} in {known.name}, and stated to be {stated}."
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 
 from geopanoptic.errors import UsageError
 from geopanoptic.labels.formats.format import Format
 from geopanoptic.labels.formats.json_files import parsed_once
+from geopanoptic.wording import did_you_mean
 
 MODULES = {
     "raster": "raster:FORMAT",
@@ -34,10 +34,9 @@ MODULES = {
 def format_named(name: str) -> Format:
     """The format of a name. Raises ``UsageError`` with the nearest name."""
     if name not in MODULES:
-        near = get_close_matches(name, MODULES, n=1)
         raise UsageError(
             f"There is no label format {name!r}.",
-            remedy=f"Did you mean {near[0]!r}?" if near else f"Formats: {', '.join(MODULES)}.",
+            remedy=did_you_mean(name, MODULES, f"Formats: {', '.join(MODULES)}."),
         )
     module, _, value = MODULES[name].partition(":")
     found = getattr(import_module(f"geopanoptic.labels.formats.{module}"), value)

@@ -41,7 +41,6 @@ more probable.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -50,6 +49,7 @@ from numpy.typing import NDArray
 
 from geopanoptic.errors import UsageError
 from geopanoptic.panoptic.fusion.logits import SIGMOID_UNIT, Logits, sigmoids
+from geopanoptic.wording import did_you_mean
 
 STUFF, INSTANCE, UNKNOWN = range(3)
 """Verdicts on a pixel."""
@@ -161,6 +161,5 @@ def fusion_named(name: str) -> FusionRule:
     """The rule of a name. Raises ``UsageError``, with the nearest name, where there is none."""
     if name in FUSION_RULES:
         return FUSION_RULES[name]
-    near = difflib.get_close_matches(name, FUSION_RULES, n=1)
-    remedy = f"Did you mean {near[0]}?" if near else f"There are {', '.join(FUSION_RULES)}."
+    remedy = did_you_mean(name, FUSION_RULES, f"There are {', '.join(FUSION_RULES)}.")
     raise UsageError(f"There is no fusion rule {name!r}.", remedy=remedy)

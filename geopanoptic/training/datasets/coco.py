@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Self
 
@@ -28,6 +27,7 @@ from geopanoptic.training.datasets.settings import CocoData
 from geopanoptic.training.datasets.stretch import stretched
 from geopanoptic.training.patch import OUTPUT_SCALE, Patch
 from geopanoptic.training.targets import IGNORED
+from geopanoptic.wording import did_you_mean
 
 _CACHED_BYTES = 2**30
 
@@ -136,10 +136,9 @@ def _channel_of_category(
     ):
         for name in names:
             if name not in known:
-                near = get_close_matches(name, known, n=1)
                 raise UsageError(
                     f"classes of {settings.annotations}: there is no {what} {name!r}.",
-                    remedy=f"Did you mean {near[0]!r}?" if near else f"There are {', '.join(known)}.",
+                    remedy=did_you_mean(name, known, f"There are {', '.join(known)}."),
                 )
     channel_of = {}
     for each in categories:
