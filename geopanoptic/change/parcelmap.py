@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from geopanoptic.errors import UsageError
 from geopanoptic.evaluation.evaluate import open_map
-from geopanoptic.evaluation.vector_source import CLASS_COLUMN, VectorSource, layer_of_polygons, names_of
+from geopanoptic.evaluation.vector_source import CLASS_COLUMN, VectorSource, names_of
 from geopanoptic.products.literal import literally
+from geopanoptic.products.vector_files import layer_of_polygons, layers_of_file
 
 ID_COLUMN = "parcel_id"
 """Where our own layers keep the id of a parcel."""
@@ -139,7 +140,8 @@ def _column(table: geopandas.GeoDataFrame, column: str, name: str, option: str) 
 def _stated_next_id(source: Any, layer: str | None) -> int | None:
     if not isinstance(source, str | Path) or Path(source).suffix.lower() != ".gpkg":
         return None
-    with literally(Path(source)) as path:
-        layer = layer_of_polygons(path, layer)
-        stated = (pyogrio.read_info(path, layer=layer)["layer_metadata"] or {}).get(NEXT_ID, "")
+    path = Path(source)
+    layer = layer_of_polygons(path, layers_of_file(path), layer)
+    with literally(path) as plain:
+        stated = (pyogrio.read_info(plain, layer=layer)["layer_metadata"] or {}).get(NEXT_ID, "")
     return int(stated) if stated.isdecimal() else None

@@ -87,7 +87,7 @@ IoU is at least 0.5. Give the output as the next year's EARLIER: ids then stay t
 def compare(earlier: Path, later: Path, out: Path | None, as_json: bool, quiet: bool, **options: Any) -> None:
     """Trace the parcels of the map EARLIER into the map LATER.
 
-    Each is a vector file in any format and CRS. Ids of the earlier map go on where a parcel does.
+    Each is a vector file in any CRS. Ids of the earlier map go on where a parcel does.
     """
     from geopanoptic.change.compare import compare as compare_maps
 

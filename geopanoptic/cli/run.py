@@ -84,7 +84,7 @@ is until the new one is complete and verified, whatever ends the run.
     "--aoi",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Map only pixels inside these polygons (any vector format; reprojected).",
+    help="Map only pixels inside these polygons (GeoPackage, GeoJSON, Shapefile, ...; reprojected).",
 )
 @map_options
 @click.option(

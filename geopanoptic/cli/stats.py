@@ -92,7 +92,7 @@ def stats(
 ) -> None:
     """Tabulate what PARCELS show in SCENE: per date, band and index.
 
-    PARCELS is a vector file in any format and CRS. SCENE is one image, several, or a folder of them, of one
+    PARCELS is a vector file in any CRS. SCENE is one image, several, or a folder of them, of one
     date or many; `geopanoptic inspect SCENE` shows what was found.
     """
     from geopanoptic.pipeline.progress import progress_for

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -168,7 +167,6 @@ def open_map(source: Any, *, layer: str | None = None) -> MapSource:
     )
     if not path.exists():
         raise UsageError(f"{path} does not exist.", remedy="Check the path.")
-    _refuse_virtual(path)
     if path.is_dir() or path.suffix.lower() in RASTER_SUFFIXES:
         return read_raster(path)
     return read_vector(path, layer=layer)
@@ -201,19 +199,9 @@ def _area(area: str | Path | geopandas.GeoDataFrame | None) -> geopandas.GeoData
         return None
     if isinstance(area, geopandas.GeoDataFrame):
         return vector_source(area, name="area").things
-    path = Path(path_text(area, "The area", remedy="Give a vector file, or a GeoDataFrame."))
-    _refuse_virtual(path)
-    return read_vector(path).things
-
-
-def _refuse_virtual(path: Path) -> None:
-    """GDAL would follow a virtual file to whatever it names, under any suffix."""
-    with suppress(OSError), path.open("rb") as file:
-        head = file.read(1024)
-        if any(mark in head for mark in (b"<OGRVRTDataSource", b"<VRTDataset")):
-            raise UsageError(
-                f"{path} is a virtual file that names others.", remedy="Give the file that it stands for."
-            )
+    return read_vector(
+        Path(path_text(area, "The area", remedy="Give a vector file, or a GeoDataFrame."))
+    ).things
 
 
 def _columns(class_column: str | None) -> tuple[str | None, str | None]:

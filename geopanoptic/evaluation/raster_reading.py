@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from rasterio.enums import Resampling
 from rasterio.windows import Window as RasterioWindow
 
-from geopanoptic.errors import UsageError
+from geopanoptic.errors import SceneError, UsageError
 from geopanoptic.grid import Grid, Window
+from geopanoptic.scene.formats import driver_of
 
 _ALIGNED_PX = 0.01
 _EXACT = 2**52
@@ -23,12 +24,16 @@ _EXACT = 2**52
 
 
 @contextmanager
-def readable(path: Path) -> Iterator[None]:
+def opened(path: Path) -> Iterator[rasterio.DatasetReader]:
+    """A label raster. Raises ``UsageError`` where it cannot be read."""
     try:
-        yield
-    except rasterio.errors.RasterioError as failure:
+        # Other drivers would follow a file to what it names, on this machine or the network.
+        driver = "HFA" if path.suffix.lower() == ".img" else driver_of(path)
+        with rasterio.open(path, driver=driver) as file:
+            yield file
+    except (rasterio.errors.RasterioError, SceneError) as failure:
         raise UsageError(
-            f"{path} cannot be read as a raster: {str(failure).rstrip('.')}.",
+            f"{path} cannot be read as a raster: {str(getattr(failure, 'message', failure)).rstrip('.')}.",
             remedy="Give a GeoTIFF of labels that is whole.",
         ) from None
 
@@ -51,7 +56,7 @@ def reader(path: Path, own: Grid, grid: Grid, *, largest: int = 0) -> Callable[[
             values = np.zeros(window.shape, np.int64)
             part = asked.intersection(own.window)
             if part is not None:
-                with readable(path), rasterio.open(path) as file:
+                with opened(path) as file:
                     values[part.slices(asked)] = file.read(1, window=_rasterio_window(part))
             return values
 
@@ -64,7 +69,7 @@ def reader(path: Path, own: Grid, grid: Grid, *, largest: int = 0) -> Callable[[
         )
 
     def warp(window: Window) -> NDArray[np.int64]:
-        with readable(path), rasterio.open(path) as file:
+        with opened(path) as file:
             values = np.full(window.shape, file.nodata or 0, file.dtypes[0])
             rasterio.warp.reproject(
                 rasterio.band(file, 1),

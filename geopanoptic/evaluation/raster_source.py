@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import rasterio
 import shapely
 from numpy.typing import NDArray
 
 from geopanoptic.errors import UsageError
 from geopanoptic.evaluation.labelmap import ClassNames, ClassScheme, LabelMap, PolygonLabels, outline_of
-from geopanoptic.evaluation.raster_reading import readable, reader, row_blocks
+from geopanoptic.evaluation.raster_reading import opened, reader, row_blocks
 from geopanoptic.evaluation.segments import Segments
 from geopanoptic.grid import Grid, Window
 from geopanoptic.reprojection import reprojected
@@ -153,7 +152,7 @@ def read_raster(path: Path) -> RasterSource:
 
 
 def _grid_of_labels(path: Path) -> Grid:
-    with readable(path), rasterio.open(path) as file:
+    with opened(path) as file:
         if file.count != 1 or not np.issubdtype(np.dtype(file.dtypes[0]), np.integer):
             raise UsageError(
                 f"{path.name} has {file.count} band(s) of {file.dtypes[0]}, where labels are one band of integers.",
@@ -168,14 +167,14 @@ def _grid_of_labels(path: Path) -> Grid:
 
 
 def _unknown_value(path: Path) -> int | None:
-    with readable(path), rasterio.open(path) as file:
+    with opened(path) as file:
         return None if file.nodata in (None, 0) else int(file.nodata)
 
 
 def _class_names(path: Path | None) -> dict[int, str]:
     if path is None:
         return {}
-    with readable(path), rasterio.open(path) as file:
+    with opened(path) as file:
         tags = file.tags(1)
     return {
         int(key[6:]): name for key, name in tags.items() if key.startswith("class_") and key[6:].isdigit()

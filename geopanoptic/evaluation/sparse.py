@@ -21,6 +21,7 @@ import shapely
 from numpy.typing import NDArray
 
 from geopanoptic.errors import GeopanopticError, UsageError
+from geopanoptic.products.vector_files import read_table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +75,7 @@ def read_drawn_fields(paths: Sequence[Path]) -> geopandas.GeoDataFrame:
     """
     if not paths:
         raise UsageError("No file of drawn fields was given.", remedy="Name at least one.")
-    frames = [geopandas.read_file(path)[["geometry"]] for path in paths]
+    frames = [read_table(path)[["geometry"]] for path in paths]
     together = pd.concat([_brought_to(frame, frames[0]) for frame in frames], ignore_index=True)
     return together.iloc[distinct(_outlines(together))].reset_index(drop=True)
 
@@ -108,9 +109,9 @@ def main() -> int:
     parser.add_argument("--layer", default="parcels", help="layer of the GeoPackage (parcels)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     asked = parser.parse_args()
-    layer = {"layer": asked.layer} if asked.parcels.suffix.lower() == ".gpkg" else {}
+    layer = asked.layer if asked.parcels.suffix.lower() == ".gpkg" else None
     try:
-        agreement = compare(geopandas.read_file(asked.parcels, **layer), read_drawn_fields(asked.fields))
+        agreement = compare(read_table(asked.parcels, layer), read_drawn_fields(asked.fields))
     except GeopanopticError as error:
         print(f"{error.message}\n{error.remedy}", file=sys.stderr)
         return error.exit_code

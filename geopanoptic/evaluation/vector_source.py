@@ -9,8 +9,6 @@ from typing import Any
 import geopandas
 import numpy as np
 import pandas as pd
-import pyogrio
-import pyogrio.errors
 import pyproj
 import shapely
 from numpy.typing import NDArray
@@ -20,7 +18,7 @@ from geopanoptic.evaluation.labelmap import ClassNames, ClassScheme, LabelMap, P
 from geopanoptic.evaluation.segments import Segments
 from geopanoptic.grid import Grid, Window
 from geopanoptic.products.layers import LANDCOVER, PARCELS
-from geopanoptic.products.literal import literally
+from geopanoptic.products.vector_files import layer_of_polygons, layers_of_file, read_table
 from geopanoptic.reprojection import reprojected
 
 CLASS_COLUMN = "class_name"
@@ -28,8 +26,6 @@ CLASS_COLUMN = "class_name"
 
 KIND_COLUMN = "kind"
 """Says thing or stuff where one layer holds both, as `geopanoptic labels` writes it."""
-
-PARQUET_SUFFIXES = {".parquet", ".geoparquet"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,48 +193,17 @@ def read_vector(path: Path, *, layer: str | None = None) -> VectorSource:
 
     Raises ``UsageError`` for a file that cannot be read, or that has no CRS, polygons or such layer.
     """
-    try:
-        if path.suffix.lower() in PARQUET_SUFFIXES:
-            return vector_source(geopandas.read_parquet(path), name=path.name)
-        with literally(path) as plain:
-            # GDAL looks into an archive only when told to.
-            target = f"zip://{plain}" if path.suffix.lower() == ".zip" else str(plain)
-            chosen = layer_of_polygons(target, layer)
-            layers = dict(pyogrio.list_layers(target))
-            ours = layer is None and {PARCELS.name, LANDCOVER.name} <= set(layers)
-            things = geopandas.read_file(target, layer=chosen)
-            stuff = geopandas.read_file(target, layer=LANDCOVER.name) if ours else None
-    except (OSError, ValueError, pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as failure:
-        raise UsageError(
-            f"{path} cannot be read as a vector file: {str(failure).rstrip('.')}.",
-            remedy="Give a GeoPackage, GeoJSON, zipped shapefile, GeoParquet, or a label GeoTIFF.",
-        ) from None
-    if not isinstance(things, geopandas.GeoDataFrame):
-        raise UsageError(f"{path} is a table without geometry.", remedy="Give a file of polygons.")
-    source = vector_source(things, stuff, name=path.name)
-    others = [name for name, kind in layers.items() if "Polygon" in str(kind) and name != chosen]
+    layers = layers_of_file(path)
+    chosen = layer_of_polygons(path, layers, layer)
+    ours = layer is None and {PARCELS.name, LANDCOVER.name} <= set(layers)
+    source = vector_source(
+        read_table(path, chosen), read_table(path, LANDCOVER.name) if ours else None, name=path.name
+    )
+    others = [name for name, kind in layers.items() if "Polygon" in kind and name != chosen]
     if layer is not None or chosen == PARCELS.name or not others:
         return source
     note = f"{path.name}: layer {chosen} is read, not {', '.join(others)}; --layer names another."
     return replace(source, notes=(note, *source.notes))
-
-
-def layer_of_polygons(path: str | Path, layer: str | None = None) -> str:
-    """The layer to read of a file: ``layer``, else ``parcels``, else the first of polygons, else the first.
-
-    Raises ``UsageError`` where there is no such ``layer``, ``OSError`` or pyogrio's ``DataSourceError`` for a file that
-    cannot be read.
-    """
-    layers = [(str(name), str(kind)) for name, kind in pyogrio.list_layers(path)]
-    names = [name for name, _ in layers]
-    if layer is not None and layer not in names:
-        raise UsageError(
-            f"{Path(path).name} has no layer {layer!r}; there is {', '.join(names)}.",
-            remedy="Name one of them with --layer.",
-        )
-    if layer is None and PARCELS.name in names:
-        return PARCELS.name
-    return layer or next((name for name, kind in layers if "Polygon" in kind), names[0])
 
 
 def is_projected_in_metres(crs: pyproj.CRS) -> bool:

@@ -14,7 +14,6 @@ from geopanoptic.arguments import path_text
 from geopanoptic.errors import SceneError, UsageError
 from geopanoptic.grid import Grid, Window
 from geopanoptic.pipeline.resuming.fingerprints import fingerprint
-from geopanoptic.scene.sources import is_file
 
 if TYPE_CHECKING:
     import geopandas
@@ -165,25 +164,14 @@ def _in_crs_of(grid: Grid, outlines: geopandas.GeoSeries, scene: shapely.Polygon
 
 def _geometries(area: Any) -> geopandas.GeoSeries:
     import geopandas
-    import pyogrio.errors
 
-    from geopanoptic.products.literal import literally
+    from geopanoptic.products.vector_files import read_table
 
     if isinstance(area, geopandas.GeoDataFrame | geopandas.GeoSeries):
         return _geometry_of(area, area)
-    path_text(area, "The area of interest", remedy="Give a vector file, or a GeoDataFrame.")
-    try:
-        if not is_file(Path(area)):
-            return _geometry_of(geopandas.read_file(area), area)
-        with literally(Path(area)) as path:
-            return _geometry_of(geopandas.read_file(path), area)
-    except (OSError, pyogrio.errors.DataSourceError) as failure:
-        # What GDAL advises besides, to prefix a driver, is no option here.
-        reason = str(failure).partition(";")[0].rstrip(".")
-        raise UsageError(
-            f"The area of interest {area} cannot be read: {reason}.",
-            remedy=_POLYGONS,
-        ) from failure
+    return read_table(
+        Path(path_text(area, "The area of interest", remedy="Give a vector file, or a GeoDataFrame."))
+    ).geometry
 
 
 def _geometry_of(table: Any, area: Area) -> geopandas.GeoSeries:

@@ -9,6 +9,8 @@ from tempfile import TemporaryDirectory
 
 from pyogrio.util import vsi_path
 
+from geopanoptic.products.vector_formats import refuse_links
+
 
 @contextmanager
 def literally(path: Path) -> Iterator[Path]:
@@ -16,8 +18,12 @@ def literally(path: Path) -> Iterator[Path]:
 
     It parses paths as addresses ("!" ends an archive, ";" begins parameters, line breaks are dropped), also those of
     Path objects, and takes UTF-8 only; such files get links of plain names, together with those that belong to them
-    (of a shapefile).
+    (of a shapefile). Relative paths become absolute, lest they begin as the addresses of a driver do ("WFS:").
+
+    Raises for a file that is there as ``refuse_links`` does.
     """
+    path = path.absolute()
+    refuse_links(path)
     if _is_plain(str(path)):
         yield path
         return
@@ -27,9 +33,9 @@ def literally(path: Path) -> Iterator[Path]:
         with suppress(OSError):
             for beside in path.parent.iterdir():
                 if beside.stem == path.stem and beside.suffix != path.suffix and _is_plain(beside.suffix):
-                    Path(folder, stem + beside.suffix).symlink_to(beside.absolute())
+                    Path(folder, stem + beside.suffix).symlink_to(beside)
         link = Path(folder, stem + (path.suffix if _is_plain(path.suffix) else ""))
-        link.symlink_to(path.absolute())
+        link.symlink_to(path)
         yield link
 
 

@@ -7,14 +7,12 @@ from dataclasses import dataclass
 
 import geopandas
 import numpy as np
-import pyogrio
 from numpy.typing import NDArray
 
-from geopanoptic.evaluation.vector_source import PARQUET_SUFFIXES, layer_of_polygons
 from geopanoptic.grid import Grid
 from geopanoptic.models.bundle import Bundle
 from geopanoptic.pipeline.plan import make_plan
-from geopanoptic.products.literal import literally
+from geopanoptic.products.vector_files import layer_of_polygons, layers_of_file
 from geopanoptic.training.datasets.labelled_scene import scene_of, shown_fields
 from geopanoptic.training.datasets.settings import VectorData
 from geopanoptic.training.datasets.vectors import Fields, folds_of, read_fields
@@ -58,7 +56,8 @@ def survey_labels(settings: VectorData, bundle: Bundle) -> LabelSurvey:
     dropped = len(frame) - int(usable.sum())
     if dropped:
         notes = (*notes, f"{dropped} that the scene does not show, or too small to be seen, were left out")
-    layer = _layer_read(settings)
+    layers = layers_of_file(settings.labels)
+    layer = layer_of_polygons(settings.labels, layers, settings.layer) if len(layers) > 1 else None
     return LabelSurvey(
         text=f"{settings.labels.name}{f', layer {layer}' if layer else ''}: {int(usable.sum())} fields ({settings.known}) on {scene.name}, "
         f"{scene.grid.width} x {scene.grid.height} px of {max(scene.grid.pixel_size_m()):.3g} m, bands {', '.join(planned.bands)}"
@@ -80,11 +79,3 @@ def deal(surveys: Sequence[LabelSurvey], *, folds: int) -> list[NDArray[np.int64
     ):
         of_all[survey.usable] = fold
     return dealt
-
-
-def _layer_read(settings: VectorData) -> str | None:
-    if settings.labels.suffix.lower() in PARQUET_SUFFIXES:
-        return None
-    with literally(settings.labels) as plain:
-        several = len(pyogrio.list_layers(plain)) > 1
-        return layer_of_polygons(plain, settings.layer) if several else None

@@ -27,8 +27,8 @@ _KEEPS = frozenset({"scores", "stuff", "georeference", "holes", "parts", "attrib
 
 
 def read(path: Path, options: ReadOptions) -> LabelSource:
+    chosen = _layers_of(path, options.layer)
     with literally(path) as plain:
-        chosen = _layers_of(path, plain, options.layer)
         layers = {layer: _read_layer(path, plain, layer, raw=options.raw) for layer in chosen}
         stored = _stored_taxonomy(plain)
     return labels_of_layers(path, layers, options, stored=stored)
@@ -77,7 +77,7 @@ GEOPACKAGE = Format(
     form="outlines",
     images="none",
     keeps=_KEEPS,
-    recognises=_recogniser({".gpkg", ".shp", ".fgb", ".gml", ".zip"}),
+    recognises=_recogniser({".gpkg", ".shp", ".fgb", ".zip"}),
     read=read,
     write=_writer("GPKG"),
 )
@@ -93,13 +93,11 @@ GEOJSON = Format(
 )
 
 
-def _layers_of(path: Path, plain: Path, asked: str | None) -> list[str]:
-    """The layer asked for; our own two; else the first that may hold polygons, or has any geometry.
-
-    ``plain``: where ``path`` is opened.
-    """
+def _layers_of(path: Path, asked: str | None) -> list[str]:
+    """The layer asked for; our own two; else the first that may hold polygons, or has any geometry."""
     try:
-        found = {str(name): kind for name, kind in pyogrio.list_layers(plain)}
+        with literally(path) as plain:
+            found = {str(name): kind for name, kind in pyogrio.list_layers(plain)}
     except (pyogrio.errors.DataSourceError, OSError) as error:
         raise UsageError(
             f"{path} cannot be read as vector file: {error}.", remedy="Give a vector file."

@@ -22,9 +22,8 @@ from scipy import ndimage
 from geopanoptic.errors import UsageError
 from geopanoptic.evaluation.labelmap import outline_of
 from geopanoptic.evaluation.sparse import distinct
-from geopanoptic.evaluation.vector_source import PARQUET_SUFFIXES, layer_of_polygons
 from geopanoptic.grid import Grid, Window
-from geopanoptic.products.literal import literally
+from geopanoptic.products.vector_files import read_table
 from geopanoptic.reprojection import reprojected
 from geopanoptic.training.folds import balanced_folds
 from geopanoptic.training.patch import OUTPUT_SCALE
@@ -50,22 +49,7 @@ def read_fields(
 
     Raises ``UsageError`` for a file that cannot be read, without polygons, without CRS, or that misses the grid.
     """
-    import geopandas
-    import pyogrio.errors
-
-    try:
-        if path.suffix.lower() in PARQUET_SUFFIXES:
-            frame = geopandas.read_parquet(path)
-        else:
-            with literally(path) as plain:
-                frame = geopandas.read_file(plain, layer=layer_of_polygons(plain, layer))
-    except (OSError, ValueError, pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as failure:
-        raise UsageError(
-            f"The labels {path} cannot be read: {failure}.",
-            remedy="Give a GeoPackage, GeoJSON, GeoParquet, shapefile or another vector file.",
-        ) from None
-    if not isinstance(frame, geopandas.GeoDataFrame):
-        raise UsageError(f"{path} is a table without geometry.", remedy="Give a file of polygons.")
+    frame = read_table(path, layer)
     kinds = sorted(set(frame.geom_type.dropna()))
     found = f"but {', '.join(kinds)}" if kinds else f"and none of its {len(frame)} rows has a geometry"
     n_rows = len(frame)

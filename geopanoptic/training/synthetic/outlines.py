@@ -11,6 +11,7 @@ import shapely
 from numpy.typing import NDArray
 
 from geopanoptic.errors import UsageError
+from geopanoptic.products.vector_files import read_table
 
 _RASTER_PIXEL_M = 10.0
 
@@ -65,12 +66,7 @@ class RealParcels:
 
 
 def _of_features(path: Path) -> NDArray[np.object_]:
-    import geopandas
-
-    read: Any = geopandas.read_parquet if path.suffix in (".parquet", ".geoparquet") else geopandas.read_file
-    frame = read(path)
-    if not isinstance(frame, geopandas.GeoDataFrame):
-        return np.empty(0, object)
+    frame = read_table(path)
     frame = frame[frame.geometry.notna()]
     if frame.crs is not None and len(frame) and not _in_metres(frame.crs):
         frame = frame.to_crs(frame.estimate_utm_crs())
