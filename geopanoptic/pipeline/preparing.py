@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,14 +26,13 @@ from geopanoptic.pipeline.resuming.beginning import Beginning, begin
 from geopanoptic.pipeline.resuming.identity import Identity, identity_of
 from geopanoptic.pipeline.resuming.manifest import Manifest, read_manifest, require_same
 from geopanoptic.pipeline.resuming.workfolder import require_unused
-from geopanoptic.scene import Scene, as_scene
+from geopanoptic.scene import Scene, as_scene, open_scene
 
 if TYPE_CHECKING:
     from distributed import Client
 
-_OF_OPENING = (
-    *("bands", "dates", "start", "end", "max_cloud", "cloud_mask", "align", "assume_crs"),
-    *("allow_remote", "on_error"),
+_OF_OPENING = tuple(
+    name for name in signature(open_scene).parameters if name in Parameters.__dataclass_fields__
 )
 
 SceneLike = Scene | str | Path | Sequence[str | Path] | xarray.DataArray | xarray.Dataset

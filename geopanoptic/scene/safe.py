@@ -28,6 +28,7 @@ from geopanoptic.scene.filenames import date_of
 from geopanoptic.scene.headers import FileHeader, read_header
 from geopanoptic.scene.masking import NamedMask
 from geopanoptic.scene.naming import NamedBand
+from geopanoptic.scene.sentinel2 import OFFSET_TAGS
 from geopanoptic.scene.sources import files_in, is_file, is_folder, resolve, shown
 
 _METADATA = {"MTD_MSIL2A.xml": "Level-2A", "MTD_MSIL1C.xml": "Level-1C"}
@@ -37,7 +38,6 @@ _STEP_M = {"blue": 10, "green": 10, "red": 10, "nir": 10} | dict.fromkeys(
 )
 _BAND_IDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12")
 """The order in which the metadata number the bands (``band_id``)."""
-_OFFSETS = ("BOA_ADD_OFFSET", "RADIO_ADD_OFFSET")
 _QUANTIFICATIONS = ("BOA_QUANTIFICATION_VALUE", "QUANTIFICATION_VALUE")
 _CLASSI, _CLASSI_BANDS = "MSK_CLASSI_B00.jp2", 3
 _CLOUD_OUTLINES = "MSK_CLOUDS_B00.gml"
@@ -185,7 +185,7 @@ def _images(root: Element) -> Iterator[tuple[tuple[str, int], PurePosixPath]]:
 
 
 def _offsets(root: Element, metadata: Path) -> Iterator[tuple[str, float]]:
-    for tag in _OFFSETS:
+    for tag in OFFSET_TAGS:
         for element in root.iter(tag):
             number = element.get("band_id", "")
             if not (number.isdecimal() and int(number) < len(_BAND_IDS)):
@@ -205,7 +205,7 @@ def _band(product: _Product, band: str) -> NamedBand:
         header = replace(header, nodata=nodata, scale=factor, offset=factor * (offset or 0.0))
     else:
         # The tag says that the offset is stated, also where it is 0.
-        tags = header.tags if offset is None else (*header.tags, (_OFFSETS[0], f"{offset:g}"))
+        tags = header.tags if offset is None else (*header.tags, (OFFSET_TAGS[0], f"{offset:g}"))
         header = replace(header, nodata=nodata, tags=tags)
     return NamedBand(file=file, header=header, band=band, date=product.date)
 

@@ -17,7 +17,7 @@ OFFSET = -1000.0
 FIRST_BASELINE_WITH_OFFSET = 400
 
 _PRODUCT = re.compile(r"S2[A-D]_MSIL[12][AC]_\d{8}T\d{6}_N(\d{4})_")
-_OFFSET_TAGS = ("BOA_ADD_OFFSET", "RADIO_ADD_OFFSET")
+OFFSET_TAGS = ("BOA_ADD_OFFSET", "RADIO_ADD_OFFSET")
 _DELIVERED = "JP2OpenJPEG"
 
 
@@ -50,7 +50,7 @@ def radiometry_of(file: FileHeader, band: BandHeader) -> Radiometry:
     if (band.scale, band.offset) != (1.0, 0.0):
         return declared
     tags = dict(file.tags) | dict(band.tags)
-    tagged = next((float(tags[name]) for name in _OFFSET_TAGS if _is_number(tags.get(name, ""))), None)
+    tagged = next((float(tags[name]) for name in OFFSET_TAGS if _is_number(tags.get(name, ""))), None)
     delivered = file.source.driver == _DELIVERED and baseline is not None
     newer = baseline is not None and baseline >= FIRST_BASELINE_WITH_OFFSET
     nodata = 0.0 if delivered and band.nodata is None else band.nodata

@@ -15,8 +15,9 @@ from geopanoptic.errors import SceneError
 SceneSource = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 """One path, several paths, or a folder of files."""
 
-_ADDRESS = re.compile(r"^(?:[A-Za-z][A-Za-z0-9+.-]+://|/vsi)")
-_READ_REMOTELY = re.compile(r"^(?:https?|s3)://[^/]")
+ADDRESS = re.compile(r"^(?:[A-Za-z][A-Za-z0-9+.-]+://|/vsi)")
+"""What GDAL would not take for a local file."""
+READ_REMOTELY = re.compile(r"^(?:https?|s3)://[^/]")
 
 
 class OnDisk:
@@ -73,6 +74,11 @@ def named_files(names: Iterable[str]) -> str:
     return f"{shown(first)} and {len(others)} more" if others else shown(first)
 
 
+def named_sources(text: str) -> str | tuple[str, ...]:
+    """What one option names: a path, or several joined by commas where nothing has the whole name."""
+    return text if "," not in text or os.path.exists(text) else tuple(text.split(","))  # noqa: PTH110
+
+
 def as_list(source: SceneSource, *, allow_remote: bool = False) -> list[Path | str]:
     """The given paths; http, https and s3 addresses stay text.
 
@@ -93,11 +99,11 @@ def as_list(source: SceneSource, *, allow_remote: bool = False) -> list[Path | s
 def _local_or_remote(text: str, *, allow_remote: bool) -> Path | str:
     if not text:
         raise SceneError("A scene has an empty name.", remedy="Name a file, several files or a folder.")
-    if not _ADDRESS.match(text):
+    if not ADDRESS.match(text):
         return Path(text)
     scheme, mark, rest = text.partition("://")
     text = f"{scheme.lower()}{mark}{rest}" if mark else text
-    if not _READ_REMOTELY.match(text):
+    if not READ_REMOTELY.match(text):
         raise SceneError(
             f"{shown(without_secrets(text))} is not a local file, and not an http, https or s3 address.",
             remedy="Download it and give the local path.",

@@ -11,7 +11,6 @@ from __future__ import annotations
 import ipaddress
 import os
 import posixpath
-import re
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -24,10 +23,8 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from geopanoptic.errors import SceneError
 from geopanoptic.scene.documents import LIMIT_BYTES, parse_json, read_json
-from geopanoptic.scene.sources import is_file, resolve, shown, without_secrets
+from geopanoptic.scene.sources import ADDRESS, READ_REMOTELY, is_file, resolve, shown, without_secrets
 
-_ADDRESS = re.compile(r"^(?:[A-Za-z][A-Za-z0-9+.-]+://|/vsi)")
-_REMOTE = re.compile(r"^(?:https?|s3)://[^/]")
 _TIMEOUT_S = 30.0
 _MOST_DOCUMENTS = 10_000
 
@@ -99,7 +96,7 @@ def target(href: str, place: Place) -> Path | str:
     Raises SceneError where it leads outside of what the user named, to the network without being allowed to, or
     to a file that is missing.
     """
-    if _ADDRESS.match(href):
+    if ADDRESS.match(href):
         return _allowed(href, place)
     if isinstance(place.at, str):
         return _allowed(_joined(place.at, href), place)
@@ -166,7 +163,7 @@ def _joined(address: str, href: str) -> str:
 
 def _allowed(address: str, place: Place) -> str:
     name = shown(without_secrets(address))
-    if not _REMOTE.match(address):
+    if not READ_REMOTELY.match(address):
         raise SceneError(
             f"{place.shown} names {name}, which is not at an http, https or s3 address.",
             remedy="Name files relative to the document.",
