@@ -215,10 +215,10 @@ def _by_rules(
 ) -> FusionTable:
     from geopanoptic.evaluation.fusion_table import evaluate_fusions
     from geopanoptic.pipeline.progress import progress_for
+    from geopanoptic.scene.sources import named_sources
 
-    files = scene.split(",")
     return evaluate_fusions(
-        files if len(files) > 1 else files[0],
+        named_sources(scene),
         truth,
         fusion,
         scene_options={name: mapping[name] for name in SCENE_OPTIONS},

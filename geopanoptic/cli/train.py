@@ -178,6 +178,7 @@ def _from_labels(
     data: tuple[Path, ...], scene: tuple[str, ...], out: Path, tell: Any, options: dict[str, Any]
 ) -> dict[str, Any]:
     from geopanoptic.errors import UsageError
+    from geopanoptic.scene.sources import named_sources
     from geopanoptic.training.finetuning import LabelledPair, fine_tune
     from geopanoptic.training.held_out import HOW_MAPPED
 
@@ -198,7 +199,7 @@ def _from_labels(
     }
     base = options["base"]
     tuned = fine_tune(
-        [LabelledPair(scene=_scene_source(s), labels=d) for s, d in zip(scene, data, strict=True)],
+        [LabelledPair(scene=named_sources(s), labels=d) for s, d in zip(scene, data, strict=True)],
         out,
         base=None if base == "default" else base,
         known=options["labels"],
@@ -217,11 +218,6 @@ def _from_labels(
         report |= {"before": tuned.before.to_metrics(), "after": tuned.after.to_metrics()}
         report |= {"held_out_fields": tuned.after.fields, "mapping": HOW_MAPPED}
     return report
-
-
-def _scene_source(text: str) -> str | tuple[str, ...]:
-    """One path, or several joined by commas where no file has that name."""
-    return text if "," not in text or Path(text).exists() else tuple(text.split(","))
 
 
 def _from_config(config: Path, out: Path, tell: Any, options: dict[str, Any]) -> dict[str, Any]:

@@ -150,9 +150,9 @@ def _photograph(image: str | Path, grid: Grid) -> NDArray[np.uint8]:
     """The scene in natural colours on ``grid``, (h, w, 3); paper where it has no data."""
     from geopanoptic.scene import open_scene
     from geopanoptic.scene.display import quicklook
+    from geopanoptic.scene.sources import named_sources
 
-    text = str(image)
-    scene = open_scene(text if Path(text).exists() else text.split(","))
+    scene = open_scene(named_sources(str(image)))
     picture = quicklook(scene, longest_px=2 * LONGEST_PX)
     step = max(1.0, max(scene.grid.shape) / (2 * LONGEST_PX))
     result = np.empty((3, *grid.shape), np.uint8)
