@@ -37,7 +37,7 @@ Examples:
 Your own labels:
   Any vector file of polygons, one per field, in any CRS; at least 10 fields, better 50. Three trainings, each
   without the fields in a third of the ground, show what new ground gains. Where they gain by more than
-  the gain's standard error (by chance alone: in about one case of six) a fourth learns all of them, else
+  twice the gain's standard error (by chance alone: in about one case of forty) a fourth learns all of them, else
   the old weights stay. The last lines say which, and why. Nothing else needs to be drawn: on unlabelled ground
   the old model's outputs are kept.
 

@@ -50,7 +50,7 @@ class FineTuned:
     """The new bundle, and how the old and the new weights map fields that they did not learn.
 
     Both figures are of all fields, each mapped by the training that was not shown it; None where the fields lie too
-    close together to hold any out. Where the gain was no larger than its standard error, the bundle has the old
+    close together to hold any out. Where the gain was no larger than twice its standard error, the bundle has the old
     weights and both figures are the old ones. ``decision`` says which weights the bundle has, and why.
     """
 

@@ -80,12 +80,12 @@ def decided(base: Bundle, before: HeldOutFigures, learned: HeldOutFigures) -> st
     found = f"On {before.fields} fields, none of them shown to the weights that mapped it: {before.gain(learned)}."
     if before.is_beaten_by(learned):
         return (
-            "The new weights are taken, as the gain is larger than its standard error; by chance alone it would be in "
-            f"about one case of six. {found}"
+            "The new weights are taken, as the gain is larger than twice its standard error; by chance alone it would "
+            f"be in about one case of forty. {found}"
         )
     return (
-        f"The weights of {base.name} are kept, as PQ does not gain or the mean best IoU by no more than its standard "
-        f"error: label more, or where the map is worst. {found}"
+        f"The weights of {base.name} are kept, as PQ does not gain or the mean best IoU by no more than twice its "
+        f"standard error: label more, or where the map is worst. {found}"
     )
 
 

@@ -46,6 +46,7 @@ def figures(*best_iou: float, false_positives: int = 0) -> HeldOutFigures:
 def test_a_gain_that_may_be_chance_is_none() -> None:
     before = figures(0.5, 0.5, 0.5, 0.5, 0.5)
     assert before.is_beaten_by(figures(0.6, 0.5, 0.7, 0.6, 0.5))
+    assert not before.is_beaten_by(figures(0.6, 0.5, 0.7, 0.5, 0.5))  # one and a half standard errors
     assert not before.is_beaten_by(figures(0.9, 0.1, 0.9, 0.3, 0.5))
     assert not before.is_beaten_by(before)
     assert not figures(0.5).is_beaten_by(figures(0.9))
