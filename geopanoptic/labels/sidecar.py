@@ -29,6 +29,7 @@ from pydantic import ValidationError
 from geopanoptic.errors import SceneError, UsageError
 from geopanoptic.labels.objects import Canvas, Labels, OutlineLabels, RasterLabels
 from geopanoptic.labels.taxonomy import LabelClass, Taxonomy
+from geopanoptic.wording import fault
 
 SIDECAR = "labels.json"
 IMAGES = "images"  # folder of a data set that holds the images its labels are of
@@ -120,7 +121,7 @@ def read_sidecar(source: Path) -> Sidecar:
         return Sidecar(taxonomy=Taxonomy(name="labels", classes=classes) if classes else None, images=images)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ValidationError) as error:
         raise UsageError(
-            f"{path} is no sidecar of labels: {type(error).__name__} {error}.",
+            f"{path} is no sidecar of labels: {fault(error)}.",
             remedy="Remove it, or write it again with geopanoptic labels convert.",
         ) from None
 

@@ -25,7 +25,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from geopanoptic.errors import UsageError
-from geopanoptic.wording import did_you_mean
+from geopanoptic.wording import did_you_mean, fault
 
 Kind = Literal["thing", "stuff"]
 
@@ -216,7 +216,4 @@ def _validated(model: type[Taxonomy], values: dict[str, Any], path: Path) -> Tax
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "(whole)"
-        message = first["msg"].removeprefix("Value error, ")
-        raise UsageError(f"{path}: {key}: {message}.", remedy="Correct the taxonomy.") from None
+        raise UsageError(f"{path}: {fault(error)}.", remedy="Correct the taxonomy.") from None

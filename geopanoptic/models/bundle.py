@@ -32,7 +32,7 @@ from geopanoptic.models.manifest import (
     architecture_of,
 )
 from geopanoptic.models.weights import check_weights, own_file, sha256_of, write_weights
-from geopanoptic.wording import did_you_mean
+from geopanoptic.wording import did_you_mean, fault
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -322,9 +322,7 @@ def _read_manifest(folder: Path) -> Manifest:
     try:
         return Manifest.model_validate_json(json.dumps(values))
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "(whole)"
-        raise ModelError(f"{path}: {key}: {first['msg']}.", remedy="Correct bundle.json.") from None
+        raise ModelError(f"{path}: {fault(error)}.", remedy="Correct bundle.json.") from None
 
 
 def _check_tensors(folder: Path, stored: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:

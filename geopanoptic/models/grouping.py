@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from geopanoptic.errors import ModelError
 from geopanoptic.models.manifest import GROUPING_FILE, GroupingFile, Probability
 from geopanoptic.models.weights import own_file, sha256_of
+from geopanoptic.wording import fault
 
 _REFETCH = "Fetch the bundle again from where it came."
 _FILE_LIMIT_BYTES = 2**23
@@ -91,9 +92,7 @@ def read_grouping(folder: Path, expected: GroupingFile) -> Grouping:
     try:
         return Grouping.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "(whole)"
-        raise ModelError(f"{path}: {key}: {first['msg']}.", remedy=_REFETCH) from None
+        raise ModelError(f"{path}: {fault(error)}.", remedy=_REFETCH) from None
 
 
 def write_grouping(folder: Path, grouping: Grouping) -> GroupingFile:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
@@ -18,6 +17,7 @@ from geopanoptic.errors import UsageError
 from geopanoptic.models.weights import write_weights
 from geopanoptic.pipeline.resuming.identity import Identity, differences
 from geopanoptic.training.config import RESUMABLE_KEYS, TrainingConfig
+from geopanoptic.wording import fault
 
 _SAYS = {
     "progress": "how far a run had come",
@@ -120,12 +120,8 @@ def _reading(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        reason = str(error)
-        if isinstance(error, ValidationError):
-            first = error.errors()[0]
-            reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
         raise UsageError(
-            f"{path} is damaged, or no checkpoint of this version: {reason}.",
+            f"{path} is damaged, or no checkpoint of this version: {fault(error)}.",
             remedy=f"Give another --out, with --from {path} to begin with its weights if they can be read; or remove it to "
             "start again.",
         ) from None

@@ -34,7 +34,7 @@ from geopanoptic.training.datasets.settings import (
 )
 from geopanoptic.training.pastis.classes import PASTIS_CLASSES
 from geopanoptic.training.synthetic import BANDS
-from geopanoptic.wording import did_you_mean
+from geopanoptic.wording import did_you_mean, fault
 
 SECOND_LOOK_SCALE = Fraction(3, 2)
 """How much larger a teacher now and then sees a crop, see ``losses.agreement``."""
@@ -262,15 +262,13 @@ def _validated(values: dict[str, Any], source: str) -> TrainingConfig:
         return TrainingConfig.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "(whole)"
         if first["type"] == "extra_forbidden":
-            name = str(first["loc"][-1])
+            *_, name = keys = [str(part) for part in first["loc"]]
             raise UsageError(
-                f"{source}: there is no key {key!r}.",
+                f"{source}: there is no key {'.'.join(keys)!r}.",
                 remedy=did_you_mean(name, _known_keys(), "Leave it out."),
             ) from None
-        message = first["msg"].removeprefix("Value error, ")
-        raise UsageError(f"{source}: {key}: {message}.", remedy="Correct the configuration.") from None
+        raise UsageError(f"{source}: {fault(error)}.", remedy="Correct the configuration.") from None
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

@@ -399,7 +399,7 @@ def coco_file(path, *annotations, **image):
     [
         ({"category_id": 9}, {}, "annotation 1: there is no category 9"),
         ({"image_id": 7}, {}, "annotation 1: there is no image 7"),
-        ({"segmentation": [[1, 1, 9, 1, float("nan"), 9]]}, {}, "annotation 1: ValueError a corner"),
+        ({"segmentation": [[1, 1, 9, 1, float("nan"), 9]]}, {}, "annotation 1: a corner"),
         ({}, {"height": -80}, "a.png is 100 x -80 pixels"),
     ],
 )

@@ -33,6 +33,7 @@ from geopanoptic.labels.formats.tables import STATED_SCORE, free_name, score_not
 from geopanoptic.labels.objects import Canvas, Labels, OutlineLabels, pixel_outlines
 from geopanoptic.labels.sidecar import known_image
 from geopanoptic.labels.taxonomy import Taxonomy
+from geopanoptic.wording import fault
 
 _OWN_KEYS = {
     "id", "image_id", "category_id", "segmentation", "area", "bbox", "iscrowd", "score", "object_id", "ignore",
@@ -71,9 +72,8 @@ def read(path: Path, options: ReadOptions) -> LabelSource:
         canvases = [_canvas_of(each, options.images) for each in content["images"]]
         found = [by_image[each["id"]] for each in content["images"]]
     except (KeyError, TypeError, ValueError, ValidationError) as error:
-        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
         raise UsageError(
-            f"{path} is no COCO file: {type(error).__name__} {reason}.",
+            f"{path} is no COCO file: {fault(error)}.",
             remedy="It needs images, annotations and categories.",
         ) from None
     names = {each.id: each.name for each in taxonomy.classes}
@@ -234,7 +234,7 @@ def _read_image(
                 score = float(each["score"])
         except (KeyError, TypeError, ValueError) as error:
             raise UsageError(
-                f"{path}, annotation {each.get('id')}: {type(error).__name__} {error}.",
+                f"{path}, annotation {each.get('id')}: {fault(error)}.",
                 remedy="Correct the file.",
             ) from None
         shapes += [

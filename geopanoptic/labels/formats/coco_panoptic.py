@@ -23,6 +23,7 @@ from geopanoptic.labels.formats.tables import with_columns
 from geopanoptic.labels.objects import Canvas, Labels, RasterLabels, as_raster
 from geopanoptic.labels.taxonomy import LabelClass, Taxonomy
 from geopanoptic.labels.tiles import SOURCE_ID
+from geopanoptic.wording import fault
 
 ANNOTATIONS = "panoptic.json"
 LARGEST_ID = 2**24 - 1
@@ -52,7 +53,7 @@ def read_split(file: Path, masks: Path | None, options: ReadOptions) -> LabelSou
         annotations = [(images[each["image_id"]], each) for each in content["annotations"]]
     except (KeyError, TypeError, ValueError) as error:
         raise UsageError(
-            f"{file} is no COCO panoptic file: {type(error).__name__} {error}.",
+            f"{file} is no COCO panoptic file: {fault(error)}.",
             remedy="It needs images, annotations with segments_info, and categories.",
         ) from None
     names = {each.id: each.name for each in taxonomy.classes}

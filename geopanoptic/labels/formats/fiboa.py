@@ -31,6 +31,7 @@ from geopanoptic.labels.formats.json_files import read_json
 from geopanoptic.labels.objects import Labels
 from geopanoptic.labels.taxonomy import LabelClass, Taxonomy
 from geopanoptic.products.measures import measure
+from geopanoptic.wording import fault
 
 CLASSES = b"geopanoptic:classes"
 
@@ -153,7 +154,7 @@ def _from_json(path: Path) -> _Stored:
         ]
     except (KeyError, TypeError, AttributeError, shapely.errors.GEOSException) as error:
         raise UsageError(
-            f"{path} is no GeoJSON of fiboa: {type(error).__name__} {error}.",
+            f"{path} is no GeoJSON of fiboa: {fault(error)}.",
             remedy="It needs type, schemas and features.",
         ) from None
     fields = geopandas.GeoDataFrame(

@@ -28,6 +28,7 @@ from geopanoptic.labels.formats.shapes import (
 )
 from geopanoptic.labels.objects import Canvas, Labels, OutlineLabels, on_corners
 from geopanoptic.labels.sidecar import known_image
+from geopanoptic.wording import fault
 
 MODEL_VERSION = "geopanoptic"
 _FROM, _TO = "label", "image"
@@ -61,7 +62,7 @@ def read(path: Path, options: ReadOptions) -> LabelSource:
         canvases = [_canvas_of(task, options.images, f"{path}, task {n + 1}") for n, task in enumerate(tasks)]
     except (KeyError, TypeError, AttributeError) as error:
         raise UsageError(
-            f"{path} is no export of Label Studio: {type(error).__name__} {error}.",
+            f"{path} is no export of Label Studio: {fault(error)}.",
             remedy="Export as JSON (not JSON-MIN).",
         ) from None
 
@@ -71,7 +72,7 @@ def read(path: Path, options: ReadOptions) -> LabelSource:
                 shapes = list(_shapes_in(task, canvas))
             except (KeyError, TypeError, ValueError) as error:
                 raise UsageError(
-                    f"{path}, task {number + 1}: {type(error).__name__} {error}.", remedy="Export it again."
+                    f"{path}, task {number + 1}: {fault(error)}.", remedy="Export it again."
                 ) from None
             yield labels_of_shapes(shapes, taxonomy, canvas, raw=options.raw)
 

@@ -22,6 +22,7 @@ from geopanoptic.labels.formats.numbered import Code, image_files, write_images
 from geopanoptic.labels.formats.pictures import read_grey, write_png
 from geopanoptic.labels.objects import Canvas, Labels, RasterLabels
 from geopanoptic.labels.taxonomy import LabelClass, Taxonomy
+from geopanoptic.wording import fault
 
 VERSIONS = {"v1.2": "config_v1.2.json", "v2.0": "config_v2.0.json", "": "config.json"}
 """Folder of a version's images and name of its list of labels; the first is written."""
@@ -70,7 +71,7 @@ def read(path: Path, options: ReadOptions) -> LabelSource:
         taxonomy = Taxonomy(name="mapillary", classes=classes)
     except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
         raise UsageError(
-            f"{config} does not list labels: {type(error).__name__} {error}.",
+            f"{config} does not list labels: {fault(error)}.",
             remedy="Give the data set's folder.",
         ) from None
     numbers = code(names.index(_UNLABELLED) if _UNLABELLED in names else 255)

@@ -20,6 +20,7 @@ from geopanoptic.errors import UsageError
 from geopanoptic.labels.formats.tables import with_columns
 from geopanoptic.labels.objects import Canvas, Labels, RasterLabels, as_raster
 from geopanoptic.labels.taxonomy import LabelClass, Taxonomy
+from geopanoptic.wording import fault
 
 CLASSES = "classes.json"
 
@@ -158,7 +159,7 @@ def read_classes(
             stored = Taxonomy(name="labels", classes=tuple(LabelClass(**each) for each in rows))  # type: ignore[attr-defined]
         except (OSError, ValueError, KeyError, TypeError, AttributeError, ValidationError) as error:
             raise UsageError(
-                f"{path} does not hold classes: {error}.", remedy="Correct or remove it."
+                f"{path} does not hold classes: {fault(error)}.", remedy="Correct or remove it."
             ) from None
     taxonomy = given or stored or default
     if taxonomy is None:

@@ -19,6 +19,7 @@ from geopanoptic.labels.formats.json_files import read_json, write_members
 from geopanoptic.labels.formats.shapes import Shape, Tally, labels_of_shapes, shapes_of, taxonomy_for
 from geopanoptic.labels.objects import Canvas, Labels, OutlineLabels
 from geopanoptic.labels.sidecar import known_image
+from geopanoptic.wording import fault
 
 _CLASS_KEYS = ("class", "class_name", "label", "name", "type", "category")
 _ELLIPSE_POINTS = 64
@@ -40,7 +41,7 @@ def read(path: Path, options: ReadOptions) -> LabelSource:
         shapes = {key: list(_shapes_in(each, f"{path}, {key}")) for key, each in found.items()}
     except (KeyError, TypeError, ValueError) as error:
         raise UsageError(
-            f"{path} is no VIA file: {type(error).__name__} {error}.", remedy="Export annotations as JSON."
+            f"{path} is no VIA file: {fault(error)}.", remedy="Export annotations as JSON."
         ) from None
     taxonomy = taxonomy_for(
         (shape.class_name for each in shapes.values() for shape in each), options.taxonomy

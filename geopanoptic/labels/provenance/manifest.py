@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from geopanoptic.errors import UsageError
+from geopanoptic.wording import fault
 
 PROVENANCE = "provenance.json"
 
@@ -91,7 +92,7 @@ def read_provenance(path: Path) -> Provenance:
         return Provenance(files={str(name): str(sha) for name, sha in content["files"].items()}, steps=steps)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(
-            f"{path} is no history of labels: {type(error).__name__} {error}.",
+            f"{path} is no history of labels: {fault(error)}.",
             remedy="Restore it, or remove it to begin anew.",
         ) from None
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from geopanoptic.errors import UsageError
+from geopanoptic.wording import fault
 
 TASK = "task.json"
 
@@ -54,6 +55,6 @@ def read_task(labels: Path) -> Task | None:
         return Task(part=str(content["part"]), parts=parts, base=folder / str(content["base"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(
-            f"{path} describes no task: {type(error).__name__} {error}.",
+            f"{path} describes no task: {fault(error)}.",
             remedy="Remove it, or split the work again.",
         ) from None

@@ -33,6 +33,7 @@ from geopanoptic.models.manifest import ClassName, ClassSpec
 from geopanoptic.pipeline.detections.keeping import KEPT_FORMAT, keep, kept
 from geopanoptic.pipeline.detections.reading import SUFFIXES, read_tile
 from geopanoptic.pipeline.detections.tile import DetectedTile
+from geopanoptic.wording import fault
 
 SIDECAR = "tiles.json"
 
@@ -219,9 +220,7 @@ def _read_sidecar(path: Path) -> TilesFile:
             raise UsageError(f"{path} is larger than 64 MB.", remedy="Leave out the tiles with GeoTIFFs.")
         return TilesFile.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"])) or "(whole)"
-        raise UsageError(f"{path}: {key}: {first['msg']}.", remedy="See geopanoptic fuse --help.") from None
+        raise UsageError(f"{path}: {fault(error)}.", remedy="See geopanoptic fuse --help.") from None
 
 
 def _place(path: Path, told: TilesFile, grid: Grid) -> Window:

@@ -27,7 +27,7 @@ from geopanoptic.training.datasets.settings import CocoData
 from geopanoptic.training.datasets.stretch import stretched
 from geopanoptic.training.patch import OUTPUT_SCALE, Patch
 from geopanoptic.training.targets import IGNORED
-from geopanoptic.wording import did_you_mean
+from geopanoptic.wording import did_you_mean, fault
 
 _CACHED_BYTES = 2**30
 
@@ -89,7 +89,7 @@ class CocoPanoptic:
             images = _annotated(content, settings, channel_of, shown)
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise UsageError(
-                f"{path} is no COCO panoptic file: {type(error).__name__} {error}.",
+                f"{path} is no COCO panoptic file: {fault(error)}.",
                 remedy="It needs images, annotations with segments_info, and categories.",
             ) from None
         if not images:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from geopanoptic.errors import UsageError
 from geopanoptic.training.pastis.folder import BANDS_OF, PastisFolder, PastisPatch, Sensor
+from geopanoptic.wording import fault
 
 # A band of this mean and deviation is brought to 0.4 and 0.25, which the network expects of its input.
 _BELOW, _ABOVE = 1.6, 2.4
@@ -63,8 +64,7 @@ def moments(folder: PastisFolder, folds: Sequence[int], sensor: Sensor) -> Momen
             raise ValueError(f"{len(BANDS_OF[sensor])} means and deviations were expected in every fold")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(
-            f"{path} does not hold the moments of the folds {', '.join(map(str, folds))}: "
-            f"{type(error).__name__} {error}.",
+            f"{path} does not hold the moments of the folds {', '.join(map(str, folds))}: {fault(error)}.",
             remedy="Fetch it again, or remove it: the moments are then computed from the images.",
         ) from None
     return Moments.averaged(of_folds)
