@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
+from geopanoptic.cli.common_options import quiet_option
 from geopanoptic.cli.sections import SectionedCommand, exit_code_lines
 
 SECTIONS = {
@@ -70,7 +71,7 @@ Figures:
     metavar="FILE",
     help="Write all figures.",
 )
-@click.option("--quiet", is_flag=True, help="Print only the table.")
+@quiet_option("Print only the table.")
 def bench(
     scene: tuple[str, ...],
     size_px: int | None,

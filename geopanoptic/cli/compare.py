@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from geopanoptic.cli.common_options import quiet_option
 from geopanoptic.cli.sections import SectionedCommand, exit_code_lines
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ IoU is at least 0.5. Give the output as the next year's EARLIER: ids then stay t
     help="Layer of the files, or EARLIER,LATER.  [default: parcels, or the first of polygons]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the report or the error as JSON.")
-@click.option("--quiet", is_flag=True, help="Print only errors.")
+@quiet_option("Print only errors.")
 def compare(earlier: Path, later: Path, out: Path | None, as_json: bool, quiet: bool, **options: Any) -> None:
     """Trace the parcels of the map EARLIER into the map LATER.
 

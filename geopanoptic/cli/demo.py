@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from geopanoptic.cli.common_options import quiet_option
+
 
 @click.command()
 @click.option(
@@ -16,7 +18,7 @@ import click
     show_default=True,
     help="Folder to write to.",
 )
-@click.option("--quiet", is_flag=True, help="Print warnings and errors only.")
+@quiet_option("Print warnings and errors only.")
 def demo(out: Path, quiet: bool) -> None:
     """Map a real Sentinel-2 scene (coast of Virginia) and draw the result.
 

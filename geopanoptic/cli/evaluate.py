@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from geopanoptic.cli.map_options import pixel_size_option
+from geopanoptic.cli.common_options import device_option, quiet_option
+from geopanoptic.cli.map_options import FUSION_NAMES, pixel_size_option
 from geopanoptic.cli.scene_options import SCENE_OPTIONS, scene_options
 from geopanoptic.cli.sections import SectionedCommand, exit_code_lines
 
@@ -138,13 +139,10 @@ With --fusion, PRED is a scene: the network maps it once, every rule makes a map
 @click.option(
     "--fusion",
     metavar="RULES",
-    help="Map the scene PRED by these rules and score each: all, or some of deeplab, panoptic-fpn, upsnet, "
-    "efficientps, lps, by commas.",
+    help=f"Map the scene PRED by these rules and score each: all, or some of {', '.join(FUSION_NAMES)}, by commas.",
 )
 @click.option("--model", metavar="MODEL", help="Name or folder of the model, with --fusion.")
-@click.option(
-    "--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda, cuda:1 or mps."
-)
+@device_option
 @pixel_size_option
 @click.option(
     "--maps",
@@ -154,7 +152,7 @@ With --fusion, PRED is a scene: the network maps it once, every rule makes a map
 )
 @click.option("--overwrite", is_flag=True, help="Replace the maps in --maps.")
 @scene_options
-@click.option("--quiet", is_flag=True, help="Print only errors.")
+@quiet_option("Print only errors.")
 @click.pass_context
 def evaluate(
     context: click.Context,

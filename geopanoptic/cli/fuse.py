@@ -9,8 +9,9 @@ from typing import Any
 
 import click
 
+from geopanoptic.cli.common_options import quiet_option
 from geopanoptic.cli.continuing import telling_how_to_continue
-from geopanoptic.cli.map_options import map_options
+from geopanoptic.cli.map_options import FUSION_NAMES, map_options
 from geopanoptic.cli.sections import SectionedCommand, exit_code_lines
 from geopanoptic.wording import counted
 
@@ -74,7 +75,7 @@ Rules (--fusion):
 )
 @click.option(
     "--fusion",
-    type=click.Choice(["deeplab", "panoptic-fpn", "upsnet", "efficientps", "lps"]),
+    type=click.Choice(FUSION_NAMES),
     default="deeplab",
     show_default=True,
     help="How instances and stuff become one map, see below.",
@@ -104,7 +105,7 @@ Rules (--fusion):
     help="Continue after a fuse that was stopped: files that it has read are not read again.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the report or the error as JSON.")
-@click.option("--quiet", is_flag=True, help="Print only warnings and errors.")
+@quiet_option("Print only warnings and errors.")
 def fuse(detections: Path, scene: Path, out: Path, as_json: bool, quiet: bool, **options: Any) -> None:
     """Make one map without seams of the DETECTIONS of an instance model, tile by tile.
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
 import click
 
+from geopanoptic.cli.groups import LazyGroup
 from geopanoptic.cli.sections import exit_code_lines
 
 COMMANDS = {
@@ -17,23 +16,6 @@ COMMANDS = {
     "diff": "Objects added, removed and changed between two states of labels.",
     "merge": "Several annotators' parts as one map again, and their conflicts.",
 }
-
-
-class _Labels(click.Group):
-    """Imports a command when it is used."""
-
-    def list_commands(self, context: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, context: click.Context, name: str) -> click.Command | None:
-        if name not in COMMANDS:
-            return None
-        command = getattr(import_module(f"geopanoptic.cli.labels_{name}"), name)
-        return command if isinstance(command, click.Command) else None
-
-    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
 
 
 EPILOG = f"""\b
@@ -49,6 +31,6 @@ Once round:
 """
 
 
-@click.group(cls=_Labels, epilog=EPILOG)
+@click.group(cls=LazyGroup, texts=COMMANDS, home="geopanoptic.cli.labels_", epilog=EPILOG)
 def labels() -> None:
     """Labels in, labels out, labels checked."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from geopanoptic.cli.common_options import quiet_option
 from geopanoptic.cli.label_options import Measure, reading_options, tell_losses
 from geopanoptic.cli.map_options import pixel_size_option
 from geopanoptic.cli.sections import SectionedCommand, exit_code_lines
@@ -54,11 +55,11 @@ every change; ground that several objects claim goes to the class named first in
 @click.option("--taxonomy", metavar="NAME|FILE", help="The classes that there may be.")
 @click.option(
     "--model",
-    metavar="NAME",
+    metavar="MODEL",
     help="Run this model on the image and compare; of a scene of several files or dates, give its map by `run` to "
     "--against.",
 )
-@click.option("--bands", metavar="NAMES", help="The image's bands, for --model.")
+@click.option("--bands", metavar="LIST", help="The image's bands, for --model.")
 @pixel_size_option
 @click.option(
     "--against",
@@ -112,13 +113,13 @@ every change; ground that several objects claim goes to the class named first in
     help="Layer of defects to open beside the labels.",
 )
 @click.option("--fix", is_flag=True, help="Repair what is safe into --out.")
-@click.option("--out", type=click.Path(path_type=Path), metavar="DST", help="The repaired labels.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="The repaired labels.")
 @click.option(
     "--priority", metavar="CLASS,CLASS", help="Who keeps ground that overlaps.  [default: the smaller]"
 )
 @click.option("--annotator", default="", metavar="NAME", help="Who answers for the repair, for the history.")
 @click.option("--overwrite", is_flag=True, help="Replace what is at the outputs.")
-@click.option("--quiet", "-q", is_flag=True, help="Print nothing but refusals.")
+@quiet_option("Print nothing but refusals.")
 @click.pass_context
 def check(
     context: click.Context,

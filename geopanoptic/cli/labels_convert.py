@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from geopanoptic.cli.common_options import quiet_option
 from geopanoptic.cli.label_options import reading_options, tell_losses
 from geopanoptic.cli.sections import SectionedCommand, exit_code_lines
 from geopanoptic.wording import counted
@@ -68,7 +69,7 @@ pixels, so that they find back.
     "--tile",
     "tile_px",
     type=click.IntRange(16),
-    metavar="PX",
+    metavar="PIXELS",
     help="Cut a scene into images of this size.  [default: 1024 for scenes above 4096]",
 )
 @click.option(
@@ -77,7 +78,7 @@ pixels, so that they find back.
     default=0,
     show_default=True,
     type=click.IntRange(0),
-    metavar="PX",
+    metavar="PIXELS",
     help="What neighbouring images share.",
 )
 @click.option(
@@ -94,7 +95,7 @@ pixels, so that they find back.
 @click.option("--annotator", default="", metavar="NAME", help="Who answers for the labels.")
 @click.option("--overwrite", is_flag=True, help="Replace TARGET once the new one is complete.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
-@click.option("--quiet", "-q", is_flag=True, help="Print losses and errors only.")
+@quiet_option("Print losses and errors only.")
 def convert(
     source: Path,
     target: Path,

@@ -29,7 +29,10 @@ they share any. The formats need not be.
 @click.argument("before", type=click.Path(path_type=Path))
 @click.argument("after", type=click.Path(path_type=Path))
 @click.option(
-    "--out", type=click.Path(path_type=Path), metavar="GPKG", help="Write the changed objects as a layer."
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the changed objects as a layer of this GeoPackage.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the file of --out.")
 @click.option(

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import click
 
+from geopanoptic.cli.common_options import quiet_option
 from geopanoptic.cli.sections import SectionedCommand, exit_code_lines
 from geopanoptic.errors import DEFECTS
+from geopanoptic.wording import counted
 
 SECTIONS = {
     "Output": ("out", "overwrite"),
@@ -70,7 +72,7 @@ Conflicts (layer `conflicts` of FILE, listed, and exit code {DEFECTS}):
     help="Who labelled the parts, in their order, for the history.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print what was done, and the conflicts, as JSON.")
-@click.option("--quiet", "-q", is_flag=True, help="Print conflicts and errors only.")
+@quiet_option("Print conflicts and errors only.")
 def merge(
     parts: tuple[Path, ...],
     out: Path,
@@ -97,11 +99,7 @@ def merge(
         if not quiet:
             where = "; see the layer `conflicts`" if done.conflicts else ""
             click.echo(
-                f"{_count(len(done.labels.objects), 'object')} of {_count(len(done.parts), 'part')} in {out}, "
-                f"{_count(len(done.conflicts), 'conflict')}{where}"
+                f"{counted(len(done.labels.objects), 'object')} of {counted(len(done.parts), 'part')} in {out}, "
+                f"{counted(len(done.conflicts), 'conflict')}{where}"
             )
     click.get_current_context().exit(DEFECTS if done.conflicts else 0)
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number or 'no'} {what}" if number < 2 else f"{number:,} {what}s"

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from geopanoptic.cli.common_options import quiet_option
 from geopanoptic.cli.label_options import Measure
 from geopanoptic.cli.scene_options import SCENE_OPTIONS, scene_options
 from geopanoptic.cli.sections import SectionedCommand, exit_code_lines
@@ -57,7 +58,7 @@ wrong parcels times the distance, a weighted core-set after Sener and Savarese 2
     default=512,
     show_default=True,
     type=click.IntRange(16),
-    metavar="PX",
+    metavar="PIXELS",
     help="Side of a tile; as for prelabel, to get the same tiles.",
 )
 @click.option(
@@ -71,7 +72,7 @@ wrong parcels times the distance, a weighted core-set after Sener and Savarese 2
 )
 @scene_options
 @click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
-@click.option("--quiet", "-q", is_flag=True, help="Print errors only.")
+@quiet_option("Print errors only.")
 def next(  # noqa: A001 - the command's name
     map_file: Path, scene: tuple[str, ...], as_json: bool, quiet: bool, **options: Any
 ) -> None:

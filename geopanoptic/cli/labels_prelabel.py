@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from geopanoptic.cli.common_options import device_option, quiet_option
 from geopanoptic.cli.label_options import tell_losses
 from geopanoptic.cli.map_options import pixel_size_option
 from geopanoptic.cli.scene_options import SCENE_OPTIONS, scene_options_except
@@ -81,7 +82,7 @@ Back from the tool:
     default=1024,
     show_default=True,
     type=click.IntRange(16),
-    metavar="PX",
+    metavar="PIXELS",
     help="Side of a picture.",
 )
 @click.option(
@@ -90,7 +91,7 @@ Back from the tool:
     default=0,
     show_default=True,
     type=click.IntRange(0),
-    metavar="PX",
+    metavar="PIXELS",
     help="What neighbouring pictures share.",
 )
 @click.option(
@@ -107,15 +108,13 @@ Back from the tool:
     help="Map of an earlier run of this scene.  [default: map it now]",
 )
 @click.option("--model", metavar="MODEL", help="Name or folder of the model that maps it now.")
-@click.option(
-    "--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda, cuda:1 or mps."
-)
+@device_option
 @pixel_size_option
 @scene_options_except(*PERIOD)
 @click.option("--from-date", "start", metavar="DATE", help="Leave out what was taken before this date.")
 @click.option("--to-date", "end", metavar="DATE", help="Leave out what was taken after this date.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
-@click.option("--quiet", "-q", is_flag=True, help="Print warnings and errors only.")
+@quiet_option("Print warnings and errors only.")
 def prelabel(
     scene: tuple[str, ...],
     picture_bands: str | None,

@@ -9,13 +9,13 @@ import signal
 import sys
 import tempfile
 import traceback
-from importlib import import_module
 from types import FrameType
 from typing import NoReturn
 
 import click
 
 from geopanoptic import __version__
+from geopanoptic.cli.groups import LazyGroup
 from geopanoptic.cli.sections import exit_code_lines
 from geopanoptic.errors import (
     EXIT_CODES,
@@ -26,7 +26,6 @@ from geopanoptic.errors import (
     TerminatedRunError,
     UsageError,
 )
-from geopanoptic.wording import did_you_mean
 
 COMMANDS = {
     "run": "Map a scene: parcels and land cover as a GeoPackage.",
@@ -45,33 +44,10 @@ COMMANDS = {
 }
 
 
-class _Group(click.Group):
-    """Imports a command when it is used, so that help and completion are quick."""
-
-    def list_commands(self, context: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, context: click.Context, name: str) -> click.Command | None:
-        if name not in COMMANDS:
-            return None
-        command = getattr(import_module(f"geopanoptic.cli.{name}"), name)
-        return command if isinstance(command, click.Command) else None
-
-    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
-
-    def resolve_command(
-        self, context: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args[0] not in COMMANDS:
-            hint = did_you_mean(args[0], COMMANDS, f"There is {', '.join(COMMANDS)}.")
-            raise click.UsageError(f"No such command '{args[0]}'. {hint}", context)
-        return super().resolve_command(context, args)
-
-
 @click.group(
-    cls=_Group,
+    cls=LazyGroup,
+    texts=COMMANDS,
+    home="geopanoptic.cli.",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=exit_code_lines(*EXIT_CODES),
 )

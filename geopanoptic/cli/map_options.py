@@ -8,6 +8,9 @@ from typing import Any
 
 import click
 
+FUSION_NAMES = ("deeplab", "panoptic-fpn", "upsnet", "efficientps", "lps")
+"""The rules of ``panoptic.fusion.rules``, which takes a while to import."""
+
 _OPTIONS = (
     click.option(
         "--min-area",

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import click
 
+from geopanoptic.cli.groups import Group
 
-@click.group()
+
+@click.group(cls=Group)
 def models() -> None:
     """List, describe and export the models."""
 
@@ -67,11 +69,9 @@ def show_model(name: str | None, as_json: bool) -> None:
     required=True,
     help="File format: .onnx, .xml with .bin, or .pt2.",
 )
-@click.option(
-    "--out", "path", type=click.Path(path_type=Path), required=True, metavar="FILE", help="File to write."
-)
+@click.option("--out", type=click.Path(path_type=Path), required=True, metavar="FILE", help="File to write.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
-def export_model(name: str, to: str, path: Path, overwrite: bool) -> None:
+def export_model(name: str, to: str, out: Path, overwrite: bool) -> None:
     """Write the network of model NAME (a bundled name or a bundle folder) for other programs.
 
     Input: the model's bands as --json of "models show" lists them, zero where absent or invalid, then one
@@ -82,5 +82,5 @@ def export_model(name: str, to: str, path: Path, overwrite: bool) -> None:
     from geopanoptic.models.bundle import load_bundle
     from geopanoptic.models.export import export_bundle
 
-    for written in export_bundle(load_bundle(name), to, path, overwrite=overwrite):  # type: ignore[arg-type]
+    for written in export_bundle(load_bundle(name), to, out, overwrite=overwrite):  # type: ignore[arg-type]
         click.echo(f"{written}  {written.stat().st_size / 2**20:.1f} MB")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from geopanoptic.cli.common_options import quiet_option
 from geopanoptic.cli.sections import SectionedCommand, exit_code_lines
 
 SECTIONS = {
@@ -51,7 +52,7 @@ Output:
 @click.option(
     "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change one setting of all CONFIGS."
 )
-@click.option("--quiet", is_flag=True, help="Print only warnings, errors and the table.")
+@quiet_option("Print only warnings, errors and the table.")
 def pastis(
     configs: tuple[Path, ...],
     data: Path | None,

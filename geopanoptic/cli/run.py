@@ -10,8 +10,9 @@ from typing import Any, NoReturn
 
 import click
 
+from geopanoptic.cli.common_options import device_option, quiet_option
 from geopanoptic.cli.continuing import telling_how_to_continue
-from geopanoptic.cli.map_options import map_options, pixel_size_option
+from geopanoptic.cli.map_options import FUSION_NAMES, map_options, pixel_size_option
 from geopanoptic.cli.scene_options import SCENE_OPTIONS, scene_options
 from geopanoptic.cli.sections import SectionedCommand, exit_code_lines
 from geopanoptic.errors import PARTS_SKIPPED
@@ -74,7 +75,7 @@ is until the new one is complete and verified, whatever ends the run.
 @pixel_size_option
 @click.option(
     "--fusion",
-    type=click.Choice(["deeplab", "panoptic-fpn", "upsnet", "efficientps", "lps"]),
+    type=click.Choice(FUSION_NAMES),
     default="deeplab",
     show_default=True,
     help="How parcels and land cover become one map: ours, or another rule of the literature.",
@@ -87,9 +88,7 @@ is until the new one is complete and verified, whatever ends the run.
     help="Map only pixels inside these polygons (GeoPackage, GeoJSON, Shapefile, ...; reprojected).",
 )
 @map_options
-@click.option(
-    "--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda, cuda:1 or mps."
-)
+@device_option
 @click.option(
     "--runtime",
     type=click.Choice(["auto", "torch", "openvino", "onnxruntime"]),
@@ -186,7 +185,7 @@ is until the new one is complete and verified, whatever ends the run.
     help="Print the plan (tiles, memory, disk, time), check all that a run checks before it reads pixels, and stop.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the report, the plan or the error as JSON.")
-@click.option("--quiet", is_flag=True, help="Print only warnings and errors.")
+@quiet_option("Print only warnings and errors.")
 def run(
     scene: tuple[str, ...],
     out: Path | None,

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from geopanoptic.cli.common_options import quiet_option
 from geopanoptic.cli.scene_options import SCENE_OPTIONS, scene_options
 from geopanoptic.cli.sections import SectionedCommand, exit_code_lines
 from geopanoptic.errors import PARTS_SKIPPED
@@ -86,7 +87,7 @@ Columns:
     help="skip takes what cannot be read as pixels without data, says so and exits with 6.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the report or the error as JSON.")
-@click.option("--quiet", is_flag=True, help="Print only warnings and errors.")
+@quiet_option("Print only warnings and errors.")
 def stats(
     parcels: Path, scene: tuple[str, ...], out: Path, as_json: bool, quiet: bool, **options: Any
 ) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from geopanoptic.cli.common_options import quiet_option
 from geopanoptic.cli.sections import SectionedCommand, exit_code_lines
 
 SECTIONS = {
@@ -83,7 +84,7 @@ A run from a CONFIG that was interrupted goes on with the same command.
 @click.option("--bands", metavar="LIST", help="The bands in the files' order, as for `run`.")
 @click.option(
     "--dates",
-    metavar="DATE",
+    metavar="LIST",
     help="The dates to learn from, where the scene has several; a model of single images needs one.",
 )
 @click.option("--assume-crs", metavar="EPSG:N", help="CRS of a scene that states none.")
@@ -116,7 +117,7 @@ A run from a CONFIG that was interrupted goes on with the same command.
     help="Replace an existing bundle, once the new one is complete. Without CONFIG.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the figures or the error as JSON.")
-@click.option("--quiet", is_flag=True, help="Print only warnings, errors and the result.")
+@quiet_option("Print only warnings, errors and the result.")
 def train(
     config: Path | None,
     out: Path | None,

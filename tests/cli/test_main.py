@@ -10,15 +10,19 @@ import signal
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import dask.config
 import pytest
+from click.shell_completion import ShellComplete
 
 from geopanoptic import errors
 from geopanoptic.cli.main import COMMANDS, cli, invoke
+from geopanoptic.cli.map_options import FUSION_NAMES
 from geopanoptic.cli.run import EPILOG
+from geopanoptic.panoptic.fusion.rules import FUSION_RULES
 
 REFUSALS = [
     errors.UsageError,
@@ -34,6 +38,13 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 def leave(*arguments: str) -> int:
     return invoke(list(arguments))
+
+
+def commands_of(group: click.Group) -> Iterator[click.Command]:
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        yield from commands_of(command) if isinstance(command, click.Group) else [command]
 
 
 @pytest.fixture
@@ -74,6 +85,14 @@ def test_help_lists_every_option_of_run_under_a_heading(capsys):
     assert re.findall(r"--[a-z-]+", other) == ["--help"]
 
 
+def test_quiet_and_the_rules_of_fusion_are_the_same_for_every_command():
+    options = [
+        each for command in commands_of(cli) for each in command.params if isinstance(each, click.Option)
+    ]
+    assert {tuple(each.opts) for each in options if each.name == "quiet"} == {("--quiet", "-q")}
+    assert tuple(FUSION_RULES) == FUSION_NAMES
+
+
 def test_version(capsys):
     assert leave("--version") == 0
     assert capsys.readouterr().out == "geopanoptic, version 0.1.0\n"
@@ -81,11 +100,22 @@ def test_version(capsys):
 
 @pytest.mark.parametrize(
     ("mistake", "suggestion"),
-    [(["rnu"], "run"), (["modls"], "models"), (["run", "a.tif", "--simplfy", "3"], "--simplify")],
+    [
+        (["rnu"], "run"),
+        (["modls"], "models"),
+        (["labels", "chek"], "check"),
+        (["models", "exprot"], "export"),
+        (["run", "a.tif", "--simplfy", "3"], "--simplify"),
+    ],
 )
 def test_a_typing_mistake_gets_a_suggestion(mistake, suggestion, capsys):
     assert leave(*mistake) == 2
     assert f"Did you mean '{suggestion}'?" in capsys.readouterr().err
+
+
+def test_a_mistake_does_not_end_the_completion_of_a_shell():
+    found = ShellComplete(cli, {}, "geopanoptic", "").get_completions(["rnu"], "lab")
+    assert [each.value for each in found] == ["labels"]
 
 
 @pytest.mark.parametrize("refusal", REFUSALS)

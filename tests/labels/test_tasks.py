@@ -273,7 +273,7 @@ def test_the_commands_split_and_merge(country, tmp_path, capsys):  # noqa: F811
     assert "in 2 parts" in capsys.readouterr().out
     merging = ["labels", "merge", str(work / "area-1"), str(work / "area-2"), "--out"]
     assert invoke([*merging, str(tmp_path / "merged.gpkg")]) == 0
-    assert "no conflict" in capsys.readouterr().out
+    assert "0 conflicts" in capsys.readouterr().out
     assert invoke([*merging[:3], "--out", str(tmp_path / "half.gpkg"), "--json"]) == 8
     assert json.loads(capsys.readouterr().out)["conflicts"][0]["kind"] == "missing"
     assert invoke([*merging, str(tmp_path / "merged.gpkg")]) == 5
