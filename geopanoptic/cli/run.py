@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -17,6 +18,9 @@ from geopanoptic.cli.scene_options import SCENE_OPTIONS, scene_options
 from geopanoptic.cli.sections import SectionedCommand, exit_code_lines
 from geopanoptic.errors import PARTS_SKIPPED
 from geopanoptic.wording import counted
+
+if TYPE_CHECKING:
+    from geopanoptic.pipeline.progress import Progress
 
 SECTIONS = {
     "Output": ("out", "rasters", "overwrite"),
@@ -211,32 +215,15 @@ def run(
     where the scene has them.
     """
     from geopanoptic.errors import UsageError
-    from geopanoptic.pipeline.batch import patches_of, run_each
+    from geopanoptic.pipeline.batch import patches_of
     from geopanoptic.pipeline.progress import progress_for
-    from geopanoptic.pipeline.run import plan
-    from geopanoptic.pipeline.run import run as run_scene
-    from geopanoptic.pipeline.sharding import run_shard
 
     source: Any = list(scene) if len(scene) > 1 else scene[0]
     progress = progress_for(sys.stderr, quiet=quiet or as_json)
+    written: dict[str, Any] = {"rasters": rasters, "resume": resume, "overwrite": overwrite}
     if dry_run:
-        from geopanoptic.pipeline.record import Record
-        from geopanoptic.pipeline.run import refuse
-
-        planned = plan(source, **parameters)
-        Record(progress).announce(planned)
-        click.echo(json.dumps(planned.to_dict(), indent=2) if as_json else planned.describe())
-        refuse(
-            planned,
-            out,
-            rasters=rasters,
-            work=work,
-            resume=resume,
-            finish=finish,
-            shard=shard is not None,
-            overwrite=overwrite,
-            **parameters,
-        )
+        outputs = {"work": work, "finish": finish, "shard": shard is not None, **written}
+        _tell_plan(source, out, progress, as_json=as_json, outputs=outputs, parameters=parameters)
         return
     if shard is not None:
         if work is None or out is not None or finish:
@@ -244,72 +231,90 @@ def run(
                 "--shard computes a part of the map's data into --work, and writes no map.",
                 remedy="Give --shard and --work without --out; when all parts are done, --finish, --work and --out.",
             )
-        with telling_how_to_continue():
-            part = run_shard(source, shard, work, progress=progress, **parameters)
-        if as_json:
-            click.echo(json.dumps(dataclasses.asdict(part), indent=2))
-        elif not quiet:
-            click.echo(
-                f"Shard {part.shard}: {part.blocks_computed} blocks computed, {part.blocks_found} were there. "
-                f"When all shards are done: --finish --work {work} --out parcels.gpkg"
-            )
-        _leave_with(skipped=bool(part.skipped))
-    if out is None:
+        done = _shard(source, shard, work, progress, parameters)
+    elif out is None:
         raise UsageError(
             "--out is missing.", remedy="Name the GeoPackage to write, as in --out parcels.gpkg."
         )
-    if patches := patches_of(source):
+    elif patches := patches_of(source):
         if work is not None or keep_work or finish:
             raise UsageError(
                 "--work, --keep-work and --finish are of one map.",
                 remedy="Leave them out, or give one patch.",
             )
-        with telling_how_to_continue("--resume", stands="the maps that were finished stay"):
-            maps = run_each(
-                patches,
-                out,
-                rasters=rasters,
-                resume=resume,
-                overwrite=overwrite,
-                progress=progress,
-                **parameters,
-            )
-        if as_json:
-            click.echo(json.dumps(maps.reports, indent=2, default=str))
-        elif not quiet:
-            parcels = sum(report["parcels"] for report in maps.reports)
-            kept = f"; {maps.kept:,} were there" if maps.kept else ""
-            click.echo(f"{len(maps.reports):,} maps with {parcels:,} parcels in {out}{kept}")
-        _leave_with(skipped=any(map(_is_partial, maps.reports)))
-    with telling_how_to_continue(*([] if finish else ["--resume"])):
-        result = run_scene(
-            source,
-            out,
-            rasters=rasters,
-            work=work,
-            keep_work=keep_work,
-            resume=resume,
-            finish=finish,
-            overwrite=overwrite,
-            progress=progress,
-            **parameters,
-        )
+        done = _maps(patches, out, progress, written | parameters)
+    else:
+        kept = {"work": work, "keep_work": keep_work, "finish": finish}
+        done = _map(source, out, progress, written | kept | parameters)
     if as_json:
-        click.echo(json.dumps(result.report, indent=2, default=str))
+        click.echo(json.dumps(done.report, indent=2, default=str))
     elif not quiet:
-        click.echo(
-            f"{counted(result.report['parcels'], 'parcel')} and "
-            f"{counted(result.report['landcover_areas'], 'land-cover area')} in {out} "
-            f"({result.report['seconds_total']:.0f} s)"
-        )
-    _leave_with(skipped=_is_partial(result.report))
+        click.echo(done.line)
+    click.get_current_context().exit(PARTS_SKIPPED if done.is_partial else 0)
+
+
+class _Done(NamedTuple):
+    """What was made: its ``report`` for ``--json``, else ``line``; partial without blocks or dates that failed."""
+
+    report: Any
+    line: str
+    is_partial: bool
+
+
+def _tell_plan(
+    source: Any,
+    out: Path | None,
+    progress: Progress,
+    *,
+    as_json: bool,
+    outputs: dict[str, Any],
+    parameters: dict[str, Any],
+) -> None:
+    from geopanoptic.pipeline.record import Record
+    from geopanoptic.pipeline.run import plan, refuse
+
+    planned = plan(source, **parameters)
+    Record(progress).announce(planned)
+    click.echo(json.dumps(planned.to_dict(), indent=2) if as_json else planned.describe())
+    refuse(planned, out, **outputs, **parameters)
+
+
+def _shard(source: Any, shard: str, work: Path, progress: Progress, parameters: dict[str, Any]) -> _Done:
+    from geopanoptic.pipeline.sharding import run_shard
+
+    with telling_how_to_continue():
+        part = run_shard(source, shard, work, progress=progress, **parameters)
+    line = (
+        f"Shard {part.shard}: {part.blocks_computed} blocks computed, {part.blocks_found} were there. "
+        f"When all shards are done: --finish --work {work} --out parcels.gpkg"
+    )
+    return _Done(dataclasses.asdict(part), line, bool(part.skipped))
+
+
+def _maps(patches: Sequence[Path], out: Path, progress: Progress, options: dict[str, Any]) -> _Done:
+    from geopanoptic.pipeline.batch import run_each
+
+    with telling_how_to_continue("--resume", stands="the maps that were finished stay"):
+        maps = run_each(patches, out, progress=progress, **options)
+    parcels = sum(report["parcels"] for report in maps.reports)
+    kept = f"; {maps.kept:,} were there" if maps.kept else ""
+    line = f"{len(maps.reports):,} maps with {parcels:,} parcels in {out}{kept}"
+    return _Done(maps.reports, line, any(map(_is_partial, maps.reports)))
+
+
+def _map(source: Any, out: Path, progress: Progress, options: dict[str, Any]) -> _Done:
+    from geopanoptic.pipeline.run import run as run_scene
+
+    with telling_how_to_continue(*([] if options["finish"] else ["--resume"])):
+        report = run_scene(source, out, progress=progress, **options).report
+    line = (
+        f"{counted(report['parcels'], 'parcel')} and "
+        f"{counted(report['landcover_areas'], 'land-cover area')} in {out} ({report['seconds_total']:.0f} s)"
+    )
+    return _Done(report, line, _is_partial(report))
 
 
 def _is_partial(report: dict[str, Any]) -> bool:
     """Whether a map lacks blocks or dates that failed."""
     damaged = any(lost["damaged"] for lost in report.get("dates_left_out", ()))
     return damaged or bool(report.get("skipped_blocks"))
-
-
-def _leave_with(*, skipped: bool) -> NoReturn:
-    click.get_current_context().exit(PARTS_SKIPPED if skipped else 0)
