@@ -75,7 +75,7 @@ def pastis(
     read = [read_config(path, changes, minutes=minutes, device=device) for path in configs]
     if data is not None:
         read = [on_folder(config, data) for config in read]
-    tell = progress_for(sys.stderr, quiet=quiet)
-    table = run_experiments(read, out, train=not score_only, tell=tell)
+    progress = progress_for(sys.stderr, quiet=quiet)
+    table = run_experiments(read, out, train=not score_only, progress=progress)
     if table.folds:  # none in one of several processes that is not the first
         click.echo(str(table))

@@ -138,7 +138,7 @@ def train(
 
     if out is None:
         raise UsageError("--out is missing.", remedy="Name the folder for the result: --out my-bundle.")
-    tell = progress_for(sys.stderr, quiet=quiet or as_json)
+    progress = progress_for(sys.stderr, quiet=quiet or as_json)
     if config is not None:
         given = [name for name in _NOT_WITH_CONFIG if _is_given(name)]
         if given:
@@ -147,9 +147,9 @@ def train(
                 remedy="Leave one out; in a CONFIG, own labels are data of kind vectors, with keys of their own for these, "
                 "and a run goes on in its --out.",
             )
-        report = _from_config(config, out, tell, options)
+        report = _from_config(config, out, progress, options)
     else:
-        report = _from_labels(data, scene, out, tell, options)
+        report = _from_labels(data, scene, out, progress, options)
     if not report:  # one of several processes, not the first
         return
     if as_json:
@@ -176,7 +176,7 @@ def _is_given(name: str) -> bool:
 
 
 def _from_labels(
-    data: tuple[Path, ...], scene: tuple[str, ...], out: Path, tell: Any, options: dict[str, Any]
+    data: tuple[Path, ...], scene: tuple[str, ...], out: Path, progress: Any, options: dict[str, Any]
 ) -> dict[str, Any]:
     from geopanoptic.errors import UsageError
     from geopanoptic.scene.sources import named_sources
@@ -206,7 +206,7 @@ def _from_labels(
         known=options["labels"],
         changes=options["changes"],
         overwrite=options["overwrite"],
-        tell=tell,
+        progress=progress,
         **given,
     )
     report: dict[str, Any] = {
@@ -221,11 +221,11 @@ def _from_labels(
     return report
 
 
-def _from_config(config: Path, out: Path, tell: Any, options: dict[str, Any]) -> dict[str, Any]:
+def _from_config(config: Path, out: Path, progress: Any, options: dict[str, Any]) -> dict[str, Any]:
     from geopanoptic.training.config import read_config
     from geopanoptic.training.recipe import train_bundle
 
     given = {key: options[key] for key in ("minutes", "name", "seed", "device")}
     read = read_config(config, options["changes"], **given, **{"from": options["base"]})
-    bundle = train_bundle(read, out, tell=tell)
+    bundle = train_bundle(read, out, progress=progress)
     return {"name": bundle.name, "bundle": str(out / "bundle")} if bundle is not None else {}

@@ -29,7 +29,7 @@ _SAYS = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
+class Course:
     """How far a run has come: steps taken, and wall-clock seconds spent.
 
     ``left_out`` of the steps learned nothing, as their batch's loss was not finite. ``vain_looks`` at the held-out loss
@@ -52,9 +52,7 @@ class State:
     optimiser: torch.optim.Optimizer
 
 
-def save_checkpoint(
-    path: Path, state: State, progress: Progress, config: TrainingConfig, data: Identity
-) -> None:
+def save_checkpoint(path: Path, state: State, course: Course, config: TrainingConfig, data: Identity) -> None:
     """Write everything needed to go on; the old file stays until the new one is complete.
 
     Raises ``OutputError`` where it cannot be written.
@@ -64,16 +62,16 @@ def save_checkpoint(
     for index, entries in state.optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser/{index}/{name}": value for name, value in entries.items()}
     metadata = {
-        "progress": json.dumps(asdict(progress)),
+        "progress": json.dumps(asdict(course)),
         "config": config.model_dump_json(by_alias=True),
         "data": json.dumps(data),
     }
     _write(path, tensors, metadata)
 
 
-def save_best(path: Path, state: State, progress: Progress, held_out_loss: float) -> None:
+def save_best(path: Path, state: State, course: Course, held_out_loss: float) -> None:
     """Write the averaged weights alone, with the loss they were chosen for."""
-    metadata = {"progress": json.dumps(asdict(progress)), "held_out_loss": repr(held_out_loss)}
+    metadata = {"progress": json.dumps(asdict(course)), "held_out_loss": repr(held_out_loss)}
     _write(path, _averaged(state), metadata)
 
 
@@ -88,7 +86,7 @@ def best_loss(path: Path) -> float:
         return float(_metadata(stored, "held_out_loss")["held_out_loss"])
 
 
-def load_checkpoint(path: Path, state: State, config: TrainingConfig, data: Identity) -> Progress:
+def load_checkpoint(path: Path, state: State, config: TrainingConfig, data: Identity) -> Course:
     """Bring ``state`` to what ``path`` holds and say how far the run had come.
 
     Raises ``UsageError`` where the file is damaged, none of ``save_checkpoint`` or of another version, and where it was
@@ -97,7 +95,7 @@ def load_checkpoint(path: Path, state: State, config: TrainingConfig, data: Iden
     groups: dict[str, dict[str, Tensor]] = {"network": {}, "average": {}, "optimiser": {}}
     with _reading(path), safe_open(path, framework="pt") as stored:
         metadata = _metadata(stored, "progress", "config", "data")
-        progress = Progress(**json.loads(metadata["progress"]))
+        course = Course(**json.loads(metadata["progress"]))
         before = TrainingConfig.model_validate_json(metadata["config"])
         learned = json.loads(metadata["data"])
         for key in stored.keys():  # noqa: SIM118  safe_open is no mapping
@@ -112,7 +110,7 @@ def load_checkpoint(path: Path, state: State, config: TrainingConfig, data: Iden
         index, entry = name.split("/")
         entries.setdefault(int(index), {})[entry] = tensor
     state.optimiser.load_state_dict({**state.optimiser.state_dict(), "state": entries})
-    return progress
+    return course
 
 
 @contextmanager

@@ -76,7 +76,7 @@ def fine_tune(
     device: Literal["auto", "cpu", "cuda"] = "auto",
     changes: Sequence[str] = (),
     overwrite: bool = False,
-    tell: Progress | None = None,
+    progress: Progress | None = None,
 ) -> FineTuned:
     """Teach the bundle ``base`` (default: the default one) the fields of ``pairs`` and write a bundle to ``out``.
 
@@ -98,7 +98,7 @@ def fine_tune(
     from geopanoptic.training.checkpoint import save_averaged
     from geopanoptic.training.trainer import LAST, train
 
-    tell = tell or Silent()
+    progress = progress or Silent()
     bundle = load_bundle(base)
     _refuse_fixed(changes, bundle)
     data = [
@@ -145,30 +145,30 @@ def fine_tune(
         ]
 
     config = learning(data)
-    tell.note(_announcement(total, pairs, bundle, measured))
+    progress.note(_announcement(total, pairs, bundle, measured))
 
     with staged_bundle(out, overwrite=overwrite) as folder, tempfile.TemporaryDirectory() as temporary:
         scratch = Path(temporary)
 
         def figures(fold: int) -> tuple[HeldOutFigures, HeldOutFigures]:
-            train(learning(part(fold, "training")), scratch / str(fold), tell=tell)
+            train(learning(part(fold, "training")), scratch / str(fold), progress=progress)
             tried = write_tuned(scratch / "tried", config, bundle, scratch / str(fold) / LAST, surveys)
             scenes = [
                 LabelledScene.open(each, bands=config.bands, classes=config.classes)
                 for each in part(fold, "held-out")
             ]
             old, new = (score_held_out(each, scenes, threads=config.threads) for each in (bundle, tried))
-            tell.note(f"fold {fold + 1} of {FOLDS}, {old.fields} fields: {old.gain(new)}")
+            progress.note(f"fold {fold + 1} of {FOLDS}, {old.fields} fields: {old.gain(new)}")
             return old, new
 
         before = after = None
         decision = "The new weights are taken without a measurement: the fields lie too close together to hold some out."
         if measured:
             before, after = map(HeldOutFigures.joined, zip(*map(figures, range(FOLDS)), strict=True))
-            tell.note(f"all {before.fields} fields: {before.gain(after)}")
+            progress.note(f"all {before.fields} fields: {before.gain(after)}")
             decision = decided(bundle, before, after)
         if before is None or after is None or before.is_beaten_by(after):
-            train(config, scratch, tell=tell)
+            train(config, scratch, progress=progress)
             keep_records(config, scratch, folder)
         else:
             after = before

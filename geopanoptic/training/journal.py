@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from geopanoptic.errors import UsageError
 from geopanoptic.training.batch import Batch
-from geopanoptic.training.checkpoint import Progress
+from geopanoptic.training.checkpoint import Course
 from geopanoptic.training.patch import OUTPUT_SCALE
 
 _PICTURED = 4
@@ -23,18 +23,16 @@ _RED_GREEN_BLUE = [2, 1, 0]
 class Journal:
     """Writes into ``folder``; rows of a run that goes on from ``since`` follow those up to there."""
 
-    def __init__(self, folder: Path, *, tensorboard: bool, since: Progress) -> None:
+    def __init__(self, folder: Path, *, tensorboard: bool, since: Course) -> None:
         self._folder, self._log = folder, folder / "log.csv"
         _cut(self._log, since.step)
         self._board = _summary_writer(folder, since.step) if tensorboard else None
 
-    def row(
-        self, progress: Progress, terms: dict[str, float], *, rate: float, held_out: float | None
-    ) -> None:
+    def row(self, course: Course, terms: dict[str, float], *, rate: float, held_out: float | None) -> None:
         """One line of ``log.csv``: mean terms since the last one, and the held-out loss where it was taken."""
         values: dict[str, Any] = {
-            "step": progress.step,
-            "minutes": progress.elapsed_s / 60,
+            "step": course.step,
+            "minutes": course.elapsed_s / 60,
             "rate": rate,
             "loss": sum(terms.values()),
             **terms,
@@ -53,10 +51,10 @@ class Journal:
         if self._board is not None:
             for name, value in values.items():
                 if isinstance(value, float):
-                    self._board.add_scalar(name, value, progress.step)
+                    self._board.add_scalar(name, value, course.step)
 
     def picture(
-        self, progress: Progress, batch: Batch, logits: dict[str, torch.Tensor], things: Sequence[int]
+        self, course: Course, batch: Batch, logits: dict[str, torch.Tensor], things: Sequence[int]
     ) -> Path:
         """Rows of input (the date that shows most), true and predicted field with boundary, true and predicted heat, of a few crops.
 
@@ -65,11 +63,11 @@ class Journal:
         from matplotlib.image import imsave
 
         panels = _panels(batch, logits, list(things))
-        path = self._folder / "pictures" / f"{progress.step:07d}.png"
+        path = self._folder / "pictures" / f"{course.step:07d}.png"
         path.parent.mkdir(exist_ok=True)
         imsave(path, panels)
         if self._board is not None:
-            self._board.add_image("crops", panels, progress.step, dataformats="HWC")
+            self._board.add_image("crops", panels, course.step, dataformats="HWC")
         return path
 
     def close(self) -> None:

@@ -17,7 +17,7 @@ from geopanoptic.models.building import paps_heads_of
 from geopanoptic.models.bundle import bundle_called
 from geopanoptic.pipeline.resuming.identity import Identity
 from geopanoptic.training.batch import Batch
-from geopanoptic.training.checkpoint import Progress, State, load_checkpoint
+from geopanoptic.training.checkpoint import Course, State, load_checkpoint
 from geopanoptic.training.config import TrainingConfig, fits_second_look
 from geopanoptic.training.forward import logits_of
 from geopanoptic.training.losses import TargetBatch, divergence, panoptic_loss, probabilities_of
@@ -61,11 +61,11 @@ class Learner:
         )
 
     @torch.no_grad()
-    def load(self, checkpoint: Path, data: Identity) -> Progress:
+    def load(self, checkpoint: Path, data: Identity) -> Course:
         """Go back to the state in ``checkpoint``, which learned from ``data``; raises as ``load_checkpoint``."""
-        progress = load_checkpoint(checkpoint, self.state, self._config, data)
+        course = load_checkpoint(checkpoint, self.state, self._config, data)
         _set_buffers(self._twins[1:], list(self.state.network.buffers()))
-        return progress
+        return course
 
     @property
     def rate(self) -> float:

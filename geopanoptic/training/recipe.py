@@ -27,7 +27,7 @@ from geopanoptic.training.held_out import HeldOutFigures, check_validation, held
 from geopanoptic.training.tuned import staged_bundle
 
 
-def train_bundle(config: TrainingConfig, out: Path, *, tell: Progress | None = None) -> Bundle | None:
+def train_bundle(config: TrainingConfig, out: Path, *, progress: Progress | None = None) -> Bundle | None:
     """Train in the folder ``out``, going on with what lies there, and write the bundle ``out/bundle``.
 
     Its grouping is that of the bundle it started from; without one or with ``new_heads``, thresholds only (what was
@@ -40,7 +40,7 @@ def train_bundle(config: TrainingConfig, out: Path, *, tell: Progress | None = N
     check_validation(config)
     pixels_m = [max(scene_of(e).grid.pixel_size_m()) for e in config.data if isinstance(e, VectorData)]
     normalisation = normalisation_of(config.data, config.bands) or Normalisation()
-    checkpoint = train(config, out, tell=tell)
+    checkpoint = train(config, out, progress=progress)
     if int(os.environ.get("RANK", 0)):
         return None
     settings = config.model_dump(mode="json", by_alias=True, exclude_defaults=True)

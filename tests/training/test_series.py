@@ -124,7 +124,7 @@ def test_an_interrupted_run_of_series_goes_on_to_identical_weights(
     config = tiny_season_config(data, checkpoint_minutes=1e-9, threads=2, picture_steps=6)
     whole = tensors_of(train(config, tmp_path / "whole"))
     with pytest.raises(KeyboardInterrupt):
-        train(config, tmp_path / "parts", tell=Pulls())
+        train(config, tmp_path / "parts", progress=Pulls())
     resumed = tensors_of(train(config, tmp_path / "parts"))
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
     assert (tmp_path / "whole" / "pictures" / "0000006.png").exists()

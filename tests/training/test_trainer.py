@@ -60,7 +60,7 @@ def test_an_interrupted_run_goes_on_to_identical_weights(
     config = tiny_config(data, checkpoint_minutes=1e-9, losses={"agreement": agreement})
     whole = train(config, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
-        train(config, tmp_path / "parts", tell=_Pulls(4))
+        train(config, tmp_path / "parts", progress=_Pulls(4))
     assert not same(whole, tmp_path / "parts" / "last.safetensors")
     assert same(whole, train(config, tmp_path / "parts"))
     assert torch.get_num_threads() >= 1
@@ -89,7 +89,7 @@ def test_two_runs_do_not_train_in_one_folder(data: list[dict[str, Any]], tmp_pat
                 train(config, tmp_path)
 
     config = tiny_config(data, steps=2, log_steps=1)
-    train(config, tmp_path, tell=Meets())
+    train(config, tmp_path, progress=Meets())
     assert met
     assert not (tmp_path / ".lock").exists()
     train(tiny_config(data, steps=3), tmp_path)
@@ -121,7 +121,7 @@ def test_best_weights_are_those_of_the_run_that_lies_beside_them(
 ) -> None:
     settings = {"validation": data, "validation_crops": 3, "validation_steps": 1, "log_steps": 1}
     with pytest.raises(KeyboardInterrupt):
-        train(tiny_config(data, **settings, decoder_rate=1e-2, steps=60), tmp_path, tell=_Pulls(5))
+        train(tiny_config(data, **settings, decoder_rate=1e-2, steps=60), tmp_path, progress=_Pulls(5))
     other = tiny_config(data, **settings, seed=9, steps=1)
     with pytest.raises(UsageError, match="another configuration"):
         train(other, tmp_path)
@@ -152,7 +152,7 @@ def test_a_run_whose_losses_are_not_finite_is_refused(
 
     config = tiny_config(data, steps=steps, encoder_rate=1e12, decoder_rate=1e12, warm_up_steps=1)
     with pytest.raises(UsageError, match=said):
-        train(config, tmp_path, tell=Hears())
+        train(config, tmp_path, progress=Hears())
     assert len(told) == 1
     assert "the loss is not finite; such batches are left out" in told[0]
 

@@ -27,7 +27,7 @@ TABLE, SCORES = "table.md", "scores.json"
 
 
 def run_experiments(
-    configs: Sequence[TrainingConfig], out: Path, *, train: bool = True, tell: Progress | None = None
+    configs: Sequence[TrainingConfig], out: Path, *, train: bool = True, progress: Progress | None = None
 ) -> FoldTable:
     """Train and score one experiment per configuration; write ``out/table.md`` and ``out/scores.json``.
 
@@ -39,7 +39,7 @@ def run_experiments(
     """
     from geopanoptic.training.recipe import train_bundle
 
-    tell = tell or Silent()
+    progress = progress or Silent()
     experiments = [experiment_of(config) for config in configs]
     folds = [each.fold for each in experiments]
     if len(set(folds)) < len(folds):
@@ -51,13 +51,13 @@ def run_experiments(
     name = configs[0].name.removesuffix(f"-fold{folds[0]}")
     for config, experiment in zip(configs, experiments, strict=True):
         folder = out / f"fold{experiment.fold}"
-        bundle = train_bundle(config, folder, tell=tell) if train else load_bundle(folder / "bundle")
+        bundle = train_bundle(config, folder, progress=progress) if train else load_bundle(folder / "bundle")
         if bundle is None:  # one of several processes, not the first
             continue
         if train and config.thresholds is None and bundle.manifest.network.outputs == "dense":
-            bundle = _grouped(bundle, experiment, config, tell)
+            bundle = _grouped(bundle, experiment, config, progress)
         scores.append(
-            score_bundle(bundle, experiment, device=config.device, threads=config.threads, tell=tell)
+            score_bundle(bundle, experiment, device=config.device, threads=config.threads, progress=progress)
         )
         _write(FoldTable(name=name, folds=tuple(scores)), out)
     return FoldTable(name=name, folds=tuple(scores))
@@ -92,7 +92,7 @@ def score_bundle(
     *,
     device: Device = "auto",
     threads: int | None = None,
-    tell: Progress | None = None,
+    progress: Progress | None = None,
 ) -> FoldScore:
     """Map and score every patch of the experiment's test fold, each once.
 
@@ -103,7 +103,9 @@ def score_bundle(
     mapper = mapper_of(bundle, device=device, threads=threads)
 
     def mapped() -> Iterator[tuple[ParcelMap, PastisLabels]]:
-        with (tell or Silent()).stage(f"fold {experiment.fold}", total=len(patches), unit="patches") as stage:
+        with (progress or Silent()).stage(
+            f"fold {experiment.fold}", total=len(patches), unit="patches"
+        ) as stage:
             for patch in patches:
                 yield mapper(reader(patch)), reader.folder.labels(patch)
                 stage.advance(1)
@@ -120,7 +122,7 @@ def _reader(bundle: Bundle, experiment: PastisData) -> SeasonReader:
     )
 
 
-def _grouped(bundle: Bundle, experiment: PastisData, config: TrainingConfig, tell: Progress) -> Bundle:
+def _grouped(bundle: Bundle, experiment: PastisData, config: TrainingConfig, progress: Progress) -> Bundle:
     """The bundle with a grouping that the folds but the test fold have taught."""
     reader, folds = _reader(bundle, experiment), FOLDS[experiment.fold]
     return with_fitted_grouping(
@@ -129,7 +131,7 @@ def _grouped(bundle: Bundle, experiment: PastisData, config: TrainingConfig, tel
         reader,
         training=reader.folder.in_folds(folds["training"]),
         validation=reader.folder.in_folds(folds["validation"]),
-        tell=tell,
+        progress=progress,
     )
 
 

@@ -28,14 +28,14 @@ def with_fitted_grouping(
     *,
     training: Sequence[PastisPatch],
     validation: Sequence[PastisPatch],
-    tell: Progress,
+    progress: Progress,
 ) -> Bundle:
     """Write the bundle with trees that judge its parcels; as it is where it finds none to fit them on."""
     rules = replace(
         rules_of_bundle(replace(bundle, grouping=None), min_area_px=MIN_AREA_PX), **OVERSEGMENTATION
     )
     fitted, judged = _spread(training, _FITTED), _spread(validation, _JUDGED)
-    with tell.stage("grouping", total=len(fitted) + len(judged), unit="patches") as stage:
+    with progress.stage("grouping", total=len(fitted) + len(judged), unit="patches") as stage:
 
         def candidates(patch: PastisPatch) -> Candidates:
             layers, valid = mapper.layers(reader(patch))
@@ -57,7 +57,7 @@ def with_fitted_grouping(
         try:
             grouping = fit_grouping(pools, held_out, rules)
         except UsageError:
-            tell.warn(f"{bundle.name} finds no parcel in the training folds; its thresholds decide.")
+            progress.warn(f"{bundle.name} finds no parcel in the training folds; its thresholds decide.")
             return bundle
     return save_with_grouping(bundle, grouping, bundle.path)
 
