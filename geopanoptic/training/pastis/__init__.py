@@ -1,5 +1,5 @@
 """PASTIS, the Panoptic Agricultural Satellite Time Series (Garnot and Landrieu, ICCV 2021), by its protocol.
 
-The folder as it is published, its five folds and its centre targets; a writer of the same format; scores of a
-fold by both panoptic protocols, and the table in which the papers state them.
+The folder as it is published, its five folds and its centre targets; scores of a fold by both panoptic
+protocols, and the table in which the papers state them.
 """
