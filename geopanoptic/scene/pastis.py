@@ -37,13 +37,15 @@ BANDS = (
 """Of the files' channels, in their order."""
 
 METADATA = "metadata.geojson"
+NODATA = -10_000
+"""What the Theia products that the patches were cut from write outside their images."""
+LAMBERT_93 = "EPSG:2154"
+"""CRS of the patches' outlines."""
+
 _NAME = re.compile(r"S2_(\d+)\.npy")
 _TILE = re.compile(r"t?(\d{2})([c-hj-np-x])[a-z]{2}", re.IGNORECASE)
-_NODATA = -10_000.0
-"""What the Theia products that the patches were cut from write outside their images."""
 _OFF_GRID_PX = 0.01
 _DATES_CHARACTERS = 100_000
-_DEFAULT_CRS = "EPSG:2154"
 
 
 def is_patch(path: Path) -> bool:
@@ -99,6 +101,19 @@ def read_patch(path: Path) -> Contents:
     )
 
 
+def numbered_days(stated: Any) -> dict[int, date]:
+    """The day of each image of a patch, by the image's place in the file. Raises ValueError for anything else.
+
+    Versions of the data set state a dictionary, or its text with double or single quotes.
+    """
+    try:
+        if isinstance(stated, str) and len(stated) <= _DATES_CHARACTERS:
+            stated = json.loads(stated) if '"' in stated else ast.literal_eval(stated)
+        return {int(position): date.fromisoformat(str(day)) for position, day in stated.items()}
+    except (TypeError, AttributeError, SyntaxError, OverflowError, RecursionError, MemoryError):
+        raise ValueError('dates are expected like {"0": 20180924, "1": 20180929, ...}') from None
+
+
 def _metadata_of(patch: Path) -> Path:
     metadata = patch.parent.parent / METADATA
     if not is_file(metadata):
@@ -149,7 +164,13 @@ def _feature(document: Any, patch: str, metadata: Path) -> dict[str, Any]:
 
 def _dates(properties: dict[str, Any], source: PatchFile, metadata: Path) -> list[date]:
     """The day of each of the file's images, by the numbers that the metadata give them."""
-    days = dict(_numbered(properties.get("dates-S2"), source, metadata))
+    try:
+        days = numbered_days(properties.get("dates-S2"))
+    except ValueError:
+        raise SceneError(
+            f"{shown(metadata)} states no usable dates-S2 for {shown(source.name)}.",
+            remedy='They look like {"0": 20180924, "1": 20180929, ...}; download the metadata again.',
+        ) from None
     count = source.shape_tchw[0]
     if sorted(days) != list(range(count)):
         raise SceneError(
@@ -157,20 +178,6 @@ def _dates(properties: dict[str, Any], source: PatchFile, metadata: Path) -> lis
             remedy="Keep both from the same download.",
         )
     return [days[position] for position in range(count)]
-
-
-def _numbered(stated: Any, source: PatchFile, metadata: Path) -> Iterator[tuple[int, date]]:
-    """Versions of the data set state a dictionary, or its text with double or single quotes."""
-    try:
-        if isinstance(stated, str) and len(stated) <= _DATES_CHARACTERS:
-            stated = json.loads(stated) if '"' in stated else ast.literal_eval(stated)
-        for position, day in stated.items():
-            yield int(position), date.fromisoformat(str(day))
-    except (ValueError, TypeError, AttributeError, SyntaxError, RecursionError, MemoryError):
-        raise SceneError(
-            f"{shown(metadata)} states no usable dates-S2 for {shown(source.name)}.",
-            remedy='They look like {"0": 20180924, "1": 20180929, ...}; download the metadata again.',
-        ) from None
 
 
 def _grid(feature: dict[str, Any], document: dict[str, Any], source: PatchFile, metadata: Path) -> Grid:
@@ -183,7 +190,7 @@ def _grid(feature: dict[str, Any], document: dict[str, Any], source: PatchFile, 
     crs = pyproj.CRS.from_epsg((32_700 if south else 32_600) + int(tile[1]))
     try:
         points = np.array(list(_points(feature["geometry"]["coordinates"])), np.float64).reshape(-1, 2)
-        stated = document.get("crs", {}).get("properties", {}).get("name", _DEFAULT_CRS)
+        stated = document.get("crs", {}).get("properties", {}).get("name", LAMBERT_93)
         to_utm = pyproj.Transformer.from_crs(pyproj.CRS.from_user_input(stated), crs, always_xy=True)
         xs, ys = to_utm.transform(points[:, 0], points[:, 1])
     except (
@@ -239,7 +246,7 @@ def _file(source: PatchFile, grid: Grid, position: int) -> FileHeader:
                 description=band,
                 tags=(),
                 dtype=source.dtype,
-                nodata=_NODATA,
+                nodata=float(NODATA),
                 scale=1.0,
                 offset=0.0,
                 colour="other",

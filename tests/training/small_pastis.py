@@ -16,7 +16,8 @@ import numpy as np
 import pyproj
 from numpy.typing import NDArray
 
-from geopanoptic.training.pastis.folder import METADATA, PATCH_PX, VOID, PastisFolder, PastisPatch, Sensor
+from geopanoptic.scene.pastis import LAMBERT_93, METADATA
+from geopanoptic.training.pastis.folder import PATCH_PX, VOID, PastisFolder, PastisPatch, Sensor
 from geopanoptic.training.pastis.normalisation import moments_of
 
 PIXEL_M = 10.0
@@ -107,7 +108,7 @@ def _outline(corner_xy: tuple[float, float]) -> dict[str, Any]:
     left, top = corner_xy
     side = PATCH_PX * PIXEL_M
     xs, ys = [left, left + side, left + side, left, left], [top, top, top - side, top - side, top]
-    to_lambert = pyproj.Transformer.from_crs(f"EPSG:326{ZONE}", "EPSG:2154", always_xy=True)
+    to_lambert = pyproj.Transformer.from_crs(f"EPSG:326{ZONE}", LAMBERT_93, always_xy=True)
     ring = [[float(x), float(y)] for x, y in zip(*to_lambert.transform(xs, ys), strict=True)]
     return {"type": "MultiPolygon", "coordinates": [[ring]]}
 

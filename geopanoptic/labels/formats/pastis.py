@@ -28,15 +28,13 @@ from geopanoptic.labels.sidecar import known_image
 from geopanoptic.labels.taxonomy import LabelClass, Taxonomy, load_taxonomy, taxonomy_of_names
 from geopanoptic.labels.tiles import SOURCE_ID
 from geopanoptic.npy import map_npy
-
-METADATA = "metadata.geojson"
-PATCH_PX = 128
-VOID = 19
+from geopanoptic.scene.pastis import LAMBERT_93, METADATA
+from geopanoptic.training.pastis.folder import PATCH_PX, VOID, PastisFolder
+from geopanoptic.training.pastis.targets import centre_targets, numbered
 
 _ANNOTATIONS = "ANNOTATIONS"
 _FIRST_PATCH = 10_000
 _FOLDS = 5
-_LAMBERT_93 = "EPSG:2154"
 _FETCH = "Fetch the data set again."
 
 
@@ -45,8 +43,6 @@ def recognises(path: Path) -> bool:
 
 
 def read(path: Path, options: ReadOptions) -> LabelSource:
-    from geopanoptic.training.pastis.folder import PastisFolder
-
     patches = PastisFolder.open(path).patches
     features = {int(each["properties"]["ID_PATCH"]): each for each in read_json(path / METADATA)["features"]}
     bare = [each.number for each in patches if not _file(path, "TARGET", each.number).is_file()]
@@ -156,7 +152,7 @@ def _canvas(feature: dict[str, Any], options: ReadOptions, shape: tuple[int, int
         return bare
     crs = pyproj.CRS.from_epsg(32600 + int(zone))
     ring = np.array(feature["geometry"]["coordinates"][0][0])
-    xs, ys = pyproj.Transformer.from_crs(_LAMBERT_93, crs, always_xy=True).transform(*ring.T[:2])
+    xs, ys = pyproj.Transformer.from_crs(LAMBERT_93, crs, always_xy=True).transform(*ring.T[:2])
     # Reprojecting leaves a tenth of a micrometre.
     left, right, top = (round(float(each), 5) for each in (min(xs), max(xs), max(ys)))
     pixel = round((right - left) / shape[1], 5)
@@ -180,8 +176,6 @@ def _class_ids(raster: RasterLabels) -> list[int]:
 
 def _write_patch(target: Path, number: int, raster: RasterLabels, class_ids: list[int]) -> dict[str, Any]:
     """Write the arrays of one patch; return its entry of the metadata."""
-    from geopanoptic.training.pastis.targets import centre_targets, numbered
-
     height, width = raster.canvas.shape
     if max(height, width) > PATCH_PX:
         raise UsageError(
@@ -228,7 +222,7 @@ def _outline(canvas: Canvas) -> tuple[str, dict[str, Any] | None]:
     corners = [
         placed @ corner for corner in ((0, 0), (PATCH_PX, 0), (PATCH_PX, PATCH_PX), (0, PATCH_PX), (0, 0))
     ]
-    to_lambert = pyproj.Transformer.from_crs(canvas.crs, _LAMBERT_93, always_xy=True)
+    to_lambert = pyproj.Transformer.from_crs(canvas.crs, LAMBERT_93, always_xy=True)
     ring = [list(map(float, to_lambert.transform(x, y))) for x, y in corners]
     # Readers look at the zone only.
     return f"t{epsg - 32600:02d}xxx", {"type": "MultiPolygon", "coordinates": [[ring]]}

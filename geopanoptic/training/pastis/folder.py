@@ -6,7 +6,6 @@ repeated), and strict where the files contradict the metadata.
 
 from __future__ import annotations
 
-import ast
 import functools
 import json
 from collections.abc import Mapping, Sequence
@@ -20,8 +19,8 @@ from numpy.typing import NDArray
 
 from geopanoptic.errors import UsageError
 from geopanoptic.npy import map_npy
+from geopanoptic.scene.pastis import BANDS, METADATA, numbered_days
 from geopanoptic.training.pastis.targets import numbered
-from geopanoptic.training.synthetic import BANDS
 
 Sensor = Literal["S2", "S1A", "S1D"]
 """Sentinel-2, and Sentinel-1 on ascending and descending orbits (PASTIS-R)."""
@@ -31,10 +30,7 @@ RADAR_BANDS = ("vv", "vh", "vv_vh")
 BANDS_OF: Mapping[Sensor, tuple[str, ...]] = {"S2": BANDS, "S1A": RADAR_BANDS, "S1D": RADAR_BANDS}
 """Names of the channels of every sensor's files, in their order."""
 
-METADATA = "metadata.geojson"
 PATCH_PX = 128
-NODATA = -10_000
-"""What the Theia products that the patches were cut from hold outside their images."""
 VOID = 19
 """Class of parcels that lie mostly outside their patch; they are neither taught nor scored."""
 CROPS = (
@@ -81,7 +77,15 @@ class PastisFolder:
         try:
             features = json.loads(file.read_text(encoding="utf-8"))["features"]
             patches = tuple(_patch(feature["properties"]) for feature in features)
-        except (OSError, ValueError, KeyError, TypeError, SyntaxError, AttributeError) as error:
+        except (
+            OSError,
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            OverflowError,
+            RecursionError,
+        ) as error:
             raise UsageError(
                 f"{file} is not the metadata of PASTIS: {type(error).__name__} {error}.",
                 remedy="Give the folder that holds metadata.geojson, DATA_S2 and ANNOTATIONS.",
@@ -155,18 +159,11 @@ def _patch(properties: Mapping[str, Any]) -> PastisPatch:
         fold=int(properties["Fold"]),
         tile=str(properties.get("TILE", "")).lower(),
         dates={
-            sensor: _dates(properties[f"dates-{sensor}"])
+            sensor: tuple(day for _, day in sorted(numbered_days(properties[f"dates-{sensor}"]).items()))
             for sensor in SENSORS
             if sensor == "S2" or properties.get(f"dates-{sensor}")
         },
     )
-
-
-def _dates(stored: Mapping[str, int] | str) -> tuple[date, ...]:
-    """Dates in the order of the file, which the keys number; some releases store the mapping as text."""
-    mapping = ast.literal_eval(stored) if isinstance(stored, str) else stored
-    numbers = (int(mapping[key]) for key in sorted(mapping, key=int))
-    return tuple(date(number // 10_000, number // 100 % 100, number % 100) for number in numbers)
 
 
 def _load(path: Path) -> NDArray[Any]:

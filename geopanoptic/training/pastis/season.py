@@ -12,10 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from geopanoptic.scene.pastis import NODATA
 from geopanoptic.scene.radiometry import CLIP, DateRange, series_normalisation
 from geopanoptic.scene.season import season_day
 from geopanoptic.training.datasets.channels import in_channels
-from geopanoptic.training.pastis.folder import BANDS_OF, NODATA, PastisFolder, PastisPatch, Sensor
+from geopanoptic.training.pastis.folder import BANDS_OF, PastisFolder, PastisPatch, Sensor
 from geopanoptic.training.pastis.normalisation import moments
 
 _FRANCE_DEG = 46.0

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from small_pastis import season_of, write_small
 
+from geopanoptic.errors import UsageError
 from geopanoptic.training.pastis.folder import PastisFolder
 from geopanoptic.training.pastis.normalisation import moments
 from geopanoptic.training.pastis.targets import numbered
@@ -58,6 +59,20 @@ def test_dates_are_read_in_every_published_style(tmp_path: Path, style: str) -> 
     (patch,) = PastisFolder.open(tmp_path).patches
     assert patch.dates == folder.patches[0].dates
     assert patch.tile == "t31tfm"
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [[20190301], "-" * 200_000 + "1", "(" * 5000, {"0": 20190231}, {"Infinity": 20190301}, "{1e999: 1}"],
+)
+def test_dates_that_are_none_are_refused(tmp_path: Path, stated: object) -> None:
+    write_small(tmp_path, patches=1)
+    path = tmp_path / "metadata.geojson"
+    metadata = json.loads(path.read_text())
+    metadata["features"][0]["properties"]["dates-S2"] = stated
+    path.write_text(json.dumps(metadata))
+    with pytest.raises(UsageError, match="not the metadata of PASTIS"):
+        PastisFolder.open(tmp_path)
 
 
 @pytest.mark.realdata
