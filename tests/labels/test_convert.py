@@ -115,7 +115,7 @@ def test_parcels_of_our_own_map_keep_their_ids_and_nothing_is_said_of_land_cover
     parcels = geopandas.read_file(country / "truth.gpkg", layer="parcels")
     ids = parcels["parcel_id"] = np.arange(len(parcels), 0, -1)
     parcels.to_file(tmp_path / "map.gpkg", layer="parcels")
-    cover = geopandas.read_file(country / "truth.gpkg", layer="land_cover")
+    cover = geopandas.read_file(country / "truth.gpkg", layer="landcover")
     cover[["class_name", "geometry"]].to_file(tmp_path / "map.gpkg", layer="landcover")
     done = convert(tmp_path / "map.gpkg", tmp_path / "out.gpkg", to="gpkg")
     again = geopandas.read_file(tmp_path / "out.gpkg", layer="objects")

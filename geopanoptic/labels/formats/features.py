@@ -32,9 +32,6 @@ from geopanoptic.labels.taxonomy import (
 from geopanoptic.labels.tiles import SOURCE_ID
 from geopanoptic.products.layers import LANDCOVER
 
-STUFF_LAYERS = (LANDCOVER.name, "land_cover")
-"""Layers whose features are stuff where they do not say what they are."""
-
 STATED_ID = "stated_id"
 """Attribute for a column ``object_id`` that holds no unique whole numbers, or not those that were asked for."""
 
@@ -186,7 +183,7 @@ def _classified(
                 f"{path}, layer {layer}, has no column {column!r}.", remedy=f"Columns: {', '.join(frame)}."
             )
         names = _class_names(frame[column]) if column in frame else pd.Series("parcel", index=frame.index)
-        kind: Kind = "stuff" if layer in STUFF_LAYERS else "thing"
+        kind: Kind = "stuff" if layer == LANDCOVER.name else "thing"
         own = frame["kind"] if "kind" in frame else pd.Series(kind, index=frame.index)
         for name, each in pd.DataFrame({"name": names, "kind": own}).drop_duplicates("name").to_numpy():
             kinds.setdefault(name, each if each in ("thing", "stuff") else kind)

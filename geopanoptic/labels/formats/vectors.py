@@ -11,11 +11,11 @@ import pandas as pd
 import pyogrio
 
 from geopanoptic.errors import UsageError
-from geopanoptic.labels.formats.features import STUFF_LAYERS, labels_of_layers, one_map, with_classes
+from geopanoptic.labels.formats.features import labels_of_layers, one_map, with_classes
 from geopanoptic.labels.formats.format import Format, LabelSource, ReadOptions, WriteOptions, Written
 from geopanoptic.labels.objects import Labels
 from geopanoptic.labels.taxonomy import LabelClass, Taxonomy
-from geopanoptic.products.layers import PARCELS
+from geopanoptic.products.layers import LANDCOVER, PARCELS
 from geopanoptic.products.literal import literally
 
 OBJECTS = "objects"
@@ -110,7 +110,7 @@ def _layers_of(path: Path, asked: str | None) -> list[str]:
         return [asked]
     spatial = [str(name) for name, kind in found.items() if kind is not None]
     if PARCELS.name in spatial:
-        return [name for name in (PARCELS.name, *STUFF_LAYERS) if name in spatial]
+        return [name for name in (PARCELS.name, LANDCOVER.name) if name in spatial]
     if not spatial:
         raise UsageError(f"{path} has no layer with geometry.", remedy="Give a file of polygons.")
     solid = [name for name in spatial if not any(flat in str(found[name]) for flat in ("Point", "Line"))]

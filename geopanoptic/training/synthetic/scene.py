@@ -17,13 +17,11 @@ from geopanoptic.training.synthetic.landscape import landscape_of_outlines, proc
 from geopanoptic.training.synthetic.outlines import RealParcels
 from geopanoptic.training.synthetic.painting import paint, random_month
 from geopanoptic.training.synthetic.spectra import BANDS
+from geopanoptic.training.synthetic.truth import cover_of, parcels_of, write_truth
 
 if TYPE_CHECKING:
     import geopandas
     import xarray
-
-COVER_NAMES = ("parcel", "water", "woodland", "built-up", "other vegetation", "bare")
-"""Names of the values of ``SyntheticScene.cover``."""
 
 _PIXEL_RANGE_M = (1.0, 30.0)
 _CRS = "EPSG:32632"
@@ -47,7 +45,7 @@ class SyntheticScene:
     instances
         (2h, 2w) int32 on ``grid.scaled(2)``: parcels 1..n, each 4-connected; 0 where no parcel is.
     cover
-        (2h, 2w) uint8 on ``grid.scaled(2)``: index into ``COVER_NAMES``; 0 just where ``instances`` > 0.
+        (2h, 2w) uint8 on ``grid.scaled(2)``: index into ``truth.COVER_NAMES``; 0 just where ``instances`` > 0.
     month
         1..12, of the northern hemisphere.
     """
@@ -68,30 +66,11 @@ class SyntheticScene:
 
     def parcels(self) -> geopandas.GeoDataFrame:
         """One polygon per parcel along label pixels: ``parcel_id`` as in ``instances``, ``area_m2``."""
-        import geopandas
-
-        outlines = polygons(self.instances, self.instances > 0, self.grid.scaled(2).transform)
-        number, geometry = (
-            zip(*sorted(outlines, key=lambda each: each[0]), strict=True) if outlines else ((), ())
-        )
-        frame = geopandas.GeoDataFrame(
-            {"parcel_id": np.array(number, np.int32)}, geometry=list(geometry), crs=self.grid.crs_wkt
-        )
-        frame.insert(1, "area_m2", frame.area)
-        return frame
+        return parcels_of(self.instances, self.grid.scaled(2))
 
     def land_cover(self) -> geopandas.GeoDataFrame:
         """One polygon per connected area of the ground between parcels: ``class_name``, ``area_m2``."""
-        import geopandas
-
-        outlines = polygons(self.cover.astype(np.int32), self.cover > 0, self.grid.scaled(2).transform)
-        frame = geopandas.GeoDataFrame(
-            {"class_name": [COVER_NAMES[value] for value, _ in outlines]},
-            geometry=[outline for _, outline in outlines],
-            crs=self.grid.crs_wkt,
-        )
-        frame.insert(1, "area_m2", frame.area)
-        return frame
+        return cover_of(self.cover, self.grid.scaled(2))
 
     def to_geotiff(self, path: str | Path) -> None:
         """Write the image as tiled GeoTIFF with band names."""
@@ -115,10 +94,8 @@ class SyntheticScene:
             file.descriptions = self.bands
 
     def to_gpkg(self, path: str | Path) -> None:
-        """Write the truth as GeoPackage with the layers ``parcels`` and ``land_cover``; replaces ``path``."""
-        Path(path).unlink(missing_ok=True)
-        self.parcels().to_file(path, layer="parcels", driver="GPKG")
-        self.land_cover().to_file(path, layer="land_cover", driver="GPKG")
+        """Write the truth as GeoPackage with the layers ``parcels`` and ``landcover``; replaces ``path``."""
+        write_truth(path, self.parcels(), self.land_cover())
 
     def to_dataarray(self) -> xarray.DataArray:
         """The image as (band, y, x) with map coordinates of pixel centres and the CRS, as rioxarray has it."""
@@ -233,16 +210,6 @@ def utm_grid(shape: tuple[int, int], pixel_size_m: float) -> Grid:
         height=shape[0],
         width=shape[1],
     )
-
-
-def polygons(
-    labels: NDArray[np.int32], where: NDArray[np.bool_], transform: Affine
-) -> list[tuple[int, object]]:
-    from rasterio.features import shapes
-    from shapely.geometry import shape
-
-    found = shapes(labels, mask=where, connectivity=4, transform=transform)
-    return [(int(value), shape(outline)) for outline, value in found]
 
 
 def refuse(function: str, wrong: Mapping[str, bool]) -> None:

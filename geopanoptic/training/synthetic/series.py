@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from geopanoptic.grid import Grid
 from geopanoptic.training.synthetic.landscape import Landscape, procedural_landscape
 from geopanoptic.training.synthetic.overflight import CLEAR, Habits, fly_over
-from geopanoptic.training.synthetic.phenology import COVERS, KINDS, YEAR_DAYS
-from geopanoptic.training.synthetic.scene import FULL_SCALE, faults, polygons, refuse, utm_grid
+from geopanoptic.training.synthetic.phenology import KINDS, YEAR_DAYS
+from geopanoptic.training.synthetic.scene import FULL_SCALE, faults, refuse, utm_grid
 from geopanoptic.training.synthetic.season_ground import SeasonGround
 from geopanoptic.training.synthetic.spectra import BANDS
+from geopanoptic.training.synthetic.truth import cover_of, parcels_of, write_truth
 
 if TYPE_CHECKING:
     import geopandas
@@ -43,7 +44,7 @@ class SyntheticSeries:
     instances
         (2h, 2w) int32 on ``grid.scaled(2)``: parcels 1..n, each 4-connected; 0 where no parcel is.
     cover
-        (2h, 2w) uint8: 0 just where a parcel is, else 1 + place in ``COVERS``.
+        (2h, 2w) uint8: index into ``truth.COVER_NAMES``; 0 just where a parcel is.
     kinds
         (n + 1,) uint8: place of every parcel's kind in ``KINDS``; the first is unused.
     """
@@ -79,33 +80,13 @@ class SyntheticSeries:
 
     def parcels(self) -> geopandas.GeoDataFrame:
         """One polygon per parcel: ``parcel_id`` as in ``instances``, ``class_name`` (its kind), ``area_m2``."""
-        import geopandas
-
-        found = sorted(
-            polygons(self.instances, self.instances > 0, self.grid.scaled(2).transform),
-            key=lambda each: each[0],
-        )
-        number = np.array([number for number, _ in found], np.int32)
-        frame = geopandas.GeoDataFrame(
-            {"parcel_id": number, "class_name": [KINDS[kind] for kind in self.kinds[number]]},
-            geometry=[outline for _, outline in found],
-            crs=self.grid.crs_wkt,
-        )
-        frame.insert(2, "area_m2", frame.area)
-        return frame
+        parcels = parcels_of(self.instances, self.grid.scaled(2))
+        parcels.insert(1, "class_name", [KINDS[kind] for kind in self.kinds[parcels["parcel_id"]]])
+        return parcels
 
     def land_cover(self) -> geopandas.GeoDataFrame:
         """One polygon per connected area of the ground between parcels: ``class_name``, ``area_m2``."""
-        import geopandas
-
-        found = polygons(self.cover.astype(np.int32), self.cover > 0, self.grid.scaled(2).transform)
-        frame = geopandas.GeoDataFrame(
-            {"class_name": [COVERS[value - 1] for value, _ in found]},
-            geometry=[outline for _, outline in found],
-            crs=self.grid.crs_wkt,
-        )
-        frame.insert(1, "area_m2", frame.area)
-        return frame
+        return cover_of(self.cover, self.grid.scaled(2))
 
     def to_geotiffs(self, folder: str | Path) -> None:
         """Write ``S2_YYYYMMDD.tif`` (all bands, named) and ``S2_YYYYMMDD_cloudmask.tif`` (1 = hidden) per date."""
@@ -119,10 +100,8 @@ class SyntheticSeries:
             )
 
     def to_gpkg(self, path: str | Path) -> None:
-        """Write the truth as GeoPackage with the layers ``parcels`` and ``land_cover``; replaces ``path``."""
-        Path(path).unlink(missing_ok=True)
-        self.parcels().to_file(path, layer="parcels", driver="GPKG")
-        self.land_cover().to_file(path, layer="land_cover", driver="GPKG")
+        """Write the truth as GeoPackage with the layers ``parcels`` and ``landcover``; replaces ``path``."""
+        write_truth(path, self.parcels(), self.land_cover())
 
     def _write(
         self, path: Path, planes: NDArray[np.unsignedinteger], names: Sequence[str], nodata: int | None

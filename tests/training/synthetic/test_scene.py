@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from rasterio.features import rasterize
 
 from geopanoptic.errors import UsageError
+from geopanoptic.evaluation.evaluate import evaluate
 from geopanoptic.training.synthetic import BANDS, CHARACTERS, SyntheticScene, synthesize
-from geopanoptic.training.synthetic.scene import COVER_NAMES
+from geopanoptic.training.synthetic.truth import COVER_NAMES
 
 
 @settings(max_examples=8)
@@ -98,7 +99,9 @@ def test_a_geopackage_holds_the_truth(scene, tmp_path):
     parcels = geopandas.read_file(tmp_path / "truth.gpkg", layer="parcels")
     assert len(parcels) == scene.instances.max()
     assert parcels.crs.to_epsg() == 32632
-    assert len(geopandas.read_file(tmp_path / "truth.gpkg", layer="land_cover")) == len(scene.land_cover())
+    # Its layers are those of every map: evaluation finds the ground between parcels, too.
+    scored = evaluate(tmp_path / "truth.gpkg", tmp_path / "truth.gpkg").table()
+    assert set(scored["class"]) >= {"parcel", *scene.land_cover()["class_name"]}
 
 
 def test_a_dataarray_knows_its_place(scene):

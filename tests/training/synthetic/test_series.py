@@ -78,7 +78,7 @@ def test_the_truth_is_written_with_kinds(series, tmp_path):
     assert len(parcels) == series.instances.max()
     assert [KINDS.index(name) for name in parcels["class_name"]] == series.kinds[1:].tolist()
     assert parcels.area.sum() == pytest.approx((series.instances > 0).sum() * 25)
-    ground = geopandas.read_file(tmp_path / "truth.gpkg", layer="land_cover")
+    ground = geopandas.read_file(tmp_path / "truth.gpkg", layer="landcover")
     assert set(ground["class_name"]) <= set(COVERS)
 
 
