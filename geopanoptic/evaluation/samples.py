@@ -17,13 +17,12 @@ from geopanoptic.grid import Window
 from geopanoptic.models.bundle import Bundle
 from geopanoptic.panoptic.choice import RepairRules
 from geopanoptic.panoptic.fusion.rules import DEEPLAB
-from geopanoptic.panoptic.quantisation import Quantiser
 from geopanoptic.pipeline.dense import InferBlock, Network
 from geopanoptic.pipeline.execution import Threads
 from geopanoptic.pipeline.layout import Layout, round_up
 from geopanoptic.pipeline.progress import Silent
 from geopanoptic.pipeline.reading import ArrayDate
-from geopanoptic.pipeline.rules import GroupingRules, fused_choice, rules_of_bundle
+from geopanoptic.pipeline.rules import GroupingRules, fused_choice, quantiser, rules_of_bundle
 from geopanoptic.pipeline.segmentation import segment
 from geopanoptic.pipeline.store import RunStore
 from geopanoptic.scene.reduction import means, working_factor
@@ -177,20 +176,13 @@ class BundleMapper:
             block_px=size,
             batch=1,
         )
-        things = tuple(i for i, each in enumerate(bundle.classes) if each.kind == "thing")
-        stuffs = tuple(i for i, each in enumerate(bundle.classes) if each.kind == "stuff")
-        quantiser = Quantiser(
-            thing_channels=things,
-            stuff_channels=stuffs,
-            relief_boundary_weight=bundle.thresholds.relief_boundary_weight,
-        )
         task = InferBlock(
             store=store,
             layout=layout,
             scale=bundle.output_scale,
             dates=image.dates,
             network=lambda: self._network,
-            quantise=quantiser,
+            quantise=quantiser(bundle),
         )
         for block in store.blocks():
             task(block)

@@ -39,6 +39,11 @@ class ClassSpec(_Strict):
     colour: str = Field(pattern=r"^#[0-9a-fA-F]{6}$")
 
 
+def channels_of(classes: Sequence[ClassSpec], kind: Literal["thing", "stuff"]) -> tuple[int, ...]:
+    """Semantic channels of one kind of class, in the order of ``classes``."""
+    return tuple(channel for channel, each in enumerate(classes) if each.kind == kind)
+
+
 Bands = Annotated[tuple[Name, ...], Field(min_length=1, max_length=64)]
 Classes = Annotated[tuple[ClassSpec, ...], Field(min_length=2, max_length=255)]
 

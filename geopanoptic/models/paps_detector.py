@@ -20,6 +20,7 @@ from geopanoptic.errors import ModelError, UsageError
 from geopanoptic.grid import Window
 from geopanoptic.models.building import paps_heads_of
 from geopanoptic.models.bundle import Bundle
+from geopanoptic.models.manifest import channels_of
 from geopanoptic.models.paps import DrawnParcel, PapsRules, find_parcels
 from geopanoptic.models.runtimes.loading import resolved_device
 from geopanoptic.models.series import PanopticUNetSeries
@@ -48,7 +49,7 @@ class PapsDetector:
     @property
     def things(self) -> tuple[int, ...]:
         """The semantic channels of thing classes."""
-        return tuple(number for number, each in enumerate(self.bundle.classes) if each.kind == "thing")
+        return channels_of(self.bundle.classes, "thing")
 
     def parcels(self, dates: Iterable[DatedTile], core: Window) -> list[DrawnParcel]:
         """The parcels with a centre in the ``core`` of a tile (output pixels), as ``find_parcels``; without a date

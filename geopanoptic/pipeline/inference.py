@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from geopanoptic.grid import Window
 from geopanoptic.models.bundle import Bundle
-from geopanoptic.panoptic.quantisation import LAYERS, Quantiser, was_compiled
+from geopanoptic.panoptic.quantisation import LAYERS, was_compiled
 from geopanoptic.pipeline.dense import DenseCount, InferBlock, network_turn, release_readers
 from geopanoptic.pipeline.detections.finding import DetectorOfBundle, FindParcels
 from geopanoptic.pipeline.detections.stored import FOUND_LAYERS
@@ -21,6 +21,7 @@ from geopanoptic.pipeline.plan import Plan
 from geopanoptic.pipeline.planned_bundle import planned_bundle
 from geopanoptic.pipeline.reading import scene_dates
 from geopanoptic.pipeline.record import Record
+from geopanoptic.pipeline.rules import quantiser
 from geopanoptic.pipeline.skipping import OnFailure
 from geopanoptic.pipeline.store import RunStore
 from geopanoptic.scene import Normalisation
@@ -216,17 +217,3 @@ def _load(network: BundleNetwork) -> Runtime:
         margin_px=network.margin_px,
         precision=network.precision,  # type: ignore[arg-type]
     )
-
-
-def quantiser(bundle: Bundle) -> Quantiser:
-    """The quantiser of a bundle's classes and relief."""
-    return Quantiser(
-        thing_channels=channels_of(bundle, "thing"),
-        stuff_channels=channels_of(bundle, "stuff"),
-        relief_boundary_weight=bundle.thresholds.relief_boundary_weight,
-    )
-
-
-def channels_of(bundle: Bundle, kind: str) -> tuple[int, ...]:
-    """Semantic channels of one kind of class, in the bundle's order."""
-    return tuple(channel for channel, each in enumerate(bundle.classes) if each.kind == kind)

@@ -10,10 +10,12 @@ import numpy as np
 from geopanoptic.errors import ModelError
 from geopanoptic.models.bundle import Bundle
 from geopanoptic.models.grouping import Grouping
+from geopanoptic.models.manifest import channels_of
 from geopanoptic.panoptic.boosting import TreeEnsemble
 from geopanoptic.panoptic.choice import ChoiceRules, JudgingRules, LearnedRules, RepairRules
 from geopanoptic.panoptic.fusion.greedy import GreedyChoice
 from geopanoptic.panoptic.fusion.rules import DEEPLAB, FusionRule, fusion_named
+from geopanoptic.panoptic.quantisation import Quantiser
 from geopanoptic.panoptic.scoring import FEATURES
 
 
@@ -71,6 +73,15 @@ def rules_of_bundle(bundle: Bundle, *, min_area_px: int, fusion: str = DEEPLAB.n
         n_thing_classes=kinds.count("thing"),
         n_stuff_classes=kinds.count("stuff"),
         fusion=rule,
+    )
+
+
+def quantiser(bundle: Bundle) -> Quantiser:
+    """The quantiser of a bundle's classes and relief."""
+    return Quantiser(
+        thing_channels=channels_of(bundle.classes, "thing"),
+        stuff_channels=channels_of(bundle.classes, "stuff"),
+        relief_boundary_weight=bundle.thresholds.relief_boundary_weight,
     )
 
 

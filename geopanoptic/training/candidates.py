@@ -18,11 +18,10 @@ from geopanoptic.models.runtimes import Runtime
 from geopanoptic.panoptic.centres import find_centres
 from geopanoptic.panoptic.merging import MergeTree, merge_tree
 from geopanoptic.panoptic.pieces import Evidence, describe_block
-from geopanoptic.panoptic.quantisation import Quantiser
 from geopanoptic.panoptic.regions import RegionGraph, join_blocks
 from geopanoptic.panoptic.scoring import measure_nodes
 from geopanoptic.panoptic.watershed import watershed
-from geopanoptic.pipeline.rules import GroupingRules
+from geopanoptic.pipeline.rules import GroupingRules, quantiser
 
 _MARGIN_STRIDES = 2
 
@@ -89,14 +88,9 @@ def map_sample(path: Path, bundle: Bundle, network: Runtime, *, n_dates: int | N
     probabilities = network.over((date(around)[0][None], date.day) for date in sample.dates)
     outputs = {name: values[0][(slice(None), *core)] for name, values in probabilities.items()}
     fine_valid = valid.repeat(scale, axis=0).repeat(scale, axis=1)
-    quantise = Quantiser(
-        thing_channels=tuple(i for i, each in enumerate(bundle.classes) if each.kind == "thing"),
-        stuff_channels=tuple(i for i, each in enumerate(bundle.classes) if each.kind == "stuff"),
-        relief_boundary_weight=bundle.thresholds.relief_boundary_weight,
-    )
     return DenseImage(
         image=image_of(path),
-        layers=quantise(outputs, fine_valid),
+        layers=quantiser(bundle)(outputs, fine_valid),
         valid=fine_valid,
         truth=np.where(fine_valid, sample.instances, -1).astype(np.int32),
     )

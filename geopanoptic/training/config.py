@@ -220,11 +220,6 @@ class TrainingConfig(StrictModel):
         check_channels(self.network, self.bands, self.classes)
         return self
 
-    @property
-    def thing_channels(self) -> tuple[int, ...]:
-        """Positions of the thing classes among the network's semantic channels."""
-        return tuple(index for index, each in enumerate(self.classes) if each.kind == "thing")
-
 
 RESUMABLE_KEYS = frozenset(
     {"steps", "minutes", "device", "readers", "checkpoint_minutes", "log_steps", "picture_steps"}

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from geopanoptic.errors import UsageError
 from geopanoptic.models.building import paps_heads_of
 from geopanoptic.models.bundle import bundle_called
+from geopanoptic.models.manifest import channels_of
 from geopanoptic.pipeline.resuming.identity import Identity
 from geopanoptic.training.batch import Batch
 from geopanoptic.training.checkpoint import Course, State, load_checkpoint
@@ -155,7 +156,10 @@ class Learner:
         if self._config.network.outputs != "dense":
             return paps_loss(paps_heads_of(network), logits, targets)  # type: ignore[arg-type]  # as built
         return panoptic_loss(
-            logits, targets, thing_classes=self._config.thing_channels, settings=self._config.losses
+            logits,
+            targets,
+            thing_classes=channels_of(self._config.classes, "thing"),
+            settings=self._config.losses,
         )
 
     @torch.no_grad()

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from geopanoptic.errors import ModelError, UsageError
 from geopanoptic.models import building
 from geopanoptic.models.bundle import Bundle, bundle_called
-from geopanoptic.models.manifest import ClassSpec
+from geopanoptic.models.manifest import ClassSpec, channels_of
 from geopanoptic.models.series import PanopticUNetSeries
 from geopanoptic.models.unet import PanopticUNet
 from geopanoptic.training.config import TrainingConfig
@@ -86,7 +86,7 @@ def _with_classes(
     Where the bundle knows a single thing class, those that it has no name for begin as equal parts of it.
     """
     names = [each.name for each in bundle.classes]
-    things = [channel for channel, each in enumerate(bundle.classes) if each.kind == "thing"]
+    things = channels_of(bundle.classes, "thing")
     divided = [each.name for each in classes if each.kind == "thing" and each.name not in names]
     unknown = [each.name for each in classes if each.kind == "stuff" and each.name not in names]
     if unknown or (divided and len(things) > 1):

@@ -13,6 +13,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from geopanoptic.errors import LockedError, UsageError
+from geopanoptic.models.manifest import channels_of
 from geopanoptic.pipeline.progress import Progress, Silent
 from geopanoptic.products.staging import forbidden_folder
 from geopanoptic.training.batch import Batch
@@ -196,7 +197,8 @@ class _Run:
             self._say(terms, held_out)
         drawn = config.network.outputs == "dense"
         if drawn and config.picture_steps and step % config.picture_steps == 0 and self._journal is not None:
-            self._journal.picture(self._course, batch, self._learner.outputs(batch), config.thing_channels)
+            things = channels_of(config.classes, "thing")
+            self._journal.picture(self._course, batch, self._learner.outputs(batch), things)
 
     def _time_to_look(self) -> bool:
         if self._config.validation_steps is not None:

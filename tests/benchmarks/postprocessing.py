@@ -29,12 +29,11 @@ from geopanoptic.panoptic.quantisation import LAYERS
 from geopanoptic.pipeline.emission import RASTERS, trace_layers, write_products
 from geopanoptic.pipeline.execution import Threads
 from geopanoptic.pipeline.execution.crew import Crew
-from geopanoptic.pipeline.inference import quantiser
 from geopanoptic.pipeline.parameters import Parameters
 from geopanoptic.pipeline.plan import Plan, make_plan
 from geopanoptic.pipeline.progress import Silent
 from geopanoptic.pipeline.record import Record, metadata, timestamp
-from geopanoptic.pipeline.rules import rules_of_bundle
+from geopanoptic.pipeline.rules import quantiser, rules_of_bundle
 from geopanoptic.pipeline.segmentation import segment
 from geopanoptic.pipeline.store import RunStore
 from geopanoptic.products.commit import Commit

@@ -13,6 +13,7 @@ from tiny_seasons import SERIES_CLASSES, TINY_TEMPORAL, tiny_season_config, writ
 from tiny_training import TINY_NETWORK, feed_of, tensors_of, tiny_config, write_pool
 
 from geopanoptic.errors import UsageError
+from geopanoptic.models.manifest import channels_of
 from geopanoptic.models.series import PanopticUNetSeries
 from geopanoptic.pipeline.progress import Silent
 from geopanoptic.training.batch import Batch
@@ -64,7 +65,9 @@ def test_a_parcel_of_unknown_kind_counts_for_the_field_alone(data: list[dict[str
     assert unknown.any()
     semantic = torch.randn(1, len(SERIES_CLASSES), 96, 96, requires_grad=True)
     logits = {name: torch.zeros(1, 1, 96, 96) for name in ("centre", "boundary", "distance")}
-    terms = panoptic_loss(logits | {"semantic": semantic}, targets, thing_classes=config.thing_channels)
+    terms = panoptic_loss(
+        logits | {"semantic": semantic}, targets, thing_classes=channels_of(config.classes, "thing")
+    )
     of_class, of_field = (
         torch.autograd.grad(terms[name], semantic, retain_graph=True)[0].abs().sum(1)[unknown]
         for name in ("classes", "field")

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from geopanoptic.models.manifest import ClassSpec
+from geopanoptic.models.manifest import ClassSpec, channels_of
 from geopanoptic.training.targets import IGNORED
 
 COVERS = ("parcel", "water", "woodland", "built-up", "other vegetation", "bare")
@@ -39,12 +39,7 @@ def class_lookup(names: Mapping[int, str], classes: Sequence[ClassSpec]) -> NDAr
 def cover_lookup(classes: Sequence[ClassSpec]) -> NDArray[np.uint8]:
     """``class_lookup`` of ``COVERS``; the only thing class is that of parcels, whatever it is called."""
     table = class_lookup(dict(enumerate(COVERS)), classes)
-    things = thing_channels(classes)
+    things = channels_of(classes, "thing")
     if len(things) == 1:
         table[0] = things[0]
     return table
-
-
-def thing_channels(classes: Sequence[ClassSpec]) -> tuple[int, ...]:
-    """Positions of the thing classes."""
-    return tuple(channel for channel, each in enumerate(classes) if each.kind == "thing")

@@ -19,10 +19,9 @@ from numpy.typing import NDArray
 
 from geopanoptic.errors import UsageError
 from geopanoptic.grid import Window
-from geopanoptic.models.manifest import ClassSpec
+from geopanoptic.models.manifest import ClassSpec, channels_of
 from geopanoptic.scene import Normalisation, Scene, measure, open_scene
 from geopanoptic.scene.season import middle_latitude_deg, season_day
-from geopanoptic.training.datasets.channels import thing_channels
 from geopanoptic.training.datasets.settings import VectorData
 from geopanoptic.training.datasets.vectors import (
     GAP_PX,
@@ -130,7 +129,7 @@ class LabelledScene:
         for the labels (see ``read_fields``) and where the part holds no field.
         """
         scene = scene_of(settings)
-        dates, things = scene.single_dates(), thing_channels(classes)
+        dates, things = scene.single_dates(), channels_of(classes, "thing")
         present = tuple(band for band in bands if band in scene.bands)
         dates[0].layers_of(present or bands)
         _, fields = chosen_fields(settings, scene, present)

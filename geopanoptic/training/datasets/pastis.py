@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geopanoptic.errors import UsageError
-from geopanoptic.models.manifest import ClassSpec, FixedNormalisation
-from geopanoptic.training.datasets.channels import class_lookup, thing_channels
+from geopanoptic.models.manifest import ClassSpec, FixedNormalisation, channels_of
+from geopanoptic.training.datasets.channels import class_lookup
 from geopanoptic.training.datasets.settings import DataSettings, PastisData
 from geopanoptic.training.pastis.folder import BACKGROUND, CROPS, VOID, PastisFolder, PastisPatch, Sensor
 from geopanoptic.training.pastis.folds import FOLDS
@@ -81,7 +81,7 @@ def sensors_of(settings: PastisData) -> tuple[Sensor, ...]:
 def channels_of_classes(classes: Sequence[ClassSpec]) -> NDArray[np.uint8]:
     """Table from a class of PASTIS (0..255) to the network's channel, ``IGNORED`` where it has none."""
     channel_of = class_lookup(dict(enumerate((BACKGROUND, *CROPS))), classes)
-    things = thing_channels(classes)
+    things = channels_of(classes, "thing")
     if len(things) == 1:
         channel_of[1:VOID] = np.where(channel_of[1:VOID] == IGNORED, things[0], channel_of[1:VOID])
     return channel_of

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geopanoptic.errors import UsageError
-from geopanoptic.models.manifest import ClassSpec
+from geopanoptic.models.manifest import ClassSpec, channels_of
 from geopanoptic.npy import load_npz
-from geopanoptic.training.datasets.channels import class_lookup, thing_channels
+from geopanoptic.training.datasets.channels import class_lookup
 from geopanoptic.training.datasets.pool import check_shapes, samples_in
 from geopanoptic.training.patch import OUTPUT_SCALE
 from geopanoptic.training.series_patch import SeriesPatch
@@ -44,7 +44,7 @@ class SeasonPool:
         """
         paths = samples_in(folder, "series")
         channel_of = class_lookup(dict(enumerate(SEASON_CLASSES)), classes)
-        things = thing_channels(classes)
+        things = channels_of(classes, "thing")
         if len(things) == 1:
             channel_of[: len(KINDS)] = things[0]
         return cls(paths=paths, bands=tuple(bands), channel_of=channel_of)

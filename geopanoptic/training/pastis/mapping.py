@@ -14,9 +14,8 @@ from geopanoptic.models.bundle import Bundle
 from geopanoptic.models.paps import draw_parcels
 from geopanoptic.models.paps_detector import PapsDetector, load_detector
 from geopanoptic.models.runtimes import Runtime, load_runtime
-from geopanoptic.panoptic.quantisation import Quantiser
 from geopanoptic.panoptic.repair import repair
-from geopanoptic.pipeline.rules import GroupingRules, rules_of_bundle
+from geopanoptic.pipeline.rules import GroupingRules, quantiser, rules_of_bundle
 from geopanoptic.training.candidates import region_graph
 from geopanoptic.training.pastis.folder import CROPS
 from geopanoptic.training.pastis.season import Season
@@ -58,11 +57,7 @@ class BundleMapper:
         self._rules: GroupingRules = rules_of_bundle(
             bundle, min_area_px=_MIN_AREA_PX * bundle.output_scale**2
         )
-        self._quantise = Quantiser(
-            thing_channels=tuple(i for i, each in enumerate(bundle.classes) if each.kind == "thing"),
-            stuff_channels=tuple(i for i, each in enumerate(bundle.classes) if each.kind == "stuff"),
-            relief_boundary_weight=bundle.thresholds.relief_boundary_weight,
-        )
+        self._quantise = quantiser(bundle)
         self._number_of = _numbers(bundle)
 
     def __call__(self, season: Season) -> ParcelMap:

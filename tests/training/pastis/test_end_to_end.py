@@ -14,6 +14,7 @@ from tiny_training import TINY_NETWORK
 
 from geopanoptic.cli.main import invoke
 from geopanoptic.models.bundle import load_bundle
+from geopanoptic.models.manifest import channels_of
 from geopanoptic.training.config import read_config
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
@@ -119,5 +120,5 @@ def test_the_configurations_are_of_their_folds(fold: int) -> None:
     parts = {each.part: each.fold for each in (*config.data, *config.validation)}  # type: ignore[union-attr]
     assert parts == {"training": fold, "validation": fold}
     assert config.name == f"pastis-fold{fold}"
-    assert len(config.thing_channels) == 18
+    assert len(channels_of(config.classes, "thing")) == 18
     assert config.network.temporal is not None
