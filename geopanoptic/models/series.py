@@ -144,10 +144,6 @@ class PanopticUNetSeries(nn.Module):
         """(B, heads, h, w) as (B, width, h, w): every head has its group of neighbouring channels."""
         return weights.repeat_interleave(width // self.heads, dim=1)
 
-    @property
-    def n_parameters(self) -> int:
-        return sum(parameter.numel() for parameter in self.parameters())
-
 
 Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
 

@@ -134,10 +134,6 @@ class PanopticUNet(nn.Module):
             name: nn.functional.pixel_shuffle(places, self.output_scale) for name, places in logits.items()
         }
 
-    @property
-    def n_parameters(self) -> int:
-        return sum(parameter.numel() for parameter in self.parameters())
-
 
 def _convolution(n_in: int, n_out: int) -> nn.Sequential:
     return nn.Sequential(

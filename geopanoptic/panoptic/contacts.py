@@ -47,10 +47,6 @@ class Contacts:
     def length_px(self) -> NDArray[np.integer]:
         return self.sums[:, LENGTH]
 
-    @property
-    def boundary_sum(self) -> NDArray[np.integer]:
-        return self.sums[:, BOUNDARY]
-
 
 def gather_contacts(
     a: NDArray[np.integer],

@@ -21,7 +21,7 @@ from geopanoptic.panoptic.contacts import LENGTH, Contacts, Int64, compact, gath
 from geopanoptic.panoptic.contraction import Int32
 from geopanoptic.panoptic.lookup import look_up
 from geopanoptic.panoptic.parts import Map, over_parts
-from geopanoptic.panoptic.pieces import AREA, FIELD, INNER_SIDES, BlockRegions
+from geopanoptic.panoptic.pieces import AREA, INNER_SIDES, BlockRegions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,10 +45,6 @@ class RegionGraph:
     @property
     def area_px(self) -> NDArray[np.integer]:
         return self.sums[:, AREA]
-
-    @property
-    def field_sum(self) -> NDArray[np.integer]:
-        return self.sums[:, FIELD]
 
 
 def join_blocks(

@@ -19,9 +19,6 @@ import numpy as np
 
 from geopanoptic.products.writing import writing
 
-REPORT_FORMAT = 1
-"""Raised when a key of ``run.json`` changes its meaning or goes away."""
-
 _PACKAGES = (
     "geopanoptic",
     "geopandas",

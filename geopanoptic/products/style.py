@@ -32,25 +32,6 @@ def landcover_qml(classes: Sequence[MapClass]) -> str:
     return categorised_qml(classes, fill_alpha=255, outline=False)
 
 
-def class_raster_qml(classes: Sequence[MapClass]) -> str:
-    """QGIS style of the class raster: one colour and label per value, 0 transparent."""
-    root = ElementTree.Element("qgis", version="3.34.0", styleCategories="Symbology")
-    renderer = ElementTree.SubElement(
-        ElementTree.SubElement(root, "pipe"),
-        "rasterrenderer",
-        type="paletted",
-        band="1",
-        opacity="1",
-        alphaBand="-1",
-    )
-    palette = ElementTree.SubElement(renderer, "colorPalette")
-    for each in classes:
-        ElementTree.SubElement(
-            palette, "paletteEntry", value=str(each.id), color=each.colour, alpha="255", label=each.name
-        )
-    return _qgis_document(root)
-
-
 def sld(
     layer: str,
     classes: Sequence[MapClass],

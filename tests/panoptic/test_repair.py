@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geopanoptic.panoptic.contacts import gather_contacts
+from geopanoptic.panoptic.contacts import BOUNDARY, gather_contacts
 from geopanoptic.panoptic.regions import RegionGraph
 from geopanoptic.panoptic.repair import PanopticRegions, RepairRules, repair
 
@@ -146,7 +146,7 @@ def merged_by_queue(shown: RegionGraph, threshold: float) -> list[set[int]]:
             if pair[0] != pair[1]:
                 sums[pair] = (
                     length_px + int(contacts.length_px[number]),
-                    boundary_sum + int(contacts.boundary_sum[number]),
+                    boundary_sum + int(contacts.sums[number, BOUNDARY]),
                 )
         strength = {pair: Fraction(boundary, 255 * length) for pair, (length, boundary) in sums.items()}
         weakest = min(strength, key=strength.__getitem__, default=None)

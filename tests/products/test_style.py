@@ -36,13 +36,6 @@ def test_parcels_are_see_through_with_outline_and_land_cover_flat() -> None:
     assert 'name="outline_style" value="no"' in landcover
 
 
-def test_raster_style_names_every_value() -> None:
-    entries = list(ElementTree.fromstring(style.class_raster_qml(CLASSES)).iter("paletteEntry"))
-    assert [(each.get("value"), each.get("label"), each.get("color")) for each in entries] == [
-        (str(each.id), each.name, each.colour) for each in CLASSES
-    ]
-
-
 def test_sld_filters_by_class_name() -> None:
     text = style.sld("landcover", of_kind(CLASSES, "stuff"), fill_opacity=1, outline=False)
     literals = [

@@ -21,7 +21,6 @@ AREA, PERIMETER = "metrics:area", "metrics:perimeter"
 METHOD, DATETIME = "determination:method", "determination:datetime"
 LARGEST = {AREA: 1e9, PERIMETER: 1.25e9}
 """Square metres and metres."""
-DETAILS = "determination:details"
 METHODS = ("manual", "driven", "surveyed", "auto-operation", "auto-imagery", "unknown")
 CATEGORIES = ("conceptual", "operational", "economic", "administrative", "other")
 

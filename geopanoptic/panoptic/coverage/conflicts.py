@@ -56,7 +56,7 @@ def find_conflicts(
     )
 
     def blame(first_row: int, last_row: int) -> None:
-        in_rows = _reaching_rows(coordinates, begin, end, strays, lower, cell_px, rows, first_row, last_row)
+        in_rows = _reaching_rows(coordinates, begin, end, strays, lower, cell_px, first_row, last_row)
         lattice = lower, cell_px, columns, rows, first_row, last_row
         cells, members = _gather(coordinates, begin, end, in_rows, strays, *lattice)
         # Rows may blame what others blame too: they all write the same.
@@ -166,7 +166,6 @@ def _reaching_rows(
     strays: NDArray[np.int32],
     origin: NDArray[np.int32],
     cell_px: float,
-    rows: int,
     band_first: int,
     band_last: int,
 ) -> NDArray[np.int32]:
