@@ -50,8 +50,7 @@ def assemble(found: Contents, choice: Choice) -> Scene:
     """
     usable = _usable(found)
     chosen = choose_dates(usable, dates=parse_dates(choice.dates), start=choice.start, end=choice.end)
-    date_warnings = check_dates(chosen.bands)
-    _check_harmonised(chosen.bands)
+    date_warnings = (*check_dates(chosen.bands), *_check_harmonised(chosen.bands))
     grid = common_grid(chosen.bands, align_dates=choice.align)
     layers, layer_notes, layer_warnings = lay_on(grid, chosen.bands)
     masks, mask_notes, mask_warnings = cloud_masks(choice.cloud_mask, grid, chosen.masks, layers)
@@ -62,8 +61,9 @@ def assemble(found: Contents, choice: Choice) -> Scene:
         layers=layers,
         masks=masks,
         cloud_shares=tuple((when, percent / 100) for when, percent in found.cloud_percent if when in dates),
-        notes=(*chosen.notes, *layer_notes, *mask_notes),
-        warnings=(*chosen.warnings, *date_warnings, *layer_warnings, *mask_warnings),
+        # An array or a cube has the same to say of every date.
+        notes=tuple(dict.fromkeys((*chosen.notes, *layer_notes, *mask_notes))),
+        warnings=tuple(dict.fromkeys((*chosen.warnings, *date_warnings, *layer_warnings, *mask_warnings))),
     )
     return scene if choice.max_cloud is None else without_cloudy(scene, choice.max_cloud)
 
@@ -99,8 +99,9 @@ def _more(items: Sequence[NamedBand]) -> str:
     return f" and {len(items) - 1} more," if len(items) > 1 else ""
 
 
-def _check_harmonised(named: Sequence[NamedBand]) -> None:
-    """Dates whose numbers are 1000 higher than the others' would look brighter to a model of series."""
+def _check_harmonised(named: Sequence[NamedBand]) -> list[str]:
+    """Dates whose numbers are 1000 higher than the others' would look brighter to a model of series. Where all are, a
+    warning: a model does not mind, but indices do."""
     shifted = {item.date: item for item in named if radiometry_of(item.file, item.header).shifted}
     every = dict.fromkeys(item.date for item in named)
     if shifted and (others := [when for when in every if when not in shifted]):
@@ -111,3 +112,9 @@ def _check_harmonised(named: Sequence[NamedBand]) -> None:
             remedy="State in the newer files what is to be added (`gdal_edit -mo BOA_ADD_OFFSET=-1000`, or 0 "
             "where it was subtracted already), or choose other --dates.",
         )
+    if not shifted:
+        return []
+    return [
+        "The files are of a Sentinel-2 processing baseline whose numbers are 1000 higher, and nothing says whether that was "
+        "subtracted: indices may be wrong. State what is to be added (`gdal_edit -mo BOA_ADD_OFFSET=-1000`, or 0)."
+    ]

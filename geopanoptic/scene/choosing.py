@@ -9,7 +9,7 @@ several dates.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import date
 
@@ -28,7 +28,8 @@ def parse_dates(dates: Dates | None) -> tuple[date, ...] | None:
     """Dates in the order given; None stays None. Raises SceneError for none at all, UsageError for what is no date."""
     if dates is None:
         return None
-    words = dates.split(",") if isinstance(dates, str) else [dates] if isinstance(dates, date) else dates
+    given = dates.split(",") if isinstance(dates, str) else dates
+    words = list(given) if isinstance(given, Iterable) else [given]
     if not words:
         raise SceneError("The list of dates is empty.", remedy="Leave it out to keep all dates.")
     return tuple(parse_date(word) for word in words)

@@ -96,7 +96,8 @@ def _name(paths: Sequence[Path | str], parts: Sequence[Contents]) -> str:
     folder = paths[0] if len(paths) == 1 else None
     if isinstance(folder, Path) and is_folder(folder):
         return shown(folder.resolve().name)
-    return f"{parts[0].name} and {len(parts) - 1} more"
+    # Whatever order they are given in: the name stands in the map.
+    return f"{min(part.name for part in parts)} and {len(parts) - 1} more"
 
 
 def _containers(path: Path | str, how: Opening) -> Iterator[_Container]:

@@ -25,9 +25,9 @@ from geopanoptic.scene.contents import Contents
 from geopanoptic.scene.cube_file import CubeFile, Engine, Plane, engine_of, open_cube
 from geopanoptic.scene.cube_safety import check_hdf5, check_zarr
 from geopanoptic.scene.filenames import parse
-from geopanoptic.scene.from_xarray import band_names, grid_of
+from geopanoptic.scene.from_xarray import band_names, fill_of, grid_of, is_meant
 from geopanoptic.scene.headers import BandHeader, FileHeader, check_bands
-from geopanoptic.scene.masking import NamedMask
+from geopanoptic.scene.masking import MASK_WORDS, NamedMask
 from geopanoptic.scene.naming import NamedBand, Naming, name_by_evidence
 from geopanoptic.scene.sources import resolve, shown, state_of
 
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 _BAND_DIMENSIONS = ("band", "bands", "channel", "channels", "variable")
 _CLASSES = ("scl", "sceneclassification", "clm", "cloudmask")
 """Masks of whole numbers, also where a program wrote them as fractions with NaN for none."""
-_DEFAULT_FILL = {"uint16": 65535.0}
 _MANY_DATES = 4
 """In one chunk, of which a user is told."""
 
@@ -51,6 +50,8 @@ class _Layout:
     dates: tuple[date | None, ...]
     planes: tuple[Plane, ...]
     names: tuple[str, ...]
+    elsewhere: tuple[str, ...]
+    """Bands and masks on other rows and columns, or of several kinds of time."""
 
 
 def read_cube(path: Path, *, words: tuple[str, ...] | None = None, assume_crs: str | None = None) -> Contents:
@@ -93,7 +94,11 @@ def read_cube(path: Path, *, words: tuple[str, ...] | None = None, assume_crs: s
     else:
         naming = name_by_evidence([file], lenient=True)
     contents = _of_every_date(naming, file, layout, path)
-    warnings = []
+    warnings = [
+        f"{shown(path.name)}: {name} has {_sizes(cube[name])}, which are not the rows, columns and dates of the bands: "
+        "it is left out."
+        for name in layout.elsewhere
+    ]
     if file.crs_assumed:
         warnings.append(f"{shown(path.name)}: the CRS is assumed to be {assume_crs}.")
     if (together := min(chunks.get(layout.time, 1), len(layout.dates))) >= _MANY_DATES:
@@ -166,14 +171,20 @@ def _layout(cube: xarray.Dataset, path: Path) -> _Layout:
         raise _no_cube(cube, path)
     time = times[0] if times else None
     planes = list(_planes(cube, axes, time))
-    if not planes:
+    if not planes or not all(cube.sizes[dim] for dim in (*axes, *times)):
         raise _no_cube(cube, path)
+    read = {plane.variable for plane, _ in planes}
     return _Layout(
         axes=axes,
         time=time,
         dates=tuple(_dates(cube, time, path)),
         planes=tuple(plane for plane, _ in planes),
         names=tuple(name for _, name in planes),
+        elsewhere=tuple(
+            str(name)
+            for name, each in sorted(cube.data_vars.items(), key=lambda item: str(item[0]))
+            if name not in read and each.ndim > 1 and is_meant(str(name))
+        ),
     )
 
 
@@ -183,7 +194,9 @@ def _planes(cube: xarray.Dataset, axes: tuple[str, str], time: str | None) -> It
     for key, variable in sorted(cube.data_vars.items(), key=lambda item: str(item[0])):
         others = [str(dim) for dim in variable.dims if dim not in (*axes, time)]
         bands = [dim for dim in others if dim.lower() in _BAND_DIMENSIONS]
-        placed = set(axes) <= set(variable.dims) and (time is None or time in variable.dims)
+        # A mask without time holds for all dates.
+        dated = time is None or time in variable.dims or parse(str(key)).ancillary in MASK_WORDS
+        placed = set(axes) <= set(variable.dims) and dated
         if not placed or variable.dtype.kind not in "iufb" or len(bands) > 1 or others != bands:
             continue
         if not bands:
@@ -211,8 +224,8 @@ def _grid(variable: xarray.DataArray, layout: _Layout, path: Path, assume_crs: s
 
 
 def _header(variable: xarray.DataArray, number: int, name: str, engine: Engine) -> BandHeader:
+    fill = fill_of(variable, engine)
     declared = any(variable.encoding.get(key) is not None for key in ("_FillValue", "missing_value"))
-    fill = None if declared or engine == "zarr" else _DEFAULT_FILL.get(variable.dtype.name)
     # CF has no such attribute, and programs write it all the same; of scaled numbers nobody knows what it counts.
     stated = variable.attrs.get("nodata")
     if (
@@ -235,8 +248,12 @@ def _header(variable: xarray.DataArray, number: int, name: str, engine: Engine) 
 
 
 def _no_cube(cube: xarray.Dataset, path: Path) -> SceneError:
-    sizes = ", ".join(f"{dim} ({size})" for dim, size in cube.sizes.items()) or "no dimensions"
+    sizes = _sizes(cube)
     return SceneError(
         f"{shown(path)} has {sizes}, and no variable of rows and columns with at most time and bands.",
         remedy="Give a cube of y and x (or latitude and longitude), and at most a time and a band dimension.",
     )
+
+
+def _sizes(cube: xarray.Dataset | xarray.DataArray) -> str:
+    return ", ".join(f"{dim} ({size})" for dim, size in cube.sizes.items()) or "no dimensions"

@@ -17,12 +17,16 @@ from rioxarray.exceptions import MissingSpatialDimensionError
 from geopanoptic.errors import SceneError
 from geopanoptic.grid import Grid
 from geopanoptic.scene.arrays import ArraySource
+from geopanoptic.scene.cube_file import Engine, engine_of
+from geopanoptic.scene.filenames import parse
 from geopanoptic.scene.headers import BandHeader, FileHeader, assumed_wkt, check_bands, check_transform
+from geopanoptic.scene.masking import MASK_WORDS
 from geopanoptic.scene.sources import state_of
 
 _NAMES = ("band", "long_name", "common_name", "name")
 """Coordinates and attributes that may name the bands, the first of them that does."""
 
+_DEFAULT_FILL = {"uint16": 65535.0}
 _UNEVEN_PX = 0.01
 _METRES = ("metre", "meter", "m")
 _UNITS_OF_NO_CRS = ("km", "kilometre", "kilometres", "kilometer", "kilometers", "rad", "radian", "radians")
@@ -37,8 +41,8 @@ def array_headers(array: Any, *, assume_crs: str | None = None) -> Iterator[File
     for source, bands in _sources(array):
         plane = source.array
         check_bands(source, bands)
-        when = plane.coords.get("time")
-        tags = {"datetime": str(when.values)[:10]} if when is not None and when.ndim == 0 else {}
+        when = _day(plane)
+        tags = {} if when is None else {"datetime": when}
         yield FileHeader(
             source=source,
             grid=grid_of(plane[0], source.name, assume_crs),
@@ -48,6 +52,14 @@ def array_headers(array: Any, *, assume_crs: str | None = None) -> Iterator[File
             block_shape=(plane.shape[1], plane.shape[2]),
             block_bytes=0,
         )
+
+
+def _day(plane: xarray.DataArray) -> str | None:
+    """The date of an array of one: of its only coordinate of dates, or of the one called time, or None."""
+    single = {name: each for name, each in plane.coords.items() if each.ndim == 0}
+    dated = [each for each in single.values() if each.dtype.kind == "M"]
+    when = dated[0] if len(dated) == 1 else single.get("time")
+    return None if when is None else str(when.values)[:10]
 
 
 def band_names(plane: xarray.DataArray) -> list[str]:
@@ -64,6 +76,8 @@ def band_names(plane: xarray.DataArray) -> list[str]:
 def _band(plane: xarray.DataArray, index: int, name: str) -> BandHeader:
     """The band ``index`` of an array, or the only one of a variable."""
     nodata = plane.rio.nodata
+    if nodata is None and isinstance(source := plane.encoding.get("source"), str):
+        nodata = fill_of(plane, engine_of(Path(source)))
     return BandHeader(
         index=index,
         description=name,
@@ -75,6 +89,12 @@ def _band(plane: xarray.DataArray, index: int, name: str) -> BandHeader:
         colour="other",
         has_mask_band=False,
     )
+
+
+def fill_of(variable: xarray.DataArray, engine: Engine | None) -> float | None:
+    """What stands for missing numbers in a variable of a cube that declares nothing, or None: NetCDF's own."""
+    declared = any(variable.encoding.get(key) is not None for key in ("_FillValue", "missing_value"))
+    return None if declared or engine in (None, "zarr") else _DEFAULT_FILL.get(variable.dtype.name)
 
 
 def _number(value: Any, index: int) -> float:
@@ -164,11 +184,21 @@ def _sources(array: Any) -> Iterator[tuple[ArraySource, tuple[BandHeader, ...]]]
             spatial = {array.rio.y_dim, array.rio.x_dim}
         except MissingSpatialDimensionError:
             raise _no_place("Dataset", array.sizes) from None
-        planes = {name: _lazy(plane) for name, plane in array.data_vars.items() if spatial <= set(plane.dims)}
-        if not planes:
+        placed = {name: plane for name, plane in array.data_vars.items() if spatial <= set(plane.dims)}
+        if not placed:
             raise _no_place("Dataset", array.sizes)
+        for name in sorted(set(map(str, array.data_vars)) - set(map(str, placed))):
+            if is_meant(name) and array[name].ndim > 1:
+                raise SceneError(
+                    f"{name} has {_sizes(array[name].sizes)}, and is not on the rows and columns of the others.",
+                    remedy=f"Bring it there, `dataset[{name!r}].interp(...)`, or leave it out: "
+                    f"`dataset.drop_vars({name!r})`.",
+                )
+        planes = {name: _lazy(plane) for name, plane in placed.items()}
         variables = list(planes.values())
-        merged = xarray.Dataset(planes, array.coords).to_dataarray("band")
+        dims = {dim for plane in planes.values() for dim in plane.dims}
+        coords = {name: each for name, each in array.coords.items() if dims.issuperset(each.dims)}
+        merged = xarray.Dataset(planes, coords).to_dataarray("band")
         array = merged.rio.write_crs(array.rio.crs) if array.rio.crs is not None else merged
     name = str(array.name or "array")
     try:
@@ -200,6 +230,12 @@ def _sources(array: Any) -> Iterator[tuple[ArraySource, tuple[BandHeader, ...]]]
                 for number, (variable, band) in enumerate(zip(each, band_names(ordered), strict=True), 1)
             ),
         )
+
+
+def is_meant(name: str) -> bool:
+    """Whether a variable of this name is a band or a mask, which must not be left out without a word."""
+    meaning = parse(name)
+    return meaning.has_band or meaning.ancillary in MASK_WORDS
 
 
 def _days(coordinate: xarray.DataArray, name: str) -> Any:

@@ -244,13 +244,15 @@ def select_dates(scene: Scene, dates: Sequence[date | str]) -> Scene:
     )
 
 
-def parse_date(when: date | str) -> date:
-    """A date, or ``2021-06-15`` / ``20210615`` as one. Raises UsageError for anything else."""
+def parse_date(when: date | str | np.datetime64) -> date:
+    """A date (NumPy's and pandas' too), or ``2021-06-15`` / ``20210615`` as one. Raises UsageError for anything else."""
     if isinstance(when, date):
         return date(when.year, when.month, when.day)
+    if isinstance(when, np.datetime64):
+        when = str(when.astype("datetime64[D]"))
     try:
         return date.fromisoformat(when.strip())
-    except ValueError:
+    except (ValueError, AttributeError):
         raise UsageError(f"{when!r} is not a date.", remedy="Write it like 2021-06-15.") from None
 
 

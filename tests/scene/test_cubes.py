@@ -18,7 +18,7 @@ import rioxarray  # noqa: F401  (registers .rio)
 import xarray
 from tiny_rasters import TEN_METRES, whole, write_raster
 
-from geopanoptic.errors import SceneError
+from geopanoptic.errors import SceneError, UsageError
 from geopanoptic.grid import Window
 from geopanoptic.scene import UnreadableBlock, open_scene
 
@@ -351,3 +351,55 @@ def test_a_real_cube_with_classification_and_cloud_mask(shared_data: Path) -> No
         hidden = ~np.isfinite(scl[position]) | np.isin(scl[position], (0, 1, 3, 8, 9, 10, 11))
         np.testing.assert_array_equal(whole(classified.at(when), "red")[1], valid & ~hidden)
         np.testing.assert_array_equal(whole(banded.at(when), "red")[1], valid & ~(clm[position] == 1))
+
+
+def test_bands_and_masks_that_cannot_be_read_are_told(tmp_path: Path) -> None:
+    cube = made()
+    coarse = cube["SCL"][:, ::2, ::2].rename(y="y20", x="x20")
+    scene = open_scene(store(cube.drop_vars("SCL").assign(SCL=coarse), tmp_path / "coarse.nc"))
+    assert not scene.masks
+    assert any("SCL has t (3), y20 (10), x20 (15)" in each for each in scene.warnings)
+    with pytest.raises(SceneError, match=r"SCL has t \(3\), y20 \(10\), x20 \(15\)"):
+        open_scene(cube.drop_vars("SCL").assign(SCL=coarse))
+
+
+def test_a_mask_without_time_holds_for_all_dates(tmp_path: Path) -> None:
+    cube = made()
+    scene = open_scene(store(cube.assign(SCL=cube["SCL"][0].drop_vars("t")), tmp_path / "one.nc"))
+    assert [mask.date for mask in scene.masks] == list(scene.dates)
+    for when in scene.dates:
+        _, valid = whole(scene.at(when))
+        assert valid[:-1].all()
+        assert not valid[-1].any()
+
+
+def test_a_cube_of_no_dates_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SceneError, match=r"t \(0\)"):
+        open_scene(store(made().isel(t=slice(0, 0)), tmp_path / "empty.nc"))
+
+
+def test_xarray_sees_of_a_cube_what_its_file_shows(tmp_path: Path) -> None:
+    missing = np.full(SHAPE, 500, np.uint16)
+    missing[1] = 65535
+    path = store(made(B04=missing, B08=missing).drop_vars("SCL"), tmp_path / "gaps.nc")
+    in_file = open_scene(path)
+    with xarray.open_dataset(path, decode_coords="all") as cube:
+        in_memory = open_scene(cube)
+        assert in_memory.dates == in_file.dates
+        for when in in_file.dates:
+            for stored, shown in zip(whole(in_file.at(when)), whole(in_memory.at(when)), strict=True):
+                np.testing.assert_array_equal(stored, shown)
+        assert open_scene(cube.isel(t=[2])).dates == open_scene(cube.isel(t=2)).dates == in_file.dates[2:]
+
+
+@pytest.mark.parametrize("form", [np.datetime64, np.array, list])
+def test_dates_may_be_numpys(path: Path, form: Any) -> None:
+    asked = form(DAYS[1]) if form is np.datetime64 else form([DAYS[1]])
+    assert open_scene(path, dates=asked).dates == (date(2021, 5, 8),)
+    with pytest.raises(UsageError, match="20210508 is not a date"):
+        open_scene(path, dates=20210508)  # type: ignore[arg-type]
+
+
+def test_several_cubes_are_one_scene_in_any_order(tmp_path: Path) -> None:
+    paths = [store(made().isel(t=[i]), tmp_path / f"{i}.nc") for i in (0, 1)]
+    assert open_scene(paths).name == open_scene(paths[::-1]).name == "0 and 1 more"

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import rioxarray  # noqa: F401  (registers .rio)
+import xarray
 
 from geopanoptic.errors import UsageError
-from geopanoptic.statistics.indices import INDICES, choose_indices
+from geopanoptic.scene import open_scene
+from geopanoptic.statistics.indices import INDICES, choose_indices, reflectance_of_one
 
 BANDS = {
     "blue": 0.04,
@@ -66,3 +69,20 @@ def test_choice():
         choose_indices(["gnvdi"], rgbn)
     with pytest.raises(UsageError, match="ndmi needs swir16"):
         choose_indices("ndmi", rgbn)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "factor", "one"), [("float32", 1, 1), ("float32", 10_000, 10_000), ("uint16", 10_000, 10_000)]
+)
+def test_what_stands_for_a_reflectance_of_one_is_seen_in_fractional_numbers(dtype, factor, one):
+    bands = np.array([0.04, 0.07, 0.05, 0.42])[:, None, None] * np.ones((4, 6, 6)) * factor
+    x, y = 600_005 + 10 * np.arange(6), 5_699_995 - 10 * np.arange(6)
+    coords = {"band": ["blue", "green", "red", "nir"], "y": y, "x": x}
+    array = xarray.DataArray(bands.astype(dtype), dims=("band", "y", "x"), coords=coords)
+    scene = open_scene(array.rio.write_crs("EPSG:32632"))
+    evi = [INDICES["evi"]]
+    assert reflectance_of_one(scene, evi)[0] == one
+    assert reflectance_of_one(open_scene(scene.to_xarray()), evi)[0] == one
+    percent = (array * (100 / factor)).rio.write_crs("EPSG:32632")
+    with pytest.raises(UsageError, match="neither reflectances from 0 to 1 nor 10,000 times those"):
+        reflectance_of_one(open_scene(percent.astype("float32")), evi)
