@@ -76,11 +76,7 @@ def _positions(
 def _hidden_by(
     mask: MaskLayer, rows: NDArray[np.floating[Any]], cols: NDArray[np.floating[Any]], step: float
 ) -> NDArray[np.bool_]:
-    relation, (height, width) = mask.alignment, mask.grid.shape
-    shape = (
-        _thinned(height, step * abs(relation.row_scale)),
-        _thinned(width, step * abs(relation.col_scale)),
-    )
+    shape, where, inside = _places(mask, rows, cols, step)
     hidden, known = np.zeros(shape, np.bool_), np.ones(shape, np.bool_)
     for index in mask.indexes:
         if isinstance(mask.source, GdalSource):
@@ -90,21 +86,14 @@ def _hidden_by(
         told, hides = meaning_of(stored, mask.kind, nodata=mask.nodata, full=mask.full)
         known &= told
         hidden |= hides
-    row_index, row_inside = _nearest(relation.row_scale * rows + relation.row_offset, height, shape[0])
-    col_index, col_inside = _nearest(relation.col_scale * cols + relation.col_offset, width, shape[1])
-    where = np.ix_(row_index, col_index)
-    return (hidden | ~known)[where] | ~(row_inside[:, None] & col_inside)
+    return (hidden | ~known)[where] | ~inside
 
 
 def _decimated(
     layer: Layer, rows: NDArray[np.floating[Any]], cols: NDArray[np.floating[Any]], step: float
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """One layer at scene positions ``rows`` x ``cols`` (in pixels), ``step`` apart."""
-    relation, (height, width) = layer.alignment, layer.grid.shape
-    shape = (
-        _thinned(height, step * abs(relation.row_scale)),
-        _thinned(width, step * abs(relation.col_scale)),
-    )
+    shape, where, inside = _places(layer, rows, cols, step)
     if not isinstance(layer.source, GdalSource):
         stored, valid = layer.source.decimated(layer.index, shape), np.ones(shape, np.bool_)
     else:
@@ -117,10 +106,24 @@ def _decimated(
         )
     values = np.empty(shape, np.float32)
     convert(layer, stored, values, valid)
+    return values[where], valid[where] & inside
+
+
+def _places(
+    item: Layer | MaskLayer,
+    rows: NDArray[np.floating[Any]],
+    cols: NDArray[np.floating[Any]],
+    step: float,
+) -> tuple[tuple[int, int], tuple[NDArray[np.int64], ...], NDArray[np.bool_]]:
+    """The shape that a file is read in, where in that the scene's positions lie, and which lie in the file, (H, W)."""
+    relation, (height, width) = item.alignment, item.grid.shape
+    shape = (
+        _thinned(height, step * abs(relation.row_scale)),
+        _thinned(width, step * abs(relation.col_scale)),
+    )
     row_index, row_inside = _nearest(relation.row_scale * rows + relation.row_offset, height, shape[0])
     col_index, col_inside = _nearest(relation.col_scale * cols + relation.col_offset, width, shape[1])
-    where = np.ix_(row_index, col_index)
-    return values[where], valid[where] & row_inside[:, None] & col_inside
+    return shape, np.ix_(row_index, col_index), row_inside[:, None] & col_inside
 
 
 def _thinned(length: int, step: float) -> int:
