@@ -159,11 +159,7 @@ class Evaluation:
 
     def to_json(self, path: str | Path | None = None) -> str:
         """JSON text, also written to ``path`` where one is given; OutputError where that fails."""
-        text = json.dumps(self.to_dict(), indent=2, allow_nan=False)
-        if path is not None:
-            with writing(Path(path)):
-                Path(path).write_text(text + "\n", encoding="utf-8")
-        return text
+        return json_text(self.to_dict(), path)
 
     def plot(self, path: str | Path | None = None, *, image: str | Path | None = None) -> Figure:
         """Hits, misses, false parcels, splits and merges, drawn over a scene where ``image`` names one."""
@@ -182,6 +178,15 @@ class Evaluation:
 
     def _repr_html_(self) -> str:
         return f"<pre>{html.escape(str(self))}</pre>"
+
+
+def json_text(told: Mapping[str, Any], path: str | Path | None) -> str:
+    """``told`` as JSON, also written to ``path`` where one is given; OutputError where that fails."""
+    text = json.dumps(told, indent=2, allow_nan=False)
+    if path is not None:
+        with writing(Path(path)):
+            Path(path).write_text(text + "\n", encoding="utf-8")
+    return text
 
 
 def _quality(quality: PanopticQuality) -> dict[str, float]:

@@ -7,7 +7,6 @@ evaluate`` of them. The best of several rules is chosen on the truth that it was
 from __future__ import annotations
 
 import html
-import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ import pandas as pd
 
 from geopanoptic.errors import OutputError, UsageError
 from geopanoptic.evaluation.evaluate import evaluate, layers_of, open_map
-from geopanoptic.evaluation.evaluation import OUTSIDE_IN_WORDS, Evaluation
+from geopanoptic.evaluation.evaluation import OUTSIDE_IN_WORDS, Evaluation, json_text
 from geopanoptic.panoptic.fusion.rules import FUSION_RULES, fusion_named
 from geopanoptic.pipeline.progress import Progress
 from geopanoptic.pipeline.run import run
@@ -57,11 +56,7 @@ class FusionTable:
 
     def to_json(self, path: str | Path | None = None) -> str:
         """JSON text, also written to ``path`` where one is given; OutputError where that fails."""
-        text = json.dumps(self.to_dict(), indent=2, allow_nan=False)
-        if path is not None:
-            with writing(Path(path)):
-                Path(path).write_text(text + "\n", encoding="utf-8")
-        return text
+        return json_text(self.to_dict(), path)
 
     def __str__(self) -> str:
         first = next(iter(self.evaluations.values()))

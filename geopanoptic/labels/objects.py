@@ -106,6 +106,15 @@ class RasterLabels:
 Labels = OutlineLabels | RasterLabels
 
 
+CLAIMED = "pixels lay in several objects and went to the smallest"
+"""Of the pixels that ``as_raster`` counts."""
+
+
+def claim_losses(claims: int) -> tuple[str, ...]:
+    """What ``as_raster`` lost, in words; nothing where no pixel was claimed twice."""
+    return (f"{claims:,} {CLAIMED}",) if claims else ()
+
+
 def as_raster(labels: Labels, canvas: Canvas | None = None) -> tuple[RasterLabels, int]:
     """Labels drawn on ``canvas`` (default: their own), and the number of pixels that several objects claimed.
 

@@ -14,6 +14,7 @@ from geopanoptic.errors import UsageError
 from geopanoptic.labels.formats.format import Format
 from geopanoptic.labels.mosaic import canvas_around, mosaic
 from geopanoptic.labels.objects import (
+    CLAIMED,
     Canvas,
     Labels,
     OutlineLabels,
@@ -35,7 +36,6 @@ _ON_PIXELS = (
     "objects have borders across pixels of the image and get those of its pixels (an image of smaller pixels, such as "
     "the map's own class.tif, keeps more)"
 )
-_CLAIMED = "pixels lay in several objects and went to the smallest"
 
 
 def on_a_map(labels: Iterable[Labels]) -> Iterator[Labels]:
@@ -106,7 +106,7 @@ def _drawn(labels: Iterable[Labels], losses: Counter[str], *, there: int, known_
     shown = [np.zeros(0, np.int64)]
     for each in labels:
         raster, claims = as_raster(each)
-        losses.update({_CLAIMED: claims} if claims else {})
+        losses.update({CLAIMED: claims} if claims else {})
         shown.append(raster.objects[known_by].to_numpy(np.int64))
         yield raster
     unseen = there - len(np.unique(np.concatenate(shown)))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import yaml
-
 from geopanoptic.training.config import TrainingConfig
 from geopanoptic.training.held_out import HOW_MAPPED, HeldOutFigures
 
@@ -27,11 +25,7 @@ def write_card(
     parts.append("## Accuracy\n\n" + _accuracy(before, after))
     if notes:
         parts.append("## Notes\n\n" + "\n".join(f"- {note}" for note in notes) + "\n")
-    told_above = {"start", "data", "validation", "bands", "classes"}
-    settings = yaml.safe_dump(
-        config.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude=told_above),
-        sort_keys=False,
-    )
+    settings = config.to_yaml(without=frozenset({"start", "data", "validation", "bands", "classes"}))
     parts.append(f"## Settings\n\nSeed {config.seed}.\n\n```yaml\n{settings}```\n")
     return "\n".join(parts)
 

@@ -220,6 +220,11 @@ class TrainingConfig(StrictModel):
         check_channels(self.network, self.bands, self.classes)
         return self
 
+    def to_yaml(self, *, without: frozenset[str] = frozenset()) -> str:
+        """What is not as by default, as ``read_config`` reads it; ``without`` some keys."""
+        told = self.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude=set(without))
+        return yaml.safe_dump(told, sort_keys=False)
+
 
 RESUMABLE_KEYS = frozenset(
     {"steps", "minutes", "device", "readers", "checkpoint_minutes", "log_steps", "picture_steps"}

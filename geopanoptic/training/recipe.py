@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from geopanoptic.models.bundle import Bundle, bundle_called, load_bundle, save_with_grouping
 from geopanoptic.models.manifest import Normalisation, TrainingData
 from geopanoptic.pipeline.progress import Progress
@@ -43,8 +41,7 @@ def train_bundle(config: TrainingConfig, out: Path, *, progress: Progress | None
     checkpoint = train(config, out, progress=progress)
     if int(os.environ.get("RANK", 0)):
         return None
-    settings = config.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-    (out / "settings.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+    (out / "settings.yaml").write_text(config.to_yaml(), encoding="utf-8")
     described = {"normalisation": normalisation.model_dump()}
     with staged_bundle(out / "bundle", overwrite=True) as folder:
         bundle = _export(config, checkpoint, folder, pixels_m, described)

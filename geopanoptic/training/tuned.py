@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from geopanoptic.errors import OutputError
 from geopanoptic.models.bundle import Bundle, save_with_grouping
 from geopanoptic.models.manifest import TrainingData
@@ -93,8 +91,7 @@ def keep_records(config: TrainingConfig, run: Path, folder: Path) -> None:
     """Put log, pictures and all settings of the run into the bundle's folder ``training``."""
     records = folder / "training"
     records.mkdir(exist_ok=True)
-    settings = config.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-    (records / "settings.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+    (records / "settings.yaml").write_text(config.to_yaml(), encoding="utf-8")
     if (run / "log.csv").exists():
         shutil.copy(run / "log.csv", records)
     if (run / "pictures").is_dir():

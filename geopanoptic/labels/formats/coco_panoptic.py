@@ -20,7 +20,7 @@ from geopanoptic.labels.formats.format import Format, LabelSource, ReadOptions, 
 from geopanoptic.labels.formats.json_files import read_json, write_items
 from geopanoptic.labels.formats.pictures import read_rgb, write_png
 from geopanoptic.labels.formats.tables import with_columns
-from geopanoptic.labels.objects import Canvas, Labels, RasterLabels, as_raster
+from geopanoptic.labels.objects import Canvas, Labels, RasterLabels, as_raster, claim_losses
 from geopanoptic.labels.taxonomy import LabelClass, Taxonomy
 from geopanoptic.labels.tiles import SOURCE_ID
 from geopanoptic.wording import fault
@@ -97,8 +97,7 @@ def write_split(labels: Iterable[Labels], file: Path, masks: Path) -> Written:
         return {"info": {}, "licenses": [], "images": images, "categories": categories}
 
     write_items(file, annotations(), key="annotations", rest=rest)
-    losses = (f"{claims:,} pixels lay in several objects and went to the smallest",) if claims else ()
-    return Written(files=(file, masks), images=len(images), objects=objects, losses=losses)
+    return Written(files=(file, masks), images=len(images), objects=objects, losses=claim_losses(claims))
 
 
 FORMAT = Format(

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from geopanoptic.errors import UsageError
 from geopanoptic.labels.formats.tables import with_columns
-from geopanoptic.labels.objects import Canvas, Labels, RasterLabels, as_raster
+from geopanoptic.labels.objects import Canvas, Labels, RasterLabels, as_raster, claim_losses
 from geopanoptic.labels.taxonomy import LabelClass, Taxonomy
 from geopanoptic.wording import fault
 
@@ -133,8 +133,7 @@ def write_images(
         images, objects, claims = images + 1, objects + len(raster.objects), claims + twice
     if classes is not None and taxonomy is not None:
         write_classes(classes, taxonomy, **(extra or {}))
-    losses = (f"{claims:,} pixels lay in several objects and went to the smallest",) if claims else ()
-    return images, objects, losses, taxonomy
+    return images, objects, claim_losses(claims), taxonomy
 
 
 def write_classes(path: Path, taxonomy: Taxonomy, **extra: object) -> None:

@@ -23,7 +23,7 @@ from geopanoptic.errors import UsageError
 from geopanoptic.labels.formats.format import Format, LabelSource, ReadOptions, WriteOptions, Written
 from geopanoptic.labels.formats.json_files import read_json
 from geopanoptic.labels.formats.tables import with_columns
-from geopanoptic.labels.objects import Canvas, Labels, RasterLabels, as_raster
+from geopanoptic.labels.objects import Canvas, Labels, RasterLabels, as_raster, claim_losses
 from geopanoptic.labels.sidecar import known_image
 from geopanoptic.labels.taxonomy import LabelClass, Taxonomy, load_taxonomy, taxonomy_of_names
 from geopanoptic.labels.tiles import SOURCE_ID
@@ -75,12 +75,10 @@ def write(labels: Iterable[Labels], target: Path, options: WriteOptions) -> Writ
         "features": features,
     }
     (target / METADATA).write_text(json.dumps(metadata, indent=1) + "\n", encoding="utf-8")
-    losses = []
-    if claims:
-        losses.append(f"{claims:,} pixels lay in several objects and went to the smallest")
+    losses = claim_losses(claims)
     if stuff:
-        losses.append(f"{stuff:,} areas of land cover became background, all that PASTIS has beside parcels")
-    return Written(files=(target,), images=len(features), objects=objects, losses=tuple(losses))
+        losses += (f"{stuff:,} areas of land cover became background, all that PASTIS has beside parcels",)
+    return Written(files=(target,), images=len(features), objects=objects, losses=losses)
 
 
 FORMAT = Format(

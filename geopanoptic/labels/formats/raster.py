@@ -16,7 +16,7 @@ import rasterio
 from geopanoptic.errors import UsageError
 from geopanoptic.labels.formats.format import Format, LabelSource, ReadOptions, WriteOptions, Written
 from geopanoptic.labels.formats.tables import read_safe_csv, safe_csv, score_notes, with_columns
-from geopanoptic.labels.objects import Canvas, Labels, RasterLabels, as_raster
+from geopanoptic.labels.objects import Canvas, Labels, RasterLabels, as_raster, claim_losses
 from geopanoptic.labels.sidecar import canvas_of_image
 from geopanoptic.labels.taxonomy import (
     UNCLASSIFIED,
@@ -100,8 +100,7 @@ def write(labels: Iterable[Labels], target: Path, options: WriteOptions) -> Writ
     table.insert(3, "kind", [of_class[name].kind for name in table["class_name"]])
     beside = target.with_suffix(".csv")
     safe_csv(table, beside)
-    losses = (f"{claims:,} pixels lay in several objects and went to the smallest",) if claims else ()
-    return Written(files=(target, beside), images=1, objects=len(table), losses=losses)
+    return Written(files=(target, beside), images=1, objects=len(table), losses=claim_losses(claims))
 
 
 FORMAT = Format(
