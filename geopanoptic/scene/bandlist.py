@@ -21,7 +21,7 @@ from geopanoptic.scene.dating import in_several_folders, stated_date
 from geopanoptic.scene.headers import FileHeader
 from geopanoptic.scene.masking import mask_of
 from geopanoptic.scene.naming import SKIP, NamedBand, Naming, mask_by_name, own_names, stated_sensor
-from geopanoptic.scene.sources import shown
+from geopanoptic.scene.sources import named_files, shown
 
 
 def parse_band_list(bands: str | Sequence[str] | None) -> tuple[str, ...] | None:
@@ -63,6 +63,8 @@ def name_by_list(files: Sequence[FileHeader], words: tuple[str, ...], *, n_dates
             + (
                 " If it holds several dates, say which with --dates, and give the bands of one."
                 if len(counts) == 1 and max(counts) % len(words) == 0
+                else f" Or give {named_files(fitting)} without the others."
+                if (fitting := [file.source.name for file in files if len(file.bands) == len(words)])
                 else ""
             ),
         )

@@ -14,7 +14,7 @@ from geopanoptic.grid import Grid
 from geopanoptic.scene.csmask import computed_masks
 from geopanoptic.scene.headers import FileHeader
 from geopanoptic.scene.layering import placed
-from geopanoptic.scene.masking import CloudMask, Mask, MaskLayer, NamedMask, preferred
+from geopanoptic.scene.masking import WITH_SHADOWS, CloudMask, Mask, MaskLayer, NamedMask, preferred
 from geopanoptic.scene.naming import NamedBand
 from geopanoptic.scene.reading import Layer
 from geopanoptic.scene.resampling import reached_share
@@ -80,7 +80,8 @@ def cloud_masks(
         )
         warnings.append(f"{shown(strange[0].file.source.name)} is a cloud mask that {lacking}; left out.")
     notes = [
-        f"{named_files(names.values())} {'hides' if len(names) == 1 else 'hide'} clouds and shadows ({kind})."
+        f"{named_files(names.values())} {'hides' if len(names) == 1 else 'hide'} clouds"
+        f"{' and shadows' if kind in WITH_SHADOWS else ''} ({kind})."
         for kind, names in files.items()
     ]
     return tuple(_in_one_unit(masks)), notes, warnings

@@ -27,7 +27,7 @@ _SUFFIX = re.compile(r"\.(?:tiff?|gtiff?|cog|jp2|j2k|jpe?g|png|vrt)$", re.IGNORE
 
 _ANCILLARY = frozenset({
     "scl", "tci", "aot", "wvp", "pvi", "cld", "snw", "clp", "clm", "cldprb", "bqa", "qa", "qa60", "qapixel",
-    "fmask", "mask", "cloud", "clouds", "cloudmask", "cloudprobability", "sceneclassification", "preview",
+    "fmask", "udm2", "mask", "cloud", "clouds", "cloudmask", "cloudprobability", "sceneclassification", "preview",
     "quicklook", "thumbnail", "thumb", "browse", "overview", "rgb", "ndvi", "ndwi", "evi", "savi", "dem", "vza", "vaa", "sza", "saa", "radsat", "visual",
 })  # fmt: skip
 

@@ -12,6 +12,7 @@ What hides a pixel, by ``kind``:
   number but 0 in any of them.
 - ``qa_pixel`` (Landsat Collection 2), ``fmask`` (Harmonised Landsat Sentinel-2) and ``qa60`` (Sentinel-2 as
   Earth Engine exports it): any bit of cloud, its surroundings, cirrus or shadow.
+- ``udm2``, the eight bands that come with Planet's scenes: 0 in ``clear``, the first (snow, shadow, haze, cloud).
 
 A mask is read by the nearest pixel, on whatever grid it comes. Where it declares no data, or does not reach,
 a pixel counts as hidden: nobody knows what it shows.
@@ -22,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,13 +35,15 @@ from geopanoptic.scene.datasets import GdalSource
 from geopanoptic.scene.headers import BandHeader, FileHeader, Source
 from geopanoptic.scene.resampling import axes_of
 
-MaskKind = Literal["scl", "qa_pixel", "fmask", "qa60", "classi", "cloud", "probability"]
+MaskKind = Literal["scl", "qa_pixel", "fmask", "udm2", "qa60", "classi", "cloud", "probability"]
 
 CloudMask = Literal["auto", "scl", "band", "ukis", "none"]
 """Which masks count: those that lie beside the images, the best of several (auto); only a scene
 classification; any other band; computed by ukis-csmask; or none."""
 
-PREFERENCE: tuple[MaskKind, ...] = ("scl", "qa_pixel", "fmask", "qa60", "classi", "cloud", "probability")
+UDM2: Final = "udm2"
+WITH_SHADOWS: tuple[MaskKind, ...] = ("scl", "qa_pixel", "fmask", UDM2)
+PREFERENCE: tuple[MaskKind, ...] = (*WITH_SHADOWS, "qa60", "classi", "cloud", "probability")
 """Which of a date's masks counts: those that know shadows first."""
 
 _SCL_NO_DATA = 0
@@ -48,11 +51,12 @@ _SCL_HIDDEN = np.isin(np.arange(256), (_SCL_NO_DATA, 1, 3, 8, 9, 10, 11))
 _BITS: dict[MaskKind, int] = {"qa_pixel": 0b11111, "fmask": 0b1111, "qa60": 0b11 << 10}
 _FILL_BIT: dict[MaskKind, int] = {"qa_pixel": 0b1}
 _BANDS: dict[MaskKind, int] = {"classi": 3}
+_UDM2_BANDS = 8
 _WORDS: dict[str, tuple[MaskKind, float]] = {
     "scl": ("scl", 1), "sceneclassification": ("scl", 1), "qapixel": ("qa_pixel", 1), "fmask": ("fmask", 1), "qa60": ("qa60", 1),
     "cloud": ("cloud", 1), "clouds": ("cloud", 1), "cloudmask": ("cloud", 1), "clm": ("cloud", 1),
     "cld": ("probability", 100), "cldprb": ("probability", 100), "clp": ("probability", 255),
-    "cloudprobability": ("probability", 100),
+    "cloudprobability": ("probability", 100), UDM2: ("udm2", 1),
 }  # fmt: skip
 
 MASK_WORDS = frozenset(_WORDS)
@@ -80,11 +84,16 @@ class NamedMask:
 def mask_of(word: str, file: FileHeader, header: BandHeader, when: date | None) -> NamedMask | None:
     """The mask that a band is by the word it is named with (``scl``, ``clm``, ...), or None.
 
-    A cloud band of fractional numbers is a probability; classes and bits may be stored as such numbers.
+    A cloud band of fractional numbers is a probability; classes and bits may be stored as such numbers. Of a ``udm2``
+    the first of its eight bands counts; with another number of bands none is it for sure.
     """
     if word not in _WORDS:
         return None
     kind, full = _WORDS[word]
+    if kind == UDM2:
+        if len(file.bands) != _UDM2_BANDS:
+            return None
+        header = file.bands[0]
     if kind == "cloud" and np.dtype(header.dtype).kind == "f":
         kind = "probability"
     return NamedMask(file=file, header=header, kind=kind, date=when, full=float(full))
@@ -183,6 +192,8 @@ def meaning_of(numbers_hw: NDArray[Any], kind: MaskKind, *, nodata: float | None
     if kind in _BITS:
         bits = numbers_hw.astype(np.int64)
         return known & (bits & _FILL_BIT.get(kind, 0) == 0), bits & _BITS[kind] != 0
+    if kind == UDM2:
+        return known, numbers_hw == 0
     hidden = numbers_hw >= full / 2 if kind == "probability" else numbers_hw != 0
     return known, hidden
 

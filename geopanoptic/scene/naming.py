@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from itertools import groupby
 
 from geopanoptic.errors import SceneError
 from geopanoptic.scene.bandnames import (
@@ -22,7 +23,7 @@ from geopanoptic.scene.bandnames import (
 from geopanoptic.scene.dating import in_several_folders, stated_date
 from geopanoptic.scene.filenames import Reading, parse, stem_of
 from geopanoptic.scene.headers import BandHeader, FileHeader
-from geopanoptic.scene.masking import NamedMask, mask_of
+from geopanoptic.scene.masking import UDM2, NamedMask, mask_of
 from geopanoptic.scene.sources import named_files, shown
 
 SKIP = "-"
@@ -74,7 +75,11 @@ class _Candidate:
 
     @property
     def label(self) -> str:
-        return f"{self.place} ({self.header.description or 'no name'}, {self.header.dtype})"
+        return f"{shown(self.file.source.name)} {self.described}"
+
+    @property
+    def described(self) -> str:
+        return f"band {self.header.index} ({self.header.description or 'no name'}, {self.header.dtype})"
 
 
 def name_by_evidence(files: Sequence[FileHeader], *, lenient: bool) -> Naming:
@@ -91,6 +96,9 @@ def name_by_evidence(files: Sequence[FileHeader], *, lenient: bool) -> Naming:
     warnings: list[str] = []
     unknown: list[_Candidate] = []
     for file in files:
+        if mask := mask_by_name(file, by_folder=by_folder):
+            masks.append(mask)
+            continue
         own = [candidate for candidate in candidates if candidate.file is file]
         assumed = _colours_of(own) if own and all(c.nameless for c in own) else None
         if assumed is not None:
@@ -158,16 +166,20 @@ def _settle(
 
 
 def mask_by_name(file: FileHeader, *, by_folder: bool) -> NamedMask | None:
-    """The cloud mask that a file of one band is by its name, or None."""
-    if len(file.data_bands) != 1:
-        return None
-    band = file.data_bands[0]
-    word = _candidate(file, band, among_others=True).reading.ancillary
-    return mask_of(word, file, band, stated_date(file, band, by_folder=by_folder)) if word else None
+    """The cloud mask that a file of one band, or of Planet's eight, is by its name, or None."""
+    own = file.data_bands
+    if len(own) == 1:
+        word = _candidate(file, own[0], among_others=True).reading.ancillary
+    else:
+        word = UDM2 if parse(stem_of(file.source.name)).ancillary == UDM2 else None
+    return mask_of(word, file, own[0], stated_date(file, own[0], by_folder=by_folder)) if word else None
 
 
 def _nothing_named(candidates: Sequence[_Candidate]) -> SceneError:
-    listed = "; ".join(candidate.label for candidate in candidates[:14])
+    listed = "; ".join(
+        f"{shown(file.source.name)} {', '.join(each.described for each in own)}"
+        for file, own in groupby(candidates[:14], key=lambda each: each.file)
+    )
     more = f"; and {len(candidates) - 14} more" if len(candidates) > 14 else ""
     count = len({id(candidate.file) for candidate in candidates})
     if len(candidates) == 1:
@@ -176,10 +188,14 @@ def _nothing_named(candidates: Sequence[_Candidate]) -> SceneError:
             "The model needs at least red, green and blue.",
             remedy="Give the scene's other bands too (one file per band is fine), or name it with --bands.",
         )
-    which = "the file's band order" if count == 1 else "one name per file"
+    which = "one name per file"
+    example = _example(candidates)
+    if count == 1:
+        which = "the file's band order"
+        example += f" or {example.replace('red,green,blue', 'blue,green,red')}"
     return SceneError(
         f"Which bands these are cannot be told: {listed}{more}.",
-        remedy=f"Name them with --bands, {which}, for example --bands {_example(candidates)} "
+        remedy=f"Name them with --bands, {which}, for example --bands {example} "
         "('-' leaves a band out, such as a mask or alpha).",
     )
 

@@ -57,6 +57,7 @@ def test_which_classes_hide() -> None:
         ("qa60", 1, [0, 1024, 2048], [True, False, False]),
         ("qa60", 1, [0.0, 1024.0, np.nan], [True, False, False]),
         ("scl", 1, [4.0, 9.0, np.nan], [True, False, False]),
+        ("udm2", 1, [0, 1], [False, True]),
     ],
 )
 def test_what_other_masks_say(kind: str, full: float, numbers: list[float], clear: list[bool]) -> None:
@@ -180,6 +181,38 @@ def test_a_mask_beside_images_named_by_a_list(tmp_path: Path) -> None:
     scene = open_scene(tmp_path, bands=RGB)
     assert len(scene.masks) == 2
     assert not whole(scene.at("2021-04-15"))[1].any()
+
+
+@pytest.mark.parametrize("names", [(), ("clear", "snow", "shadow", "haze_light", "haze_heavy", "cloud")])
+def test_planet_scenes_open_with_their_mask_of_eight_bands(tmp_path: Path, names: tuple[str, ...]) -> None:
+    write_raster(tmp_path / "20210615_101559_1009_3B_AnalyticMS_SR_clip.tif", ramp(4, 6, 6))
+    udm2 = np.zeros((8, 6, 6), "uint8")
+    udm2[0, 2:] = 1
+    udm2[2, 0] = 1
+    write_raster(tmp_path / "20210615_101559_1009_3B_udm2_clip.tif", udm2, names=names)
+    with pytest.raises(
+        SceneError, match=r"band 4 .*--bands red,green,blue,nir or blue,green,red,nir "
+    ) as refused:
+        open_scene(tmp_path)
+    assert str(refused.value).count("AnalyticMS") == 1
+    assert "udm2" not in str(refused.value)
+    scene = open_scene(tmp_path, bands="blue,green,red,nir")
+    assert whole(scene)[1].any(axis=1).tolist() == [False, False, True, True, True, True]
+    assert scene.notes == ("20210615_101559_1009_3B_udm2_clip.tif hides clouds and shadows (udm2).",)
+    assert scene.warnings == ()
+
+
+def test_a_mask_of_clouds_alone_is_not_said_to_hide_shadows(tmp_path: Path) -> None:
+    _image(tmp_path)
+    write_raster(tmp_path / "20210615_CLM.tif", np.eye(12, dtype="uint8"))
+    assert open_scene(tmp_path).notes == ("20210615_CLM.tif hides clouds (cloud).",)
+
+
+def test_a_list_that_fits_one_file_of_two_names_it(tmp_path: Path) -> None:
+    write_raster(tmp_path / "20210615_image.tif", ramp(4, 6, 6))
+    write_raster(tmp_path / "20210615_cloudmask.tif", np.zeros((8, 6, 6), "uint8"))
+    with pytest.raises(SceneError, match=r"4 or 8 bands .* give 20210615_image\.tif without the others"):
+        open_scene(tmp_path, bands="blue,green,red,nir")
 
 
 def test_an_undated_mask_belongs_to_the_only_date(tmp_path: Path) -> None:
