@@ -18,6 +18,7 @@ from geopanoptic.scene.alignment import (
     upright,
 )
 from geopanoptic.scene.headers import FileHeader
+from geopanoptic.scene.landsat import surface_reflectance
 from geopanoptic.scene.naming import NamedBand
 from geopanoptic.scene.reading import Layer
 from geopanoptic.scene.resampling import reached_share
@@ -87,7 +88,7 @@ def lay_on(grid: Grid, named: Sequence[NamedBand]) -> tuple[tuple[Layer, ...], l
     layers: list[Layer] = []
     warnings: list[str] = []
     resampled: dict[tuple[str, str], dict[FileHeader, None]] = {}
-    offsets: dict[float, dict[FileHeader, None]] = {}
+    told: dict[str, dict[FileHeader, None]] = {}
     bands_of: dict[FileHeader, list[NamedBand]] = {}
     for item in named:
         bands_of.setdefault(item.file, []).append(item)
@@ -108,9 +109,9 @@ def lay_on(grid: Grid, named: Sequence[NamedBand]) -> tuple[tuple[Layer, ...], l
         alphas = (band.index for band in file.bands if band.colour == "alpha")
         alpha = next((index for index in alphas if index not in taken), None)
         for item in items:
-            radiometry = radiometry_of(file, item.header)
-            if radiometry.offset != item.header.offset:
-                offsets.setdefault(radiometry.offset, {})[file] = None
+            radiometry = surface_reflectance(file, item.header) or radiometry_of(file, item.header)
+            if radiometry.note:
+                told.setdefault(radiometry.note, {})[file] = None
             layers.append(
                 Layer(
                     band=item.band,
@@ -133,10 +134,7 @@ def lay_on(grid: Grid, named: Sequence[NamedBand]) -> tuple[tuple[Layer, ...], l
         + (f"from {stored} to {step} pixels." if stored != step else "onto the grid of the others.")
         for (bands, stored), files in resampled.items()
     ]
-    notes += [
-        f"{_names(files)}: {offset:+g} added to the numbers (Sentinel-2's radiometric offset)."
-        for offset, files in offsets.items()
-    ]
+    notes += [f"{_names(files)}: {note}" for note, files in told.items()]
     # Every date has its bands in the order of the first, whatever its files are called.
     order = {band: number for number, band in enumerate(dict.fromkeys(item.band for item in named))}
     layers.sort(key=lambda layer: (layer.date or date.min, order[layer.band]))

@@ -26,12 +26,14 @@ class Radiometry:
     """What a band's stored numbers mean: ``value = scale * number + offset``, ``nodata`` as stored.
 
     ``shifted``: the numbers carry an offset of 1000 that nothing takes away, as far as the name tells.
+    ``note``: what was not declared in the file, for the user; empty where all was.
     """
 
     scale: float
     offset: float
     nodata: float | None
     shifted: bool = False
+    note: str = ""
 
 
 def baseline_of(file: FileHeader) -> int | None:
@@ -56,7 +58,11 @@ def radiometry_of(file: FileHeader, band: BandHeader) -> Radiometry:
     nodata = 0.0 if delivered and band.nodata is None else band.nodata
     offset = tagged if tagged is not None else OFFSET if delivered and newer else 0.0
     return Radiometry(
-        scale=1.0, offset=offset, nodata=nodata, shifted=newer and tagged is None and not delivered
+        scale=1.0,
+        offset=offset,
+        nodata=nodata,
+        shifted=newer and tagged is None and not delivered,
+        note=f"{offset:+g} added to the numbers (Sentinel-2's radiometric offset)." if offset else "",
     )
 
 
