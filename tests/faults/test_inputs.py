@@ -394,6 +394,19 @@ def test_f17_the_offset_of_newer_sentinel2_products(tmp_path: Path) -> None:
     assert old.notes == ()
 
 
+@pytest.mark.parametrize(("day", "offset"), [("20220124", 0), ("20220125", -1000), ("20220615", -1000)])
+def test_f17_loose_images_of_a_sentinel2_product(tmp_path: Path, day: str, offset: int) -> None:
+    values = ramp(16, 16, start=1000)
+    values[0, 0] = 0
+    for source in _product(tmp_path, "0400", day, "JP2OpenJPEG", values, **LOSSLESS).iterdir():
+        source.rename(tmp_path / source.name)
+    scene = open_scene(sorted(tmp_path.glob("*.jp2")))
+    read, valid = scene.read(scene.grid.window)
+    assert valid.sum() == 255
+    np.testing.assert_array_equal(read[0, valid] - offset, values[valid])
+    assert ("-1000 added" if offset else "without an offset") in scene.notes[0]
+
+
 def test_f17_series_of_several_baselines(tmp_path: Path) -> None:
     values = ramp(8, 8, start=1000)
     old = _product(tmp_path, "0301", "20210615", "GTiff", values)
