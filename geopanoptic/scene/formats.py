@@ -41,11 +41,14 @@ _OTHERS = (
     ),
     (b"<MRF_META", "an MRF file", "Convert it: `gdal_translate in.mrf out.tif`."),
     (b"SQLite format 3\x00", "a GeoPackage or SQLite file", "Give the satellite image, not a vector file."),
-    (b"PK\x03\x04", "a ZIP archive", "Unpack it first."),
-    (b"\x1f\x8b", "a gzip archive", "Unpack it first."),
     (b"%PDF", "a PDF", "Give the image as GeoTIFF or JPEG 2000."),
     (b"GIF8", "a GIF", "Give the image as GeoTIFF or JPEG 2000."),
     (b"RIFF", "a WebP or other RIFF file", "Give the image as GeoTIFF or JPEG 2000."),
+)
+_ARCHIVES = (
+    (0, b"PK\x03\x04", "a ZIP archive"),
+    (0, b"\x1f\x8b", "a gzip archive"),
+    (257, b"ustar", "a tar archive"),
 )
 _READ_FORMATS = (
     "Give a GeoTIFF (COG), a JPEG 2000, a PNG or JPEG with a world file, a NetCDF or Zarr cube, a Sentinel-2 "
@@ -94,6 +97,18 @@ def looks_like_image(path: Path) -> bool:
         return False
 
 
+def is_archive(path: Path) -> bool:
+    """Whether a file is an archive to be unpacked (False where it cannot be read)."""
+    try:
+        return _archive(_head(path)) is not None
+    except SceneError:
+        return False
+
+
+def _archive(head: bytes) -> str | None:
+    return next((kind for start, magic, kind in _ARCHIVES if head.startswith(magic, start)), None)
+
+
 def _head(path: Path) -> bytes:
     if path.exists() and not path.is_file():
         raise SceneError(
@@ -140,6 +155,10 @@ def _refusal(path: Path, head: bytes) -> SceneError:
     for magic, kind, remedy in _OTHERS:
         if head.startswith(magic) or _text_start(head).startswith(magic):
             return SceneError(f"{shown(path)} is {kind}, not an image that can be opened.", remedy=remedy)
+    if archive := _archive(head):
+        return SceneError(
+            f"{shown(path)} is {archive}, not an image that can be opened.", remedy="Unpack it first."
+        )
     return SceneError(f"{shown(path)} is not an image of a known format.", remedy=_READ_FORMATS)
 
 

@@ -22,16 +22,18 @@ from geopanoptic.scene.containers import Opening, read_containers
 from geopanoptic.scene.contents import Contents
 from geopanoptic.scene.dating import date_of_names, in_several_folders
 from geopanoptic.scene.filenames import stem_of
-from geopanoptic.scene.formats import is_picture, looks_like_image
+from geopanoptic.scene.formats import is_archive, is_picture, looks_like_image
 from geopanoptic.scene.headers import FileHeader, UnplacedError, assumed_wkt, read_header
 from geopanoptic.scene.masking import CloudMask
 from geopanoptic.scene.naming import name_by_evidence
+from geopanoptic.scene.safe import METADATA
 from geopanoptic.scene.scene import DateLeftOut, Scene
 from geopanoptic.scene.sources import (
     SceneSource,
     as_list,
     files_in,
     folders_in,
+    is_folder,
     named_files,
     shown,
     without_secrets,
@@ -241,11 +243,28 @@ def _images_of(folders: Sequence[Path], allow_vrt: bool) -> list[Path]:
     if len(folders) == 1 and all(map(is_picture, images)):
         images += [path for each in folders_in(folders[0]) for path in _images_in(each, allow_vrt=allow_vrt)]
     if not images:
-        raise SceneError(
-            f"The folder {shown(folders[0])} holds no image.",
-            remedy="Give a folder of GeoTIFF or JPEG 2000 files, or of one such folder per date.",
-        )
+        raise _no_image_in(folders[0])
     return images
+
+
+def _no_image_in(folder: Path) -> SceneError:
+    """What the archives deliver lies one step away from what can be opened."""
+    if archives := [path.name for path in files_in(folder) if is_archive(path)]:
+        return SceneError(
+            f"The folder {shown(folder)} holds no image, but {named_files(archives)}, packed.",
+            remedy="Unpack first, and give the folder of what was in it.",
+        )
+    if granules := sorted(folder.glob("GRANULE/*/IMG_DATA")):
+        finest = granules[0] / "R10m"
+        return SceneError(
+            f"The folder {shown(folder)} is a Sentinel-2 product without its metadata ({' or '.join(METADATA)}).",
+            remedy="Download the product again, whole; or give the folder of the images that you have: "
+            f"{shown(finest if is_folder(finest) else granules[0])}.",
+        )
+    return SceneError(
+        f"The folder {shown(folder)} holds no image.",
+        remedy="Give a folder of GeoTIFF or JPEG 2000 files, or of one such folder per date.",
+    )
 
 
 def _images_in(folder: Path, *, allow_vrt: bool) -> list[Path]:

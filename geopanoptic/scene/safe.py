@@ -31,7 +31,7 @@ from geopanoptic.scene.naming import NamedBand
 from geopanoptic.scene.sentinel2 import OFFSET_TAGS
 from geopanoptic.scene.sources import files_in, is_file, is_folder, resolve, shown
 
-_METADATA = {"MTD_MSIL2A.xml": "Level-2A", "MTD_MSIL1C.xml": "Level-1C"}
+METADATA = {"MTD_MSIL2A.xml": "Level-2A", "MTD_MSIL1C.xml": "Level-1C"}
 _IMAGE = re.compile(r"_(?P<word>B\d[\dA]|SCL)(?:_(?P<step_m>\d\d)m)?$")
 _STEP_M = {"blue": 10, "green": 10, "red": 10, "nir": 10} | dict.fromkeys(
     ("rededge1", "rededge2", "rededge3", "nir08", "swir16", "swir22", "scl"), 20
@@ -61,9 +61,9 @@ class _Product:
 
 def metadata_in(path: Path) -> Path | None:
     """The metadata file of the product that ``path`` is (its folder or that file), or None."""
-    if path.name in _METADATA and is_file(path):
+    if path.name in METADATA and is_file(path):
         return path
-    return next((path / name for name in _METADATA if is_file(path / name)), None)
+    return next((path / name for name in METADATA if is_file(path / name)), None)
 
 
 def products_in(folder: Path) -> list[Path]:
@@ -82,7 +82,7 @@ def check_levels(products: Sequence[Path]) -> None:
     if len(levels) > 1:
         one, other = (shown(path.name) for path in levels.values())
         raise SceneError(
-            f"{one} and {other} are of different processing levels ({' and '.join(_METADATA.values())}): a field "
+            f"{one} and {other} are of different processing levels ({' and '.join(METADATA.values())}): a field "
             "has other numbers in them.",
             remedy="Give the products of one level.",
         )
@@ -97,7 +97,7 @@ def read_product(path: Path, *, only: frozenset[str] | None = None) -> Contents:
     metadata = metadata_in(resolve(path))
     if metadata is None:
         raise SceneError(
-            f"{shown(path)} holds no {' and no '.join(_METADATA)}.",
+            f"{shown(path)} holds no {' and no '.join(METADATA)}.",
             remedy="Give a Sentinel-2 product folder (.SAFE) as it was delivered.",
         )
     product = _read(metadata)
@@ -163,7 +163,7 @@ def _read(metadata: Path) -> _Product:
         raise _unclear(metadata, f"the quantification value {quantification:g}")
     return _Product(
         folder=metadata.parent,
-        level=_METADATA[metadata.name],
+        level=METADATA[metadata.name],
         date=when,
         baseline=_text(root, "PROCESSING_BASELINE") or "",
         cloud_percent=_number(root, "Cloud_Coverage_Assessment", metadata),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import tarfile
 from pathlib import Path
 
 import geopandas as gpd
@@ -44,6 +45,13 @@ def scene_path(tmp_path: Path) -> Path:
 def test_f01_missing_folder_and_empty(tmp_path: Path) -> None:
     refused(tmp_path / "nothing.tif", "nothing.tif does not exist")
     refused(tmp_path, "holds no image")
+    images = tmp_path / "a.SAFE" / "GRANULE" / "L2A_a" / "IMG_DATA" / "R10m"
+    images.mkdir(parents=True)
+    refused(tmp_path / "a.SAFE", "MTD_MSIL2A.xml", "R10m")
+    with tarfile.open(tmp_path / "landsat.tar", "w") as archive:
+        archive.add(images, "images")
+    refused(tmp_path / "landsat.tar", "is a tar archive", "Unpack")
+    refused(tmp_path, "holds no image, but landsat.tar", "Unpack")
     (tmp_path / "empty.tif").touch()
     refused(tmp_path / "empty.tif", "empty.tif is empty (0 bytes)")
     refused([tmp_path / "empty.tif", tmp_path], "is a folder among files")
