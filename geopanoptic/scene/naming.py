@@ -182,6 +182,11 @@ def _nothing_named(candidates: Sequence[_Candidate]) -> SceneError:
     )
     more = f"; and {len(candidates) - 14} more" if len(candidates) > 14 else ""
     count = len({id(candidate.file) for candidate in candidates})
+    if len(candidates) == 1 and candidates[0].reading.ancillary:
+        return SceneError(
+            f"There is only {listed}, which is no band of an image.",
+            remedy="Give the image (of an index that from which it was made), with at least red, green and blue.",
+        )
     if len(candidates) == 1:
         return SceneError(
             f"Which band this is cannot be told, and it is the only one: {listed}. "

@@ -234,7 +234,9 @@ def select_dates(scene: Scene, dates: Sequence[date | str]) -> Scene:
     if missing:
         raise SceneError(
             f"{scene.name} has no image of {listed(sorted(missing))}; it has {listed(scene.dates)}.",
-            remedy="Choose from those dates.",
+            remedy="Choose from those dates."
+            if any(scene.dates)
+            else "Say which it is of when you open it: dates='2021-06-15'.",
         )
     return replace(
         scene,

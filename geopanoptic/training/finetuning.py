@@ -99,6 +99,11 @@ def fine_tune(
     from geopanoptic.training.trainer import LAST, train
 
     progress = progress or Silent()
+    if unlike := [pair for pair in pairs if not isinstance(pair, LabelledPair)]:
+        raise UsageError(
+            f"{unlike[0]!r} is no pair of a scene and its labels.",
+            remedy="Give LabelledPair(scene='scene.tif', labels='fields.gpkg').",
+        )
     bundle = load_bundle(base)
     _refuse_fixed(changes, bundle)
     data = [

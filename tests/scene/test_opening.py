@@ -178,6 +178,13 @@ def test_nameless_bands_of_other_kinds_are_refused_with_an_example(tmp_path: Pat
         open_scene(path)
 
 
+def test_an_index_alone_is_refused_as_one(tmp_path: Path) -> None:
+    path = write_raster(tmp_path / "ndvi.tif", ramp(4, 4, dtype="float32"))
+    with pytest.raises(SceneError, match=r"only ndvi\.tif band 1 .* no band of an image") as refused:
+        open_scene(path)
+    assert "--bands" not in refused.value.remedy
+
+
 def test_colour_interpretation_names_the_bands(tmp_path: Path) -> None:
     colours = (ColorInterp.blue, ColorInterp.green, ColorInterp.red)
     path = write_raster(tmp_path / "scene.tif", ramp(3, 4, 4), colours=colours)

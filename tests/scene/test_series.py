@@ -153,6 +153,8 @@ def test_one_file_of_two_dates(tmp_path: Path) -> None:
 def test_a_single_undated_image_gets_its_date(tmp_path: Path) -> None:
     path = write_raster(tmp_path / "scene.tif", ramp(3, 4, 4), names=RGB)
     assert open_scene(path, dates="2021-06-15").dates == (JUNE,)
+    with pytest.raises(SceneError, match=r"no stated date.*dates='2021-06-15'"):
+        open_scene(path).at("2021-06-15")
 
 
 def test_from_and_to_are_included(tmp_path: Path) -> None:

@@ -191,6 +191,7 @@ def test_mistakes_are_refused_before_any_work(
     assert "9 usable fields overlap the scene; fine-tuning needs at least 10" in refuse(
         labelled.pair(tmp_path, 9)
     )
+    assert "no pair of a scene and its labels" in refuse((good.scene, good.labels))  # type: ignore[arg-type]
     assert "has no blue, green, red band" in refuse(good, bands="nir,swir16,swir22,rededge1")
     assert "there is no key 'bach'" in refuse(good, changes=["bach=3"])
     assert "changes classes, which fine-tuning takes over from tiny" in refuse(

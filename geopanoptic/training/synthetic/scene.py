@@ -224,7 +224,7 @@ def faults(shape: tuple[int, int], pixel_size_m: float, bands: Sequence[str], se
     low, high = _PIXEL_RANGE_M
     unknown = [name for name in bands if name not in BANDS]
     return {
-        f"shape {shape}, expected two positive numbers": len(shape) != 2 or min(shape) < 1,
+        f"shape {shape}, expected two positive numbers": np.shape(shape) != (2,) or min(shape) < 1,
         f"pixel_size_m {pixel_size_m}, expected {low:g} to {high:g}": not low <= pixel_size_m <= high,
         f"bands {unknown}, expected names out of {', '.join(BANDS)}": bool(unknown) or not len(bands),
         f"seed {seed}, expected 0 or more": seed < 0,

@@ -116,6 +116,7 @@ def test_a_dataarray_knows_its_place(scene):
     ("wrong", "message"),
     [
         ({"shape": (0, 5)}, "shape"),
+        ({"shape": 100}, "shape 100, expected two"),
         ({"pixel_size_m": 0.1}, r"pixel_size_m 0.1, expected 1 to 30"),
         ({"bands": ("red", "purple")}, r"\['purple'\]"),
         ({"bands": ()}, "bands"),
