@@ -16,12 +16,15 @@ _R = TypeVar("_R")
 
 
 def options_of(other: Callable[..., Any]) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
-    """For a function that hands its further keywords on to ``other``: one that neither knows is a UsageError."""
+    """For a function that hands its further keywords on to ``other``: its signature names all of them, and one that
+    neither knows is a UsageError."""
 
     def with_options(function: Callable[_P, _R]) -> Callable[_P, _R]:
-        own, handed_on = signature(function).parameters, signature(other).parameters
-        known = [each.name for each in own.values() if each.kind is not Parameter.VAR_KEYWORD]
-        known += [each.name for each in handed_on.values() if each.kind is Parameter.KEYWORD_ONLY]
+        stated, handed_on = signature(function), signature(other).parameters.values()
+        own = [each for each in stated.parameters.values() if each.kind is not Parameter.VAR_KEYWORD]
+        taken = {each.name for each in own}
+        own += [each for each in handed_on if each.kind is Parameter.KEYWORD_ONLY and each.name not in taken]
+        known = [each.name for each in own]
 
         @wraps(function)
         def checked(*args: _P.args, **keywords: _P.kwargs) -> _R:
@@ -33,6 +36,7 @@ def options_of(other: Callable[..., Any]) -> Callable[[Callable[_P, _R]], Callab
                     )
             return function(*args, **keywords)
 
+        checked.__signature__ = stated.replace(parameters=own)  # type: ignore[attr-defined]
         return checked
 
     return with_options

@@ -85,6 +85,11 @@ class Grid:
     height: int
     width: int
 
+    def __repr__(self) -> str:
+        t = self.transform
+        name = self.crs_wkt.partition('"')[2].partition('"')[0]
+        return f"<Grid: {self.height:,} x {self.width:,} px, {name}, ({t.a:g}, {t.b:g}, {t.c:.10g}, {t.d:g}, {t.e:g}, {t.f:.10g})>"
+
     @property
     def crs(self) -> pyproj.CRS:
         return pyproj.CRS.from_wkt(self.crs_wkt)

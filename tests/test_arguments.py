@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,21 @@ def scene(tmp_path: Path) -> Path:
     ) as file:  # fmt: skip
         file.write(np.full((3, 8, 8), 500, "uint16"))
     return path
+
+
+def test_signatures_name_every_option():
+    for function in (geopanoptic.run, geopanoptic.plan, geopanoptic.run_shard):
+        options = inspect.signature(function).parameters
+        assert {"model", "aoi", "simplify_m", "pixel_size", "on_error"} <= set(options)
+        assert not any(each.kind is inspect.Parameter.VAR_KEYWORD for each in options.values())
+    assert "cloud_mask" in inspect.signature(geopanoptic.stats).parameters
+
+
+def test_what_a_notebook_shows_of_a_value_is_short(scene):
+    opened = geopanoptic.open_scene(scene, bands="red,green,blue")
+    for value in (opened, opened.grid, geopanoptic.load_bundle(), geopanoptic.plan(opened)):
+        assert len(repr(value)) < 1000
+        assert type(value).__name__ in repr(value) or "model" in repr(value)
 
 
 def test_parameters_that_are_none_are_refused_by_name(scene, tmp_path):

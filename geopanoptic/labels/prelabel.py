@@ -92,7 +92,7 @@ def prelabel(
     picture_suffix: str = ".png",
     image_root: str | None = None,
     overwrite: bool = False,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
     **scene_options: Any,
 ) -> Prelabelled:
     """Write pre-annotations of a scene to the folder ``out``.

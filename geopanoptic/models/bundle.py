@@ -74,6 +74,9 @@ class Bundle:
     of_fine_pixels: bool = False
     """Whether scenes of about half ``working_pixel_m`` are mapped; only one that looks at two scales cares."""
 
+    def __repr__(self) -> str:
+        return f"<Bundle {self.name}: {len(self.bands)} bands, {len(self.classes)} classes, path={str(self.path)!r}>"
+
     @property
     def name(self) -> str:
         return self.manifest.name

@@ -13,7 +13,7 @@ from geopanoptic.pipeline.aoi import identity_of_area
 from geopanoptic.pipeline.emission import RASTERS
 from geopanoptic.pipeline.parameters import Parameters
 from geopanoptic.pipeline.preparing import crew_of, plan_run
-from geopanoptic.pipeline.progress import Progress, Silent
+from geopanoptic.pipeline.progress import Progress, Silent, progress_of
 from geopanoptic.pipeline.record import Record, metadata
 from geopanoptic.pipeline.resuming.identity import differences
 from geopanoptic.pipeline.run import run
@@ -50,7 +50,7 @@ def run_each(
     rasters: str | Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
     **parameters: Any,
 ) -> Maps:
     """Map every patch to ``out/<name>.gpkg``, and its rasters to ``rasters/<name>``; else as ``run``.
@@ -59,7 +59,7 @@ def run_each(
     at the first patch that is refused, OutputError at a map of another kind without ``overwrite``, and UsageError
     where ``out`` names a file.
     """
-    folder, tell, asked = Path(out), progress or Silent(), Parameters(**parameters)
+    folder, tell, asked = Path(out), progress_of(progress), Parameters(**parameters)
     if folder.suffix.lower() in VECTOR_SUFFIXES or (folder.exists() and not folder.is_dir()):
         raise UsageError(
             f"{folder} is one file, and there are {len(patches):,} patches, each a place of its own.",

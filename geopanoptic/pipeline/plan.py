@@ -127,6 +127,9 @@ class Plan:
             "warnings": [*self.warnings, *self.troubles],
         }
 
+    def __repr__(self) -> str:
+        return self.describe()
+
     def describe(self) -> str:
         """The plan as a few lines of text."""
         (height, width), stored = self.scene.stored_grid.shape, max(self.scene.stored_grid.pixel_size_m())

@@ -1,15 +1,18 @@
 """What a run tells while it runs: stages with rate and remaining time, notes, warnings.
 
-A run talks to a ``Progress``. ``Silent`` keeps warnings only; ``Lines`` prints one line per stage, for logs
-and pipes; ``Bars`` draws bars on a terminal.
+A run talks to a ``Progress``. ``Silent`` says nothing, ``Warnings`` only what should be checked; ``Lines`` prints one
+line per stage, for logs and pipes; ``Bars`` draws bars on a terminal.
 """
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import IO, Protocol
+
+from geopanoptic.errors import UsageError
 
 
 class Stage(Protocol):
@@ -117,8 +120,23 @@ class Bars:
 def progress_for(stream: IO[str], *, quiet: bool) -> Progress:
     """Bars on a terminal, plain lines elsewhere, nothing but warnings when quiet."""
     if quiet:
-        return _OnlyWarnings(stream)
+        return Warnings(stream)
     return Bars(stream) if stream.isatty() else Lines(stream)
+
+
+def progress_of(given: Progress | bool | None) -> Progress:
+    """Who is told of a run from Python: ``given`` itself, standard error of all for True, else of warnings alone.
+
+    Raises UsageError for anything else.
+    """
+    if given is None or isinstance(given, bool):
+        return progress_for(sys.stderr, quiet=not given)
+    if all(callable(getattr(given, name, None)) for name in ("stage", "note", "warn")):
+        return given
+    raise UsageError(
+        f"progress is {given!r}, which has no stage, note and warn.",
+        remedy="Give progress=True to be shown what a run does, or a geopanoptic.pipeline.progress.Progress.",
+    )
 
 
 def rate(per_second: float, unit: str) -> str:
@@ -169,7 +187,7 @@ class _Teller(_Counter):
         )
 
 
-class _OnlyWarnings(Lines):
+class Warnings(Lines):
     @contextmanager
     def stage(self, name: str, *, total: float, unit: str) -> Iterator[Stage]:
         yield _Counter()

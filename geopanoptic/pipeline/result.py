@@ -70,4 +70,8 @@ class Result:
     def __repr__(self) -> str:
         where = f", out={str(self.out)!r}" if self.out else ""
         n_parcels, n_areas = self.report["parcels"], self.report["landcover_areas"]
-        return f"<Result: {counted(n_parcels, 'parcel')}, {counted(n_areas, 'land-cover area')}{where}>"
+        n_warnings = len(self.report["warnings"])
+        warned = f", {counted(n_warnings, 'warning')}" if n_warnings else ""
+        return (
+            f"<Result: {counted(n_parcels, 'parcel')}, {counted(n_areas, 'land-cover area')}{warned}{where}>"
+        )

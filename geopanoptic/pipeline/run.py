@@ -37,7 +37,7 @@ from geopanoptic.pipeline.preparing import (
     refuse_other_run,
     remember_rate,
 )
-from geopanoptic.pipeline.progress import Progress, Silent
+from geopanoptic.pipeline.progress import Progress, progress_of
 from geopanoptic.pipeline.record import Record, metadata, report, timestamp
 from geopanoptic.pipeline.result import Result
 from geopanoptic.pipeline.resuming.beginning import require_complete
@@ -115,7 +115,7 @@ def run(
     resume: bool = False,
     finish: bool = False,
     overwrite: bool = False,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
     client: Client | None = None,
     **parameters: Any,
 ) -> Result:
@@ -142,7 +142,7 @@ def run(
     overwrite
         Replace existing outputs, once the new ones are complete and verified.
     progress
-        Receives stages, notes and warnings; nothing is shown by default.
+        Receives stages, notes and warnings; True shows them on standard error, by default warnings alone are shown there.
     client
         A connected ``distributed.Client`` whose workers compute; ``scheduler`` does not count then.
     parameters
@@ -156,7 +156,7 @@ def run(
         See ``geopanoptic.errors``; an existing output is untouched then.
     """
     asked = Parameters(**parameters)
-    record = Record(progress or Silent())
+    record = Record(progress_of(progress))
     targets = _targets(out, rasters)
     if work is None and (keep_work or finish):
         raise UsageError(

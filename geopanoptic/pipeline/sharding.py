@@ -19,7 +19,7 @@ from geopanoptic.pipeline.preparing import (
     plan_run,
     refuse_changed,
 )
-from geopanoptic.pipeline.progress import Progress, Silent
+from geopanoptic.pipeline.progress import Progress, progress_of
 from geopanoptic.pipeline.record import Record
 from geopanoptic.pipeline.resuming.shards import Shard, shard_block_px
 from geopanoptic.pipeline.resuming.workfolder import make, stored_bytes
@@ -44,7 +44,7 @@ def run_shard(
     shard: str,
     work: str | Path,
     *,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
     **parameters: Any,
 ) -> ShardResult:
     """Compute part ``shard`` (``"3/16"``) of a scene's blocks into the folder ``work``, shared by all parts.
@@ -59,7 +59,7 @@ def run_shard(
     # Absolute: workers may have been started elsewhere.
     part, folder = Shard.parse(shard), Path(work).absolute()
     asked = Parameters(**parameters)
-    record = Record(progress or Silent())
+    record = Record(progress_of(progress))
     crew = crew_of(asked)
     planned = plan_run(scene, asked, crew)
     if asked.block_px is None:

@@ -20,7 +20,7 @@ from geopanoptic.arguments import options_of
 from geopanoptic.change.parcelmap import ParcelMap, read_parcels
 from geopanoptic.errors import UsageError
 from geopanoptic.evaluation.labelmap import outline_of
-from geopanoptic.pipeline.progress import Progress, Silent
+from geopanoptic.pipeline.progress import Progress, progress_of
 from geopanoptic.products.commit import Commit
 from geopanoptic.reprojection import place_of
 from geopanoptic.scene import OnUnreadable, Scene, UnreadableBlock, as_scene, open_scene
@@ -101,7 +101,7 @@ def stats(
     layer: str | None = None,
     on_error: Literal["fail", "skip"] = "fail",
     overwrite: bool = False,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
     **scene_options: Any,
 ) -> Statistics:
     """Figures of every parcel per date, band and index.
@@ -146,7 +146,7 @@ def stats(
         require_table_suffix(target)
     opened = as_scene(scene, on_error=on_error, **scene_options)
     task = _prepare(parcels, opened, indices, only_indices, extremes, id_column, layer)
-    layout, told = task.layout(wide=wide), progress or Silent()
+    layout, told = task.layout(wide=wide), progress_of(progress)
     for note in task.notes:
         told.note(note)
     for warning in opened.warnings:

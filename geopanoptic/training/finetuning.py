@@ -22,7 +22,7 @@ import numpy as np
 
 from geopanoptic.errors import UsageError
 from geopanoptic.models.bundle import Bundle, load_bundle
-from geopanoptic.pipeline.progress import Progress, Silent
+from geopanoptic.pipeline.progress import Progress, progress_of
 from geopanoptic.training.config import TrainingConfig, configured
 from geopanoptic.training.datasets.labelled_scene import LabelledScene
 from geopanoptic.training.datasets.settings import VectorData
@@ -76,7 +76,7 @@ def fine_tune(
     device: Literal["auto", "cpu", "cuda"] = "auto",
     changes: Sequence[str] = (),
     overwrite: bool = False,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
 ) -> FineTuned:
     """Teach the bundle ``base`` (default: the default one) the fields of ``pairs`` and write a bundle to ``out``.
 
@@ -98,7 +98,7 @@ def fine_tune(
     from geopanoptic.training.checkpoint import save_averaged
     from geopanoptic.training.trainer import LAST, train
 
-    progress = progress or Silent()
+    progress = progress_of(progress)
     if unlike := [pair for pair in pairs if not isinstance(pair, LabelledPair)]:
         raise UsageError(
             f"{unlike[0]!r} is no pair of a scene and its labels.",

@@ -6,7 +6,18 @@ import io
 
 import pytest
 
-from geopanoptic.pipeline.progress import Bars, Lines, Progress, Silent, duration_text, progress_for, rate
+import geopanoptic
+from geopanoptic.errors import UsageError
+from geopanoptic.pipeline.progress import (
+    Bars,
+    Lines,
+    Progress,
+    Silent,
+    duration_text,
+    progress_for,
+    progress_of,
+    rate,
+)
 
 
 def tell(progress: Progress) -> None:
@@ -47,6 +58,22 @@ def test_quiet_keeps_the_warnings():
     stream = io.StringIO()
     tell(progress_for(stream, quiet=True))
     assert stream.getvalue() == "warning: [taken] as RGB\n"
+
+
+@pytest.mark.parametrize("given", [None, False, True])
+def test_from_python_warnings_are_shown_and_all_else_where_it_is_asked_for(given, capsys):
+    tell(progress_of(given))
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.endswith("warning: [taken] as RGB\n")
+    assert ("20 m bands resampled" in shown.err) == bool(given)
+
+
+def test_who_is_told_has_to_listen(tmp_path):
+    listener = Silent()
+    assert progress_of(listener) is listener
+    with pytest.raises(UsageError, match="has no stage, note and warn"):
+        geopanoptic.run(tmp_path / "scene.tif", progress=print)
 
 
 def test_silence(capsys):

@@ -23,7 +23,7 @@ from geopanoptic.pipeline.detections.settling import settle
 from geopanoptic.pipeline.emission import RASTERS, trace_layers, write_products
 from geopanoptic.pipeline.execution import Threads
 from geopanoptic.pipeline.plan import drawing_sizes
-from geopanoptic.pipeline.progress import Progress, Silent
+from geopanoptic.pipeline.progress import Progress, progress_of
 from geopanoptic.pipeline.record import UNDATED, Record
 from geopanoptic.pipeline.resuming.workfolder import kept_if_useful
 from geopanoptic.pipeline.store import RunStore
@@ -77,7 +77,7 @@ def fuse(
     threads: int | None = None,
     resume: bool = False,
     overwrite: bool = False,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
 ) -> Fused:
     """Make one map of what an instance model said of a scene's tiles; see ``folder`` and ``reading`` for its form.
 
@@ -103,7 +103,7 @@ def fuse(
         raise UsageError("Blocks and threads must be at least 1.", remedy="Leave them out.")
     found, told_of_tiles = open_folder(Path(detections), grid)
     workers = threads or usable_cores()
-    record = Record(progress or Silent())
+    record = Record(progress_of(progress))
     report_path = vector.with_suffix(".run.json")
     raster_paths = {} if rasters is None else {name: Path(rasters) / f"{name}.tif" for name in RASTERS}
     executor = Threads(workers=workers)

@@ -10,7 +10,7 @@ from geopanoptic.errors import UsageError
 from geopanoptic.models.bundle import Bundle, load_bundle
 from geopanoptic.models.manifest import FixedNormalisation
 from geopanoptic.models.runtimes import load_runtime
-from geopanoptic.pipeline.progress import Progress, Silent
+from geopanoptic.pipeline.progress import Progress, progress_of
 from geopanoptic.products.writing import writing
 from geopanoptic.training.config import TrainingConfig
 from geopanoptic.training.datasets.pastis import sensors_of
@@ -27,7 +27,11 @@ TABLE, SCORES = "table.md", "scores.json"
 
 
 def run_experiments(
-    configs: Sequence[TrainingConfig], out: Path, *, train: bool = True, progress: Progress | None = None
+    configs: Sequence[TrainingConfig],
+    out: Path,
+    *,
+    train: bool = True,
+    progress: Progress | bool | None = None,
 ) -> FoldTable:
     """Train and score one experiment per configuration; write ``out/table.md`` and ``out/scores.json``.
 
@@ -39,7 +43,7 @@ def run_experiments(
     """
     from geopanoptic.training.recipe import train_bundle
 
-    progress = progress or Silent()
+    progress = progress_of(progress)
     experiments = [experiment_of(config) for config in configs]
     folds = [each.fold for each in experiments]
     if len(set(folds)) < len(folds):
@@ -92,7 +96,7 @@ def score_bundle(
     *,
     device: Device = "auto",
     threads: int | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
 ) -> FoldScore:
     """Map and score every patch of the experiment's test fold, each once.
 
@@ -103,9 +107,8 @@ def score_bundle(
     mapper = mapper_of(bundle, device=device, threads=threads)
 
     def mapped() -> Iterator[tuple[ParcelMap, PastisLabels]]:
-        with (progress or Silent()).stage(
-            f"fold {experiment.fold}", total=len(patches), unit="patches"
-        ) as stage:
+        told = progress_of(progress)
+        with told.stage(f"fold {experiment.fold}", total=len(patches), unit="patches") as stage:
             for patch in patches:
                 yield mapper(reader(patch)), reader.folder.labels(patch)
                 stage.advance(1)
