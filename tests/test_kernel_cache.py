@@ -16,7 +16,8 @@ from geopanoptic.kernel_cache import ensure_kernel_cache
 @pytest.fixture
 def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """No folder can be written but that for temporary files."""
-    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    monkeypatch.setenv("NUMBA_CACHE_DIR", "")  # what is set here is undone, also where it was not set before
+    monkeypatch.delenv("NUMBA_CACHE_DIR")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(kernel_cache, "_may_write", lambda _: False)
     return tmp_path
@@ -41,7 +42,8 @@ def test_a_folder_that_others_can_write_is_not_trusted(nowhere: Path) -> None:
 
 
 def test_what_can_be_written_is_left_to_numba(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    monkeypatch.setenv("NUMBA_CACHE_DIR", "")  # what is set here is undone, also where it was not set before
+    monkeypatch.delenv("NUMBA_CACHE_DIR")
     ensure_kernel_cache()
     assert "NUMBA_CACHE_DIR" not in os.environ
     assert kernel_cache._may_write(tmp_path / "new" / "folder")

@@ -14,6 +14,8 @@ import shapely
 from shapely import affinity, box
 
 from geopanoptic.change.compare import compare
+from geopanoptic.change.overlaps import find_overlaps
+from geopanoptic.change.seen import is_seen
 from geopanoptic.errors import OutputError, UsageError
 
 EAST, NORTH = 650_000, 5_770_000
@@ -363,3 +365,46 @@ def test_a_year_of_official_parcels(shared_data):
     assert found.parcels["kind"].tolist()[-2:] == ["split", "split"]
     lost = found.changes[found.changes["kind"] == "lost"]
     assert lost["from_id"].tolist() == [out + 1]
+
+
+def boxes(*corners, **columns):
+    shapes = [shapely.box(5e5 + a, 5.8e6 + b, 5e5 + c, 5.8e6 + d) for a, b, c, d in corners]
+    table = {"parcel_id": np.arange(1, len(shapes) + 1)} | columns
+    return geopandas.GeoDataFrame(table, geometry=shapes, crs="EPSG:32632")
+
+
+def test_a_parcel_that_grew_to_three_times_its_size_keeps_its_id():
+    found = compare(boxes((0, 0, 100, 100), parcel_id=[7]), boxes((0, 0, 300, 100)), tolerance_m=5)
+    (row,) = found.parcels.itertuples()
+    assert (row.parcel_id, row.kind, row.iou) == (7, "moved", pytest.approx(1 / 3))
+
+
+def test_ground_a_little_wider_than_the_tolerance_is_lost():
+    later = boxes((0, 0, 100, 100))
+    later.geometry = later.geometry.difference(shapely.box(5e5 + 70, 5.8e6 + 70, 5e5 + 100, 5.8e6 + 100))
+    (lost,) = compare(boxes((0, 0, 100, 100)), later, tolerance_m=20).changes.itertuples()
+    assert (lost.kind, lost.area_m2) == ("lost", pytest.approx(900, rel=1e-2))
+
+
+def test_parcels_that_lie_on_each_other_hide_no_loss():
+    later = boxes((0, 0, 60, 100), (0, 0, 60, 100), (200, 0, 300, 100))
+    changes = compare(boxes((0, 0, 100, 100), (200, 0, 300, 100)), later, tolerance_m=5).changes
+    assert changes.loc[changes["kind"] == "lost", "area_m2"].tolist() == [pytest.approx(4000, rel=1e-2)]
+
+
+def test_a_strip_narrower_than_the_tolerance_is_no_sliver_where_it_is_a_parcel():
+    strip, large = (np.array([shapely.box(0, 0, width, 100)], dtype=object) for width in (8, 100))
+    for one, other in ((strip, large), (large, strip)):
+        assert shapely.area(find_overlaps(one, other, tolerance_m=20).pieces).tolist() == [800]
+
+
+def test_ground_under_the_other_maps_parcels_is_seen():
+    field, water, cloud = (np.array([shapely.box(x, 0, x + 10, 10)], dtype=object) for x in (0, 10, 20))
+    assert is_seen(np.concatenate([field, water, cloud]), field, water).tolist() == [True, True, False]
+
+
+def test_changes_are_listed_from_the_largest():
+    earlier = boxes((0, 0, 100, 100), (200, 0, 400, 200), (500, 0, 550, 50))
+    found = compare(earlier, boxes((0, 0, 10, 10), (590, 390, 600, 400)), tolerance_m=1)
+    assert len(found.changes) > 2
+    assert found.changes["area_m2"].is_monotonic_decreasing

@@ -85,3 +85,9 @@ def test_contacts_do_not_depend_on_blocks(cut):
     parts.add(labels[:cut], row0=0, col0=0)
     parts.add(labels[cut:], row0=cut, col0=0)
     np.testing.assert_array_equal(whole.touching, parts.touching)
+
+
+def test_the_edge_of_the_raster_is_no_border_of_tiles():
+    contacts = SeamContacts(2, tile_px=4)
+    contacts.add(np.array([[1, 1], [1, 1], [1, 1], [2, 2], [2, 2]]), row0=0, col0=0)
+    assert np.flatnonzero(contacts.touching).tolist() == [2]

@@ -87,3 +87,14 @@ def test_a_map_covers_itself(labels):
     assert class_iou(table, ours, theirs, outside="count") == {1: 1.0}
     errors = segmentation_errors(overlap, np.arange(len(theirs) + 1) > 0)
     assert (errors.over, errors.under, len(errors.splits), len(errors.merges)) == (0, 0, 0, 0)
+
+
+def test_half_is_enough_for_a_part():
+    overlap, *_ = compared([1, 1, 2, 2, 1, 1, 2, 2], [1, 1, 1, 1, 0, 0, 0, 0])
+    assert segmentation_errors(overlap, np.array([False, True])).splits.tolist() == [1]
+
+
+def test_crowds_are_left_out_of_class_iou():
+    table = contingency(np.array([[1, 1, 0]]), np.array([[1, 2, 2]]), n_predicted=1, n_true=2)
+    true = Segments.of(np.array([1, 1]), crowd=np.array([False, True]))
+    assert class_iou(table, Segments.of(np.array([1])), true, outside="count") == {1: 1.0}

@@ -652,3 +652,34 @@ def test_mistakes_are_refused(tmp_path):
         with pytest.raises(UsageError, match=told) as refusal:
             evaluate(pred, truth, **options)
         assert refusal.value.exit_code == 2
+
+
+def test_the_least_area_is_in_square_metres():
+    true, mine = table([(0, 0, 100, 100), (100, 0, 130, 30)]), table([(0, 0, 100, 100)])
+    for least_m2, missed in ((1000, 0), (900, 1)):
+        found = evaluate(
+            mine, true, area=table([(0, 0, 200, 100)]), resolution_m=10, min_area_m2=least_m2, outside="count"
+        )
+        q = found.figures["count"].classes[0].quality
+        assert (q.true_positives, q.false_positives, q.false_negatives) == (1, 0, missed)
+
+
+def test_the_tolerance_is_in_metres(tmp_path, labels):
+    path = write_raster(tmp_path / "a.tif", labels)
+    found = evaluate(path, path, tolerance_m=30)
+    assert (found.boundary.tolerance_px, found.tolerance_m) == (3, pytest.approx(30, rel=1e-2))
+
+
+def test_a_parcel_has_the_class_of_most_of_its_pixels(tmp_path, labels):
+    (folder, _), (truth, _) = (run_folder(tmp_path / name, labels) for name in ("map", "truth"))
+    with rasterio.open(folder / "class.tif", "r+") as file:
+        kind = file.read(1)
+        kind[0, 0] = 3 - kind[0, 0]
+        file.write(kind, 1)
+    assert evaluate(folder, truth).figures["count"].mean("things")["pq"] == 1.0
+
+
+def test_the_smaller_of_two_that_overlap_is_on_top():
+    large, small = (0, 0, 600, 600), (100, 100, 300, 300)
+    found = evaluate(table([large, small]), table([small, large]), area=table([large]))
+    assert (found.pq, found.figures["count"].objects.true) == (1.0, 2)

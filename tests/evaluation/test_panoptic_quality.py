@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from geopanoptic.evaluation.contingency import UNKNOWN, contingency
+from geopanoptic.evaluation import contingency as module
+from geopanoptic.evaluation.contingency import UNKNOWN, Tally, contingency
 from geopanoptic.evaluation.matching import match
 from geopanoptic.evaluation.panoptic_quality import (
     PanopticQuality,
@@ -234,3 +235,14 @@ def test_what_cannot_be_compared_is_refused():
         add_image({}, np.zeros((2, 2), int), {}, np.full((2, 2), -1), {})
     with pytest.raises(ValueError, match="announced"):
         contingency(np.full((2, 2), 3), np.zeros((2, 2), int), n_predicted=2, n_true=0)
+
+
+def test_a_table_of_many_blocks_is_summed_up_on_the_way(monkeypatch):
+    monkeypatch.setattr(module, "_COMPACT_AT", 81)
+    blocks = np.random.default_rng(0).integers(0, 9, (2, 20, 30, 30))
+    tally = Tally(n_predicted=9, n_true=9)
+    for predicted, true in zip(*blocks, strict=True):
+        tally.add(predicted, true)
+        assert tally._held <= 2 * 81
+    whole = contingency(*(each.reshape(-1, 30) for each in blocks), n_predicted=9, n_true=9)
+    np.testing.assert_array_equal(tally.result().shared_px, whole.shared_px)

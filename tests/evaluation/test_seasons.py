@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from geopanoptic.evaluation import __main__ as command
 from geopanoptic.evaluation.samples import Prediction
 from geopanoptic.evaluation.season_samples import LabelledSeason, is_season, read_season, read_seasons
-from geopanoptic.evaluation.seasons import figures_by_dates, season_figures
+from geopanoptic.evaluation.seasons import _true_kinds, figures_by_dates, season_figures
 from geopanoptic.models.bundle import Bundle
 from geopanoptic.pipeline.reading import ArrayDate
 from geopanoptic.training.samples.season_crops import SeriesSample
@@ -133,3 +134,9 @@ def test_the_command_tells_seasons_from_images(
     assert list(rows["tiny"]["val-season"]) == ["1"]
     assert list(rows["tiny-series"]["val-season"]) == ["1", "3"]
     assert set(rows["tiny"]["val-season"]["1"]) == {"known", "whole", "kinds"}
+
+
+def test_a_parcel_is_of_the_kind_that_its_labelled_pixels_have() -> None:
+    classes = np.array([[255, 255, 2, 255]], np.uint8)
+    season = SimpleNamespace(instances=np.array([[1, 1, 1, 2]]), classes=classes)
+    assert _true_kinds(season, 2).tolist() == [255, 2, 255]

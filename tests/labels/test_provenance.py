@@ -11,6 +11,7 @@ from geopanoptic.cli.main import invoke
 from geopanoptic.errors import UsageError
 from geopanoptic.labels.convert import convert
 from geopanoptic.labels.provenance.difference import difference
+from geopanoptic.labels.provenance.hashing import content_of
 from geopanoptic.labels.provenance.history import EDITED, FOUND, history, states
 from geopanoptic.labels.provenance.manifest import provenance_path, read_provenance
 
@@ -252,3 +253,7 @@ def test_the_history_of_labels_that_are_elsewhere_is_told(chain, capsys):
     told = capsys.readouterr()
     assert told.out.count("converted from") == 2
     assert "missing: c.geojson" in told.err
+
+
+def test_the_order_of_the_files_does_not_matter():
+    assert content_of({"a": "1", "b": "2"}) == content_of({"b": "2", "a": "1"})

@@ -12,10 +12,11 @@ from test_prelabel import country, made  # noqa: F401
 from geopanoptic.cli.main import invoke
 from geopanoptic.errors import UsageError
 from geopanoptic.labels.convert import convert
-from geopanoptic.labels.objects import Canvas
+from geopanoptic.labels.objects import Canvas, OutlineLabels
 from geopanoptic.labels.tasks.merging import merge
+from geopanoptic.labels.tasks.overlaying import KNOWN, _numbered
 from geopanoptic.labels.tasks.splitting import split_work
-from geopanoptic.labels.taxonomy import load_taxonomy
+from geopanoptic.labels.taxonomy import load_taxonomy, taxonomy_of_names
 from geopanoptic.labels.tiles import tile_canvases
 
 FIELDS = load_taxonomy("fields")
@@ -316,3 +317,11 @@ def test_what_was_decided_when_parts_were_read_is_told(tmp_path):
     merged = merge([given], tmp_path / "merged.gpkg")
     assert merged.notes == ("a.gpkg, layer a: 1 features have no outline, left out",)
     assert merged.to_dict()["notes"] == list(merged.notes)
+
+
+def test_new_objects_are_numbered_above_those_that_were_removed():
+    shapes = [shapely.box(0, 0, 1, 1), shapely.box(2, 0, 3, 1)]
+    objects = geopandas.GeoDataFrame({"object_id": [3, 1], KNOWN: [True, False]}, geometry=shapes)
+    sent = geopandas.GeoDataFrame({"object_id": [3, 9]}, geometry=shapes)
+    before = OutlineLabels(objects=sent, taxonomy=taxonomy_of_names(["corn"]))
+    assert _numbered(objects, before)["object_id"].tolist() == [3, 10]

@@ -2,16 +2,20 @@
 
 from dataclasses import replace
 
+import geopandas
 import numpy as np
+import pyproj
 import pytest
 import shapely
+from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from test_objects import raster_labels
 
 from geopanoptic.errors import UsageError
-from geopanoptic.labels.objects import as_outlines
+from geopanoptic.labels.objects import Canvas, OutlineLabels, as_outlines
+from geopanoptic.labels.taxonomy import taxonomy_of_names
 from geopanoptic.labels.tiles import SOURCE_ID, canvas_outline, cut, stitch, tile_canvases
 
 
@@ -92,3 +96,41 @@ def test_images_without_a_place_cannot_be_put_together():
     nowhere = as_outlines(raster_labels(np.ones((3, 3), np.int32), transform=None, crs=None))
     with pytest.raises(UsageError, match="where it lies"):
         stitch([nowhere])
+
+
+UTM = pyproj.CRS.from_epsg(32632)
+
+
+def drawn(shape, canvas):
+    table = {"object_id": [1], "class_name": "corn", "score": np.nan}
+    objects = geopandas.GeoDataFrame(table, geometry=[shape], crs=UTM)
+    return OutlineLabels(objects=objects, taxonomy=taxonomy_of_names(["corn", "oats"]), canvas=canvas)
+
+
+def place(left, width):
+    return Canvas(
+        image=f"{left}.tif",
+        height=20,
+        width=width,
+        crs_wkt=UTM.to_wkt(),
+        transform=Affine(1, 0, left, 0, -1, 20),
+    )
+
+
+def test_what_is_said_of_the_largest_piece_counts():
+    whole = drawn(shapely.box(5, 2, 35, 18), place(0, 40))
+    larger, smaller = cut(whole, tile_canvases(whole.canvas, 28))
+    smaller.objects["class_name"] = "oats"
+    assert stitch([smaller, larger]).objects["class_name"].tolist() == ["corn"]
+
+
+def test_objects_of_two_images_that_hardly_agree_are_two():
+    first, second = (
+        drawn(shapely.box(2, 0, 14, 5), place(0, 20)),
+        drawn(shapely.box(13, 0, 28, 10), place(10, 20)),
+    )
+    parts = [
+        replace(part, objects=part.objects.drop(columns=SOURCE_ID, errors="ignore"))
+        for part in (first, second)
+    ]
+    assert len(stitch(parts).objects) == 2

@@ -1,6 +1,7 @@
 """Formats of annotation tools give back every object's ground, class and id."""
 
 import json
+from xml.etree import ElementTree
 
 import geopandas
 import numpy as np
@@ -18,6 +19,7 @@ from geopanoptic.labels.formats.format import ReadOptions, WriteOptions
 from geopanoptic.labels.formats.registry import format_named, recognise
 from geopanoptic.labels.formats.shapes import without_holes
 from geopanoptic.labels.objects import Canvas, OutlineLabels, as_outlines, as_raster
+from geopanoptic.labels.taxonomy import taxonomy_of_names
 
 TOOLS = {"coco-instances": ".json", "cvat": ".xml", "label-studio": ".json", "labelme": "", "via": ".json"}
 
@@ -433,3 +435,27 @@ def test_attributes_may_have_the_names_that_a_geopackage_uses_itself(tmp_path):
     found = geopandas.read_file(tmp_path / "a.gpkg", layer="objects")
     assert (found["fid"].tolist(), found["geom"].tolist()) == ([3], ["hilly"])
     assert found.geometry.area.tolist() == [32]
+
+
+def boxed(folder, *shapes):
+    """Shapes on an image of 20 x 40 px, as labelImg has them."""
+    table = {"object_id": np.arange(1, len(shapes) + 1), "class_name": "corn", "score": np.nan}
+    labels = OutlineLabels(
+        objects=geopandas.GeoDataFrame(table, geometry=list(shapes)),
+        taxonomy=taxonomy_of_names(["corn"]),
+        canvas=Canvas(image="a.png", height=20, width=40),
+    )
+    format_named("labelimg").write(iter([labels]), folder, WriteOptions())
+    return folder
+
+
+def test_a_box_of_labelimg_holds_its_outline(tmp_path):
+    folder = boxed(tmp_path / "boxes", shapely.box(3.6, 5.4, 9.2, 12.7))
+    (found,) = format_named("labelimg").read(folder, ReadOptions())
+    assert found.objects.geometry.iloc[0].bounds == (3, 5, 10, 13)
+
+
+def test_boxes_at_the_edge_of_a_wide_image_are_truncated_and_others_not(tmp_path):
+    folder = boxed(tmp_path / "boxes", shapely.box(22, 5, 30, 12), shapely.box(22, 12, 30, 20))
+    root = ElementTree.parse(folder / "a.xml").getroot()
+    assert [each.findtext("truncated") for each in root.iter("object")] == ["0", "1"]

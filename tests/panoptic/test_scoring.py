@@ -140,3 +140,20 @@ def test_trees_that_would_not_end_or_leave_their_arrays_are_refused(change):
             n_features=len(FEATURES),
             **(arrays | {name: np.array(values) for name, values in change.items()}),
         )
+
+
+@settings(max_examples=20)
+@given(seed=seeds)
+def test_stuff_is_no_candidate_however_good_it_looks(seed):
+    shown = scene(seed, max_side_px=14)
+    graph, _ = shown.regions(shown.windows(shown.valid.shape))
+    trees = stump("field", 0.5, 0.9, 0.9)
+    rules = LearnedRules(trees=trees, price=0.3, slope=1.0, offset=0.0, min_area_px=0)
+    may_be = rules.candidates(merge_tree(graph)).may_be[: len(graph.label)]
+    assert may_be.tolist() == (graph.label > 0).tolist()
+
+
+def test_a_feature_at_the_threshold_goes_left():
+    features = np.zeros((3, len(FEATURES)))
+    features[:, FEATURES.index("field")] = (0.25, 0.5, 0.75)
+    assert stump("field", 0.5, 0.1, 0.9)(features).tolist() == [0.1, 0.1, 0.9]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -13,10 +15,13 @@ from oracle import CHANNELS, QUANTISER, Oracle, segment_maps, truth_maps
 
 from geopanoptic.grid import Window
 from geopanoptic.panoptic.quantisation import LAYERS, NODATA_CLASS
-from geopanoptic.pipeline.dense import InferBlock
+from geopanoptic.pipeline.dense import InferBlock, _readers, release_readers, store_for
+from geopanoptic.pipeline.execution.executor import NETWORK_TASKS
 from geopanoptic.pipeline.layout import Layout
+from geopanoptic.pipeline.losses import losses_of
 from geopanoptic.pipeline.reading import ArrayDate
 from geopanoptic.pipeline.store import RunStore
+from geopanoptic.scene.blocks import UnreadableBlock
 
 SHAPE = (60, 70)
 
@@ -158,3 +163,75 @@ def test_parcels_that_no_date_shows_whole_are_found(order, tmp_path):
     expected, _ = segment_maps(maps, shown >= 0, tmp_path / "whole")
     np.testing.assert_array_equal(found, expected)
     assert final.n_things == 12
+
+
+def test_a_date_that_shows_one_tile_of_several_counts(tmp_path):
+    corner = np.zeros(SHAPE, bool)
+    corner[:20, :10] = True
+    dates = [date(0.5, np.ones(SHAPE, bool)), date(0.25, corner)]
+    several = infer(tmp_path / "several", dates, Oracle, tile_px=16, batch=4)
+    alone = infer(tmp_path / "alone", dates, Oracle, tile_px=16, batch=1)
+    window = Window(0, 0, *SHAPE)
+    for name in LAYERS:
+        np.testing.assert_array_equal(several.read(name, window), alone.read(name, window))
+
+
+def test_within_a_tile_only_the_pixels_that_are_wanted_are_kept(tmp_path):
+    wanted = np.pad(patches(3), ((0, 40), (0, 40)))
+    seen = [date(0.5, np.ones(SHAPE, bool))]
+    store = infer(tmp_path, seen, Oracle, wanted=lambda window: wanted[window.slices()])
+    kept = store.read("stuff", Window(0, 0, *SHAPE)) != NODATA_CLASS
+    np.testing.assert_array_equal(kept, wanted[: SHAPE[0], : SHAPE[1]])
+
+
+def test_readers_that_wait_hold_no_memory(tmp_path):
+    infer(tmp_path, [date(0.5, np.ones(SHAPE, bool))], Oracle)
+    release_readers()
+    readers = [_readers().get_nowait() for _ in range(NETWORK_TASKS)]
+    for reader in readers:
+        _readers().put(reader)
+    assert not any(reader.arrays for reader in readers)
+
+
+def test_what_two_tiles_miss_is_noted_once(tmp_path):
+    store, block = RunStore(folder=tmp_path, shape=(8, 8), block_px=8), Window(0, 0, 8, 8)
+    lost = [
+        UnreadableBlock(file="a.tif", window=Window(0, 0, 4, 4), reason=reason) for reason in ("cut", "short")
+    ]
+    store_for(store, block, lost)
+    assert [each["reason"] for each, _ in losses_of(store, block)] == ["cut"]
+
+
+def test_pixels_of_a_block_are_counted_in_the_scenes_own(tmp_path):
+    store = RunStore(folder=tmp_path, shape=SHAPE, block_px=80)
+    layout = Layout(tile_px=80, halo_px=16, stride_px=16, block_px=80, batch=1)
+    dates = [date(0.5, np.ones(SHAPE, bool))] * 2
+    task = InferBlock(store=store, layout=layout, scale=1, dates=dates, network=Oracle, quantise=QUANTISER)
+    (block,) = store.blocks()
+    count = task(block)
+    assert (count.core_px, count.network_px) == (60 * 70, 2 * (64 + 32) * (80 + 32))
+    nothing = replace(task, scale=2, wanted=lambda window: np.zeros(window.shape, bool))(block)
+    assert (nothing.core_px, nothing.network_px) == (30 * 35, 0)
+
+
+def test_one_block_at_a_time_is_in_the_network(tmp_path):
+    inside = threading.Semaphore(1)
+
+    class Alone:
+        def each_over(self, dates, take):
+            assert inside.acquire(blocking=False), "two blocks are in the network"
+            Oracle().each_over(dates, take)
+            time.sleep(0.02)
+            inside.release()
+
+    store = RunStore(folder=tmp_path, shape=SHAPE, block_px=20)
+    task = InferBlock(
+        store=store,
+        layout=Layout(tile_px=32, halo_px=16, stride_px=16, block_px=20, batch=1),
+        scale=1,
+        dates=[date(0.5, np.ones(SHAPE, bool))],
+        network=Alone,
+        quantise=QUANTISER,
+    )
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(task, store.blocks()))

@@ -79,3 +79,15 @@ def test_nothing_gives_empty_tables_with_a_crs():
     layers = drawn_layers(0, empty=True)
     assert len(layers.parcels()) == len(layers.landcover()) == 0
     assert layers.parcels().crs == layers.grid.crs
+
+
+def test_rows_say_of_each_parcel_what_it_is():
+    layers = drawn_layers(7)
+    parcels = layers.parcels()
+    assert parcels["score"].tolist() == layers.score[:7].tolist()
+    assert parcels["class_score"].tolist() == layers.class_score[:7].tolist()
+    centres = shapely.points(parcels["centre_x"], parcels["centre_y"])
+    assert shapely.contains(parcels.geometry.to_numpy(), centres).all()
+    for table in (parcels, layers.landcover()):
+        assert table["area_m2"].to_numpy() == pytest.approx(table.geometry.area.to_numpy(), rel=2e-3)
+    assert parcels["perimeter_m"].to_numpy() == pytest.approx(parcels.geometry.length.to_numpy(), rel=1e-3)

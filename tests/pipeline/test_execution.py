@@ -15,6 +15,7 @@ import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
@@ -28,7 +29,7 @@ import geopanoptic
 from geopanoptic.cli.main import invoke
 from geopanoptic.errors import ResourceError, SceneError, UsageError
 from geopanoptic.pipeline.execution import Threads, wait_for_interrupted
-from geopanoptic.pipeline.execution.clusters import local_processes
+from geopanoptic.pipeline.execution.clusters import local_processes, size_of
 from geopanoptic.pipeline.execution.crew import PROCESSES, Crew, crew_for
 from geopanoptic.pipeline.execution.executor import in_order
 from geopanoptic.pipeline.execution.on_dask import OnDask
@@ -330,3 +331,8 @@ def test_what_an_interrupted_run_left_behind_is_waited_for():
     assert not finished.is_set()
     wait_for_interrupted()
     assert finished.is_set()
+
+
+def test_the_smallest_worker_counts():
+    client = SimpleNamespace(status="running", nthreads=lambda: {"tcp://a": 4, "tcp://b": 2})
+    assert size_of(client) == (2, 2)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from blank_scenes import scene
 
 from geopanoptic.errors import ResourceError
 from geopanoptic.models.bundle import load_bundle
-from geopanoptic.pipeline.execution.crew import Crew
+from geopanoptic.pipeline.execution.crew import PROCESSES, Crew
+from geopanoptic.pipeline.fitting import budget_of
 from geopanoptic.pipeline.parameters import Parameters
 from geopanoptic.pipeline.plan import make_plan
 from geopanoptic.pipeline.preparing import crew_of
@@ -65,3 +68,22 @@ def test_fewer_processes_are_advised_where_tiles_are_mostly_halo(monkeypatch, co
     assert f"--workers {advised} would take" in advice
     assert not troubles(advised, "8GB")
     assert not troubles(8, "16GB")
+
+
+def test_a_small_scene_has_a_tile_for_every_process():
+    crew = Crew(scheduler=PROCESSES, processes=8, threads=1)
+    eight, one = (
+        make_plan(scene(1024), load_bundle(), crew=each, memory="64GB").n_tiles
+        for each in (crew, replace(crew, processes=1))
+    )
+    assert eight >= 8 > one
+
+
+def test_tiles_are_whole_strides_of_the_network():
+    assert make_plan(scene(512), load_bundle(), tile_px=100).layout.tile_px == 112
+
+
+def test_every_process_has_its_part_of_the_default_budget(monkeypatch):
+    monkeypatch.setattr("geopanoptic.pipeline.memory._available_bytes", lambda: 200 << 30)
+    assert budget_of(None, Crew(scheduler=PROCESSES, processes=16, threads=1)) == 32 << 30
+    assert budget_of(None, Crew(scheduler="tcp://a:1", processes=16, threads=2)) == 6 << 30

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cc3d
 import numpy as np
 import pytest
@@ -91,3 +93,9 @@ def test_a_kept_run_is_fused_again_by_another_rule(tiny_bundle, tmp_path):
     assert (tmp_path / "lps.gpkg").read_bytes() != (tmp_path / "ours.gpkg").read_bytes()
     assert again.report["fusion"] == fresh.report["fusion"] == "lps"
     assert again.report["network_px"] == 0
+
+
+def test_thresholds_are_rounded_up(tiny_bundle):
+    rules = replace(rules_of_bundle(tiny_bundle, min_area_px=1), centre=0.5, field=0.5)
+    assert (rules.centre_u16, rules.field_u8) == (32768, 128)
+    assert replace(rules, centre=0.0).centre_u16 == 1

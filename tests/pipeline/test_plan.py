@@ -5,16 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 
 import geopandas
+import pyproj
 import pytest
 import shapely
+from affine import Affine
 from blank_scenes import scene
 
 from geopanoptic.errors import SceneError, UsageError
+from geopanoptic.grid import Grid
 from geopanoptic.models.bundle import load_bundle
 from geopanoptic.pipeline.execution.crew import Crew
 from geopanoptic.pipeline.memory import default_budget_bytes
 from geopanoptic.pipeline.parameters import Parameters
-from geopanoptic.pipeline.plan import Plan, make_plan
+from geopanoptic.pipeline.plan import Plan, drawing_sizes, make_plan
 from geopanoptic.pipeline.preparing import plan_run, remember_rate
 from geopanoptic.pipeline.progress import Silent
 from geopanoptic.pipeline.record import Record
@@ -243,3 +246,12 @@ def test_a_scene_without_any_band_of_the_model_is_refused(tiny_bundle):
     radar = tiny_bundle.manifest.model_copy(update={"bands": ("vv", "vh")})
     with pytest.raises(SceneError, match=r"takes vv, vh .* one of them; the scene has blue, green, red, nir"):
         make_plan(scene(64), replace(tiny_bundle, manifest=radar), crew=CREW)
+
+
+def test_the_least_area_and_the_simplification_are_those_of_the_ground():
+    wkt = pyproj.CRS.from_epsg(32632).to_wkt()
+    grid = Grid(crs_wkt=wkt, transform=Affine(10, 0, 600_000, 0, -20, 5_800_000), height=100, width=100)
+    min_area_px, simplify_m = drawing_sizes(grid, 1000, None)
+    assert min_area_px == 5
+    assert simplify_m == pytest.approx(20, rel=0.01)
+    assert drawing_sizes(grid.scaled(2), None, None, scale=2)[0] == 4 * drawing_sizes(grid, None, None)[0]

@@ -8,6 +8,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 from geopanoptic.errors import LockedError, OutputError, SceneError, UsageError
 from geopanoptic.grid import Grid
 from geopanoptic.pipeline.resuming.fingerprints import PIECE_BYTES, PIECES, fingerprint
-from geopanoptic.pipeline.resuming.identity import differences, identity_of
+from geopanoptic.pipeline.resuming.identity import differences, files_of, identity_of
 from geopanoptic.pipeline.resuming.manifest import Manifest, agree, read_manifest
 from geopanoptic.pipeline.resuming.shards import Shard, shard_block_px, shards_of
 from geopanoptic.pipeline.resuming.workfolder import (
@@ -316,3 +317,35 @@ def test_images_of_one_name_in_a_mosaic_are_told_apart(tmp_path, tiny_bundle):
         with rasterio.open(tmp_path / name / "rgb.tif", "r+") as file:
             file.write(np.full((1, 8, 8), 99, np.uint8))
         assert differences(before, now())
+
+
+def test_an_empty_claimed_folder_is_left_empty(tmp_path):
+    with claimed(tmp_path / "work"):
+        pass
+    assert not list((tmp_path / "work").iterdir())
+
+
+def test_files_of_one_name_are_told_apart(scene_file, tmp_path):
+    other = tmp_path / "other" / scene_file.name
+    other.parent.mkdir()
+    other.write_bytes(scene_file.read_bytes()[:-1] + b"\1")
+    sources = [source for each in (scene_file, other) for source in open_scene(each).sources]
+    found = files_of(SimpleNamespace(sources=sources))
+    assert list(found) == ["file scene.tif", "file scene.tif (2)"]
+    assert found["file scene.tif"]["content"] != found["file scene.tif (2)"]["content"]
+
+
+def test_how_masks_are_read_is_part_of_a_run(scene_file, tiny_bundle, tmp_path):
+    folder = tmp_path / "dated"
+    folder.mkdir()
+    (folder / "20210615_image.tif").write_bytes(scene_file.read_bytes())
+    with rasterio.open(scene_file) as image:
+        profile = image.profile | {"count": 1, "dtype": "uint8"}
+    with rasterio.open(folder / "20210615_SCL.tif", "w", **profile) as file:
+        file.write(np.full((1, 64, 80), 4, np.uint8))
+    masked, bare = (
+        identity_of(open_scene(folder, cloud_mask=how), tiny_bundle, bands=BANDS, aoi=None, runtime="torch 2")
+        for how in ("auto", "none")
+    )
+    name = "scale, offset, nodata and masks"
+    assert masked[name] != bare[name]

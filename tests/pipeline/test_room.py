@@ -68,3 +68,12 @@ def test_a_scene_too_large_for_the_machine_is_refused_unless_the_budget_covers_i
     plan = make_plan(scene(512), load_bundle(), crew=job, memory="6GB", block_px=10**5)
     assert plan.memory_bytes > 1 << 40
     check_memory(plan, None)
+
+
+def test_what_is_stored_already_needs_no_room_again(tmp_path, monkeypatch):
+    plan = make_plan(scene(2048), load_bundle())
+    free = SimpleNamespace(f_bavail=plan.disk_bytes - 1000, f_frsize=1)
+    monkeypatch.setattr(os, "statvfs", lambda _: free)
+    with pytest.raises(ResourceError, match="for --work"):
+        check_disk(plan, tmp_path)
+    check_disk(plan, tmp_path, stored_bytes=1000)

@@ -11,11 +11,14 @@ import pytest
 import rasterio
 from affine import Affine
 
+from geopanoptic.errors import SceneError
 from geopanoptic.models.bundle import DEFAULT_BUNDLE, list_bundles, load_bundle
+from geopanoptic.pipeline.execution.crew import PROCESSES, Crew
 from geopanoptic.pipeline.layout import Layout
 from geopanoptic.pipeline.memory import needed_bytes, sums_bytes
 from geopanoptic.pipeline.plan import SERIES_BUNDLE, bundle_for, make_plan
 from geopanoptic.scene import Scene, open_scene
+from geopanoptic.scene.scene import select_dates
 
 LAYOUT = Layout(tile_px=256, halo_px=64, stride_px=8, block_px=512, batch=2)
 
@@ -79,3 +82,42 @@ def test_kinds_of_parcels_without_a_date_are_told_to_be_guesses(season):
     first, *_ = season.dates
     (told,) = make_plan(season.at(first), bundle).warnings
     assert "has one date: kinds of parcels are often wrong" in told
+
+
+def test_two_dates_are_more_than_a_model_of_one_takes(season, tiny_bundle):
+    with pytest.raises(SceneError, match=r"2 dates \(2021-04-01, 2021-04-21\) and model tiny takes one"):
+        make_plan(select_dates(season, season.dates[:2]), tiny_bundle)
+
+
+def test_a_model_of_one_kind_of_parcel_has_no_kinds_to_guess(season, tiny_series_bundle):
+    warnings = make_plan(season.at("2021-04-01"), tiny_series_bundle).warnings
+    assert not any("kinds of parcels" in text for text in warnings)
+
+
+def test_without_any_date_kinds_are_told_to_be_guesses(tmp_path):
+    path = tmp_path / "undated.tif"
+    with rasterio.open(
+        path, "w", driver="GTiff", count=4, height=40, width=50, dtype="uint16",
+        crs="EPSG:32632", transform=Affine(10, 0, 600_000, 0, -10, 5_800_000),
+    ) as file:  # fmt: skip
+        file.write(np.full((4, 40, 50), 100, np.uint16))
+        file.descriptions = ("blue", "green", "red", "nir")
+    (told,) = make_plan(open_scene(path), load_bundle("fields-series")).warnings
+    assert "states no date" in told
+    assert "they are guesses" in told
+
+
+def test_the_network_sees_a_tile_on_every_date(season, tiny_series_bundle):
+    one, three = (make_plan(each, tiny_series_bundle) for each in (season.at("2021-04-01"), season))
+    assert three.network_px == 3 * one.network_px
+
+
+def test_what_processes_of_this_machine_need_adds_up(season, tiny_series_bundle):
+    crew = Crew(scheduler=PROCESSES, processes=4, threads=1)
+    alone, four = (
+        make_plan(season, tiny_series_bundle, crew=each, memory=memory, tile_px=32, block_px=64, batch=1)
+        for each, memory in ((replace(crew, processes=1), "2GB"), (crew, "8GB"))
+    )
+    assert four.layout == alone.layout
+    assert four.memory_bytes == four.here_bytes == 4 * alone.memory_bytes
+    assert four.sums_bytes == 4 * alone.sums_bytes > 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -131,3 +132,23 @@ def test_blocks_in_a_window_are_those_that_intersect_it(shape, block_px, corner,
     window = Window(*corner, corner[0] + size[0], corner[1] + size[1])
     expected = [number for number, each in enumerate(store.blocks()) if each.intersection(window)]
     assert store.numbers_in(window) == expected
+
+
+def test_a_block_of_another_layer_is_not_held(tmp_path):
+    store = RunStore(folder=tmp_path, shape=(12, 16), block_px=4, seal="a run")
+    for layer in ("boundary", "field"):
+        store.write(layer, BLOCK, np.full((4, 4), len(layer), np.uint8))
+    (held,), (other,) = ((store.folder / layer).iterdir() for layer in ("field", "boundary"))
+    held.write_bytes(other.read_bytes())
+    assert store.holds(["boundary"], BLOCK)
+    assert not store.holds(["field"], BLOCK)
+
+
+def test_a_block_that_is_written_again_has_another_stamp(tmp_path):
+    store, block = RunStore(folder=tmp_path, shape=(4, 4), block_px=4), Window(0, 0, 4, 4)
+    assert store.stamp("layer", block) is None
+    store.write("layer", block, np.zeros((4, 4), np.uint8))
+    before = store.stamp("layer", block)
+    (path,) = (tmp_path / "layer").iterdir()
+    os.utime(path, ns=(1, 1))
+    assert store.stamp("layer", block) != before

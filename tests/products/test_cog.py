@@ -13,6 +13,7 @@ import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 from small_maps import CLASSES, PLACES
+from small_maps import CLASSES as SOME_CLASSES
 
 from geopanoptic.errors import OutputError
 from geopanoptic.grid import Grid, Window
@@ -153,3 +154,13 @@ def test_full_disk_is_refused_on_writing_or_on_verifying(tmp_path: Path, limit_b
 def write_and_verify(path: Path, grid: Grid, values: NDArray[np.generic], product: RasterProduct) -> None:
     write_cog(path, blocks(grid, values, 512), grid=grid, product=product)
     verify_cog(path, grid=grid)
+
+
+def test_overviews_are_made_as_the_product_says(tmp_path: Path) -> None:
+    grid = grid_of(1024, 1024)
+    values = np.tile(np.array([[100, 200], [200, 200]], np.uint8), (512, 512))
+    for product, expected in ((confidence_raster(), 175), (class_raster(SOME_CLASSES), 200)):
+        path = tmp_path / f"{product.description}.tif"
+        write_cog(path, [(grid.window, values)], grid=grid, product=product)
+        with rasterio.open(path, OVERVIEW_LEVEL=0) as file:
+            assert np.unique(file.read(1)).tolist() == [expected]

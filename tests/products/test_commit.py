@@ -424,3 +424,23 @@ def test_journal_of_a_stranger_cannot_reach_outside(tmp_path: Path) -> None:
     with Commit([out]):
         pass
     assert precious.read_text() == "mine"
+
+
+def test_products_are_on_disk_before_they_are_in_place(tmp_path, monkeypatch):
+    synced, fsync = set(), os.fsync
+    monkeypatch.setattr(os, "fsync", lambda each: synced.add(os.fstat(each).st_ino) or fsync(each))
+    out = tmp_path / "map.gpkg"
+    with Commit([out]) as commit:
+        commit.staged(out).write_text("a map")
+        commit.publish()
+    assert out.stat().st_ino in synced
+
+
+def test_shared_memory_of_a_reader_is_no_unsaved_change(tmp_path):
+    out = tmp_path / "map.gpkg"
+    out.write_text("old")
+    (tmp_path / "map.gpkg-shm").write_text("of a reader")
+    with Commit([out], overwrite=True) as commit:
+        commit.staged(out).write_text("new")
+        commit.publish()
+    assert out.read_text() == "new"

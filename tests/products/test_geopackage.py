@@ -11,7 +11,7 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -289,3 +289,17 @@ def test_crs_is_never_guessed_from_a_code(tmp_path: Path) -> None:
         landcover=drawn.landcover.set_crs(near, allow_override=True),
     )
     assert "0.9998" in geopandas.read_file(path, layer="parcels").crs.to_wkt()
+
+
+def test_one_moment_in_two_zones_gives_the_same_bytes(tmp_path: Path) -> None:
+    shown, moment = small_map(), datetime(2021, 6, 15, 12, tzinfo=UTC)
+    for name, zone in (("a.gpkg", UTC), ("b.gpkg", timezone(timedelta(hours=2)))):
+        write_geopackage(
+            tmp_path / name,
+            parcels=shown.parcels,
+            landcover=shown.landcover,
+            classes=CLASSES,
+            metadata={},
+            timestamp=moment.astimezone(zone),
+        )
+    assert (tmp_path / "a.gpkg").read_bytes() == (tmp_path / "b.gpkg").read_bytes()

@@ -14,7 +14,7 @@ from small_maps import CLASSES, PLACES, small_map
 
 from geopanoptic.grid import Grid, Window
 from geopanoptic.products.classes import rgb
-from geopanoptic.products.picture import draw_map, within
+from geopanoptic.products.picture import _rgba, draw_map, within
 
 
 def grid_of(place: str, turn: Affine | None = None) -> Grid:
@@ -100,3 +100,9 @@ def test_areas_on_the_page_are_those_of_the_ground_shown(place: str) -> None:
         parts = sum(float(half["shown_m2"].sum()) for half in in_halves)
         assert parts == pytest.approx(float(in_all["shown_m2"].sum()), rel=1e-9)
         assert sum(len(half) for half in in_halves) >= len(in_all)
+
+
+def test_a_pixel_without_one_of_its_colours_has_no_data() -> None:
+    image = np.full((1, 2, 3), 0.5, np.float32)
+    image[0, 0, 1] = np.nan
+    assert _rgba(image)[0, :, 3].tolist() == [0, 1]

@@ -11,6 +11,7 @@ import rasterio
 from affine import Affine
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rasterio.enums import ColorInterp
 from tiny_rasters import RGB, TEN_METRES, ramp, write_raster
 
 from geopanoptic.errors import SceneError
@@ -91,3 +92,24 @@ def test_other_bands_of_a_band_file_are_whole(scene: Scene) -> None:
     _, valid = scene.read(scene.grid.window, ["swir16"], on_unreadable=found.append)
     assert valid.all()
     assert not found
+
+
+def test_alpha_counts_beside_a_block_that_cannot_be_decoded(tmp_path: Path) -> None:
+    values = np.random.default_rng(1).integers(1, 60_000, (4, 64, 64)).astype("uint16")
+    values[3] = 65535
+    values[3, :, :8] = 0
+    colours = (ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.alpha)
+    path = write_raster(
+        tmp_path / "a.tif", values, colours=colours, tiled=True, blockxsize=32, blockysize=32,
+        compress="deflate", interleave="pixel",
+    )  # fmt: skip
+    with rasterio.open(path) as dataset:
+        place = int(dataset.get_tag_item("BLOCK_OFFSET_1_1", "TIFF", bidx=1))
+    stored = bytearray(path.read_bytes())
+    stored[place : place + 400] = b"\xff" * 400
+    path.write_bytes(stored)
+    scene = open_scene(path)
+    _, valid = scene.read(scene.grid.window, on_unreadable=lambda _: None)
+    expected = np.ones((64, 64), bool)
+    expected[:, :8] = expected[32:, 32:] = False
+    np.testing.assert_array_equal(valid, expected)

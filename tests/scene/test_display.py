@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import rioxarray
 from affine import Affine
+from rasterio.enums import ColorInterp
 from tiny_rasters import RGB, TEN_METRES, ramp, write_raster
 
 from geopanoptic.errors import SceneError
 from geopanoptic.grid import Window
 from geopanoptic.scene import Scene, open_scene
+from geopanoptic.scene.preview import read_preview
 
 
 @pytest.fixture
@@ -156,3 +158,12 @@ def test_rotated_scenes_have_a_transform_but_no_axes(tmp_path: Path) -> None:
     assert "x" not in array.coords
     assert array.rio.transform().almost_equals(turned)
     assert "rotated" in repr(scene)
+
+
+def test_what_is_transparent_is_not_shown(tmp_path: Path) -> None:
+    values = np.concatenate([ramp(3, 8, 8), np.full((1, 8, 8), 255)]).astype(np.uint16)
+    values[3, :, :4] = 0
+    colours = (ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.alpha)
+    scene = open_scene(write_raster(tmp_path / "a.tif", values, colours=colours))
+    _, valid = read_preview(scene, scene.bands, longest_px=8)
+    np.testing.assert_array_equal(valid, np.tile(np.arange(8) >= 4, (8, 1)))

@@ -347,3 +347,22 @@ def test_ukis_csmask_gives_one_answer_for_any_window(tmp_path: Path) -> None:
     np.testing.assert_array_equal(scene.read(window)[1], every[window.slices()])
     assert not every[:5].any()
     assert pickle.loads(pickle.dumps(scene)) == scene
+
+
+def test_a_date_whose_mask_knows_nothing_is_all_cloud(tmp_path: Path) -> None:
+    _image(tmp_path)
+    _scl(tmp_path, np.zeros((6, 6)))
+    assert measured_cloud(open_scene(tmp_path)) == 1.0
+    with pytest.raises(SceneError, match="more than 50 % cloud"):
+        open_scene(tmp_path, max_cloud=50)
+
+
+def test_of_two_masks_of_a_kind_the_finer_counts(tmp_path: Path) -> None:
+    _image(tmp_path)
+    for name, step in (("a", 2), ("b", 1)):
+        classes = np.full((12 // step, 12 // step), CLEAR, "uint8")
+        write_raster(
+            tmp_path / f"20210615_{name}_SCL.tif", classes, transform=TEN_METRES @ Affine.scale(step)
+        )
+    (mask,) = open_scene(tmp_path).masks
+    assert mask.source.name == "20210615_b_SCL.tif"

@@ -16,7 +16,8 @@ from tiny_rasters import RGB, TEN_METRES, UTM, ramp, write_raster
 
 from geopanoptic.grid import Grid
 from geopanoptic.scene import Normalisation, measure, open_scene, survey
-from geopanoptic.scene.sampling import WINDOW_PX, WINDOWS_PER_AXIS, sample_windows, take_sample
+from geopanoptic.scene.radiometry import date_range
+from geopanoptic.scene.sampling import WINDOW_PX, WINDOWS_PER_AXIS, Sample, sample_windows, take_sample
 
 LIMIT = WINDOWS_PER_AXIS * WINDOW_PX
 
@@ -173,3 +174,31 @@ def test_much_nodata_is_mentioned(tmp_path: Path) -> None:
     found = survey(open_scene(write_raster(tmp_path / "a.tif", values, names=RGB, nodata=0, crs=UTM)))
     assert found.valid_share == pytest.approx(0.3)
     assert "Only 30%" in found.warnings[0]
+
+
+def ranged(values: list[float]) -> tuple[float, float]:
+    plane = np.array([values], np.float32)
+    found = date_range(Sample(bands=("red",), values_cn=plane, valid_n=np.ones(len(values), bool)))
+    return found.low[0], found.high[0]
+
+
+def test_a_band_of_nearly_one_value_keeps_its_full_range() -> None:
+    assert ranged([5.0] * 999 + [9.0]) == (5.0, 9.0)
+
+
+def test_beside_large_values_the_span_of_a_constant_band_does_not_vanish() -> None:
+    low, high = ranged([1e9] * 10)
+    assert np.float32(high) > np.float32(low)
+
+
+def test_some_bands_are_clipped_as_all_were() -> None:
+    stated = Normalisation(bands=("red", "nir"), low=(0.0, 1.0), high=(2.0, 3.0), clip=(0.0, 1.0))
+    assert stated.select(["nir"]) == Normalisation(bands=("nir",), low=(1.0,), high=(3.0,), clip=(0.0, 1.0))
+
+
+def test_a_stated_scale_makes_reflectances(tmp_path: Path) -> None:
+    values = ramp(3, 4, 4).astype("uint16")
+    scaled = open_scene(write_raster(tmp_path / "a.tif", values, names=RGB, scales=(1e-4,) * 3))
+    bare = open_scene(write_raster(tmp_path / "b.tif", values, names=RGB))
+    assert {layer.reflectance_of_one for layer in scaled.layers} == {1.0}
+    assert {layer.reflectance_of_one for layer in bare.layers} == {10_000.0}

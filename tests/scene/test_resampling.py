@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pyproj
 import pytest
 import rasterio
 from affine import Affine
@@ -13,8 +14,9 @@ from hypothesis import strategies as st
 from rasterio.warp import Resampling, reproject
 from tiny_rasters import TEN_METRES, UTM, ramp, whole, write_raster
 
-from geopanoptic.grid import Window
+from geopanoptic.grid import Grid, Window
 from geopanoptic.scene import Scene, open_scene
+from geopanoptic.scene.alignment import align
 
 
 def _two_resolutions(folder: Path, shift: tuple[float, float] = (0, 0)) -> tuple[Scene, np.ndarray, Affine]:
@@ -105,3 +107,14 @@ def test_a_pixel_does_not_depend_on_the_window(
     where = window.slices(frame)
     np.testing.assert_array_equal(part, values[(slice(None), *where)])
     np.testing.assert_array_equal(part_valid, valid[where])
+
+
+@pytest.mark.parametrize(("b", "d"), [(0.1, 0.0), (0.0, 0.1)])
+def test_grids_that_are_sheared_against_each_other_are_not_aligned(b: float, d: float) -> None:
+    wkt = pyproj.CRS.from_epsg(32632).to_wkt()
+    plain, sheared = (
+        Grid(crs_wkt=wkt, transform=Affine(10, over, 6e5, down, -10, 5.8e6), height=100, width=100)
+        for over, down in ((0, 0), (b, d))
+    )
+    assert align(plain, plain) is not None
+    assert align(plain, sheared) is None

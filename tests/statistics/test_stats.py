@@ -15,9 +15,10 @@ from affine import Affine
 from shapely import affinity, box
 
 from geopanoptic.errors import OutputError, UsageError
-from geopanoptic.scene import open_scene
+from geopanoptic.grid import Window
+from geopanoptic.scene import UnreadableBlock, open_scene
 from geopanoptic.statistics import grouping
-from geopanoptic.statistics.stats import stats
+from geopanoptic.statistics.stats import _collect, stats
 
 EAST, NORTH, PX_M = 600_000, 5_700_000, 10
 NODATA = -9999
@@ -318,3 +319,20 @@ def test_a_date_without_a_band_has_no_figures_of_it(series, parcels):
     assert later[later.band.isin(["nir", "ndvi"])]["mean"].isna().all()
     assert (later[later.band == "nir"].valid_share == 0).all()
     assert later[later.band == "red"]["mean"].notna().any()
+
+
+def test_a_block_that_several_groups_miss_is_listed_once():
+    skipped = []
+    for reason in ("cut", "short"):
+        _collect(skipped)(UnreadableBlock(file="a.tif", window=Window(0, 0, 4, 4), reason=reason))
+    assert len(skipped) == 1
+
+
+def test_parcels_outside_and_parcels_without_a_place_are_counted_apart(tmp_path):
+    write_band(tmp_path / "red.tif", np.ones((60, 80), np.uint16))
+    middle = geopandas.GeoSeries([shapely.Point(EAST + 300, NORTH - 300)], crs="EPSG:32632").to_crs(4326)[0]
+    places = [middle.buffer(1e-4), shapely.box(10, 50, 10.001, 50.001), shapely.box(99.5, -0.5, 100.5, 0.5)]
+    found = stats(geopandas.GeoDataFrame(geometry=places, crs=4326), tmp_path / "red.tif")
+    told = " ".join(found.report["notes"])
+    assert "1 parcels lie outside the scene" in told
+    assert "1 parcels reach beyond" in told

@@ -361,3 +361,16 @@ def test_exit_codes_for_other_programs(tmp_path):
     fixed = str(tmp_path / "fixed.gpkg")
     assert invoke(["labels", "check", dirty, "--fix", "--out", fixed]) == DEFECTS
     assert invoke(["labels", "check", fixed]) == 0
+
+
+def test_less_than_half_a_pixel_beyond_the_image_is_no_defect(tmp_path):
+    report = check(
+        stored(squares((-0.4, 0), (-0.6, 20)), tmp_path / "a.gpkg"), image=image(tmp_path / "i.tif")
+    )
+    assert [each.object_ids for each in report.issues if each.kind == "outside-image"] == [(2,)]
+
+
+def test_neighbours_of_two_kinds_of_land_cover_are_two(tmp_path):
+    frame = squares((0, 0), (10, 0), (20, 0), class_name=["water", "wood", "wood"], kind="stuff")
+    (issue,) = [each for each in check(stored(frame, tmp_path / "a.gpkg")).issues if each.kind == "stuff-ids"]
+    assert issue.object_ids == (2, 3)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter, gaussian_gradient_magnitude
 
-from geopanoptic.labels.check.shift import offset_of, outline_density, votes
+from geopanoptic.labels.check.shift import Offset, _issue, _refined, offset_of, outline_density, votes
 
 SIDE = 192
 CELL = 12
@@ -72,3 +72,14 @@ def test_a_shared_border_counts_once_and_keeps_its_place():
 def test_too_few_outlines_say_nothing():
     density = outline_density(np.array([shapely.box(4, 4, 12, 12)], dtype=object), (SIDE, SIDE))
     assert offset_of(votes(density, np.ones((SIDE, SIDE), np.float32), 8).score_bdd) is None
+
+
+def test_the_way_to_move_is_told():
+    offset = Offset(cols=-4.3, rows=2.7, error_px=0.1, t=9.0, t_needed=4.0, blocks=20)
+    told = _issue("error", "All labels lie", offset, shapely.box(0, 0, 1, 1)).message
+    assert "move them 4.3 px left and 2.7 px down" in told
+
+
+def test_the_top_of_a_parabola_is_found():
+    rows, cols = np.meshgrid([-1.0, 0, 1], [-1.0, 0, 1], indexing="ij")
+    assert _refined(-((rows - 0.3) ** 2) - (cols + 0.2) ** 2) == pytest.approx([0.3, -0.2])
