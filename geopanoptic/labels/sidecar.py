@@ -149,20 +149,29 @@ def known_image(name: str, images: Mapping[str, Canvas]) -> Canvas | None:
 def placed(labels: Labels, places: Mapping[str, Canvas]) -> Labels:
     """Labels of an image without a place, brought to the place that is known for an image of that name.
 
-    Raises ``UsageError`` where that image has another size.
+    Raises ``UsageError`` where that image has another size, placed or not.
     """
     canvas = labels.canvas
     if canvas is None or canvas.transform is not None:
         return labels
     place = known_image(canvas.image, places)
-    if place is None or place.transform is None:
+    if place is None:
         return labels
     if place.shape != canvas.shape:
+        # Tools show a photo as its EXIF tells to hold it; here its pixels count as they are stored.
+        turned = place.shape == canvas.shape[::-1]
         raise UsageError(
             f"{canvas.image} has {canvas.height} x {canvas.width} pixels in the labels and "
             f"{place.height} x {place.width} in {SIDECAR} or the image.",
-            remedy="Give the labels and the image that belong together.",
+            remedy="Give the labels and the image that belong together"
+            + (
+                ", such as a photo that its EXIF turns as it was shown: `magick IN -auto-orient OUT`."
+                if turned
+                else "."
+            ),
         )
+    if place.transform is None:
+        return labels
     if isinstance(labels, RasterLabels):
         return replace(labels, canvas=place)
 

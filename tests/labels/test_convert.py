@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import rasterio
 import shapely
+from PIL import ExifTags, Image
 
 from geopanoptic.cli.main import invoke
 from geopanoptic.errors import OutputError, UsageError
@@ -245,6 +246,25 @@ def test_what_does_not_lie_on_the_image_is_told(country, tmp_path):
         assert told["pixels lay in several objects and went to the smallest"] >= 20
         if not options:
             assert done.objects == 3
+
+
+@pytest.mark.parametrize("name", ["labelme", "cvat", "label-studio", "coco-instances"])
+def test_an_image_of_another_shape_than_its_labels_say_is_refused(tmp_path, name):
+    shown, stored = tmp_path / "shown" / "IMG_1.jpg", tmp_path / "IMG_1.jpg"
+    shown.parent.mkdir()
+    Image.new("RGB", (30, 40)).save(shown)
+    orientation = Image.Exif()
+    orientation[ExifTags.Base.Orientation] = 6
+    Image.new("RGB", (40, 30)).save(stored, exif=orientation)
+    field = {"label": "field", "points": [[1, 1], [20, 1], [20, 38], [1, 38]], "shape_type": "polygon"}
+    told = {"shapes": [field], "imagePath": "IMG_1.jpg", "imageHeight": 40, "imageWidth": 30}
+    (tmp_path / "IMG_1.json").write_text(json.dumps(told))
+    labels = tmp_path / f"labels{FILES.get(name, '')}"
+    convert(tmp_path / "IMG_1.json", labels, to=name)
+    for to, target in (("raster", "a.tif"), ("coco-panoptic", "b")):
+        with pytest.raises(UsageError, match=r"40 x 30 pixels in the labels and 30 x 40 .*auto-orient"):
+            convert(labels, tmp_path / target, to=to, image=stored)
+    assert convert(labels, tmp_path / "b", to="coco-panoptic", image=shown).objects == 1
 
 
 def test_borders_across_pixels_are_told_where_labels_are_drawn(country, tmp_path):

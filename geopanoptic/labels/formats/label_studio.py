@@ -157,15 +157,15 @@ def _canvas_of(task: Mapping[str, Any], images: Mapping[str, Canvas], where: str
     }
     # Label Studio puts eight characters and a dash before the names of uploaded files.
     known = known_image(name, images) or known_image(name.partition("-")[2], images)
-    if known is not None:
-        return Canvas(image=known.image, height=known.height, width=known.width)
-    if len(sizes) != 1:
+    if len(sizes) == 1:
+        height, width = sizes.pop()
+        return Canvas(image=name if known is None else known.image, height=height, width=width)
+    if known is None:
         raise UsageError(
             f"{where} ({name}) {'does not say how large its image is' if not sizes else 'states several image sizes'}.",
             remedy="Name the folder of images with --image.",
         )
-    height, width = sizes.pop()
-    return Canvas(image=name, height=height, width=width)
+    return Canvas(image=known.image, height=known.height, width=known.width)
 
 
 def _shapes_in(task: Mapping[str, Any], canvas: Canvas) -> Iterator[Shape]:
