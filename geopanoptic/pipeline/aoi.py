@@ -14,6 +14,7 @@ from geopanoptic.arguments import path_text
 from geopanoptic.errors import SceneError, UsageError
 from geopanoptic.grid import Grid, Window
 from geopanoptic.pipeline.resuming.fingerprints import fingerprint
+from geopanoptic.scene.datasets import unplaced_is_no_news
 
 if TYPE_CHECKING:
     import geopandas
@@ -65,15 +66,11 @@ class AreaOfInterest:
         if not len(near):
             return np.zeros(cell.shape, bool)
         # In the order of the file: none of them depends on the others, but nothing should depend on a tree.
-        return (
-            rasterize(
-                self._tree.geometries[np.sort(near)],
-                out_shape=cell.shape,
-                transform=self._grid.crop(cell).transform,
-                dtype="uint8",
-            )
-            > 0
-        )
+        polygons = self._tree.geometries[np.sort(near)]
+        transform = self._grid.crop(cell).transform
+        with unplaced_is_no_news():
+            burned = rasterize(polygons, out_shape=cell.shape, transform=transform, dtype="uint8")
+        return burned > 0  # type: ignore[no-any-return]
 
 
 def name_of_area(area: Area) -> str:

@@ -47,11 +47,20 @@ def open_dataset(source: GdalSource) -> DatasetReader:
 
     Raises SceneError where GDAL cannot read the header.
     """
-    # warnings.catch_warnings swaps process-wide filters, so two threads must not be inside it at once.
-    with _warning_filters, warnings.catch_warnings(), gdal_environment(source):
+    with unplaced_is_no_news(), gdal_environment(source), refused_if_damaged(source):
+        return rasterio.open(source.opened_as, driver=source.driver)
+
+
+@contextmanager
+def unplaced_is_no_news() -> Iterator[None]:
+    """rasterio does not warn of data without a place on the ground; for threads that may open or burn at once.
+
+    warnings.catch_warnings swaps process-wide filters, so two threads must not be inside it at once, and
+    rasterio's own `rasterize` is inside it for a moment.
+    """
+    with _warning_filters, warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with refused_if_damaged(source):
-            return rasterio.open(source.opened_as, driver=source.driver)
+        yield
 
 
 @contextmanager

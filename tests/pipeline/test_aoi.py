@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import geopandas
 import numpy as np
@@ -209,3 +210,12 @@ def test_unreadable_files_are_refused(tmp_path):
     assert "GeoJSON" in told.value.remedy
     with pytest.raises(UsageError, match="cannot be read"):
         read_aoi(tmp_path / "absent.gpkg", GRID)
+
+
+def test_threads_that_decide_pixels_warn_of_nothing(file):
+    """rasterio swaps the filters of the whole process while it burns, and any thread may be about to warn."""
+    wanted = read_aoi(file(ROUND), GRID)
+    window = Window(0, 0, 64, 64)
+    with ThreadPoolExecutor(4) as threads:
+        drawn = list(threads.map(lambda _: wanted(window), range(60)))
+    assert all((each == drawn[0]).all() for each in drawn)
