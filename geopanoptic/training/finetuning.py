@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from geopanoptic.arguments import path_text
 from geopanoptic.errors import UsageError
 from geopanoptic.models.bundle import Bundle, load_bundle
 from geopanoptic.pipeline.progress import Progress, progress_of
@@ -39,10 +40,19 @@ _FIXED = ("from", "bands", "classes", "network", "data", "validation")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelledPair:
-    """A scene, as ``open_scene`` takes it, and the vector file of its fields."""
+    """A scene of one or several files, and the vector file of its fields.
 
-    scene: str | tuple[str, ...]
-    labels: Path
+    Raises UsageError for what is no path, such as polygons in memory.
+    """
+
+    scene: str | Path | tuple[str | Path, ...]
+    labels: str | Path
+
+    def __post_init__(self) -> None:
+        files = self.scene if isinstance(self.scene, tuple) else (self.scene,)
+        for file in files:
+            path_text(file, "A scene", remedy="Give a file, a folder, or a tuple of files.")
+        path_text(self.labels, "The file of labels", remedy="Write the polygons to a GeoPackage first.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +72,7 @@ class FineTuned:
 
 def fine_tune(
     pairs: Sequence[LabelledPair],
-    out: Path,
+    out: str | Path,
     *,
     base: str | None = None,
     known: Literal["sparse", "full"] = "sparse",
@@ -99,6 +109,7 @@ def fine_tune(
     from geopanoptic.training.trainer import LAST, train
 
     progress = progress_of(progress)
+    out = Path(path_text(out, "The new bundle", remedy="Give the folder that it shall be written to."))
     if unlike := [pair for pair in pairs if not isinstance(pair, LabelledPair)]:
         raise UsageError(
             f"{unlike[0]!r} is no pair of a scene and its labels.",
@@ -109,8 +120,8 @@ def fine_tune(
     data = [
         VectorData(
             kind="vectors",
-            scene=pair.scene,
-            labels=pair.labels,
+            scene=_as_text(pair.scene),
+            labels=Path(pair.labels),
             layer=layer,
             known=known,
             bands=bands,
@@ -231,6 +242,10 @@ def _announcement(total: int, pairs: Sequence[LabelledPair], bundle: Bundle, mea
         else "they lie too close together to hold some out, so nothing shows whether new ground gains"
     )
     return f"{total} fields on {scenes} for {bundle.name}; {how}"
+
+
+def _as_text(scene: str | Path | tuple[str | Path, ...]) -> str | tuple[str, ...]:
+    return tuple(str(file) for file in scene) if isinstance(scene, tuple) else str(scene)
 
 
 def _name_of(out: Path) -> str:

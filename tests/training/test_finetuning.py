@@ -49,7 +49,7 @@ class Labelled:
         """The scene with ``count`` of its fields, in degrees."""
         path = folder / f"fields-{count}.gpkg"
         self.fields.sample(count, random_state=0).to_crs("EPSG:4326").to_file(path)
-        return LabelledPair(scene=str(self.scene), labels=path)
+        return LabelledPair(scene=self.scene, labels=path)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def tuned(labelled: Labelled, tiny_bundle: Bundle, tmp_path_factory: pytest.Temp
     folder = tmp_path_factory.mktemp("tuned")
     return fine_tune(
         [labelled.pair(folder, 20)],
-        folder / "My fields",
+        str(folder / "My fields"),
         base=str(tiny_bundle.path),
         device="cpu",
         changes=QUICK,
@@ -133,7 +133,7 @@ def test_few_fields_on_a_second_scene_are_held_out_with_those_of_the_first(
     labelled: Labelled, tiny_bundle: Bundle, tmp_path: Path
 ) -> None:
     surveys = [
-        survey_labels(VectorData(kind="vectors", scene=pair.scene, labels=pair.labels), tiny_bundle)
+        survey_labels(VectorData(kind="vectors", scene=str(pair.scene), labels=Path(pair.labels)), tiny_bundle)
         for pair in (labelled.pair(tmp_path, 20), labelled.pair(tmp_path, 1))
     ]
     assert [set(each) for each in deal(surveys[1:], folds=3)] == [{0}]
@@ -205,6 +205,8 @@ def test_mistakes_are_refused_before_any_work(
     refusal = refuse(LabelledPair(scene=good.scene, labels=far), layer="area")
     assert "1 usable field of layer area overlap the scene" in refusal
     assert "--layer" in refusal
+    with pytest.raises(UsageError, match="The file of labels is given as geopandas.GeoDataFrame"):
+        LabelledPair(scene=good.scene, labels=labelled.fields)  # type: ignore[arg-type]
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "notes.txt").write_text("mine")
     assert "exists" in refuse(good)
