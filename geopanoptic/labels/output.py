@@ -10,6 +10,7 @@ from pathlib import Path
 
 from geopanoptic.errors import OutputError
 from geopanoptic.labels.sidecar import SIDECAR
+from geopanoptic.products.staging import replace_folder
 
 
 @contextmanager
@@ -36,8 +37,9 @@ def staged_output(target: Path, *, overwrite: bool) -> Iterator[Path]:
         for arrival in arrivals:
             place = parent / arrival.name
             if place.is_dir():
-                place.rename(hidden / f"{arrival.name}-old")
-            arrival.replace(place)
+                replace_folder(arrival, place)
+            else:
+                arrival.replace(place)
     finally:
         shutil.rmtree(hidden, ignore_errors=True)
 

@@ -114,6 +114,23 @@ def remove(staging: Path) -> None:
         staging.rmdir()
 
 
+def replace_folder(staged: Path, target: Path) -> None:
+    """``staged`` takes the place of the folder ``target``, if there is one, which stays where that fails.
+
+    A kill between the two renames leaves it beside ``staged``, with ``-old`` behind that name.
+    """
+    before = staged.with_name(f"{staged.name}-old")
+    try:
+        if target.exists():
+            target.rename(before)
+        staged.rename(target)
+    except BaseException:
+        if before.exists() and not target.exists():
+            before.rename(target)
+        raise
+    shutil.rmtree(before, ignore_errors=True)
+
+
 def sync_folder(folder: Path) -> None:
     """Makes renames and new names in ``folder`` survive a power cut (where the system can)."""
     if os.name != "posix":

@@ -69,6 +69,9 @@ class FineTuned:
     after: HeldOutFigures | None
     decision: str
 
+    def __repr__(self) -> str:
+        return f"<FineTuned {self.bundle.name}: {self.decision}>"
+
 
 def fine_tune(
     pairs: Sequence[LabelledPair],

@@ -12,6 +12,7 @@ from typing import Any
 from geopanoptic.errors import OutputError
 from geopanoptic.models.bundle import Bundle, save_with_grouping
 from geopanoptic.models.manifest import TrainingData
+from geopanoptic.products.staging import replace_folder
 from geopanoptic.training.card import write_card
 from geopanoptic.training.config import TrainingConfig
 from geopanoptic.training.held_out import HOW_MAPPED, HeldOutFigures
@@ -126,10 +127,6 @@ def staged_bundle(out: Path, *, overwrite: bool) -> Iterator[Path]:
         ) from None
     try:
         yield staged
-        before = staged.with_name(f"{staged.name}-old")
-        if out.exists():
-            out.rename(before)
-        staged.rename(out)
-        shutil.rmtree(before, ignore_errors=True)
+        replace_folder(staged, out)
     finally:
         shutil.rmtree(staged, ignore_errors=True)

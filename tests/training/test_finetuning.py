@@ -100,6 +100,7 @@ def test_the_loss_falls(unmeasured: FineTuned) -> None:
 def test_the_bundle_tells_where_it_comes_from(tuned: FineTuned, tiny_bundle: Bundle) -> None:
     bundle = tuned.bundle
     assert bundle.name == "my-fields"
+    assert repr(tuned) == f"<FineTuned my-fields: {tuned.decision}>"
     assert (bundle.bands, bundle.classes, bundle.reach_px) == (
         tiny_bundle.bands,
         tiny_bundle.classes,
@@ -133,7 +134,9 @@ def test_few_fields_on_a_second_scene_are_held_out_with_those_of_the_first(
     labelled: Labelled, tiny_bundle: Bundle, tmp_path: Path
 ) -> None:
     surveys = [
-        survey_labels(VectorData(kind="vectors", scene=str(pair.scene), labels=Path(pair.labels)), tiny_bundle)
+        survey_labels(
+            VectorData(kind="vectors", scene=str(pair.scene), labels=Path(pair.labels)), tiny_bundle
+        )
         for pair in (labelled.pair(tmp_path, 20), labelled.pair(tmp_path, 1))
     ]
     assert [set(each) for each in deal(surveys[1:], folds=3)] == [{0}]
@@ -205,7 +208,7 @@ def test_mistakes_are_refused_before_any_work(
     refusal = refuse(LabelledPair(scene=good.scene, labels=far), layer="area")
     assert "1 usable field of layer area overlap the scene" in refusal
     assert "--layer" in refusal
-    with pytest.raises(UsageError, match="The file of labels is given as geopandas.GeoDataFrame"):
+    with pytest.raises(UsageError, match="The file of labels is given as geopandas"):
         LabelledPair(scene=good.scene, labels=labelled.fields)  # type: ignore[arg-type]
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "notes.txt").write_text("mine")
