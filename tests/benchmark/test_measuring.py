@@ -17,7 +17,7 @@ from geopanoptic.benchmark.scenes import BANDS, write_mosaic
 from geopanoptic.benchmark.stages import STAGES, peaks_by_stage, seconds_by_stage
 from geopanoptic.errors import GeopanopticError, SceneError
 
-CHILD = "import time; block = bytearray(300 << 20); time.sleep(0.6)"
+CHILD = "import time; block = bytearray(300 << 20); time.sleep(1.5)"
 PARENT = f"import subprocess, sys; print('done'); subprocess.run([sys.executable, '-c', {CHILD!r}])"
 
 
@@ -25,7 +25,7 @@ def test_the_memory_and_the_work_of_child_processes_count():
     finished = run_measured([sys.executable, "-c", PARENT])
     assert finished.output == "done\n"
     assert 300 << 20 < finished.peak_bytes < 600 << 20
-    assert finished.seconds > 0.6
+    assert finished.seconds > 1.5
     assert finished.processor_s > 0
 
 

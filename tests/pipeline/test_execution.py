@@ -179,7 +179,7 @@ def test_a_scheduler_that_is_lost_ends_the_work_with_a_remedy():
     addresses = spawned.SimpleQueue()
     cluster = spawned.Process(target=serve_cluster, args=(addresses,))
     cluster.start()
-    with Client(addresses.get(), timeout=5, set_as_default=False) as client:
+    with Client(addresses.get(), timeout=60, set_as_default=False) as client:
         executor, given = OnDask(client=client), []
         values = executor.map(Square(), range(100_000), failed=lambda item, error: given.append(item) or -1)
         assert next(values) == 0
@@ -315,12 +315,12 @@ def test_the_crew_follows_what_is_asked_for():
 
 
 def test_what_an_interrupted_run_left_behind_is_waited_for():
-    finished = threading.Event()
+    both, interrupted, finished = threading.Barrier(2), threading.Event(), threading.Event()
 
     def slow(item: int) -> int:
-        # Long enough that both have begun when the first is given.
-        threading.Event().wait(1.0 if item else 0.2)
+        both.wait()
         if item:
+            interrupted.wait(60)
             finished.set()
         return item
 
@@ -329,6 +329,7 @@ def test_what_an_interrupted_run_left_behind_is_waited_for():
     with pytest.raises(KeyboardInterrupt):
         values.throw(KeyboardInterrupt())
     assert not finished.is_set()
+    interrupted.set()
     wait_for_interrupted()
     assert finished.is_set()
 
