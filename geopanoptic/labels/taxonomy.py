@@ -21,10 +21,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from geopanoptic.errors import UsageError
+from geopanoptic.strict import StrictModel, read_yaml
 from geopanoptic.wording import did_you_mean, fault
 
 Kind = Literal["thing", "stuff"]
@@ -39,10 +39,8 @@ _LONGEST_NAME = 120
 _PALETTE = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#999999")
 
 
-class LabelClass(BaseModel):
+class LabelClass(StrictModel):
     """One class. ``parent`` is the name of a broader class of the same taxonomy."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     id: int = Field(ge=0, le=2**31 - 1)
     name: str = Field(min_length=1, max_length=_LONGEST_NAME)
@@ -59,10 +57,10 @@ class LabelClass(BaseModel):
         return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
 
 
-class Taxonomy(BaseModel):
+class Taxonomy(StrictModel):
     """Classes with unique ids and names; parents exist and form no circle."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, ignored_types=(cached_property,))
+    model_config = ConfigDict(ignored_types=(cached_property,))
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
     title: str = ""
@@ -142,7 +140,10 @@ def load_taxonomy(name_or_path: str | Path) -> Taxonomy:
             f"There is no taxonomy {str(name_or_path)!r}, and no such file.",
             remedy=f"Name one of {', '.join(list_taxonomies())}, or a YAML file.",
         )
-    return _validated(Taxonomy, _read_yaml(path), path)
+    if path.stat().st_size > _LIMIT_BYTES:
+        raise UsageError(f"{path} is larger than 1 MiB.", remedy="Name a taxonomy's YAML file.")
+    values = read_yaml(path, example="Name a YAML file with the keys name and classes.")
+    return _validated(Taxonomy, values, path)
 
 
 def taxonomy_of_names(
@@ -187,7 +188,7 @@ def load_mapping(source: Taxonomy, target: Taxonomy) -> Mapping:
     """
     path = _SHIPPED / "mappings" / f"{source.name}_to_{target.name}.yaml"
     if path.is_file():
-        names: dict[str, str | None] = _read_yaml(path)["classes"]
+        names: dict[str, str | None] = read_yaml(path, example="It needs classes.")["classes"]
         for old, new in names.items():
             source[old]
             if new is not None:
@@ -198,18 +199,6 @@ def load_mapping(source: Taxonomy, target: Taxonomy) -> Mapping:
         for each in source.classes
     }
     return Mapping(source=source.name, target=target.name, names=found)
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        if path.stat().st_size > _LIMIT_BYTES:
-            raise UsageError(f"{path} is larger than 1 MiB.", remedy="Name a taxonomy's YAML file.")
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
-        raise UsageError(f"{path} cannot be read as YAML: {error}.", remedy="Correct the file.") from None
-    if not isinstance(values, dict):
-        raise UsageError(f"{path} holds no keys.", remedy="It needs name and classes.")
-    return values
 
 
 def _validated(model: type[Taxonomy], values: dict[str, Any], path: Path) -> Taxonomy:

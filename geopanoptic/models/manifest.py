@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from geopanoptic.strict import StrictModel
 
 FORMAT_VERSION = 1
 WEIGHTS_FILE = "model.safetensors"
@@ -26,11 +28,7 @@ ClassName = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-
 """For people. Without the control characters that a map's style, which is XML, cannot hold."""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class ClassSpec(_Strict):
+class ClassSpec(StrictModel):
     """One class of the map; its place in the list is its channel in the network's output."""
 
     id: int = Field(ge=1, le=255)
@@ -48,7 +46,7 @@ Bands = Annotated[tuple[Name, ...], Field(min_length=1, max_length=64)]
 Classes = Annotated[tuple[ClassSpec, ...], Field(min_length=2, max_length=255)]
 
 
-class Thresholds(_Strict):
+class Thresholds(StrictModel):
     """How the dense outputs become parcels; tuned on validation data, overridable at run time.
 
     centre
@@ -73,7 +71,7 @@ class Thresholds(_Strict):
     relief_boundary_weight: Probability = 0.3
 
 
-class TemporalSettings(_Strict):
+class TemporalSettings(StrictModel):
     """What ``PanopticUNetSeries`` has beyond ``PanopticUNet``.
 
     heads
@@ -96,7 +94,7 @@ class TemporalSettings(_Strict):
     kind_channels: int = Field(default=48, ge=1, le=256)
 
 
-class UNetSettings(_Strict):
+class UNetSettings(StrictModel):
     """Constructor arguments of a network beyond bands and classes, within sane sizes."""
 
     encoder: Literal["mobilenet_v2"] = "mobilenet_v2"
@@ -125,7 +123,7 @@ class UNetSettings(_Strict):
         return self
 
 
-class Normalisation(_Strict):
+class Normalisation(StrictModel):
     """How band values become network input: scene percentiles to 0 and 1, then clipped.
 
     Stated for other programs and people: no other numbers than these are computed.
@@ -146,7 +144,7 @@ class Normalisation(_Strict):
         return self
 
 
-class FixedNormalisation(_Strict):
+class FixedNormalisation(StrictModel):
     """The same range for every scene: ``low`` becomes 0 and ``high`` 1, then clipped.
 
     One value a band, in the order of the bands, of stored values times the scale that the file states.
@@ -168,7 +166,7 @@ class FixedNormalisation(_Strict):
         return self
 
 
-class Weights(_Strict):
+class Weights(StrictModel):
     """The weight file beside ``bundle.json``."""
 
     file: Literal["model.safetensors"] = "model.safetensors"
@@ -176,14 +174,14 @@ class Weights(_Strict):
     size_bytes: int = Field(gt=0, le=2**31)
 
 
-class GroupingFile(_Strict):
+class GroupingFile(StrictModel):
     """The learned grouping beside ``bundle.json``, see ``geopanoptic.models.grouping``."""
 
     file: Literal["grouping.json"] = "grouping.json"
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
-class TrainingData(_Strict):
+class TrainingData(StrictModel):
     """One source of training samples and the terms it came under."""
 
     name: str
@@ -192,7 +190,7 @@ class TrainingData(_Strict):
     share: float | None = None
 
 
-class Manifest(_Strict):
+class Manifest(StrictModel):
     """The whole of ``bundle.json``. Bands are canonical names in the order of the input channels."""
 
     format: Literal["geopanoptic-bundle"] = "geopanoptic-bundle"

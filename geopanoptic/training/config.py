@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from geopanoptic.errors import UsageError
 from geopanoptic.models.manifest import (
@@ -22,6 +23,7 @@ from geopanoptic.models.manifest import (
     UNetSettings,
     check_channels,
 )
+from geopanoptic.strict import StrictModel, parse_yaml, read_yaml
 from geopanoptic.training.datasets.settings import (
     CocoData,
     DataSettings,
@@ -29,7 +31,6 @@ from geopanoptic.training.datasets.settings import (
     PastisData,
     PoolData,
     SeasonPoolData,
-    StrictModel,
     VectorData,
 )
 from geopanoptic.training.pastis.classes import PASTIS_CLASSES
@@ -140,6 +141,8 @@ FIELDS_CLASSES = tuple(
 class TrainingConfig(StrictModel):
     """One run. Either ``steps`` or ``minutes`` of wall clock set its length and the course of the rates."""
 
+    model_config = ConfigDict(populate_by_name=True)
+
     name: Name = "trained"
     seed: int = Field(default=0, ge=0)
     start: str = Field(default="random", alias="from")
@@ -241,7 +244,7 @@ def read_config(path: Path, changes: Sequence[str] = (), **overrides: Any) -> Tr
 
     Raises ``UsageError`` naming the key for unknown keys (with the nearest known one) and bad values.
     """
-    values = _read_yaml(path)
+    values = read_yaml(path, example="Name a YAML file such as configs/quick.yaml.")
     # The file's length gives way to the one asked for.
     if overrides.get("minutes") is not None:
         values.pop("steps", None)
@@ -261,30 +264,22 @@ def _validated(values: dict[str, Any], source: str) -> TrainingConfig:
     try:
         return TrainingConfig.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        if first["type"] == "extra_forbidden":
-            *_, name = keys = [str(part) for part in first["loc"]]
+        faults = error.errors()
+        # A misspelt key is often the reason why another one is missing.
+        if unknown := next((each for each in faults if each["type"] == "extra_forbidden"), None):
+            *_, name = keys = [str(part) for part in unknown["loc"]]
             raise UsageError(
                 f"{source}: there is no key {'.'.join(keys)!r}.",
                 remedy=did_you_mean(name, _known_keys(), "Leave it out."),
             ) from None
+        if faults[0]["type"] == "union_tag_invalid":
+            place, kind = ".".join(map(str, faults[0]["loc"])), faults[0]["ctx"]["tag"]
+            kinds = re.findall("'(.+?)'", faults[0]["ctx"]["expected_tags"])
+            raise UsageError(
+                f"{source}: {place}.kind: there is no {kind!r}.",
+                remedy=did_you_mean(kind, kinds, f"There are {', '.join(kinds)}."),
+            ) from None
         raise UsageError(f"{source}: {fault(error)}.", remedy="Correct the configuration.") from None
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(
-            f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.",
-            remedy="Name a YAML file, for example configs/quick.yaml.",
-        ) from None
-    except (yaml.YAMLError, RecursionError) as error:
-        reason = "nested too deeply" if isinstance(error, RecursionError) else error
-        raise UsageError(f"{path} is not YAML: {reason}.", remedy="Correct the configuration.") from None
-    if not isinstance(values, dict):
-        raise UsageError(f"{path} holds no keys.", remedy="See configs/quick.yaml for an example.")
-    return values
 
 
 def _apply(values: dict[str, Any], change: str) -> None:
@@ -299,7 +294,7 @@ def _apply(values: dict[str, Any], change: str) -> None:
     try:
         for part in parents:
             place = place[int(part)] if isinstance(place, list) else place.setdefault(part, {})
-        place[int(last) if isinstance(place, list) else last] = yaml.safe_load(text)
+        place[int(last) if isinstance(place, list) else last] = parse_yaml(text)
     except (ValueError, IndexError, TypeError, AttributeError, yaml.YAMLError, RecursionError):
         raise UsageError(
             f"--set {change!r} fits nothing in the configuration.",

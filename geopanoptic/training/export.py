@@ -11,13 +11,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from geopanoptic.errors import GeopanopticError, UsageError
 from geopanoptic.models.building import build_network
 from geopanoptic.models.bundle import Bundle, save_bundle
 from geopanoptic.models.manifest import UNetSettings
 from geopanoptic.models.reach import measure_reach_px
+from geopanoptic.strict import read_yaml
 from geopanoptic.training.start import averaged_weights
 
 
@@ -71,7 +70,7 @@ def described_from(parent: Bundle) -> dict[str, Any]:
 
 def network_of(config: Path) -> UNetSettings:
     """What a run's YAML file says of the network, whatever else is in it and however old it is."""
-    values = yaml.safe_load(config.read_text(encoding="utf-8")) or {}
+    values = read_yaml(config, example="Name the configuration of the run.")
     return UNetSettings.model_validate(values.get("network", {}))
 
 
@@ -90,7 +89,9 @@ def main() -> int:
             asked.checkpoint,
             asked.folder,
             network=network_of(asked.config),
-            described=yaml.safe_load(asked.description.read_text(encoding="utf-8")),
+            described=read_yaml(
+                asked.description, example="Name a YAML file with the fields of bundle.json."
+            ),
             reach_px=asked.reach_px,
         )
     except GeopanopticError as error:

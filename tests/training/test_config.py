@@ -60,6 +60,10 @@ def test_a_length_takes_the_place_of_the_other(path: Path) -> None:
         ("minuts: 3\n", "there is no key 'minuts'", "'minutes'"),
         ("losses: {centr: 3}\n", "there is no key 'losses.centr'", "'centre'"),
         ("batch: many\n", "batch: Input should be a valid integer", ""),
+        ("seed: NO\n", "false is no number for seed", ""),
+        ("losses: {centre: yes}\n", "losses: true is no number for centre", ""),
+        ("augmentation: {zoom: [yes, 2]}\n", "augmentation: true is no number for zoom", ""),
+        ("network: {encoder_depth: yes}\n", "network: true is no number for encoder_depth", ""),
         ("minutes: 3\n", "give either steps or minutes", ""),
         ("augmentation: {zoom: [2, 1]}\n", "zoom is a range", ""),
         ("crop_px: 100\n", "crop_px", ""),
@@ -98,6 +102,20 @@ def test_data_sets_that_cannot_be_meant_are_refused(path: Path, data: str) -> No
     path.write_text(f"steps: 5\ndata: {data}\n")
     with pytest.raises(UsageError, match="data"):
         read_config(path)
+
+
+def test_misspelt_kinds_and_keys_are_told_with_the_nearest(path: Path) -> None:
+    path.write_text("steps: 5\ndata: [{kind: generatd}]\n")
+    with pytest.raises(UsageError, match=r"data\.0\.kind: there is no 'generatd'\. Did you mean 'generated'"):
+        read_config(path)
+    path.write_text("steps: 5\ndatta: [{kind: generated}]\n")
+    with pytest.raises(UsageError, match=r"there is no key 'datta'\. Did you mean 'data'"):
+        read_config(path)
+
+
+def test_small_numbers_and_switches_are_read(path: Path) -> None:
+    config = read_config(path, ["encoder_rate=1e-3", "tensorboard=yes"])
+    assert (config.encoder_rate, config.tensorboard) == (0.001, True)
 
 
 @pytest.mark.parametrize("change", ["batch", "data.7.share=1", "steps.deep=1", "batch=["])

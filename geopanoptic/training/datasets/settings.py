@@ -5,17 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from geopanoptic.strict import StrictModel
 from geopanoptic.training.pastis.folds import Part
 
 Share = Annotated[float, Field(gt=0)]
-
-
-class StrictModel(BaseModel):
-    """Settings that refuse unknown keys and numbers that are none (.inf, .nan), and do not change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
 
 
 class GeneratedData(StrictModel):
