@@ -62,13 +62,14 @@ def check_weights(path: Path, *, sha256: str, size_bytes: int) -> None:
                 f"{path} is a pickle, which runs code when read; it is never opened.",
                 remedy="Ask for the weights as safetensors.",
             )
+        # Before the header: that of a file which is cut short is whole, and its tensors reach past the end.
+        if found_bytes != size_bytes:
+            raise ModelError(
+                f"{path} has {found_bytes:,} bytes, bundle.json says {size_bytes:,}: cut short or replaced.",
+                remedy=_REFETCH,
+            )
         header = file.read(_checked_header_length(path, start, found_bytes))
     _check_spans(path, header, found_bytes - 8 - len(header))
-    if found_bytes != size_bytes:
-        raise ModelError(
-            f"{path} has {found_bytes:,} bytes, bundle.json says {size_bytes:,}: cut short or replaced.",
-            remedy=_REFETCH,
-        )
     if sha256_of(path) != sha256:
         raise ModelError(f"{path} does not have the sha256 that bundle.json states.", remedy=_REFETCH)
 
