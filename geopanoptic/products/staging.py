@@ -16,6 +16,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from geopanoptic.errors import LockedError, OutputError
+from geopanoptic.wording import counted
 
 LOCK = "lock"
 WORK = "work"
@@ -31,15 +32,28 @@ def real_target(path: Path) -> Path:
         path.stat()
     except OSError as failure:
         if failure.errno == errno.ENAMETOOLONG:
-            raise OutputError(
-                f"The name of the output is too long: {path.name[:40]}...", remedy="Choose a shorter one."
-            ) from failure
+            raise _too_long(path) from failure
         if failure.errno == errno.ELOOP:
             raise OutputError(
                 f"{path} is a symbolic link that leads in a circle.",
                 remedy="Remove it or name another output.",
             ) from failure
     return Path(os.path.realpath(path))
+
+
+def _too_long(path: Path) -> OutputError:
+    name = max(path.parts, key=lambda part: len(os.fsencode(part)))
+    over_bytes = len(os.fsencode(name)) - _LONGEST_NAME_BYTES
+    if over_bytes <= 0:
+        return OutputError(
+            f"The path of the output is too long: {str(path)[:40]}...", remedy="Choose a shorter one."
+        )
+    # The end tells whose name it is: that of a run.json is four bytes longer than that of its map.
+    return OutputError(
+        f"The name of the output {name[:20]}...{name[-20:]} is too long: {_LONGEST_NAME_BYTES + over_bytes} bytes of at most "
+        f"{_LONGEST_NAME_BYTES}.",
+        remedy=f"Choose a name that is {counted(over_bytes, 'byte')} shorter.",
+    )
 
 
 def staging_folder(target: Path) -> Path:

@@ -254,8 +254,15 @@ def test_circular_link_is_refused(tmp_path: Path) -> None:
 
 
 def test_overlong_name_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="too long"):
-        Commit([tmp_path / ("x" * 300 + ".gpkg")])
+    out = tmp_path / ("x" * 250 + ".gpkg")
+    told = r"name of the output x+\.\.\.x+\.run\.json is too long: 259 bytes of at most 255"
+    with pytest.raises(OutputError, match=told) as refusal:
+        Commit([out, out.with_suffix(".run.json")])
+    shorter = out.with_name(out.name[4:])
+    assert "4 bytes shorter" in refusal.value.remedy
+    Commit([shorter, shorter.with_suffix(".run.json")]).refuse()
+    with pytest.raises(OutputError, match="path of the output is too long"):
+        Commit([tmp_path.joinpath(*["x" * 100] * 100, "x.gpkg")])
 
 
 def test_rasters_under_a_name_that_gdal_cannot_write_are_refused(tmp_path: Path) -> None:
