@@ -231,7 +231,7 @@ def _adopted(beginning: Beginning, planned: Plan, asked: Parameters, crew: Crew,
     record.area = beginning.manifest.identity["area of interest"]
     record.valid_share = beginning.manifest.valid_share
     for warning in beginning.manifest.warnings:
-        record.warn(warning)
+        record.warn_of_pixels(warning)
     block_px = beginning.store.block_px // planned.bundle.output_scale
     if block_px == planned.layout.block_px:
         return planned

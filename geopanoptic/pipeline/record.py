@@ -11,6 +11,7 @@ from typing import Any
 
 from geopanoptic.panoptic.repair import PanopticRegions
 from geopanoptic.pipeline.aoi import name_of_area
+from geopanoptic.pipeline.execution.crew import Crew
 from geopanoptic.pipeline.parameters import Parameters
 from geopanoptic.pipeline.plan import Plan
 from geopanoptic.pipeline.progress import Progress, Stage
@@ -29,6 +30,8 @@ class Record:
     peak_bytes: dict[str, int] = field(default_factory=dict)
     """Largest resident size of this process by stage; one begins where the one before it ends."""
     warnings: list[str] = field(default_factory=list)
+    of_pixels: list[str] = field(default_factory=list)
+    """Those of the ``warnings`` that come of the scene's pixels: the same in every run of the same map."""
     network_px: int = 0
     """Input pixels given to the network, halos included."""
     network_s: float = 0.0
@@ -68,6 +71,11 @@ class Record:
     def warn(self, text: str) -> None:
         self.warnings.append(text)
         self.progress.warn(text)
+
+    def warn_of_pixels(self, text: str) -> None:
+        """A warning that belongs into the map, too."""
+        self.of_pixels.append(text)
+        self.warn(text)
 
     def announce(self, planned: Plan) -> None:
         """Pass on what is known before any pixel is read."""
@@ -138,14 +146,19 @@ def metadata(planned: Plan, asked: Parameters, record: Record) -> dict[str, Any]
         "simplify_m": planned.simplify_m,
         "fusion": asked.fusion,
         "area_of_interest": None if asked.aoi is None else name_of_area(asked.aoi),
-        "assumed_crs": asked.assume_crs,
-        "warnings": [*planned.scene.warnings, *planned.warnings],
+        "assumed_crs": planned.scene.assumed_crs,
+        "warnings": [*planned.scene.warnings, *planned.warnings, *record.of_pixels],
         "skipped_blocks": record.skipped,
     }
 
 
 def report(
-    planned: Plan, asked: Parameters, normalisation: Normalisation, final: PanopticRegions, record: Record
+    planned: Plan,
+    asked: Parameters,
+    normalisation: Normalisation,
+    final: PanopticRegions,
+    record: Record,
+    crew: Crew,
 ) -> dict[str, Any]:
     """Everything about a run, ready for JSON."""
     return {
@@ -156,7 +169,7 @@ def report(
         "plan": planned.to_dict(),
         "device": _device_used(asked, record),
         "runtime": record.runtime,
-        "scheduler": asked.scheduler,
+        "scheduler": crew.scheduler,
         "normalisation": {
             band: [low, high]
             for band, low, high in zip(planned.bands, normalisation.low, normalisation.high, strict=True)

@@ -230,14 +230,14 @@ def run(
             else segment(store, rules, executor=executor, progress=record, at_a_time=planned.grouping_tasks)
         )
         if not final.n_regions:
-            record.warn("The scene has no valid pixel in the area asked for: the layers are empty.")
+            record.warn_of_pixels("The scene has no valid pixel in the area asked for: the layers are empty.")
         # 7 trace.
         layers = trace_layers(store, planned, final, executor, record)
         record.worker_peak_bytes = executor.worker_peak_bytes()
         # 8 commit.
         if commit is None or targets.vector is None:
             arrays: xarray.Dataset | None = rasters_in_memory(store, planned, final)
-            told = report(planned, asked, normalisation, final, record)
+            told = report(planned, asked, normalisation, final, record, crew)
         else:
             with record.stage("write"):
                 checks = write_products(
@@ -252,7 +252,7 @@ def run(
                     made=timestamp(planned.scene),
                 )
             refuse_changed(planned.scene)
-            told = report(planned, asked, normalisation, final, record)
+            told = report(planned, asked, normalisation, final, record, crew)
             write_run_report(commit.staged(targets.report), told)
             commit.publish(checks)
             remember_rate(planned, asked, crew, record)

@@ -99,8 +99,6 @@ def read_cube(path: Path, *, words: tuple[str, ...] | None = None, assume_crs: s
         "it is left out."
         for name in layout.elsewhere
     ]
-    if file.crs_assumed:
-        warnings.append(f"{shown(path.name)}: the CRS is assumed to be {assume_crs}.")
     if (together := min(chunks.get(layout.time, 1), len(layout.dates))) >= _MANY_DATES:
         warnings.append(
             f"{shown(path.name)} is stored in chunks of {together} dates, so that each date is read by decoding "

@@ -68,7 +68,8 @@ class BandHeader:
 class FileHeader:
     """A file's place on Earth, its bands and its own tags.
 
-    ``block_bytes``: what is decoded at once, the bands that are stored together included.
+    ``transform_assumed``: its place in the CRS and the size of its pixels were made up. ``block_bytes``: what is decoded
+    at once, the bands that are stored together included.
     """
 
     source: Source
@@ -76,6 +77,7 @@ class FileHeader:
     bands: tuple[BandHeader, ...]
     tags: tuple[tuple[str, str], ...]
     crs_assumed: bool
+    transform_assumed: bool = False
     block_shape: tuple[int, int]
     block_bytes: int
 
@@ -111,6 +113,7 @@ def read_header(path: Path | str, *, assume_crs: str | None = None, allow_vrt: b
             bands=bands,
             tags=tuple(sorted(dataset.tags().items())),
             crs_assumed=dataset.crs is None,
+            transform_assumed=not _is_placed(dataset),
             block_shape=dataset.block_shapes[0],
             block_bytes=_block_bytes(dataset),
         )
@@ -181,8 +184,12 @@ def check_bands(source: Source, bands: tuple[BandHeader, ...]) -> None:
             )
 
 
+def _is_placed(dataset: DatasetReader) -> bool:
+    return bool(dataset.transform != Affine.identity())
+
+
 def _grid(dataset: DatasetReader, source: GdalSource, assume_crs: str | None) -> Grid:
-    placed = dataset.transform != Affine.identity()
+    placed = _is_placed(dataset)
     if dataset.crs is not None and placed:
         wkt = dataset.crs.to_wkt(version="WKT2_2019")
         transform = dataset.transform

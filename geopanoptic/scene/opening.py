@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -136,13 +136,13 @@ def open_scene(
         dates=dates, start=start, end=end, max_cloud=max_cloud, cloud_mask=cloud_mask, align=align
     )
 
-    stated = None if assume_crs is None else assumed_wkt(assume_crs)
+    if assume_crs is not None:
+        assumed_wkt(assume_crs)  # refused before any file is opened
 
     def may_fail(when: date) -> bool:
         return on_error == "skip" or not choice.asks_for(when)
 
     failed: dict[date, SceneError] = {}
-    files: Sequence[FileHeader] = ()
     n_dates = len(parse_dates(dates) or (None,))
     if is_array(source):
         from geopanoptic.scene.from_xarray import array_headers
@@ -167,15 +167,27 @@ def open_scene(
     contents = _without(contents, failed)
     if lost and not any(item.date is None or choice.asks_for(item.date) for item in contents.bands):
         raise next(iter(lost.values()))
-    if assumed := [file.source.name for file in files if file.crs_assumed]:
-        warning = f"{named_files(assumed)}: the CRS is assumed to be {assume_crs}."
-        contents = replace(contents, warnings=(*contents.warnings, warning))
-    elif stated is not None and files and files[0].grid.crs != pyproj.CRS(stated):
-        warning = f"{found.name} states its CRS, {files[0].grid.crs.name}: {assume_crs} is not assumed."
-        contents = replace(contents, warnings=(*contents.warnings, warning))
-    scene = assemble(contents, choice.without(lost))
-    _require_place(scene, assumed=bool(assumed))
+    used = {item.file.source: item.file for item in (*contents.bands, *contents.masks)}
+    assumed = any(file.crs_assumed for file in used.values())
+    warnings = _told_of_place(contents.name, list(used.values()), assume_crs)
+    scene = assemble(replace(contents, warnings=(*contents.warnings, *warnings)), choice.without(lost))
+    _require_place(scene, assumed=assumed)
+    if assumed:
+        scene = replace(scene, assumed_crs=assume_crs)
     return _told_of(lost, scene) if lost else scene
+
+
+def _told_of_place(name: str, files: Sequence[FileHeader], assume_crs: str | None) -> Iterator[str]:
+    """What of the files' place is not from them, and a CRS that is stated in vain."""
+    if assumed := [file.source.name for file in files if file.crs_assumed]:
+        yield f"{named_files(assumed)}: the CRS is assumed to be {assume_crs}."
+    elif assume_crs is not None and files and files[0].grid.crs != pyproj.CRS(assumed_wkt(assume_crs)):
+        yield f"{name} states its CRS, {files[0].grid.crs.name}: {assume_crs} is not assumed."
+    if unplaced := [file.source.name for file in files if file.transform_assumed]:
+        yield (
+            f"{named_files(unplaced)}: without a transform every pixel counts as one unit of the CRS, near its origin; place, "
+            "areas and the size of the pixels mean nothing."
+        )
 
 
 def _require_place(scene: Scene, *, assumed: bool) -> None:

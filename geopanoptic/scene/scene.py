@@ -53,7 +53,8 @@ class Scene:
 
     Picklable, hashable and safe to share between threads: each thread opens its own datasets on the first
     read. ``masks`` hide pixels of their date; ``cloud_shares`` (0..1) are those that the files state. ``reduction``
-    makes the pixels of ``grid`` of smaller ones, see ``reduced``; None: they are the finest file's.
+    makes the pixels of ``grid`` of smaller ones, see ``reduced``; None: they are the finest file's. ``assumed_crs``, in
+    the user's words, is that of files which state none; None: all do.
     ``notes`` say what was done (resampling, bands left out), ``warnings`` what was assumed.
     """
 
@@ -64,6 +65,7 @@ class Scene:
     reduction: Reduction | None = None
     cloud_shares: tuple[tuple[date | None, float], ...] = ()
     left_out: tuple[DateLeftOut, ...] = ()
+    assumed_crs: str | None = None
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 

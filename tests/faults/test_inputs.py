@@ -233,6 +233,8 @@ def test_f06_f07_no_crs_and_no_transform(tmp_path: Path) -> None:
     scene = open_scene(no_crs, assume_crs="EPSG:32633")
     assert scene.grid.crs.to_epsg() == 32633
     assert scene.grid.transform == TEN_METRES
+    assert scene.assumed_crs == "EPSG:32633"
+    assert len(scene.warnings) == 1
     assert "assumed to be EPSG:32633" in scene.warnings[0]
     with pytest.raises(UsageError, match="'Mars' is not a coordinate reference system"):
         open_scene(no_crs, assume_crs="Mars")
@@ -241,6 +243,7 @@ def test_f06_f07_no_crs_and_no_transform(tmp_path: Path) -> None:
     placed = open_scene(nowhere, assume_crs="EPSG:32633")
     assert placed.grid.crs.to_epsg() == 32632
     assert placed.grid.transform == Affine(1, 0, 0, 0, -1, 4)
+    assert "b.tif: without a transform every pixel counts as one unit" in placed.warnings[-1]
 
 
 @pytest.mark.parametrize(("driver", "suffix"), [("PNG", "png"), ("JPEG", "jpg")])

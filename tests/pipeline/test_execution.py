@@ -207,6 +207,7 @@ def test_the_map_is_the_same_on_a_cluster_and_when_a_worker_is_killed(
     assert progress.acted
     assert digest(out) == map_in_threads
     assert result.report["plan"]["processes"] >= 1
+    assert result.report["scheduler"] == client.scheduler.address
     assert result.report["worker_peak_memory_bytes"] > 1 << 20
     assert result.report["device"] == "cpu"
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import geopandas
 import geopandas.testing
 import numpy as np
+import pyogrio
 import pytest
 import rasterio
 import shapely
@@ -249,6 +250,19 @@ def test_a_scene_without_data_gives_empty_layers_and_says_so(tmp_path):
     assert len(result.parcels) == len(result.landcover) == 0
     assert any("no valid pixel" in warning for warning in result.report["warnings"])
     assert next(iter(geopandas.read_file(tmp_path / "empty.gpkg", layer="parcels").columns)) == "parcel_id"
+
+
+def test_a_layer_states_what_its_pixels_gave_to_warn_of_and_no_crs_that_was_not_assumed(tmp_path):
+    values = np.random.default_rng(0).integers(100, 3000, (4, 60, 60))
+    values[:, :20] = 0
+    path = write_scene(tmp_path / "border.tif", values, Affine(10, 0, 5e5, 0, -10, 4e6), nodata=None)
+    out = tmp_path / "border.gpkg"
+    report = geopanoptic.run(path, out, assume_crs="EPSG:32633").report
+    stated = pyogrio.read_info(out, layer="parcels")["layer_metadata"]
+    assert json.loads(stated["warnings"]) == report["warnings"]
+    assert "not declared as nodata" in report["warnings"][-1]
+    assert report["assumed_crs"] is None
+    assert "assumed_crs" not in stated
 
 
 def test_rotated_and_geographic_scenes_work(tmp_path):

@@ -203,7 +203,10 @@ def test_an_assumed_crs_is_told(tmp_path: Path) -> None:
     path = store(made().drop_vars("spatial_ref"), tmp_path / "cube.nc")
     scene = open_scene(path, assume_crs="EPSG:32632")
     assert scene.grid.crs.to_epsg() == 32632
-    assert any("assumed to be EPSG:32632" in warning for warning in scene.warnings)
+    assert scene.assumed_crs == "EPSG:32632"
+    assert scene.warnings == ("cube.nc: the CRS is assumed to be EPSG:32632.",)
+    stated = open_scene(store(made(), tmp_path / "stated.nc"), assume_crs="EPSG:32633")
+    assert "EPSG:32633 is not assumed" in stated.warnings[0]
 
 
 @pytest.mark.parametrize("name", ["cube.nc", "cube.zarr"])

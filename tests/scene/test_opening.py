@@ -159,6 +159,7 @@ def test_a_crs_that_is_assumed_in_vain_is_told(tmp_path: Path) -> None:
     assert open_scene(path, assume_crs="EPSG:32632").warnings == ()
     scene = open_scene(path, assume_crs="EPSG:32633")
     assert scene.grid.crs.to_epsg() == 32632
+    assert scene.assumed_crs is None
     assert scene.warnings == ("scene states its CRS, WGS 84 / UTM zone 32N: EPSG:32633 is not assumed.",)
 
 
