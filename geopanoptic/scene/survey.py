@@ -15,6 +15,8 @@ from geopanoptic.scene.sources import shown
 
 _SUSPECT_SHARE = 0.01
 _LARGE_SHARE = 0.5
+_IN_SOME_BANDS_SHARE = 0.05
+"""Above what borders of bands that do not quite lie on one another, or dark water, leave out."""
 _SATURATED_SHARE = 0.05
 _TRANSLUCENT_SHARE = 0.05
 _FEW_LEVELS = 32
@@ -34,14 +36,15 @@ def survey(scene: Scene, *, sample: Sample | None = None) -> Survey:
     """Valid share and suspicions of a scene of one date, from its fixed sample.
 
     Warns of an all-nodata scene, of a border that nobody declared (F22: every band has the same constant,
-    0 or the value of a corner), of a declared nodata value that removes more than half (F24), of bands that have one
-    value everywhere, and of numbers that are hardly reflectances whatever their scale: mostly negative, of few
-    levels, or saturated (F16); and of an alpha band that looks like a picture.
+    0 or the value of a corner), of a declared nodata value that removes more than half, or much that
+    other bands have data for (F24), of bands that have one value everywhere, and of numbers that are hardly reflectances
+    whatever their scale: mostly negative, of few levels, or saturated (F16); and of an alpha band that looks like a picture.
     """
     sample = take_sample(scene) if sample is None else sample
     warnings = []
     share = sample.valid_share
-    if share == 0:
+    in_some_bands = _nodata_in_some_bands(scene, sample)
+    if share == 0 and not in_some_bands:
         hidden = (
             scene.masks and take_sample(replace(scene, masks=()), on_unreadable=lambda _: None).valid_n.any()
         )
@@ -52,8 +55,32 @@ def survey(scene: Scene, *, sample: Sample | None = None) -> Survey:
             f"Only {share:.0%} of {scene.name} is valid; if that surprises you, check its nodata value"
             + (" and its cloud mask." if scene.masks else ".")
         )
-    warnings += suspicions(scene, sample)
+    warnings += [*in_some_bands, *suspicions(scene, sample)]
     return Survey(valid_share=share, warnings=tuple(warnings))
+
+
+def _nodata_in_some_bands(scene: Scene, sample: Sample) -> list[str]:
+    """Much nodata in bands where others have data: rather numbers that happen to be the same, for a border is one of all
+    bands. Read band by band, as a pixel of the sample is valid in all or none."""
+    declared = {
+        layer.band: layer.nodata
+        for layer in scene.layers_of(sample.bands)
+        if layer.nodata is not None and not np.isnan(layer.nodata)
+    }
+    if not declared or sample.valid_share > 1 - _IN_SOME_BANDS_SHARE:
+        return []
+    alone = replace(scene, masks=())
+    valid = {band: take_sample(alone, [band], on_unreadable=lambda _: None).valid_n for band in sample.bands}
+    some_n = np.any([*valid.values()], axis=0)
+    lost = {band: (some_n & ~valid[band]).mean() for band in declared}
+    share = float((some_n & ~np.all([valid[band] for band in declared], axis=0)).mean())
+    if share <= _IN_SOME_BANDS_SHARE:
+        return []
+    values = ", ".join(f"{band} {declared[band]:g}" for band in declared if lost[band] > _SUSPECT_SHARE)
+    return [
+        f"{share:.0%} of {scene.name} is left out because it is nodata in some bands, but not in others ({values}). "
+        "If that is a measurement there, declare another value: `gdal_edit -a_nodata`, or none: `gdal_edit -unsetnodata`."
+    ]
 
 
 def suspicions(scene: Scene, sample: Sample) -> list[str]:

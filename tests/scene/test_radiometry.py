@@ -140,6 +140,23 @@ def test_an_undeclared_border_is_suspected(tmp_path: Path, border: int) -> None:
     assert survey(declared).warnings == ()
 
 
+def test_nodata_that_other_bands_have_data_for_is_suspected(tmp_path: Path) -> None:
+    values = _noise(3, 40, 40)
+    values[:, :, :8] = 0
+    values[2, ::20] = 0
+    scattered = open_scene(write_raster(tmp_path / "scattered.tif", values, names=RGB, nodata=0))
+    assert survey(scattered).warnings == ()
+    values[2, ::4] = 0
+    (warning,) = survey(open_scene(write_raster(tmp_path / "dark.tif", values, names=RGB, nodata=0))).warnings
+    assert "20% of dark is left out because it is nodata in some bands, but not in others (blue 0)" in warning
+    values[2] = 0
+    (first, warning) = survey(
+        open_scene(write_raster(tmp_path / "no.tif", values, names=RGB, nodata=0))
+    ).warnings
+    assert "Only 0% of no is valid" in first
+    assert "80% of no" in warning
+
+
 def test_a_clean_scene_raises_no_suspicion(tmp_path: Path) -> None:
     assert survey(open_scene(write_raster(tmp_path / "a.tif", _noise(3, 30, 30), names=RGB))).warnings == ()
 
