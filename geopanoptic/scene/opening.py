@@ -167,9 +167,10 @@ def open_scene(
     contents = _without(contents, failed)
     if lost and not any(item.date is None or choice.asks_for(item.date) for item in contents.bands):
         raise next(iter(lost.values()))
-    used = {item.file.source: item.file for item in (*contents.bands, *contents.masks)}
-    assumed = any(file.crs_assumed for file in used.values())
-    warnings = _told_of_place(contents.name, list(used.values()), assume_crs)
+    files_used = [*(band.file for band in contents.bands), *(mask.file for mask in contents.masks)]
+    used = list({file.source: file for file in files_used}.values())
+    assumed = any(file.crs_assumed for file in used)
+    warnings = _told_of_place(contents.name, used, assume_crs)
     scene = assemble(replace(contents, warnings=(*contents.warnings, *warnings)), choice.without(lost))
     _require_place(scene, assumed=assumed)
     if assumed:
