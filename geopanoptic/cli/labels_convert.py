@@ -23,8 +23,9 @@ SECTIONS = {
 EPILOG = f"""\b
 Examples:
   geopanoptic labels convert parcels.gpkg coco/ --to coco-panoptic --image scene.tif --tile 512
-  geopanoptic labels convert coco/ parcels.gpkg --to gpkg
-  geopanoptic labels convert export.json labels.tif --to raster --image scene.tif
+  geopanoptic labels convert coco/ parcels.gpkg
+  geopanoptic labels convert parcels.gpkg parcels.parquet
+  geopanoptic labels convert export.json labels.tif --image scene.tif
   geopanoptic labels convert register.gpkg labels/ --to cityscapes --image scene.tif --class-column crop
 
 \b
@@ -43,7 +44,11 @@ pixels, so that they find back.
 @click.command(cls=SectionedCommand, sections=SECTIONS, epilog=EPILOG)
 @click.argument("source", type=click.Path(path_type=Path))
 @click.argument("target", type=click.Path(path_type=Path))
-@click.option("--to", required=True, metavar="FORMAT", help="Format to write.")
+@click.option(
+    "--to",
+    metavar="FORMAT",
+    help="Format to write.  [default: that of TARGET's suffix: .gpkg, .geojson, .parquet, .tif]",
+)
 @reading_options
 @click.option("--taxonomy", metavar="NAME|FILE", help="Convert the classes to these.")
 @click.option(
@@ -99,7 +104,7 @@ pixels, so that they find back.
 def convert(
     source: Path,
     target: Path,
-    to: str,
+    to: str | None,
     taxonomy: str | None,
     label_divisor: int,
     rle: bool,

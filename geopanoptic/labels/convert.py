@@ -12,7 +12,7 @@ import numpy as np
 
 from geopanoptic.errors import UsageError
 from geopanoptic.labels.formats.format import Format, ReadOptions, WriteOptions
-from geopanoptic.labels.formats.registry import format_named, recognise
+from geopanoptic.labels.formats.registry import format_named, format_to_write, recognise
 from geopanoptic.labels.objects import Canvas, Labels, OutlineLabels, as_outlines
 from geopanoptic.labels.output import staged_output
 from geopanoptic.labels.pictures import picture_canvas, write_pictures
@@ -62,7 +62,7 @@ def convert(
     source: str | Path,
     target: str | Path,
     *,
-    to: str,
+    to: str | None = None,
     source_format: str | None = None,
     image: str | Path | None = None,
     taxonomy: str | Path | None = None,
@@ -78,7 +78,7 @@ def convert(
     annotator: str = "",
     overwrite: bool = False,
 ) -> Converted:
-    """Read ``source`` and write ``target`` in the format ``to``.
+    """Read ``source`` and write ``target`` in the format ``to``; None: the one of the suffix of ``target``.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def convert(
         ``target`` exists and ``overwrite`` is not set, or cannot be written. An existing one is untouched then.
     """
     source, target = Path(source), Path(target)
-    wanted = format_named(to)
+    wanted = format_to_write(target, to)
     if rle and wanted.name != "coco-instances":
         raise UsageError(
             f"Run lengths are asked for, which {wanted.title} has no place for.",

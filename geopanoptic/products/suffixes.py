@@ -9,14 +9,20 @@ from geopanoptic.errors import UsageError
 VECTOR_SUFFIXES = {".gpkg": "GeoPackage: parcels, land cover and styles in one file"}
 """Suffix of ``--out``, and what is written."""
 
+_MADE_OF_MAPS = {".parquet": "GeoParquet (fiboa)", ".geoparquet": "GeoParquet (fiboa)", ".geojson": "GeoJSON"}
+
 
 def require_vector_suffix(path: Path) -> str:
     """The suffix of ``path`` in lower case. Raises UsageError, with the list, for one that is not known."""
     suffix = path.suffix.lower()
     if suffix not in VECTOR_SUFFIXES:
         known = "; ".join(f"{each} ({what})" for each, what in VECTOR_SUFFIXES.items())
+        later = ""
+        if suffix in _MADE_OF_MAPS:
+            whole = path.with_suffix(".gpkg")
+            later = f" `geopanoptic labels convert {whole} {path}` makes {_MADE_OF_MAPS[suffix]} of it."
         raise UsageError(
             f"{path.name!r} has {f'the unknown suffix {suffix!r}' if suffix else 'no suffix'}.",
-            remedy=f"Give the output one of: {known}.",
+            remedy=f"Give the output one of: {known}.{later}",
         )
     return suffix

@@ -14,7 +14,7 @@ from geopanoptic.cli.main import invoke
 from geopanoptic.errors import OutputError, UsageError
 from geopanoptic.labels.check.check import check
 from geopanoptic.labels.convert import convert
-from geopanoptic.labels.formats.registry import MODULES
+from geopanoptic.labels.formats.registry import MODULES, recognise
 from geopanoptic.training.synthetic import synthesize
 
 IMAGES = [
@@ -180,6 +180,21 @@ def test_the_command_converts_and_refuses(country, tmp_path, capsys):
     assert invoke([*arguments[:-1], "viaa"]) == 2
     assert "Did you mean 'via'?" in capsys.readouterr().err
     assert invoke(["labels", "convert", "nowhere", str(target), "--to", "via"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "format_name"),
+    [("a.gpkg", "gpkg"), ("a.geojson", "geojson"), ("a.PARQUET", "geoparquet"), ("a.tif", "raster")],
+)
+def test_a_suffix_says_which_format_a_map_is_written_in(country, tmp_path, name, format_name):
+    done = convert(country / "truth.gpkg", tmp_path / name, image=country / "scene.tif")
+    assert done.target_format == format_name
+    assert recognise(tmp_path / name).name == format_name
+
+
+def test_a_suffix_of_several_formats_says_none(country, tmp_path):
+    with pytest.raises(UsageError, match=r"'labels.json' does not say .* --to coco-panoptic"):
+        convert(country / "truth.gpkg", tmp_path / "labels.json")
 
 
 @pytest.mark.realdata

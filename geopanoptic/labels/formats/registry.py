@@ -31,6 +31,16 @@ MODULES = {
 """Name of a format: module and value. In this order a path is tried; the first that recognises it is taken."""
 
 
+_OF_SUFFIX = {
+    ".gpkg": "gpkg",
+    ".geojson": "geojson",
+    ".parquet": "geoparquet",
+    ".geoparquet": "geoparquet",
+    ".tif": "raster",
+    ".tiff": "raster",
+}
+
+
 def format_named(name: str) -> Format:
     """The format of a name. Raises ``UsageError`` with the nearest name."""
     if name not in MODULES:
@@ -43,6 +53,19 @@ def format_named(name: str) -> Format:
     if not isinstance(found, Format):
         raise TypeError(f"{MODULES[name]} is no format")
     return found
+
+
+def format_to_write(target: Path, name: str | None) -> Format:
+    """The format of a name; without one, what the suffix of ``target`` says, of the formats of maps.
+
+    Raises ``UsageError`` with the nearest name, or where no suffix says it.
+    """
+    if name is None and (name := _OF_SUFFIX.get(target.suffix.lower())) is None:
+        raise UsageError(
+            f"The name {target.name!r} does not say in which format labels shall be written.",
+            remedy=f"Name the format: --to coco-panoptic. Formats: {', '.join(MODULES)}.",
+        )
+    return format_named(name)
 
 
 def recognise(path: Path) -> Format:
