@@ -321,7 +321,9 @@ def test_mistakes(earlier, options, told):
 def test_a_suffix_that_cannot_be_written(tmp_path):
     with pytest.raises(UsageError, match="unknown suffix"):
         compare(table(*ROW), table(*ROW), tmp_path / "changes.shp")
-    with pytest.raises(UsageError, match=r"labels convert .*changes.gpkg .*changes.parquet` makes GeoParquet"):
+    with pytest.raises(
+        UsageError, match=r"labels convert .*changes.gpkg .*changes.parquet` makes GeoParquet"
+    ):
         compare(table(*ROW), table(*ROW), tmp_path / "changes.parquet")
 
 
