@@ -20,11 +20,10 @@ from geopanoptic.labels.placing import on_a_map, on_images, on_one_image
 from geopanoptic.labels.provenance.history import history, moment, record
 from geopanoptic.labels.sidecar import (
     IMAGES,
-    Sidecar,
-    canvas_of_image,
-    labelled_images,
+    completed,
     placed,
     read_sidecar,
+    sidecar_of_images,
     write_sidecar,
 )
 from geopanoptic.labels.taxonomy import Taxonomy, load_mapping, load_taxonomy
@@ -126,13 +125,12 @@ def convert(
     scene = _scene_to_show(image, wanted) if pictures else None
     if scene is not None:
         single = picture_canvas(scene)
-    beside = read_sidecar(source)
-    images = {**beside.images, **given.images}
+    known = completed(given, read_sidecar(source))
     read = of_source.read(
         source,
         ReadOptions(
-            taxonomy=beside.taxonomy or given.taxonomy,
-            images=images,
+            taxonomy=known.taxonomy,
+            images=known.images,
             layer=layer,
             class_column=class_column,
             id_column=id_column,
@@ -140,7 +138,7 @@ def convert(
     )
     losses: Counter[str] = Counter()
     given_objects: list[int] = []
-    labels = _counted((placed(each, images) for each in read), given_objects)
+    labels = _counted((placed(each, known.images) for each in read), given_objects)
     classes = read.taxonomy
     if taxonomy is not None:
         classes = load_taxonomy(taxonomy)
@@ -205,19 +203,6 @@ def _scene_to_show(image: str | Path | None, wanted: Format) -> Scene:
             remedy="Name the scene with --image and such a format with --to, or leave --pictures out.",
         )
     return open_scene(image)
-
-
-def sidecar_of_images(image: str | Path | None) -> Sidecar:
-    """An image file, or the images in a folder, by name; the folder's own sidecar may say their place and classes."""
-    if image is None:
-        return Sidecar()
-    path = Path(image)
-    found = [canvas_of_image(each) for each in labelled_images(path)]
-    told = read_sidecar(path) if path.is_dir() else Sidecar()
-    placed_images = {
-        each.image: told.images.get(each.image, each) if each.transform is None else each for each in found
-    }
-    return Sidecar(taxonomy=told.taxonomy, images=placed_images)
 
 
 def _counted(labels: Iterable[Labels], objects: list[int]) -> Iterator[Labels]:

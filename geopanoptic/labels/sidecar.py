@@ -126,6 +126,31 @@ def read_sidecar(source: Path) -> Sidecar:
         ) from None
 
 
+def sidecar_of_images(image: str | Path | None) -> Sidecar:
+    """An image file, or the images in a folder, by name; the folder's own sidecar may say their place and classes."""
+    if image is None:
+        return Sidecar()
+    path = Path(image)
+    found = [canvas_of_image(each) for each in labelled_images(path)]
+    told = read_sidecar(path) if path.is_dir() else Sidecar()
+    placed_images = {
+        each.image: told.images.get(each.image, each) if each.transform is None else each for each in found
+    }
+    return Sidecar(taxonomy=told.taxonomy, images=placed_images)
+
+
+def completed(shown: Sidecar, beside: Sidecar) -> Sidecar:
+    """What is known of labelled images: those that somebody shows, and of ``beside``, what lies beside the labels, the
+    classes, the other images, and the places of images that state none themselves.
+    """
+    images = {**beside.images, **shown.images}
+    for name, image in shown.images.items():
+        known = known_image(name, beside.images)
+        if image.transform is None and known is not None and known.shape == image.shape:
+            images[name] = replace(known, image=name)
+    return Sidecar(taxonomy=beside.taxonomy or shown.taxonomy, images=images)
+
+
 def _canvas(name: str, each: dict[str, Any]) -> Canvas:
     transform = each["transform"]
     return Canvas(

@@ -1,6 +1,7 @@
 """``labels convert``: whole journeys on generated and real labels."""
 
 import json
+import shutil
 from pathlib import Path
 
 import geopandas
@@ -344,3 +345,24 @@ def test_the_images_of_a_folder_may_lie_in_its_images(country, tmp_path):
         )
         assert done.objects > 0
         np.testing.assert_array_equal(ids_of(tmp_path / "a.tif")[0], ids_of(country / "truth.tif")[0])
+
+
+def test_images_that_state_no_place_do_not_take_the_labels_from_theirs(country, tmp_path):
+    coco, bare = tmp_path / "coco", tmp_path / "bare"
+    convert(
+        country / "truth.gpkg",
+        coco,
+        to="coco-panoptic",
+        image=country / "scene.tif",
+        tile_px=64,
+        pictures=True,
+    )
+    bare.mkdir()
+    for picture in (coco / "images").glob("*.png"):
+        shutil.copy(picture, bare)
+    found = [tmp_path / name for name in ("beside.tif", "shown.tif")]
+    convert(coco, found[0])
+    convert(coco, found[1], image=bare)
+    (of_sidecar, there), (of_images, here) = map(ids_of, found)
+    assert there == here
+    assert (of_sidecar == of_images).all()

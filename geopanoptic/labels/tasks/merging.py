@@ -21,13 +21,13 @@ import pyproj
 import shapely
 
 from geopanoptic.errors import UsageError
-from geopanoptic.labels.convert import sidecar_of_images
 from geopanoptic.labels.formats.format import ReadOptions, WriteOptions
 from geopanoptic.labels.formats.registry import recognise
 from geopanoptic.labels.formats.vectors import GEOPACKAGE
 from geopanoptic.labels.objects import OutlineLabels, as_outlines, in_crs
 from geopanoptic.labels.output import staged_output
 from geopanoptic.labels.provenance.history import history, moment, record
+from geopanoptic.labels.sidecar import sidecar_of_images
 from geopanoptic.labels.tasks.conflict import CONFLICTS, Conflict, conflict_layer
 from geopanoptic.labels.tasks.overlaying import KNOWN, PART, Layer, identified, overlay
 from geopanoptic.labels.tasks.part_reading import PartLabels, read_part

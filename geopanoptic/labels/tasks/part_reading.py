@@ -13,7 +13,7 @@ from geopanoptic.labels.formats.format import ReadOptions
 from geopanoptic.labels.formats.registry import recognise
 from geopanoptic.labels.objects import Canvas, OutlineLabels, as_outlines
 from geopanoptic.labels.provenance.manifest import PROVENANCE
-from geopanoptic.labels.sidecar import SIDECAR, Sidecar, placed, read_sidecar
+from geopanoptic.labels.sidecar import SIDECAR, Sidecar, completed, placed, read_sidecar
 from geopanoptic.labels.tasks.task_file import TASK, Task, read_task
 from geopanoptic.labels.tiles import SOURCE_ID, canvas_outline
 
@@ -55,18 +55,16 @@ class PartLabels:
 def read_part(path: Path, shown: Sidecar) -> PartLabels:
     """Read a file or folder of labels, or a part's folder that holds just one.
 
-    ``shown`` are the labelled images and classes, where no sidecar beside the labels says them. Raises
+    ``shown`` are the labelled images and their classes, see ``completed``. Raises
     ``UsageError`` for what cannot be read, and for images without a place.
     """
     task = read_task(path)
     labels = _labels_in(path) if path.is_dir() and (path / TASK).is_file() else path
     found = recognise(labels)
     beside = read_sidecar(labels)
-    known = {**shown.images, **beside.images}
-    source = found.read(
-        labels, ReadOptions(taxonomy=beside.taxonomy or shown.taxonomy, images=known, sources=True)
-    )
-    outlines = tuple(as_outlines(placed(each, known)) for each in source)
+    known = completed(shown, beside)
+    source = found.read(labels, ReadOptions(taxonomy=known.taxonomy, images=known.images, sources=True))
+    outlines = tuple(as_outlines(placed(each, known.images)) for each in source)
     for each in outlines:
         if each.objects.crs is None and each.canvas is not None and each.canvas.transform is None:
             raise UsageError(
