@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from geopanoptic.errors import OutputError
-from geopanoptic.products.report import peak_memory_bytes, redact, restart_peak, versions, write_run_report
+from geopanoptic.products.report import peak_memory_bytes, redact, versions, write_run_report
 
 
 def test_values_become_plain_json_in_the_given_order(tmp_path: Path) -> None:
