@@ -117,13 +117,15 @@ def _models() -> Iterator[str]:
 
 
 def _machine() -> Iterator[str]:
-    import psutil
+    from geopanoptic.cores import usable_cores
+    from geopanoptic.pipeline.memory import available_bytes, default_budget_bytes, machine_bytes, size_text
 
-    memory = psutil.virtual_memory()
-    disk = shutil.disk_usage(Path.cwd())
+    cores, disk = usable_cores(), shutil.disk_usage(Path.cwd())
+    of_all = f" of {os.cpu_count()}" if cores != os.cpu_count() else ""
     yield (
-        f"{os.cpu_count()} processors, {memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GB memory free, "
-        f"{disk.free / 2**30:.1f} GB free on this folder's disk"
+        f"a run may use {cores}{of_all} cores and {size_text(available_bytes())} of {size_text(machine_bytes())} memory, "
+        f"of which it takes {size_text(default_budget_bytes(cores=cores))} unless told otherwise; "
+        f"{size_text(disk.free)} free on this folder's disk"
     )
 
 

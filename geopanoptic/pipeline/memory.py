@@ -101,7 +101,7 @@ def parse_size(text: str | int) -> int:
 def default_budget_bytes(given_bytes: int | None = None, *, cores: int = 1) -> int:
     """6 GB, or 2 GB for each of the ``cores`` that compute if that is more; but at most half of what a process is
     given, by default what the machine, this process's control group or its Slurm job can still give."""
-    return min((given_bytes or _available_bytes()) // 2, max(DEFAULT_BUDGET_BYTES, cores * CORE_BUDGET_BYTES))
+    return min((given_bytes or available_bytes()) // 2, max(DEFAULT_BUDGET_BYTES, cores * CORE_BUDGET_BYTES))
 
 
 def machine_bytes() -> int:
@@ -111,7 +111,8 @@ def machine_bytes() -> int:
     return _within_limits(psutil.virtual_memory().total)
 
 
-def _available_bytes() -> int:
+def available_bytes() -> int:
+    """What of ``machine_bytes`` is free."""
     import psutil
 
     return _within_limits(psutil.virtual_memory().available)

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from geopanoptic.cli.main import invoke
+from geopanoptic.cores import usable_cores
 from geopanoptic.errors import ModelError
 
 
@@ -60,3 +61,11 @@ def test_a_damaged_model_is_found(monkeypatch, capsys):
     bad = [each for each in json.loads(capsys.readouterr().out)["findings"] if not each["good"]]
     assert [each["subject"] for each in bad] == ["models"]
     assert "Install again." in bad[0]["text"]
+
+
+@pytest.mark.usefixtures("default_model")
+def test_a_run_may_use_the_cores_that_the_process_may(monkeypatch, capsys):
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: {0, 1, 2}, raising=False)
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    leave()
+    assert f"a run may use {usable_cores()} of 8 cores" in capsys.readouterr().out

@@ -84,6 +84,6 @@ def test_tiles_are_whole_strides_of_the_network():
 
 
 def test_every_process_has_its_part_of_the_default_budget(monkeypatch):
-    monkeypatch.setattr("geopanoptic.pipeline.memory._available_bytes", lambda: 200 << 30)
+    monkeypatch.setattr("geopanoptic.pipeline.memory.available_bytes", lambda: 200 << 30)
     assert budget_of(None, Crew(scheduler=PROCESSES, processes=16, threads=1)) == 32 << 30
     assert budget_of(None, Crew(scheduler="tcp://a:1", processes=16, threads=2)) == 6 << 30

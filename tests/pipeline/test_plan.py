@@ -77,7 +77,7 @@ def test_a_block_that_a_run_began_with_is_no_reason_to_refuse(threads, memory):
 
 
 def test_the_default_budget_grows_with_the_cores(monkeypatch):
-    monkeypatch.setattr("geopanoptic.pipeline.memory._available_bytes", lambda: 200 << 30)
+    monkeypatch.setattr("geopanoptic.pipeline.memory.available_bytes", lambda: 200 << 30)
     assert default_budget_bytes(cores=2) == 6 << 30
     assert default_budget_bytes(cores=32) == 64 << 30
     assert default_budget_bytes(cores=128) == 100 << 30
