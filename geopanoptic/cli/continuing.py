@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from geopanoptic.errors import InterruptedRunError, TerminatedRunError
+from geopanoptic.cli.stopping import answering_signals
 
 
 @contextmanager
@@ -20,9 +20,5 @@ def telling_how_to_continue(*additions: str, stands: str = "the output was not c
     end = given.index("--") if "--" in given else len(given)
     options = [option for option in given[:end] if option not in additions]
     remedy = f"Continue with: geopanoptic {shlex.join([*options, *additions, *given[end:]])}"
-    try:
+    with answering_signals(stands=stands, remedy=remedy):
         yield
-    except KeyboardInterrupt:
-        raise InterruptedRunError(f"Interrupted; {stands}.", remedy=remedy) from None
-    except TerminatedRunError:
-        raise TerminatedRunError(f"Terminated; {stands}.", remedy=remedy) from None

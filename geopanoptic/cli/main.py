@@ -5,11 +5,9 @@ from __future__ import annotations
 import errno
 import json
 import os
-import signal
 import sys
 import tempfile
 import traceback
-from types import FrameType
 from typing import NoReturn
 
 import click
@@ -17,6 +15,7 @@ import click
 from geopanoptic import __version__
 from geopanoptic.cli.groups import LazyGroup
 from geopanoptic.cli.sections import exit_code_lines
+from geopanoptic.cli.stopping import answering_signals, ended_by_signals
 from geopanoptic.errors import (
     EXIT_CODES,
     GeopanopticError,
@@ -67,8 +66,8 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """The console script: run the command line and leave with its exit code."""
-    signal.signal(signal.SIGTERM, _terminate)
-    code = invoke(sys.argv[1:])
+    with ended_by_signals():
+        code = invoke(sys.argv[1:])
     if code in (InterruptedRunError.exit_code, TerminatedRunError.exit_code):
         # Everything is cleaned up by now. Worker threads may be deep in a tile, and a regular exit would wait
         # for them.
@@ -85,7 +84,8 @@ def invoke(arguments: list[str]) -> int:
     """
     as_json = "--json" in arguments
     try:
-        code = cli.main(args=arguments, prog_name="geopanoptic", standalone_mode=False)
+        with answering_signals():
+            code = cli.main(args=arguments, prog_name="geopanoptic", standalone_mode=False)
     except click.exceptions.Exit as leave:
         return leave.exit_code
     except click.ClickException as mistake:
@@ -93,8 +93,6 @@ def invoke(arguments: list[str]) -> int:
             return _tell(UsageError(mistake.format_message(), remedy="See --help."), as_json=True)
         mistake.show()
         return mistake.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        return _tell(InterruptedRunError("Interrupted; nothing was changed at the output."), as_json=as_json)
     except GeopanopticError as refusal:
         return _tell(refusal, as_json=as_json)
     except Exception as failure:
@@ -102,10 +100,6 @@ def invoke(arguments: list[str]) -> int:
             raise
         return _tell(_as_refusal(failure), as_json=as_json)
     return code if isinstance(code, int) else 0
-
-
-def _terminate(number: int, frame: FrameType | None) -> NoReturn:
-    raise TerminatedRunError("Terminated; nothing was changed at the output.")
 
 
 def _tell(refusal: GeopanopticError, *, as_json: bool) -> int:

@@ -6,10 +6,8 @@ import errno
 import importlib
 import json
 import re
-import signal
 import subprocess
 import sys
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -181,32 +179,6 @@ def test_a_malformed_setting_of_dask_is_named(failing_run, tmp_path, capsys):
     told = capsys.readouterr().err
     assert str(settings) in told
     assert "DASK_CONFIG" in told
-
-
-def test_a_terminated_run_leaves_with_143():
-    script = """
-        import sys, time, types
-        stub = types.ModuleType("geopanoptic.pipeline.run")
-        stub.run = stub.plan = lambda *a, **k: (print("started", flush=True), time.sleep(60))
-        sys.modules[stub.__name__] = stub
-        from geopanoptic.cli.main import main
-        sys.argv = ["geopanoptic", "run", "scene.tif", "--out", "parcels.gpkg", "--quiet"]
-        main()
-    """
-    with subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(script)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout.readline() == "started\n"
-        process.send_signal(signal.SIGTERM)
-        _, said = process.communicate(timeout=60)
-    assert process.returncode == 143
-    assert said == (
-        "error: Terminated; the output was not changed.\n"
-        "  Continue with: geopanoptic run scene.tif --out parcels.gpkg --quiet --resume\n"
-    )
 
 
 def test_a_reader_that_leaves_is_no_error():

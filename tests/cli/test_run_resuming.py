@@ -11,7 +11,6 @@ import pytest
 import rasterio
 
 from geopanoptic.cli.main import invoke
-from geopanoptic.errors import TerminatedRunError
 
 
 @pytest.fixture(scope="module")
@@ -27,13 +26,9 @@ def arguments(tmp_path_factory, tiny_bundle) -> list[str]:
     return ["run", str(path), "--model", str(tiny_bundle.path), "--device", "cpu", "--threads", "1"]
 
 
-@pytest.mark.parametrize(
-    ("failure", "code", "word"),
-    [(KeyboardInterrupt(), 130, "Interrupted"), (TerminatedRunError("x"), 143, "Terminated")],
-)
-def test_a_stopped_run_tells_how_to_continue(failure, code, word, monkeypatch, capsys):
+def test_a_stopped_run_tells_how_to_continue(monkeypatch, capsys):
     def run(*_, **__):
-        raise failure
+        raise KeyboardInterrupt
 
     monkeypatch.setattr("geopanoptic.pipeline.run.run", run)
     for asked, remedy in (
@@ -42,9 +37,9 @@ def test_a_stopped_run_tells_how_to_continue(failure, code, word, monkeypatch, c
         (["--out", "a.gpkg", "--", "-scene.tif"], "--out a.gpkg --resume -- -scene.tif"),
     ):
         monkeypatch.setattr(sys, "argv", ["geopanoptic", "run", *asked])
-        assert invoke(["run", *asked]) == code
+        assert invoke(["run", *asked]) == 130
         shown = capsys.readouterr().err
-        assert word in shown
+        assert "Interrupted" in shown
         assert shown.endswith(f"Continue with: geopanoptic run {remedy}\n")
 
 

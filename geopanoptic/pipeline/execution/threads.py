@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 
-from geopanoptic.errors import InterruptedRunError
 from geopanoptic.pipeline.execution.executor import NETWORK_TASKS, Item, Value, in_order
 
 _INTERRUPTED = "geopanoptic-interrupted"
@@ -42,7 +41,7 @@ class Threads:
             )
         except BaseException as failure:
             # Someone who interrupts does not wait for tiles under way; after a failure nothing may go on.
-            interrupted = isinstance(failure, InterruptedRunError) or not isinstance(failure, Exception)
+            interrupted = not isinstance(failure, Exception)
             for thread in threads if interrupted else ():
                 thread.name = _INTERRUPTED
             pool.shutdown(wait=not interrupted, cancel_futures=True)
