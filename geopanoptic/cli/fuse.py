@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from geopanoptic.cli.common_options import quiet_option
+from geopanoptic.cli.common_options import progress_of_command, quiet_option
 from geopanoptic.cli.continuing import telling_how_to_continue
 from geopanoptic.cli.map_options import FUSION_NAMES, map_options
 from geopanoptic.cli.sections import SectionedCommand, exit_code_lines
@@ -112,9 +111,8 @@ def fuse(detections: Path, scene: Path, out: Path, as_json: bool, quiet: bool, *
     Any Mask R-CNN style model will do. An object that several tiles show is found once, whole.
     """
     from geopanoptic.pipeline.detections.fuse import fuse as fuse_detections
-    from geopanoptic.pipeline.progress import progress_for
 
-    progress = progress_for(sys.stderr, quiet=quiet or as_json)
+    progress = progress_of_command(quiet=quiet, as_json=as_json)
     with telling_how_to_continue("--resume"):
         fused = fuse_detections(detections, scene, out, progress=progress, **options)
     if as_json:

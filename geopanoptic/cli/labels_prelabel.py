@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from geopanoptic.cli.common_options import device_option, quiet_option
+from geopanoptic.cli.common_options import device_option, progress_of_command, quiet_option
 from geopanoptic.cli.label_options import tell_losses
 from geopanoptic.cli.map_options import pixel_size_option
 from geopanoptic.cli.scene_options import SCENE_OPTIONS, scene_options_except
@@ -125,13 +124,12 @@ def prelabel(
 ) -> None:
     """Map SCENE and write the map as pre-annotations, with pictures, for an annotation tool."""
     from geopanoptic.labels.prelabel import prelabel as write_prelabels
-    from geopanoptic.pipeline.progress import progress_for
 
     done = write_prelabels(
         list(scene) if len(scene) > 1 else scene[0],
         picture_bands=picture_bands.replace(" ", "").split(",") if picture_bands else None,
         picture_suffix=".jpg" if jpeg else ".png",
-        progress=progress_for(sys.stderr, quiet=quiet or as_json),
+        progress=progress_of_command(quiet=quiet, as_json=as_json),
         **options,
     )
     if as_json:

@@ -43,6 +43,10 @@ COMMANDS = {
 }
 
 
+VARIABLES = ("GEOPANOPTIC_DEBUG", "GEOPANOPTIC_DATA", "GEOPANOPTIC_NOTEBOOK_MINUTES")
+"""What is read from the environment: the first here, the others by tests and notebooks."""
+
+
 @click.group(
     cls=LazyGroup,
     texts=COMMANDS,
@@ -80,32 +84,52 @@ def main() -> NoReturn:
 def invoke(arguments: list[str]) -> int:
     """Run one command and return its exit code; failures are told on stderr, without a traceback.
 
-    With ``GEOPANOPTIC_DEBUG`` set, a bug raises instead.
+    With ``GEOPANOPTIC_DEBUG`` set, a bug raises instead. With ``--json`` warnings wait until the end: those before a
+    failure are part of its object.
     """
     as_json = "--json" in arguments
+    warnings = [
+        f"{name} is set, which nothing reads; there is {VARIABLES[0]}."
+        for name in os.environ
+        if name.startswith("GEOPANOPTIC_") and name not in VARIABLES
+    ]
+    if not as_json:
+        _warn(warnings)
     try:
         with answering_signals():
-            code = cli.main(args=arguments, prog_name="geopanoptic", standalone_mode=False)
+            code = cli.main(args=arguments, prog_name="geopanoptic", standalone_mode=False, obj=warnings)
     except click.exceptions.Exit as leave:
-        return leave.exit_code
+        code = leave.exit_code
     except click.ClickException as mistake:
         if as_json:
-            return _tell(UsageError(mistake.format_message(), remedy="See --help."), as_json=True)
+            return _tell(UsageError(mistake.format_message(), remedy="See --help."), warnings, as_json=True)
         mistake.show()
         return mistake.exit_code
     except GeopanopticError as refusal:
-        return _tell(refusal, as_json=as_json)
+        return _tell(refusal, warnings, as_json=as_json)
     except Exception as failure:
-        if os.environ.get("GEOPANOPTIC_DEBUG"):
+        if os.environ.get(VARIABLES[0]):
+            _warn(warnings)
             raise
-        return _tell(_as_refusal(failure), as_json=as_json)
+        return _tell(_as_refusal(failure), warnings, as_json=as_json)
+    _warn(warnings)
     return code if isinstance(code, int) else 0
 
 
-def _tell(refusal: GeopanopticError, *, as_json: bool) -> int:
+def _warn(warnings: list[str]) -> None:
+    while warnings:
+        click.echo(f"warning: {warnings.pop(0)}", err=True)
+
+
+def _tell(refusal: GeopanopticError, warnings: list[str], *, as_json: bool) -> int:
     code = refusal.exit_code
     if as_json:
-        error = {"error": refusal.message, "remedy": refusal.remedy, "exit_code": code}
+        error = {
+            "error": refusal.message,
+            "remedy": refusal.remedy,
+            "exit_code": code,
+            "warnings": warnings,
+        }
         click.echo(json.dumps(error), err=True)
     else:
         click.secho("error: ", fg="red", bold=True, nl=False, err=True)

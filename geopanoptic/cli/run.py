@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from geopanoptic.cli.common_options import device_option, quiet_option
+from geopanoptic.cli.common_options import device_option, progress_of_command, quiet_option
 from geopanoptic.cli.continuing import telling_how_to_continue
 from geopanoptic.cli.map_options import FUSION_NAMES, map_options, pixel_size_option
 from geopanoptic.cli.scene_options import SCENE_OPTIONS, scene_options
@@ -216,10 +215,9 @@ def run(
     """
     from geopanoptic.errors import UsageError
     from geopanoptic.pipeline.batch import patches_of
-    from geopanoptic.pipeline.progress import progress_for
 
     source: Any = list(scene) if len(scene) > 1 else scene[0]
-    progress = progress_for(sys.stderr, quiet=quiet or as_json)
+    progress = progress_of_command(quiet=quiet, as_json=as_json)
     written: dict[str, Any] = {"rasters": rasters, "resume": resume, "overwrite": overwrite}
     if dry_run:
         outputs = {"work": work, "finish": finish, "shard": shard is not None, **written}

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from geopanoptic.cli.common_options import quiet_option
+from geopanoptic.cli.common_options import progress_of_command, quiet_option
 from geopanoptic.cli.scene_options import SCENE_OPTIONS, scene_options
 from geopanoptic.cli.sections import SectionedCommand, exit_code_lines
 from geopanoptic.errors import PARTS_SKIPPED
@@ -96,13 +95,12 @@ def stats(
     PARCELS is a vector file in any CRS. SCENE is one image, several, or a folder of them, of one
     date or many; `geopanoptic inspect SCENE` shows what was found.
     """
-    from geopanoptic.pipeline.progress import progress_for
     from geopanoptic.statistics.stats import stats as tabulate
 
     # What is not asked for is left to open_scene.
     asked = {name: value for name, value in options.items() if value not in (None, False)}
     source: Any = list(scene) if len(scene) > 1 else scene[0]
-    progress = progress_for(sys.stderr, quiet=quiet or as_json)
+    progress = progress_of_command(quiet=quiet, as_json=as_json)
     found = tabulate(parcels, source, out, progress=progress, **asked)
     if as_json:
         click.echo(json.dumps(found.report, indent=2, allow_nan=False))

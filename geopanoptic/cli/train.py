@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 from click.core import ParameterSource
 
-from geopanoptic.cli.common_options import quiet_option
+from geopanoptic.cli.common_options import progress_of_command, quiet_option
 from geopanoptic.cli.sections import SectionedCommand, exit_code_lines
 
 SECTIONS = {
@@ -134,11 +133,10 @@ def train(
     it names.
     """
     from geopanoptic.errors import UsageError
-    from geopanoptic.pipeline.progress import progress_for
 
     if out is None:
         raise UsageError("--out is missing.", remedy="Name the folder for the result: --out my-bundle.")
-    progress = progress_for(sys.stderr, quiet=quiet or as_json)
+    progress = progress_of_command(quiet=quiet, as_json=as_json)
     if config is not None:
         given = [name for name in _NOT_WITH_CONFIG if _is_given(name)]
         if given:

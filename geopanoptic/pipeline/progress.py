@@ -1,7 +1,7 @@
 """What a run tells while it runs: stages with rate and remaining time, notes, warnings.
 
-A run talks to a ``Progress``. ``Silent`` says nothing, ``Warnings`` only what should be checked; ``Lines`` prints one
-line per stage, for logs and pipes; ``Bars`` draws bars on a terminal.
+A run talks to a ``Progress``. ``Silent`` says nothing, ``Warnings`` only what should be checked, and ``Held`` keeps that;
+``Lines`` prints one line per stage, for logs and pipes; ``Bars`` draws bars on a terminal.
 """
 
 from __future__ import annotations
@@ -47,6 +47,16 @@ class Silent:
 
     def warn(self, text: str) -> None:
         pass
+
+
+class Held(Silent):
+    """Keeps what should be checked in ``warnings``, for someone else to tell."""
+
+    def __init__(self, warnings: list[str]) -> None:
+        self._warnings = warnings
+
+    def warn(self, text: str) -> None:
+        self._warnings.append(text)
 
 
 class Lines(Silent):

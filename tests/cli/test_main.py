@@ -128,13 +128,24 @@ def test_a_refusal_as_json(failing_run, capsys):
     failing_run(errors.SceneError("What is wrong.", remedy="What to do."))
     assert leave(*RUN, "--json") == 3
     shown = capsys.readouterr()
-    assert json.loads(shown.err) == {"error": "What is wrong.", "remedy": "What to do.", "exit_code": 3}
+    expected = {"error": "What is wrong.", "remedy": "What to do.", "exit_code": 3, "warnings": []}
+    assert json.loads(shown.err) == expected
     assert shown.out == ""
 
 
 def test_a_wrong_option_as_json(capsys):
     assert leave("run", "--json", "--nothing") == 2
     assert json.loads(capsys.readouterr().err)["exit_code"] == 2
+
+
+def test_a_variable_of_the_environment_that_nothing_reads_is_told(monkeypatch, capsys):
+    monkeypatch.setenv("GEOPANOPTIC_DEBG", "1")
+    assert leave("models", "list") == 0
+    assert "warning: GEOPANOPTIC_DEBG is set" in capsys.readouterr().err
+    monkeypatch.setenv("GEOPANOPTIC_DEBUG", "1")
+    monkeypatch.delenv("GEOPANOPTIC_DEBG")
+    assert leave("models", "list") == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_a_bug_says_so_and_keeps_the_traceback_in_a_file(failing_run, capsys):

@@ -143,6 +143,25 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(scene_file, tiny_bundle, t
     assert not any(tmp_path.iterdir())
 
 
+def test_warnings_before_a_failure_are_part_of_its_json(
+    scene_file, tiny_bundle, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setenv("GEOPANOPTIC_DEBG", "1")
+    out = tmp_path / "a.gpkg"
+    out.touch()
+    with rasterio.open(scene_file) as named, rasterio.open(tmp_path / "b.tif", "w", **named.profile) as file:
+        file.write(named.read())
+    command = [str(tmp_path / "b.tif"), "--out", str(out), "--model", str(tiny_bundle.path)]
+    assert leave(*command, "--bands", "blue,green,red,nir", "--assume-crs", "EPSG:32632", "--json") == 5
+    told = json.loads(capsys.readouterr().err)
+    assert "exists already" in told["error"]
+    assert [warning.split()[0] for warning in told["warnings"]] == ["GEOPANOPTIC_DEBG", "b"]
+    assert leave(*command, "--json", "--bands", "blue,green,red,nir", "--dry-run", "--overwrite") == 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["model"] == "tiny"
+    assert shown.err.startswith("warning: GEOPANOPTIC_DEBG")
+
+
 def test_a_run_writes_its_products_and_refuses_to_replace_them(scene_file, tiny_bundle, tmp_path, capsys):
     out = tmp_path / "parcels.gpkg"
     arguments = [str(scene_file), "--out", str(out), "--model", str(tiny_bundle.path), "--device", "cpu"]
