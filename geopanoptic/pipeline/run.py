@@ -41,7 +41,7 @@ from geopanoptic.pipeline.progress import Progress, progress_of
 from geopanoptic.pipeline.record import Record, metadata, report, timestamp
 from geopanoptic.pipeline.result import Result
 from geopanoptic.pipeline.resuming.beginning import require_complete
-from geopanoptic.pipeline.resuming.workfolder import refuse_foreign, stored_bytes, work_folder
+from geopanoptic.pipeline.resuming.workfolder import refuse_claimed, refuse_foreign, stored_bytes, work_folder
 from geopanoptic.pipeline.room import check_disk, check_memory
 from geopanoptic.pipeline.rules import rules_of_bundle
 from geopanoptic.pipeline.segmentation import segment
@@ -87,6 +87,8 @@ def refuse(
     if folder is not None:
         if work is not None:
             refuse_foreign(folder)
+            if not shard:
+                refuse_claimed(folder)
         if work is not None or resume:
             refuse_other_run(planned, asked, folder, may_continue=resume or finish or shard)
         _check_disk(planned, folder.resolve(), targets, rasters)

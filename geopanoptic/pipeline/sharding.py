@@ -66,8 +66,8 @@ def run_shard(
         block_px = shard_block_px(planned.scene.grid.shape, planned.layout.block_px, part.count)
         planned = in_other_blocks(planned, asked, crew, block_px)
     record.announce(planned)
-    make(folder)
     check_disk(planned, folder, stored_bytes=stored_bytes(folder))
+    make(folder)
     with ExitStack() as stack:
         executor = stack.enter_context(open_executor(crew, folder=folder, progress=record))
         planned, beginning = begin_run(

@@ -71,13 +71,13 @@ class Commit:
         # What an earlier run was killed in the middle of is finished first: part of it is in place.
         halfway = journal.is_decided(self._main)
         if not halfway:
-            self.refuse()
+            self._refuse_targets()
         self._lock = staging.lock(self._main)
         try:
             journal.recover(self._main, keep_work=self._resumable)
             if halfway and not self._overwrite:
                 self._refuse_finished()
-            self.refuse()
+            self._refuse_targets()
             self._prepare()
         except BaseException as failure:
             self._leave()
@@ -87,9 +87,8 @@ class Commit:
 
     def refuse(self) -> None:
         """Raises what entering would raise of the outputs as they are now; changes nothing."""
-        if not self._distinct:
-            raise UsageError("Two outputs have the same path.", remedy="Give each output its own name.")
         self._refuse_targets()
+        staging.refuse_locked(self._main)
 
     def publish(self, checks: Mapping[Path, Check] | None = None) -> None:
         """Verifies every staged file, makes it durable, and puts the whole set in place.
@@ -172,6 +171,8 @@ class Commit:
             )
 
     def _refuse_targets(self) -> None:
+        if not self._distinct:
+            raise UsageError("Two outputs have the same path.", remedy="Give each output its own name.")
         if not self._main.parent.is_dir():
             raise staging.missing_folder(self._main.parent)
         for name, target in self._targets.items():

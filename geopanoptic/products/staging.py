@@ -7,6 +7,7 @@ it in place. The lock is the operating system's, held on an open file: a killed 
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
 import shutil
@@ -92,10 +93,7 @@ def lock(target: Path) -> FileLock:
             held.acquire()
             return held
         except Timeout as busy:
-            raise LockedError(
-                f"Another run is writing {target}.",
-                remedy="Wait for it to end, or choose another output.",
-            ) from busy
+            raise _busy(target) from busy
         except FileNotFoundError as failure:
             # The run that held it finished and removed the folder between the two calls; but where the folder
             # itself cannot be made (as in /proc), it never will be.
@@ -105,6 +103,24 @@ def lock(target: Path) -> FileLock:
                 raise forbidden_folder(staging.parent, failure) from failure
         except OSError as failure:
             raise forbidden_folder(staging.parent, failure) from failure
+
+
+def refuse_locked(target: Path) -> None:
+    """Raises LockedError where another run holds the lock of ``target`` now; makes no file and keeps no lock."""
+    if is_locked(staging_folder(target) / LOCK):
+        raise _busy(target)
+
+
+def is_locked(file: Path) -> bool:
+    """Whether a run holds the lock ``file``, which may be missing. One that takes it at this very moment is refused."""
+    try:
+        with file.open("rb") as lock_file:
+            fcntl.flock(lock_file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def clear(staging: Path, *, keep_work: bool) -> None:
@@ -187,6 +203,12 @@ def forbidden_folder(folder: Path, failure: OSError) -> OutputError:
     return OutputError(
         f"{folder} cannot be written: {failure.strerror}.",
         remedy="Choose a folder that you may write to, or change its permissions.",
+    )
+
+
+def _busy(target: Path) -> LockedError:
+    return LockedError(
+        f"Another run is writing {target}.", remedy="Wait for it to end, or choose another output."
     )
 
 

@@ -12,6 +12,7 @@ import pytest
 import rasterio
 
 from geopanoptic.cli.main import invoke
+from geopanoptic.pipeline.resuming.workfolder import claimed
 
 
 @pytest.fixture
@@ -128,10 +129,24 @@ def test_a_dry_run_refuses_whatever_the_run_would(scene_file, tiny_bundle, tmp_p
     code, error = told("--resume", "--bands", "red,green,blue,nir")
     assert code == 2
     assert "another run" in error
+    with claimed(work):
+        assert told("--resume")[0] == told("--finish")[0] == 75
+        assert told("--shard", "2/2")[0] == 0
     (work / "letter.txt").touch()
     code, error = told("--resume")
     assert code == 2
     assert "letter.txt" in error
+
+
+def test_a_refused_run_leaves_no_work_folder(scene_file, tiny_bundle, tmp_path, capsys):
+    work, out = tmp_path / "work", tmp_path / "a.gpkg"
+    command = [str(scene_file), "--model", str(tiny_bundle.path), "--out", str(out), "--work", str(work)]
+    assert leave(*command, "--device", "cuda:77") == 7
+    assert not any(tmp_path.iterdir())
+    work.mkdir()
+    assert leave(*command, "--device", "cuda:77") == 7
+    assert list(tmp_path.iterdir()) == [work]
+    assert not any(work.iterdir())
 
 
 def test_a_dry_run_prints_the_plan_and_writes_nothing(scene_file, tiny_bundle, tmp_path, capsys):

@@ -183,6 +183,8 @@ def test_second_run_on_the_same_output_is_refused_and_a_killed_one_blocks_nothin
         for same in (out, link):
             with pytest.raises(LockedError, match=r"a\.gpkg"), Commit([same]):
                 pass
+            with pytest.raises(LockedError, match=r"a\.gpkg"):
+                Commit([same]).refuse()
         with Commit([tmp_path / "b.gpkg"]):
             pass
         assert first.staged(out).read_text() == "first"
@@ -190,6 +192,7 @@ def test_second_run_on_the_same_output_is_refused_and_a_killed_one_blocks_nothin
     assert out.read_text() == "first"
     (tmp_path / ".a.gpkg.geopanoptic").mkdir()
     (tmp_path / ".a.gpkg.geopanoptic" / "lock").touch()
+    Commit([out], overwrite=True).refuse()
     with Commit([out], overwrite=True):
         pass
     assert files_in(tmp_path) == {"a.gpkg", "link.gpkg"}

@@ -6,7 +6,7 @@ import errno
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -18,6 +18,7 @@ from geopanoptic.pipeline.resuming.identity import Identity
 from geopanoptic.pipeline.resuming.manifest import MANIFEST, Manifest, agree, read_manifest, require_same
 from geopanoptic.pipeline.store import RunStore
 from geopanoptic.products.commit import Commit
+from geopanoptic.products.staging import is_locked
 
 LOCK = "lock"
 BLOCKS = "blocks"
@@ -31,16 +32,23 @@ def work_folder(
 ) -> Iterator[Path]:
     """The folder for the intermediate data of a whole run, which is cleared once the run is done.
 
-    ``work`` where that is given; it outlives a failure, and with ``keep`` success too. Else a folder beside
-    the output: a run that fails or is killed leaves its blocks there for one with ``resume``, and any other
-    clears them. Without either, a temporary folder.
+    ``work`` where that is given; it outlives a failure, unless that leaves a new folder empty, and with ``keep``
+    success too. Else a folder beside the output: a run that fails or is killed leaves its blocks there for one with
+    ``resume``, and any other clears them. Without either, a temporary folder.
     """
     if work is not None:
-        with claimed(work):
-            _tell_afresh(work, progress, resume=resume)
-            yield work
-            if not keep:
-                clear(work)
+        is_new = not work.exists()
+        try:
+            with claimed(work):
+                _tell_afresh(work, progress, resume=resume)
+                yield work
+                if not keep:
+                    clear(work)
+        except BaseException:
+            if is_new:
+                with suppress(OSError):  # It holds something.
+                    work.rmdir()
+            raise
     elif commit is not None:
         commit.work.mkdir(parents=True, exist_ok=True)
         _tell_afresh(commit.work, progress, resume=resume)
@@ -85,10 +93,7 @@ def claimed(folder: Path) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout:
-        raise LockedError(
-            f"Another run is working in {folder}.",
-            remedy="Wait for it to end, or name another --work folder.",
-        ) from None
+        raise _claimed(folder) from None
     except OSError as failure:
         raise _unwritable(folder, failure) from None
     try:
@@ -97,6 +102,12 @@ def claimed(folder: Path) -> Iterator[None]:
         if [entry.name for entry in folder.iterdir()] == [LOCK]:
             (folder / LOCK).unlink()
         lock.release()
+
+
+def refuse_claimed(folder: Path) -> None:
+    """Raises LockedError where another run holds a work folder, which may be missing yet."""
+    if is_locked(folder / LOCK):
+        raise _claimed(folder)
 
 
 def make(folder: Path) -> None:
@@ -172,6 +183,12 @@ def open_store(
 
 def _is_own(entry: Path) -> bool:
     return entry.name in {LOCK, MANIFEST, BLOCKS, JOBS} or entry.name.startswith(f"{MANIFEST}.")
+
+
+def _claimed(folder: Path) -> LockedError:
+    return LockedError(
+        f"Another run is working in {folder}.", remedy="Wait for it to end, or name another --work folder."
+    )
 
 
 def _unwritable(folder: Path, failure: OSError) -> OutputError:
