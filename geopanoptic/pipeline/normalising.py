@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from geopanoptic.errors import SceneError
 from geopanoptic.models.bundle import Bundle
 from geopanoptic.models.manifest import FixedNormalisation
 from geopanoptic.pipeline.plan import Plan
@@ -19,6 +20,9 @@ _DATES_TOLD = 3
 """Dates whose oddities are told one by one: what is wrong with one is often wrong with all."""
 
 _APART = 50.0
+"""No ground, cloud or shadow is so many times brighter than the season."""
+_UNSCALED = 1000.0
+"""A date's numbers that are so many times the season's lack the scale that reflectance is stored with, 10,000."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,8 +38,8 @@ class FirstLook:
 def look_at(planned: Plan, *, skip_unreadable: bool) -> FirstLook:
     """Read the sample of every date, one after the other.
 
-    Raises SceneError for a block of a file that cannot be decoded, unless ``skip_unreadable``: it is recorded
-    when its part of the scene is computed.
+    Raises SceneError for dates in different units, and for a block of a file that cannot be decoded, unless
+    ``skip_unreadable``: it is recorded when its part of the scene is computed.
     """
     configure_gdal(block_cache_bytes(planned))
     skipped: list[UnreadableBlock] = []
@@ -74,7 +78,8 @@ def fixed_normalisation(bundle: Bundle, bands: Sequence[str]) -> Normalisation |
 def in_other_units(ranges: Mapping[str, DateRange]) -> list[str]:
     """Warnings of dates whose numbers are of another order than the season's, by the names of the dates.
 
-    Between bare ground and cloud a band's bright end differs by ten times at most.
+    Between bare ground and cloud a band's bright end differs by ten times at most. Raises SceneError where one lacks
+    its scale: a season of both is black or white.
     """
     warnings = []
     for band in dict.fromkeys(band for each in ranges.values() for band in each.bands):
@@ -87,12 +92,20 @@ def in_other_units(ranges: Mapping[str, DateRange]) -> list[str]:
         odd = [
             when for when, high in bright.items() if middle > 0 and not 1 / _APART < high / middle < _APART
         ]
-        if odd:
-            warnings.append(
-                f"The {band} band of {', '.join(odd[:_DATES_TOLD])} ends at {bright[odd[0]]:g}, that of the season at "
-                f"{middle:g}: they seem to be in different units. State the scale in the files "
-                "(`gdal_edit -scale 0.0001`), or choose other --dates."
-            )
+        if not odd:
+            continue
+        unscaled = [
+            when for when in odd if bright[when] and not 1 / _UNSCALED < bright[when] / middle < _UNSCALED
+        ]
+        worst = unscaled or odd
+        found = (
+            f"The {band} band of {', '.join(worst[:_DATES_TOLD])} ends at {bright[worst[0]]:g}, that of the season at "
+            f"{middle:g}"
+        )
+        remedy = "State the scale in the files (`gdal_edit -scale 0.0001`), or choose other --dates."
+        if unscaled:
+            raise SceneError(f"{found}: they are in different units.", remedy=remedy)
+        warnings.append(f"{found}: they seem to be in different units. {remedy}")
     return warnings
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from geopanoptic.errors import SceneError
 from geopanoptic.models.manifest import Normalisation
 from geopanoptic.pipeline.normalising import in_other_units
 from geopanoptic.scene.radiometry import CLIP, HIGH_PERCENT, LOW_PERCENT, DateRange
@@ -14,6 +15,14 @@ def bright(high: float, *, valid_share: float = 1.0) -> DateRange:
 
 
 @pytest.mark.parametrize("odd", [0.31, 3.1e7])
+def test_a_date_that_lacks_its_scale_is_refused(odd: float) -> None:
+    season = {"2021-04-01": bright(2500), "2021-05-01": bright(odd), "2021-06-01": bright(3100)}
+    with pytest.raises(SceneError, match=r"red band of 2021-05-01.* different units") as refusal:
+        in_other_units(season)
+    assert "gdal_edit -scale" in str(refusal.value.remedy)
+
+
+@pytest.mark.parametrize("odd", [0.0, 31.0, 3.1e5])
 def test_a_date_in_another_unit_is_named(odd: float) -> None:
     season = {"2021-04-01": bright(2500), "2021-05-01": bright(odd), "2021-06-01": bright(3100)}
     (warning,) = in_other_units(season)
