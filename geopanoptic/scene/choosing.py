@@ -14,7 +14,9 @@ from dataclasses import replace
 from datetime import date
 
 from geopanoptic.errors import SceneError, UsageError
+from geopanoptic.scene.arrays import ArraySource
 from geopanoptic.scene.contents import Contents
+from geopanoptic.scene.cube_file import CubeFile
 from geopanoptic.scene.masking import NamedMask
 from geopanoptic.scene.naming import NamedBand
 from geopanoptic.scene.scene import listed, parse_date
@@ -166,6 +168,11 @@ def _check_duplicates(named: Sequence[NamedBand]) -> None:
         first = seen.setdefault((item.band, item.date), item)
         if first is item:
             continue
+        if (
+            isinstance(item.file.source, CubeFile | ArraySource)
+            and item.file.source.name == first.file.source.name
+        ):
+            raise _several_along_time(named, item)
         files = [each.file.source for each in (first, item)]
         # Seasons kept in folders have files of the same name.
         names = [file.path if files[0].name == files[1].name else file.name for file in files]
@@ -183,3 +190,20 @@ def _check_duplicates(named: Sequence[NamedBand]) -> None:
             f"The band {item.band} comes twice{when}: {places}.",
             remedy="Leave one out, by naming the files or by '-' in --bands." + undated,
         )
+
+
+def _several_along_time(named: Sequence[NamedBand], item: NamedBand) -> SceneError:
+    """The refusal of a cube with several images of one day, or whose time states no days."""
+    count = sum((each.band, each.date) == (item.band, item.date) for each in named)
+    images = f"{shown(item.file.source.name)} has {count} images"
+    if item.date is None:
+        return SceneError(
+            f"{images} along its time, which states no dates.",
+            remedy="Date them with xarray: `cube.assign_coords(time=pandas.to_datetime([...]))`.",
+        )
+    return SceneError(
+        f"{images} of {item.date}.",
+        remedy="Make one of them with xarray, "
+        "`cube.assign_coords(time=cube.time.dt.floor('D')).groupby('time').first()` (or .median()), or leave one out "
+        "with .isel.",
+    )

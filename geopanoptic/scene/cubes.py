@@ -9,7 +9,7 @@ numbers of a NetCDF file that declare no fill value have NetCDF's own, 65535.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -25,7 +25,7 @@ from geopanoptic.scene.contents import Contents
 from geopanoptic.scene.cube_file import CubeFile, Engine, Plane, engine_of, open_cube
 from geopanoptic.scene.cube_safety import check_hdf5, check_zarr
 from geopanoptic.scene.filenames import parse
-from geopanoptic.scene.from_xarray import band_names, fill_of, grid_of, is_meant
+from geopanoptic.scene.from_xarray import band_names, days_of, fill_of, grid_of, is_meant
 from geopanoptic.scene.headers import BandHeader, FileHeader, check_bands
 from geopanoptic.scene.masking import MASK_WORDS, NamedMask
 from geopanoptic.scene.naming import NamedBand, Naming, name_by_evidence
@@ -160,14 +160,11 @@ def _layout(cube: xarray.Dataset, path: Path) -> _Layout:
         axes = (str(cube.rio.y_dim), str(cube.rio.x_dim))
     except MissingSpatialDimensionError:
         raise _no_cube(cube, path) from None
-    times = [
-        str(dim)
-        for dim in cube.sizes
-        if dim in cube.coords and np.issubdtype(cube.coords[dim].dtype, np.datetime64)
-    ]
+    along = [dim for dim in cube.sizes if dim in cube.coords and dim not in axes]
+    times = {str(dim): days for dim in along if (days := days_of(cube.coords[dim], shown(path))) is not None}
     if len(times) > 1:
         raise _no_cube(cube, path)
-    time = times[0] if times else None
+    time = next(iter(times), None)
     planes = list(_planes(cube, axes, time))
     if not planes or not all(cube.sizes[dim] for dim in (*axes, *times)):
         raise _no_cube(cube, path)
@@ -175,7 +172,7 @@ def _layout(cube: xarray.Dataset, path: Path) -> _Layout:
     return _Layout(
         axes=axes,
         time=time,
-        dates=tuple(_dates(cube, time, path)),
+        dates=_dates(cube, times),
         planes=tuple(plane for plane, _ in planes),
         names=tuple(name for _, name in planes),
         elsewhere=tuple(
@@ -204,16 +201,12 @@ def _planes(cube: xarray.Dataset, axes: tuple[str, str], time: str | None) -> It
             yield Plane(variable=str(key), at=((bands[0], number),)), name
 
 
-def _dates(cube: xarray.Dataset, time: str | None, path: Path) -> list[date | None]:
-    if time is not None:
-        days = cube.coords[time].values.astype("datetime64[D]")
-        if np.isnat(days).any():
-            raise SceneError(
-                f"{shown(path)}: a position along {time} has no date.", remedy="Drop it, or date it."
-            )
-        return list(days.astype(object))
+def _dates(cube: xarray.Dataset, times: Mapping[str, xarray.DataArray]) -> tuple[date | None, ...]:
+    """The days along the dimension of time; without one, the day that the whole cube states, or None."""
+    for days in times.values():
+        return tuple(days.values.astype("datetime64[D]").astype(object))
     stated = [each for each in cube.coords.values() if each.ndim == 0 and each.dtype.kind == "M"]
-    return [stated[0].values.astype("datetime64[D]").astype(object)] if len(stated) == 1 else [None]
+    return (stated[0].values.astype("datetime64[D]").astype(object) if len(stated) == 1 else None,)
 
 
 def _grid(variable: xarray.DataArray, layout: _Layout, path: Path, assume_crs: str | None) -> Grid:
@@ -248,8 +241,9 @@ def _header(variable: xarray.DataArray, number: int, name: str, engine: Engine) 
 def _no_cube(cube: xarray.Dataset, path: Path) -> SceneError:
     sizes = _sizes(cube)
     return SceneError(
-        f"{shown(path)} has {sizes}, and no variable of rows and columns with at most time and bands.",
-        remedy="Give a cube of y and x (or latitude and longitude), and at most a time and a band dimension.",
+        f"{shown(path)} has {sizes}, and no variable of rows and columns with at most time (dates) and bands.",
+        remedy="Give a cube of y and x (or latitude and longitude), and at most a dimension of bands and one of dates: "
+        "`cube.assign_coords(time=pandas.to_datetime([...]))` where these are only counted.",
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import rioxarray  # noqa: F401  (registers .rio)
 import xarray
 from affine import Affine
@@ -26,6 +27,8 @@ from geopanoptic.scene.sources import state_of
 _NAMES = ("band", "long_name", "common_name", "name")
 """Coordinates and attributes that may name the bands, the first of them that does."""
 
+_FIRST_DAY, _LAST_DAY = 19720101, 21001231
+"""Numbers between these are read as days, ``20210615``."""
 _DEFAULT_FILL = {"uint16": 65535.0}
 _UNEVEN_PX = 0.01
 _METRES = ("metre", "meter", "m")
@@ -212,7 +215,7 @@ def _sources(array: Any) -> Iterator[tuple[ArraySource, tuple[BandHeader, ...]]]
         )
     others = [dim for dim in array.dims if dim not in place]
     bands = [dim for dim in others if str(dim).lower() in ("band", "bands", "channel", "variable")]
-    dated = {dim: _days(array[dim], name) for dim in others if dim not in bands}
+    dated = {dim: days_of(array[dim], name) for dim in others if dim not in bands}
     array = array.assign_coords({dim: days for dim, days in dated.items() if days is not None})
     times = [dim for dim in others if np.issubdtype(array[dim].dtype, np.datetime64)]
     if len(bands) > 1 or set(others) - set(bands) - set(times) or len(times) > 1:
@@ -238,20 +241,30 @@ def is_meant(name: str) -> bool:
     return meaning.has_band or meaning.ancillary in MASK_WORDS
 
 
-def _days(coordinate: xarray.DataArray, name: str) -> Any:
-    """The dates of a coordinate of dates or their texts as such a coordinate, or None. Raises SceneError where one is
-    missing."""
-    if coordinate.dtype.kind not in "MOU":
-        return None
+def days_of(coordinate: xarray.DataArray, name: str) -> xarray.DataArray | None:
+    """A coordinate of dates, their texts, or numbers such as 20210615, as one of dates; None for any other.
+
+    Raises SceneError where a date is missing.
+    """
+    stated = coordinate.values
     try:
-        days = coordinate.astype("datetime64[ns]")
+        if (
+            stated.dtype.kind in "iu"
+            and stated.size
+            and _FIRST_DAY <= stated.min() <= stated.max() <= _LAST_DAY
+        ):
+            days = pd.to_datetime(stated.astype(str), format="%Y%m%d").to_numpy()
+        elif stated.dtype.kind in "MOU":
+            days = stated.astype("datetime64[ns]")
+        else:
+            return None
     except (ValueError, TypeError):
         return None
-    if days.isnull().any():
+    if np.isnat(days).any():
         raise SceneError(
             f"{name}: a position along {coordinate.name} has no date.", remedy="Drop it, or date it."
         )
-    return days
+    return coordinate.copy(data=days)
 
 
 def _lazy(array: xarray.DataArray) -> xarray.DataArray:

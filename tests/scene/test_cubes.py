@@ -190,7 +190,7 @@ def test_a_folder_of_cubes_is_a_series_and_bands_are_chosen(tmp_path: Path) -> N
         (lambda cube: cube.rename(B04="B04_raw", B08="temperature").drop_vars("B04_raw"), "cannot be told"),
         (lambda cube: cube.isel(x=0), "no variable of rows and columns"),
         (lambda cube: cube.isel(t=0).expand_dims(angle=2).drop_vars("t"), "no variable of rows and columns"),
-        (lambda cube: cube.isel(t=[0, 0]), "comes twice on 2021-04-03"),
+        (lambda cube: cube.assign_coords(t=[4, 5, 6]), r"time \(dates\).*assign_coords"),
     ],
 )
 def test_cubes_that_are_no_scenes(tmp_path: Path, change: Any, message: str) -> None:
@@ -406,3 +406,25 @@ def test_dates_may_be_numpys(path: Path, form: Any) -> None:
 def test_several_cubes_are_one_scene_in_any_order(tmp_path: Path) -> None:
     paths = [store(made().isel(t=[i]), tmp_path / f"{i}.nc") for i in (0, 1)]
     assert open_scene(paths).name == open_scene(paths[::-1]).name == "0 and 1 more"
+
+
+@pytest.mark.parametrize(
+    "days",
+    [["2021-04-03", "2021-05-08", "2021-06-15"], [20210403, 20210508, 20210615]],
+    ids=["text", "numbers"],
+)
+def test_days_may_be_texts_or_numbers(tmp_path: Path, days: list[Any]) -> None:
+    cube = made().assign_coords(t=days)
+    in_file = open_scene(store(cube, tmp_path / "cube.nc"))
+    assert in_file.dates == open_scene(cube).dates == tuple(DAYS.astype("datetime64[D]").astype(object))
+    np.testing.assert_array_equal(whole(in_file.at("2021-05-08"), "nir")[0][0, :-1], cube.B08.values[1, :-1])
+
+
+def test_several_images_of_one_day_are_refused_with_a_way_out(tmp_path: Path) -> None:
+    twice = np.array(["2021-04-03T10:10", "2021-05-08T10:10", "2021-05-08T10:11"], "datetime64[ns]")
+    cube = made().rename(t="time").assign_coords(time=twice)
+    for source in (cube, store(cube, tmp_path / "cube.nc")):
+        with pytest.raises(SceneError, match="has 2 images of 2021-05-08") as refusal:
+            open_scene(source)
+    remedy = str(refusal.value.remedy).partition("`")[2].partition("`")[0]
+    assert len(open_scene(eval(remedy, {"cube": cube})).dates) == 2
