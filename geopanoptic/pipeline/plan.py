@@ -28,6 +28,9 @@ SERIES_BUNDLE = "fields-series"
 DEFAULT_MIN_AREA_PX = 10
 """Default minimum area of a region, in input pixels."""
 
+_LONGEST_SEASON_DAYS = 456
+"""Fifteen months: those of PASTIS take fourteen."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
@@ -392,8 +395,16 @@ def _pixel_size_warnings(scene: Scene, bundle: Bundle) -> tuple[str, ...]:
 
 
 def _season_warnings(scene: Scene, bundle: Bundle) -> tuple[str, ...]:
-    """Kinds of parcels that are told by their season need dates."""
-    if not bundle.takes_series or sum(each.kind == "thing" for each in bundle.classes) < 2:
+    """A series is one season, and kinds of parcels that are told by it need dates."""
+    if not bundle.takes_series:
+        return ()
+    first, last = scene.dates[0], scene.dates[-1]
+    if first is not None and last is not None and (last - first).days > _LONGEST_SEASON_DAYS:
+        return (
+            f"The dates reach from {first} to {last}, and model {bundle.name}, which goes by the day of the year, takes "
+            "them as one season: crops of several years are mixed. Choose one with --from and --to.",
+        )
+    if sum(each.kind == "thing" for each in bundle.classes) < 2:
         return ()
     if None in scene.dates:
         return (

@@ -76,6 +76,23 @@ def test_sums_grow_with_the_tiles_at_once(tiny_bundle, tiny_series_bundle):
     assert needed_bytes(LAYOUT, tiny_series_bundle, 2) > needed_bytes(LAYOUT, tiny_bundle, 2)
 
 
+def test_several_years_are_no_season(season, tiny_series_bundle):
+    def with_last_in(year: int) -> Scene:
+        last = season.dates[-1]
+        layers = (
+            replace(each, date=last.replace(year=year)) if each.date == last else each
+            for each in season.layers
+        )
+        return replace(season, layers=tuple(layers))
+
+    assert not make_plan(with_last_in(2022), tiny_series_bundle).warnings, "PASTIS takes fourteen months"
+    (told,) = make_plan(with_last_in(2023), tiny_series_bundle).warnings
+    assert "reach from 2021-04-01 to 2023-05-11" in told
+    assert "--from" in told
+    one = with_last_in(2023).at("2021-04-01")
+    assert not make_plan(one, tiny_series_bundle).warnings
+
+
 def test_kinds_of_parcels_without_a_date_are_told_to_be_guesses(season):
     bundle = load_bundle("fields-series")
     assert not any("kinds of parcels" in text for text in make_plan(season, bundle).warnings)
