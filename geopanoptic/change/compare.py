@@ -14,13 +14,20 @@ from numpy.typing import NDArray
 
 from geopanoptic.change.ground import changed_ground
 from geopanoptic.change.identity import stable_ids
-from geopanoptic.change.layers import CHANGES, LINKS, PARCELS, write_comparison
+from geopanoptic.change.layers import CHANGES, LANDCOVER, LINKS, PARCELS, UNSEEN_PARCELS, write_comparison
 from geopanoptic.change.lineage import trace_lineage, with_outside, with_same
 from geopanoptic.change.overlaps import find_overlaps
 from geopanoptic.change.parcelmap import NEXT_ID, read_parcels
 from geopanoptic.change.plane import common_plane
 from geopanoptic.change.report import report_of
-from geopanoptic.change.tables import Compared, change_table, link_table, parcel_table
+from geopanoptic.change.tables import (
+    Compared,
+    change_table,
+    landcover_table,
+    link_table,
+    parcel_table,
+    unseen_table,
+)
 from geopanoptic.errors import UsageError
 from geopanoptic.products.commit import Commit
 from geopanoptic.products.geopackage import verify_geopackage
@@ -73,9 +80,11 @@ def compare(
     ----------
     earlier, later
         A vector file of any kind, a GeoDataFrame, or what ``geopanoptic.run`` returns, each in any CRS.
-        What this function wrote serves as the earlier map of the next year.
+        What this function wrote serves as the earlier map of the next year: parcels that were not seen keep
+        their ids.
     out
-        GeoPackage to write, with the layers ``parcels``, ``changes`` and ``links``; a report in JSON
+        GeoPackage to write, with the layers ``parcels``, ``changes`` and ``links``, and, for the next year,
+        ``landcover`` and ``unseen`` (parcels that the later map could not show); a report in JSON
         (``.run.json``) is put beside it.
     tolerance_m
         Ground nowhere wider than this did not change: the slivers of a shifted or redrawn boundary.
@@ -106,18 +115,22 @@ def compare(
     with Commit([target, report], overwrite=overwrite, inputs=inputs) as commit:
         found = _find(earlier, later, tolerance_m, id_column, class_column, layer)
         result = _result(found, tolerance_m, target)
+        landcover, unseen = landcover_table(found), unseen_table(found)
         write_comparison(
             commit.staged(target),
             parcels=result.parcels,
             changes=result.changes,
             links=result.links,
+            landcover=landcover,
+            unseen=unseen,
             id_type="int64" if found.ids.dtype.kind == "i" else "str",
             metadata={key: result.report[key] for key in ("maps", "tolerance_m", "notes", NEXT_ID)},
         )
         told = {**result.report, "peak_memory_bytes": peak_memory_bytes(), "versions": versions()}
         write_run_report(commit.staged(report), told)
         features = {
-            PARCELS.name: len(result.parcels), CHANGES.name: len(result.changes), LINKS.name: len(result.links)
+            PARCELS.name: len(result.parcels), CHANGES.name: len(result.changes), LINKS.name: len(result.links),
+            LANDCOVER.name: len(landcover), UNSEEN_PARCELS.name: len(unseen),
         }  # fmt: skip
         commit.publish({target: partial(verify_geopackage, **features)})
     return result
@@ -129,7 +142,13 @@ def _find(
 ) -> Compared:  # fmt: skip
     columns = [_both(each) for each in (id_column, class_column, layer)]
     before, after = (
-        read_parcels(source, id_column=columns[0][at], class_column=columns[1][at], layer=columns[2][at])
+        read_parcels(
+            source,
+            id_column=columns[0][at],
+            class_column=columns[1][at],
+            layer=columns[2][at],
+            with_unseen=at == 0,
+        )
         for at, source in enumerate((earlier, later))
     )
     before, after, plane = common_plane(before, after)

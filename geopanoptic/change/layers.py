@@ -13,6 +13,8 @@ import pyogrio
 
 from geopanoptic.change.ground import GROUND_KINDS
 from geopanoptic.change.lineage import KINDS
+from geopanoptic.change.parcelmap import UNSEEN
+from geopanoptic.products import layers as products
 from geopanoptic.products import style
 from geopanoptic.products.geopackage import UNDATED, LayerStyle, add_styles, append_layer, fixed_clock
 from geopanoptic.products.layers import Layer
@@ -71,6 +73,21 @@ LINKS = Layer(
 """A table without geometry. One row per link (at least half of one parcel lies in the other), and one for
 every parcel without any."""
 
+LANDCOVER = Layer(
+    name=products.LANDCOVER.name,
+    description="The later map's land cover: ground that it saw, and that is no parcel. None where it has none.",
+    geometry="MultiPolygon",
+    columns={"class_name": "str", "area_m2": "float64"},
+)
+
+UNSEEN_PARCELS = Layer(
+    name=UNSEEN,
+    description="The earlier map's parcels where the later one shows nothing, as under clouds, with their ids.",
+    geometry="MultiPolygon",
+    columns={"parcel_id": "id", "kind": "str", "class_name": "str", "area_m2": "float64"},
+)
+"""The last two are for the comparison with the year after: what was not seen is not new there."""
+
 _COLOURS = {
     "same": "#d9d9d9",
     "moved": "#f2c14e",
@@ -85,6 +102,7 @@ _COLOURS = {
     "lost": "#b3001b",
 }
 _CHANGE_FILL_ALPHA = 170
+_LANDCOVER_COLOUR = "#e9e6df"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,10 +126,12 @@ def write_comparison(
     parcels: geopandas.GeoDataFrame,
     changes: geopandas.GeoDataFrame,
     links: pd.DataFrame,
+    landcover: geopandas.GeoDataFrame,
+    unseen: geopandas.GeoDataFrame,
     id_type: str,
     metadata: Mapping[str, Any],
 ) -> None:
-    """Writes the three tables to a new GeoPackage, styled by kind.
+    """Writes the tables to a new GeoPackage, styled by kind.
 
     ``id_type`` is ``int64`` or ``str``; ``metadata`` becomes items of the layers. Equal arguments give equal
     bytes. Raises OutputError where the disk refuses.
@@ -123,11 +143,15 @@ def write_comparison(
             _as_columns(links, _typed(LINKS, id_type)), plain, layer=LINKS.name, driver="GPKG", append=True,
             layer_options={"DESCRIPTION": LINKS.description},
         )  # fmt: skip
+        append_layer(path, LANDCOVER, landcover, metadata)
+        append_layer(path, _typed(UNSEEN_PARCELS, id_type), unseen, metadata)
         add_styles(
             path,
             [
                 _style(PARCELS, KINDS, style.PARCEL_FILL_ALPHA),
                 _style(CHANGES, GROUND_KINDS, _CHANGE_FILL_ALPHA),
+                _landcover_style(landcover["class_name"]),
+                _style(UNSEEN_PARCELS, ("outside",), style.PARCEL_FILL_ALPHA),
             ],
             UNDATED,
         )
@@ -139,6 +163,16 @@ def _style(layer: Layer, kinds: tuple[str, ...], fill_alpha: int) -> LayerStyle:
         layer=layer.name,
         qml=style.categorised_qml(classes, fill_alpha=fill_alpha, outline=True, attribute="kind"),
         sld=style.sld(layer.name, classes, fill_opacity=fill_alpha / 255, outline=True, attribute="kind"),
+    )
+
+
+def _landcover_style(class_names: pd.Series) -> LayerStyle:
+    names = enumerate(sorted(class_names.dropna().unique()), 1)
+    classes = [KindOfChange(id=number, name=each, colour=_LANDCOVER_COLOUR) for number, each in names]
+    return LayerStyle(
+        layer=LANDCOVER.name,
+        qml=style.landcover_qml(classes),
+        sld=style.sld(LANDCOVER.name, classes, fill_opacity=1.0, outline=False),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +16,18 @@ from numpy.typing import NDArray
 
 from geopanoptic.errors import UsageError
 from geopanoptic.evaluation.evaluate import open_map
-from geopanoptic.evaluation.vector_source import CLASS_COLUMN, VectorSource, names_of
+from geopanoptic.evaluation.vector_source import CLASS_COLUMN, VectorSource, names_of, vector_source
 from geopanoptic.products.literal import literally
-from geopanoptic.products.vector_files import layer_of_polygons, layers_of_file
+from geopanoptic.products.vector_files import layer_of_polygons, layers_of_file, read_table
 
 ID_COLUMN = "parcel_id"
 """Where our own layers keep the id of a parcel."""
 
 NEXT_ID = "next_id"
 """Item of a layer's metadata: the first number that no parcel of its line of maps ever had."""
+
+UNSEEN = "unseen"
+"""Layer of a comparison: earlier parcels that the later map could not show, with their ids."""
 
 _AREAL = (3, 6)
 _LARGEST_ID = 2**62
@@ -33,12 +36,13 @@ _LARGEST_ID = 2**62
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParcelMap:
     """``polygons`` (n,) and ``landcover`` (k,), none where the map has none: valid Polygons and MultiPolygons in
-    ``crs``; ``ids`` (n,) int64, or text as objects, each once; ``class_names`` (n,) objects, None where unknown; ``next_id`` where the map states one;
-    ``table`` the rows as they were read."""
+    ``crs``; ``ids`` (n,) int64, or text as objects, each once; ``class_names`` (n,) and ``landcover_names`` (k,)
+    objects, None where unknown; ``next_id`` where the map states one; ``table`` the rows as they were read."""
 
     name: str
     polygons: NDArray[np.object_]
     landcover: NDArray[np.object_]
+    landcover_names: NDArray[np.object_]
     ids: NDArray[Any]
     class_names: NDArray[np.object_]
     crs: pyproj.CRS
@@ -51,12 +55,18 @@ class ParcelMap:
 
 
 def read_parcels(
-    source: Any, *, id_column: str | None = None, class_column: str | None = None, layer: str | None = None
+    source: Any,
+    *,
+    id_column: str | None = None,
+    class_column: str | None = None,
+    layer: str | None = None,
+    with_unseen: bool = False,
 ) -> ParcelMap:
     """Parcels of a vector file, a GeoDataFrame, or what ``geopanoptic.run`` returns.
 
     Ids come from ``id_column``, by default ``parcel_id``, and are row numbers from 1 where there is none;
     classes from ``class_column``, by default ``class_name``. Parcels without an area are left out, with a note.
+    ``with_unseen`` adds what a comparison could not see and knows from before, with a note.
     Raises UsageError where the source cannot be read, lacks a CRS, polygons or the column, or where
     an id is missing or occurs twice.
     """
@@ -66,23 +76,39 @@ def read_parcels(
             f"{found.name} is a raster, where polygons are expected.",
             remedy="Give the vector file: a GeoPackage, GeoJSON, zipped shapefile or GeoParquet.",
         )
+    more: tuple[str, ...] = ()
+    if with_unseen and layer is None and id_column in (None, ID_COLUMN):
+        found, more = _with_unseen(found, source)
     polygons, solid = _solid(found.things)
-    landcover, _ = _solid(found.stuff)
+    landcover, solid_cover = _solid(found.stuff)
     flat = int(np.count_nonzero(~solid))
-    notes = (f"{found.name}: {flat} parcels without an area are left out.",) if flat else ()
+    if flat:
+        more += (f"{found.name}: {flat} parcels without an area are left out.",)
     table = found.things[solid].reset_index(drop=True)
-    ids, more = _ids(table, id_column, found.name)
+    ids, numbered = _ids(table, id_column, found.name)
     return ParcelMap(
         name=found.name,
         polygons=polygons,
         landcover=landcover,
+        landcover_names=_classes(found.stuff[solid_cover], None, found.name),
         ids=ids,
         class_names=_classes(table, class_column, found.name),
         crs=pyproj.CRS.from_user_input(found.things.crs),
         next_id=_stated_next_id(source, layer),
         table=table,
-        notes=(*found.notes, *notes, *more),
+        notes=(*found.notes, *more, *numbered),
     )
+
+
+def _with_unseen(found: VectorSource, source: Any) -> tuple[VectorSource, tuple[str, ...]]:
+    if not isinstance(source, str | Path) or UNSEEN not in layers_of_file(Path(source)):
+        return found, ()
+    unseen = vector_source(read_table(Path(source), UNSEEN), name=found.name).things
+    if not len(unseen):
+        return found, ()
+    note = f"{found.name}: {len(unseen)} parcels that it could not see are taken as they were seen last."
+    things = pd.concat([found.things, unseen], ignore_index=True)
+    return replace(found, things=things), (note,)
 
 
 def _solid(frame: geopandas.GeoDataFrame) -> tuple[NDArray[np.object_], NDArray[np.bool_]]:

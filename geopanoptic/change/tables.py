@@ -88,6 +88,40 @@ def change_table(found: Compared) -> geopandas.GeoDataFrame:
     return table.iloc[order].reset_index(drop=True)
 
 
+def landcover_table(found: Compared) -> geopandas.GeoDataFrame:
+    """Columns of ``layers.LANDCOVER``: the later map's, in the earlier map's CRS."""
+    return _area_table(found, found.plane.later_landcover, class_name=found.later.landcover_names)
+
+
+def unseen_table(found: Compared) -> geopandas.GeoDataFrame:
+    """Columns of ``layers.UNSEEN_PARCELS``: the earlier parcels that are ``outside`` the later map."""
+    rows = np.flatnonzero(found.lineage.earlier_kind == "outside")
+    return _area_table(
+        found,
+        found.plane.earlier[rows],
+        parcel_id=found.earlier.ids[rows],
+        kind=found.lineage.earlier_kind[rows],
+        class_name=found.earlier.class_names[rows],
+    )
+
+
+def _area_table(
+    found: Compared, polygons: NDArray[np.object_], **columns: NDArray[Any]
+) -> geopandas.GeoDataFrame:
+    polygons = found.plane.at_home(polygons)
+    # Of land cover, what the earlier map's CRS does not reach is empty.
+    there = shapely.area(polygons) > 0
+    home = found.plane.home
+    return geopandas.GeoDataFrame(
+        {
+            **{name: values[there] for name, values in columns.items()},
+            "area_m2": measure(polygons[there], home).area_m2,
+        },
+        geometry=_multi(polygons[there]),
+        crs=home,
+    )
+
+
 def link_table(found: Compared) -> pd.DataFrame:
     """Columns of ``layers.LINKS``: the links by earlier parcel, then what is gone, then what is new."""
     overlaps, lineage = found.overlaps, found.lineage

@@ -40,11 +40,13 @@ Kinds:
 \b
 Output:
   changes.gpkg      layers `parcels` (the later map, with stable ids and kinds) and `changes` (ground
-                    gained, lost or transferred), coloured in QGIS, and a table `links`
+                    gained, lost or transferred), coloured in QGIS, and a table `links`; for the next
+                    year also `landcover` (the later map's) and `unseen` (parcels it could not show)
   changes.run.json  counts and areas, rules, notes
 
 An id goes on along the one-to-one pairing with the largest sum of IoU, to the only successor or to one whose
-IoU is at least 0.5. Give the output as the next year's EARLIER: ids then stay the same over all years.
+IoU is at least 0.5. Give the output as the next year's EARLIER: ids then stay the same over all years, also of
+parcels that clouds hid in one.
 
 {exit_code_lines(75)}
 """

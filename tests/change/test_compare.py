@@ -140,6 +140,30 @@ def test_a_parcel_that_a_map_shows_in_part_lost_nothing_but_what_was_seen():
     assert kinds(compare(table(whole), later)) == ["moved"]
 
 
+def test_what_clouds_hid_has_its_id_again_the_year_after(tmp_path):
+    ground, cloud = field(-50, 700, -50, 150), field(190, 460, -10, 110)
+    hidden, half, unknown = field(200, 300), field(400, 500), field(310, 390)
+    clear = with_landcover(table(ROW[0], hidden, half), ground.difference(shapely.union_all(ROW[0:3:2])))
+    clouded = with_landcover(
+        table(ROW[0], field(460, 500)), ground.difference(shapely.union_all([ROW[0], cloud, half]))
+    )
+    first, second = tmp_path / "2022.gpkg", tmp_path / "2023.gpkg"
+    compare(clear, clouded, first)
+    unseen = geopandas.read_file(first, layer="unseen")
+    assert unseen[["parcel_id", "class_name"]].to_numpy().tolist() == [[2, "thing"]]
+    # A second clouded year forgets no more than the first.
+    assert compare(first, clouded, second).report["earlier"]["outside"] == 1
+    for earlier in (first, second):
+        found = compare(earlier, pd.concat([clear, table(unknown, kind=["thing"])], ignore_index=True))
+        assert list(zip(ids(found), kinds(found), strict=True)) == [
+            (1, "same"), (2, "same"), (3, "same"), (4, "outside"),
+        ]  # fmt: skip
+        assert not len(found.changes)
+        assert any("1 parcels that it could not see" in note for note in found.report["notes"])
+        bare = compare(earlier, with_landcover(table(ROW[0], half), ground))
+        assert bare.report["earlier"]["gone"] == 1
+
+
 def test_a_strip_narrower_than_the_tolerance_is_still_a_parcel():
     strips = [field(x, x + 6) for x in range(0, 60, 6)]
     found = compare(table(*strips), table(*strips), tolerance_m=10)
@@ -155,7 +179,8 @@ def test_ids_stay_over_the_years_and_none_is_given_twice(tmp_path):
     without = table(*ROW[:4])
     third = compare(second, without, tmp_path / "2023.gpkg")
     assert third.report["next_id"] == 10
-    assert ids(compare(third.out, years[0]))[4:] == [10, 11]
+    # 8 was gone, and 9 lay beyond the map.
+    assert ids(compare(third.out, years[0]))[4:] == [10, 9]
 
 
 def test_text_ids_go_on_and_new_ones_are_marked():
@@ -266,6 +291,8 @@ def test_what_is_written_reads_back_and_is_the_same_every_time(tmp_path):
     assert [name for name, _ in pyogrio.list_layers(found.out)] == [
         "parcels",
         "changes",
+        "landcover",
+        "unseen",
         "links",
         "layer_styles",
     ]
@@ -279,8 +306,9 @@ def test_what_is_written_reads_back_and_is_the_same_every_time(tmp_path):
     links = geopandas.read_file(found.out, layer="links")
     assert links["iou"].notna().tolist() == found.links["iou"].notna().tolist()
     styles = pyogrio.read_dataframe(found.out, layer="layer_styles", read_geometry=False)
-    assert styles["f_table_name"].tolist() == ["parcels", "changes"]
-    assert all('attr="kind"' in qml for qml in styles["styleQML"])
+    assert styles["f_table_name"].tolist() == ["parcels", "changes", "landcover", "unseen"]
+    attributes = ["class_name" if name == "landcover" else "kind" for name in styles["f_table_name"]]
+    assert all(f'attr="{name}"' in qml for name, qml in zip(attributes, styles["styleQML"], strict=True))
     report = json.loads((tmp_path / "a.run.json").read_text())
     assert report["later"] == found.report["later"]
     assert sorted(each.name for each in tmp_path.iterdir()) == [
