@@ -27,7 +27,9 @@ Examples:
 Output:
   table.md       SQ, RQ, PQ by fold and protocol, and their means, beside the published figures
   scores.json    the same with the counts of every class
-  fold1/ ...     the run of each experiment, with its model in fold1/bundle
+  fold1/ ...     the run of each experiment, with its model in fold1/bundle and its score in fold1/score.json
+
+Folds can be run one by one, or side by side, into one --out: the table is of all whose scores are there.
 
 {exit_code_lines(3, 4, 75)}
 """

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
 from geopanoptic.errors import UsageError
 from geopanoptic.models.bundle import Bundle, load_bundle
 from geopanoptic.models.manifest import FixedNormalisation
 from geopanoptic.models.runtimes import load_runtime
+from geopanoptic.models.weights import sha256_of
 from geopanoptic.pipeline.progress import Progress, progress_of
 from geopanoptic.products.writing import writing
 from geopanoptic.training.config import TrainingConfig
@@ -21,9 +24,11 @@ from geopanoptic.training.pastis.grouping import with_fitted_grouping
 from geopanoptic.training.pastis.mapping import BundleMapper, Device, ParcelMap, mapper_of
 from geopanoptic.training.pastis.scoring import FoldScore, score_fold
 from geopanoptic.training.pastis.season import Ranges, SeasonReader
-from geopanoptic.training.pastis.table import FoldTable
+from geopanoptic.training.pastis.table import FoldTable, fold_from_dict, fold_to_dict
 
 TABLE, SCORES = "table.md", "scores.json"
+SCORE = "score.json"
+"""Beside the bundle that it is of."""
 
 
 def run_experiments(
@@ -37,7 +42,8 @@ def run_experiments(
 
     Experiment k lies in ``out/fold<k>`` and its bundle in ``bundle`` there. What is trained already is not
     trained again; without ``train`` the bundles that lie there are scored. Where a configuration states no
-    thresholds, its grouping is learned, see ``grouping``. Table and scores are written anew after every fold.
+    thresholds, its grouping is learned, see ``grouping``. Table and scores are written anew after every fold, from
+    the scores of all bundles in ``out``: folds of other calls count where they have the same name.
 
     Raises ``UsageError`` for configurations without one PASTIS experiment each, else as ``train_bundle``.
     """
@@ -51,8 +57,8 @@ def run_experiments(
             f"The configurations are of the folds {', '.join(map(str, folds))}.",
             remedy="Give one configuration per fold.",
         )
-    scores: list[FoldScore] = []
     name = configs[0].name.removesuffix(f"-fold{folds[0]}")
+    table = FoldTable(name=name, folds=())
     for config, experiment in zip(configs, experiments, strict=True):
         folder = out / f"fold{experiment.fold}"
         bundle = train_bundle(config, folder, progress=progress) if train else load_bundle(folder / "bundle")
@@ -60,11 +66,15 @@ def run_experiments(
             continue
         if train and config.thresholds is None and bundle.manifest.network.outputs == "dense":
             bundle = _grouped(bundle, experiment, config, progress)
-        scores.append(
-            score_bundle(bundle, experiment, device=config.device, threads=config.threads, progress=progress)
+        score = score_bundle(
+            bundle, experiment, device=config.device, threads=config.threads, progress=progress
         )
-        _write(FoldTable(name=name, folds=tuple(scores)), out)
-    return FoldTable(name=name, folds=tuple(scores))
+        of = {"model": name, "bundle_sha256": _bundle_sha256(folder)}
+        _write(folder / SCORE, _json(of | fold_to_dict(score)))
+        table = FoldTable(name=name, folds=_scored(name, out))
+        _write(out / TABLE, str(table))
+        _write(out / SCORES, _json(table.to_dict()))
+    return table
 
 
 def experiment_of(config: TrainingConfig) -> PastisData:
@@ -145,9 +155,32 @@ def _ranges(bundle: Bundle) -> Ranges | None:
     return dict(zip(bundle.bands, zip(stated.low, stated.high, strict=True), strict=True))
 
 
-def _write(table: FoldTable, out: Path) -> None:
-    for name, text in ((TABLE, str(table)), (SCORES, json.dumps(table.to_dict(), indent=2))):
-        with writing(out / name):
-            unfinished = out / f".{name}"
-            unfinished.write_text(text + "\n", encoding="utf-8")
-            unfinished.rename(out / name)
+def _scored(name: str, out: Path) -> list[FoldScore]:
+    """Of every fold whose bundle is still the one that was scored."""
+    folds = []
+    for path in sorted(out.glob(f"fold*/{SCORE}")):
+        try:
+            stated = json.loads(path.read_text(encoding="utf-8"))
+            if (stated["model"], stated["bundle_sha256"]) == (name, _bundle_sha256(path.parent)):
+                folds.append(fold_from_dict(stated))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            raise UsageError(
+                f"{path} is no score of a fold.", remedy="Delete it, and score its bundle with --score-only."
+            ) from None
+    return folds
+
+
+def _bundle_sha256(folder: Path) -> str | None:
+    manifest = folder / "bundle" / "bundle.json"  # states the hashes of weights and grouping
+    return sha256_of(manifest) if manifest.exists() else None
+
+
+def _json(content: dict[str, Any]) -> str:
+    return json.dumps(content, indent=2)
+
+
+def _write(path: Path, text: str) -> None:
+    with writing(path):
+        unfinished = path.with_name(f"{path.stem}.{uuid4().hex}.partial")
+        unfinished.write_text(text + "\n", encoding="utf-8")
+        unfinished.replace(path)

@@ -12,7 +12,7 @@ import numpy as np
 from geopanoptic.evaluation.matching import PROTOCOLS, Protocol
 from geopanoptic.evaluation.panoptic_quality import PanopticQuality
 from geopanoptic.training.pastis.folder import CROPS
-from geopanoptic.training.pastis.scoring import FoldScore
+from geopanoptic.training.pastis.scoring import FoldScore, Score
 
 PUBLISHED = (
     ("U-ConvLSTM + PaPs", 80.2, 43.9, 35.6),
@@ -49,26 +49,44 @@ class FoldTable:
         """Counts and qualities of every fold, protocol and class, as JSON has them."""
         return {
             "model": self.name,
-            "folds": [
-                {
-                    "fold": each.fold,
-                    "patches": each.patches,
-                    "protocols": {
-                        protocol: {
-                            "sq": _finite(score.mean.sq),
-                            "rq": _finite(score.mean.rq),
-                            "pq": _finite(score.mean.pq),
-                            "parcels": _counts(score.parcels),
-                            "classes": {
-                                CROPS[number - 1]: _counts(q) for number, q in score.by_class.items()
-                            },
-                        }
-                        for protocol, score in each.scores.items()
-                    },
-                }
-                for each in self.folds
-            ],
+            "folds": [fold_to_dict(each) for each in self.folds],
         }
+
+
+def fold_to_dict(scored: FoldScore) -> dict[str, Any]:
+    """Counts and qualities of one fold, as JSON has them."""
+    return {
+        "fold": scored.fold,
+        "patches": scored.patches,
+        "protocols": {
+            protocol: {
+                "sq": _finite(score.mean.sq),
+                "rq": _finite(score.mean.rq),
+                "pq": _finite(score.mean.pq),
+                "parcels": _counts(score.parcels),
+                "classes": {CROPS[number - 1]: _counts(q) for number, q in score.by_class.items()},
+            }
+            for protocol, score in scored.scores.items()
+        },
+    }
+
+
+def fold_from_dict(stated: dict[str, Any]) -> FoldScore:
+    """What the table needs of a fold, from ``fold_to_dict``. Raises KeyError, TypeError or ValueError otherwise."""
+    return FoldScore(
+        fold=stated["fold"],
+        patches=stated["patches"],
+        scores={
+            protocol: Score(
+                by_class={
+                    CROPS.index(name) + 1: _quality(counts)
+                    for name, counts in stated["protocols"][protocol]["classes"].items()
+                },
+                parcels=_quality(stated["protocols"][protocol]["parcels"]),
+            )
+            for protocol in PROTOCOLS
+        },
+    )
 
 
 def _row(name: str, fold: str, patches: int, protocol: Protocol, figures: Sequence[float]) -> str:
@@ -84,6 +102,15 @@ def _counts(quality: PanopticQuality) -> dict[str, float | None]:
         "fn": quality.false_negatives,
         "iou_sum": quality.iou_sum,
     }
+
+
+def _quality(counts: dict[str, Any]) -> PanopticQuality:
+    return PanopticQuality(
+        true_positives=counts["tp"],
+        false_positives=counts["fp"],
+        false_negatives=counts["fn"],
+        iou_sum=counts["iou_sum"],
+    )
 
 
 def _finite(value: float) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import geopandas
@@ -57,6 +58,19 @@ def test_write_read_train_score_and_run(tmp_path: Path, capsys: pytest.CaptureFi
     # Nothing is left to train: the same table again.
     assert invoke([*command, "--score-only"]) == 0
     assert capsys.readouterr().out == printed
+
+    # Another call adds its fold, and what a bundle scored before it changed counts no more.
+    shutil.copytree(bundle.path, out / "fold2" / "bundle")
+    second = tmp_path / "fold2.yaml"
+    second.write_text(config.read_text().replace("fold1", "fold2").replace("fold: 1", "fold: 2"))
+    other = ["pastis", str(second), *command[2:], "--score-only"]
+    assert invoke(other) == 0
+    assert "| **pastis** | mean of 2 | 4 | coco |" in capsys.readouterr().out
+    manifest = out / "fold1" / "bundle" / "bundle.json"
+    manifest.write_text(manifest.read_text() + "\n")
+    assert invoke(other) == 0
+    assert "| **pastis** | mean of 1 | 2 | coco |" in capsys.readouterr().out
+    assert [path.name for path in sorted(out.iterdir())] == ["fold1", "fold2", "scores.json", "table.md"]
 
     patch = folder.image_path(folder.patches[4], "S2")
     parcels = tmp_path / "parcels.gpkg"

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from geopanoptic.training.pastis.folder import VOID, PastisLabels
 from geopanoptic.training.pastis.mapping import ParcelMap
 from geopanoptic.training.pastis.scoring import score_fold
-from geopanoptic.training.pastis.table import FoldTable
+from geopanoptic.training.pastis.table import FoldTable, fold_from_dict
 from geopanoptic.training.pastis.targets import numbered
 
 
@@ -120,4 +120,6 @@ def test_the_table_states_folds_means_and_the_published_figures() -> None:
     assert "| **small** | mean of 2 | 2 | pastis | 75.0 | 70.0 | 70.0 | 100.0 |" in text
     assert "| U-TAE + PaPs, published | mean of 5 | 2433 | pastis | 81.5 | 53.2 | 43.8 | - |" in text
     figures = json.loads(json.dumps(table.to_dict()))
+    again = FoldTable(name="small", folds=[fold_from_dict(each) for each in figures["folds"]])
+    assert (str(again), again.to_dict()) == (text, figures)
     assert figures["folds"][1]["protocols"]["pastis"]["classes"]["Corn"]["fp"] == 1
