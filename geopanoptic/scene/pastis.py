@@ -101,17 +101,19 @@ def read_patch(path: Path) -> Contents:
     )
 
 
-def numbered_days(stated: Any) -> dict[int, date]:
-    """The day of each image of a patch, by the image's place in the file. Raises ValueError for anything else.
+def days_of_images(stated: Any) -> tuple[date, ...]:
+    """The day of each image of a patch, in the order of the file. Raises ValueError for anything else.
 
-    Versions of the data set state a dictionary, or its text with double or single quotes.
+    Versions of the data set state a dictionary, or its text with double or single quotes. Its keys are numbers in
+    the images' order, from 0 in the published files.
     """
     try:
         if isinstance(stated, str) and len(stated) <= _DATES_CHARACTERS:
             stated = json.loads(stated) if '"' in stated else ast.literal_eval(stated)
-        return {int(position): date.fromisoformat(str(day)) for position, day in stated.items()}
+        days = {int(number): date.fromisoformat(str(day)) for number, day in stated.items()}
     except (TypeError, AttributeError, SyntaxError, OverflowError, RecursionError, MemoryError):
         raise ValueError('dates are expected like {"0": 20180924, "1": 20180929, ...}') from None
+    return tuple(day for _, day in sorted(days.items()))
 
 
 def _metadata_of(patch: Path) -> Path:
@@ -162,22 +164,21 @@ def _feature(document: Any, patch: str, metadata: Path) -> dict[str, Any]:
     )
 
 
-def _dates(properties: dict[str, Any], source: PatchFile, metadata: Path) -> list[date]:
-    """The day of each of the file's images, by the numbers that the metadata give them."""
+def _dates(properties: dict[str, Any], source: PatchFile, metadata: Path) -> tuple[date, ...]:
     try:
-        days = numbered_days(properties.get("dates-S2"))
+        days = days_of_images(properties.get("dates-S2"))
     except ValueError:
         raise SceneError(
             f"{shown(metadata)} states no usable dates-S2 for {shown(source.name)}.",
             remedy='They look like {"0": 20180924, "1": 20180929, ...}; download the metadata again.',
         ) from None
     count = source.shape_tchw[0]
-    if sorted(days) != list(range(count)):
+    if len(days) != count:
         raise SceneError(
             f"{shown(source.path)} holds {count} images, but {shown(metadata)} states {len(days)} dates for it.",
             remedy="Keep both from the same download.",
         )
-    return [days[position] for position in range(count)]
+    return days
 
 
 def _grid(feature: dict[str, Any], document: dict[str, Any], source: PatchFile, metadata: Path) -> Grid:

@@ -89,10 +89,11 @@ def test_every_real_polygon_is_a_box_of_its_tile(patch: DataSet) -> None:
     assert len(corners) == 1, "all lie on one lattice of pixels"
 
 
+@pytest.mark.parametrize("first", [0, 1])
 @pytest.mark.parametrize("kind", [dict, json.dumps, str])
-def test_dates_in_any_spelling_and_order(patch: DataSet, kind: Any) -> None:
+def test_dates_in_any_spelling_and_order(patch: DataSet, kind: Any, first: int) -> None:
     stated = patch.feature["properties"]["dates-S2"]
-    days = {key: int(day) for key, day in reversed(stated.items())}
+    days = {str(int(key) + first): int(day) for key, day in reversed(stated.items())}
     patch.change(**{"dates-S2": kind(days), "TILE": "T30UXV"})
     scene = open_scene(patch.path)
     assert [f"{when:%Y%m%d}" for when in scene.dates if when] == patch.days

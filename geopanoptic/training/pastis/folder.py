@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from geopanoptic.errors import UsageError
 from geopanoptic.npy import map_npy
-from geopanoptic.scene.pastis import BANDS, METADATA, numbered_days
+from geopanoptic.scene.pastis import BANDS, METADATA, days_of_images
 from geopanoptic.training.pastis.targets import numbered
 
 Sensor = Literal["S2", "S1A", "S1D"]
@@ -159,7 +159,7 @@ def _patch(properties: Mapping[str, Any]) -> PastisPatch:
         fold=int(properties["Fold"]),
         tile=str(properties.get("TILE", "")).lower(),
         dates={
-            sensor: tuple(day for _, day in sorted(numbered_days(properties[f"dates-{sensor}"]).items()))
+            sensor: days_of_images(properties[f"dates-{sensor}"])
             for sensor in SENSORS
             if sensor == "S2" or properties.get(f"dates-{sensor}")
         },

@@ -44,15 +44,16 @@ def test_moments_are_those_of_the_asked_folds_stored_or_not(tmp_path: Path) -> N
     np.testing.assert_allclose(stored.std / (high - low), 0.25)
 
 
-@pytest.mark.parametrize("style", ["mapping", "json", "single quotes"])
+@pytest.mark.parametrize("style", ["mapping", "json", "single quotes", "from 1"])
 def test_dates_are_read_in_every_published_style(tmp_path: Path, style: str) -> None:
     folder = write_small(tmp_path, patches=1)
     path = tmp_path / "metadata.geojson"
     metadata = json.loads(path.read_text())
     properties = metadata["features"][0]["properties"]
+    numbered_from_1 = {str(int(key) + 1): day for key, day in properties["dates-S2"].items()}
     shuffled = dict(reversed(properties["dates-S2"].items()))
     properties["dates-S2"] = {
-        "mapping": shuffled, "json": json.dumps(shuffled), "single quotes": str(shuffled)
+        "mapping": shuffled, "json": json.dumps(shuffled), "single quotes": str(shuffled), "from 1": numbered_from_1
     }[style]  # fmt: skip
     properties["Fold"], properties["TILE"] = "1", "T31TFM"
     path.write_text(json.dumps(metadata))
