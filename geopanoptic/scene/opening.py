@@ -21,7 +21,7 @@ from geopanoptic.scene.clouds import stated_cloud
 from geopanoptic.scene.containers import Opening, read_containers
 from geopanoptic.scene.contents import Contents
 from geopanoptic.scene.dating import date_of_names, in_several_folders
-from geopanoptic.scene.filenames import stem_of
+from geopanoptic.scene.filenames import parse, stem_of
 from geopanoptic.scene.formats import is_archive, is_picture, looks_like_image
 from geopanoptic.scene.headers import FileHeader, UnplacedError, assumed_wkt, read_header
 from geopanoptic.scene.masking import CloudMask
@@ -237,8 +237,8 @@ def _find(source: SceneSource, *, allow_vrt: bool, allow_remote: bool) -> _Found
 
 
 def _joint_name(paths: Sequence[Path | str]) -> str:
-    # The same for any order of the files: the map's bytes hold it.
-    first = min(map(_name_of, paths))
+    # The same for any order of the files, as the map's bytes hold it, and a mask's only where there is nothing else.
+    first = min(map(_name_of, paths), key=lambda name: (parse(name).ancillary is not None, name))
     return shown(first) + (f" and {len(paths) - 1} more" if len(paths) > 1 else "")
 
 

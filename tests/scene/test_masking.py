@@ -129,6 +129,10 @@ def test_each_date_has_its_own_mask_and_the_best_kind_counts(tmp_path: Path) -> 
     assert len({each.fingerprint() for each in (scene, band, open_scene(tmp_path, cloud_mask="none"))}) == 3
     assert pickle.loads(pickle.dumps(scene)) == scene
     assert len(scene.files) == 4
+    files = list(tmp_path.iterdir())
+    (name,) = {open_scene(each).name for each in (files, files[::-1])}
+    assert "CLM" not in name
+    assert "SCL" not in name
 
 
 def test_a_mask_band_within_the_image(tmp_path: Path) -> None:
