@@ -193,13 +193,13 @@ def _check_duplicates(named: Sequence[NamedBand]) -> None:
 
 
 def _several_along_time(named: Sequence[NamedBand], item: NamedBand) -> SceneError:
-    """The refusal of a cube with several images of one day, or whose time states no days."""
+    """The refusal of a cube with several images of one day, or whose time states no dates."""
     count = sum((each.band, each.date) == (item.band, item.date) for each in named)
     images = f"{shown(item.file.source.name)} has {count} images"
     if item.date is None:
         return SceneError(
             f"{images} along its time, which states no dates.",
-            remedy="Date them with xarray: `cube.assign_coords(time=pandas.to_datetime([...]))`.",
+            remedy="Give them in their order: --dates 2021-04-15,2021-06-15,...",
         )
     return SceneError(
         f"{images} of {item.date}.",

@@ -163,9 +163,12 @@ def _opened(path: Path, engine: Engine, state: tuple[int, int], process: int) ->
         # Not a text: that may be an address. Not the consolidated metadata: others than those checked.
         where = LocalStore(path, read_only=True)
     settings: dict[str, Any] = {"consolidated": False} if engine == "zarr" else {}
-    cube = xarray.open_dataset(
-        where, engine=engine, chunks=None, cache=False, decode_timedelta=False, **settings
-    )
+    settings |= {"engine": engine, "chunks": None, "cache": False, "decode_timedelta": False}
+    try:
+        cube = xarray.open_dataset(where, **settings)
+    except ValueError:
+        # Perhaps only for its days, of a calendar without leap years: they count as none.
+        cube = xarray.open_dataset(where, decode_times=False, **settings)
     # A CRS is kept in a variable without dimensions, and follows a selected band only as a coordinate.
     return cube.set_coords([name for name, variable in cube.data_vars.items() if variable.ndim == 0])
 

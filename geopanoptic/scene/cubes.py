@@ -160,8 +160,8 @@ def _layout(cube: xarray.Dataset, path: Path) -> _Layout:
         axes = (str(cube.rio.y_dim), str(cube.rio.x_dim))
     except MissingSpatialDimensionError:
         raise _no_cube(cube, path) from None
-    along = [dim for dim in cube.sizes if dim in cube.coords and dim not in axes]
-    times = {str(dim): days for dim in along if (days := days_of(cube.coords[dim], shown(path))) is not None}
+    along = [dim for dim in cube.sizes if dim not in axes]
+    times = {str(dim): days for dim in along if (days := days_of(cube[dim], shown(path))) is not None}
     if len(times) > 1:
         raise _no_cube(cube, path)
     time = next(iter(times), None)
@@ -202,7 +202,7 @@ def _planes(cube: xarray.Dataset, axes: tuple[str, str], time: str | None) -> It
 
 
 def _dates(cube: xarray.Dataset, times: Mapping[str, xarray.DataArray]) -> tuple[date | None, ...]:
-    """The days along the dimension of time; without one, the day that the whole cube states, or None."""
+    """The days along the dimension of time, None where it states none; without one, that of the whole cube."""
     for days in times.values():
         return tuple(days.values.astype("datetime64[D]").astype(object))
     stated = [each for each in cube.coords.values() if each.ndim == 0 and each.dtype.kind == "M"]
@@ -242,8 +242,8 @@ def _no_cube(cube: xarray.Dataset, path: Path) -> SceneError:
     sizes = _sizes(cube)
     return SceneError(
         f"{shown(path)} has {sizes}, and no variable of rows and columns with at most time (dates) and bands.",
-        remedy="Give a cube of y and x (or latitude and longitude), and at most a dimension of bands and one of dates: "
-        "`cube.assign_coords(time=pandas.to_datetime([...]))` where these are only counted.",
+        remedy="Give a cube of y and x (or latitude and longitude), and at most a dimension of bands and one of dates, "
+        "which is called time where it states none.",
     )
 
 

@@ -29,6 +29,8 @@ _NAMES = ("band", "long_name", "common_name", "name")
 
 _FIRST_DAY, _LAST_DAY = 19720101, 21001231
 """Numbers between these are read as days, ``20210615``."""
+_TIMES = ("time", "t", "date", "dates", "datetime")
+"""What a dimension of time is called, also where it states no dates."""
 _DEFAULT_FILL = {"uint16": 65535.0}
 _UNEVEN_PX = 0.01
 _METRES = ("metre", "meter", "m")
@@ -62,7 +64,7 @@ def _day(plane: xarray.DataArray) -> str | None:
     single = {name: each for name, each in plane.coords.items() if each.ndim == 0}
     dated = [each for each in single.values() if each.dtype.kind == "M"]
     when = dated[0] if len(dated) == 1 else single.get("time")
-    return None if when is None else str(when.values)[:10]
+    return None if when is None or when.isnull() else str(when.values)[:10]
 
 
 def band_names(plane: xarray.DataArray) -> list[str]:
@@ -242,10 +244,13 @@ def is_meant(name: str) -> bool:
 
 
 def days_of(coordinate: xarray.DataArray, name: str) -> xarray.DataArray | None:
-    """A coordinate of dates, their texts, or numbers such as 20210615, as one of dates; None for any other.
+    """A coordinate of dates, their texts, or numbers such as 20210615, as one of dates; of NaT where it is only called
+    time, such as one of months or of another calendar; None for any other.
 
-    Raises SceneError where a date is missing.
+    Raises SceneError where some dates are missing.
     """
+    undated = coordinate.copy(data=np.full(coordinate.shape, "NaT", "datetime64[ns]"))
+    other = undated if str(coordinate.name).lower() in _TIMES else None
     stated = coordinate.values
     try:
         if (
@@ -257,9 +262,9 @@ def days_of(coordinate: xarray.DataArray, name: str) -> xarray.DataArray | None:
         elif stated.dtype.kind in "MOU":
             days = stated.astype("datetime64[ns]")
         else:
-            return None
+            return other
     except (ValueError, TypeError):
-        return None
+        return other
     if np.isnat(days).any():
         raise SceneError(
             f"{name}: a position along {coordinate.name} has no date.", remedy="Drop it, or date it."

@@ -190,7 +190,7 @@ def test_a_folder_of_cubes_is_a_series_and_bands_are_chosen(tmp_path: Path) -> N
         (lambda cube: cube.rename(B04="B04_raw", B08="temperature").drop_vars("B04_raw"), "cannot be told"),
         (lambda cube: cube.isel(x=0), "no variable of rows and columns"),
         (lambda cube: cube.isel(t=0).expand_dims(angle=2).drop_vars("t"), "no variable of rows and columns"),
-        (lambda cube: cube.assign_coords(t=[4, 5, 6]), r"time \(dates\).*assign_coords"),
+        (lambda cube: cube.rename(t="month").assign_coords(month=[4, 5, 6]), r"time \(dates\).*called time"),
     ],
 )
 def test_cubes_that_are_no_scenes(tmp_path: Path, change: Any, message: str) -> None:
@@ -418,6 +418,27 @@ def test_days_may_be_texts_or_numbers(tmp_path: Path, days: list[Any]) -> None:
     in_file = open_scene(store(cube, tmp_path / "cube.nc"))
     assert in_file.dates == open_scene(cube).dates == tuple(DAYS.astype("datetime64[D]").astype(object))
     np.testing.assert_array_equal(whole(in_file.at("2021-05-08"), "nir")[0][0, :-1], cube.B08.values[1, :-1])
+
+
+@pytest.mark.parametrize(
+    ("times", "attrs"),
+    [
+        ([4, 5, 6], {}),
+        ([0, 35, 73], {"units": "days since 2021-04-03", "calendar": "noleap"}),
+        ([0, 1, 2], {"units": "months since 2021-04-03"}),
+    ],
+    ids=["counted", "noleap", "months"],
+)
+def test_a_time_without_dates_is_dated_by_the_user(tmp_path: Path, times: list[int], attrs: Any) -> None:
+    cube = made().assign_coords(t=("t", times, attrs))
+    for source in (cube, store(cube, tmp_path / "cube.nc")):
+        with pytest.raises(SceneError, match=r"3 images along its time, which states no dates.*--dates"):
+            open_scene(source)
+        scene = open_scene(source, dates=list(DAYS))
+        assert scene.dates == tuple(DAYS.astype("datetime64[D]").astype(object))
+        values, valid = whole(scene.at(DAYS[1]), "red")
+        np.testing.assert_array_equal(values[0, :-1], made().B04.values[1, :-1])
+        assert not valid[-1].any(), "the masks are dated as well"
 
 
 def test_several_images_of_one_day_are_refused_with_a_way_out(tmp_path: Path) -> None:
