@@ -42,7 +42,7 @@ def cloud_masks(
     if how == "none":
         return (), [], []
     if how == "ukis":
-        return computed_masks(layers), ["Clouds and their shadows are found by ukis-csmask."], []
+        return computed_masks(grid, layers), ["Clouds and their shadows are found by ukis-csmask."], []
     dates = tuple(dict.fromkeys(layer.date for layer in layers))
     usable = [mask for mask in named if how == "auto" or (mask.kind == "scl") == (how == "scl")]
     masks: list[MaskLayer] = []

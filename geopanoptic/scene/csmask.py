@@ -25,6 +25,7 @@ from geopanoptic.scene.headers import Source
 from geopanoptic.scene.masking import Seen
 from geopanoptic.scene.reading import Layer, read_layers
 from geopanoptic.scene.sources import shown
+from geopanoptic.scene.units import with_units
 
 _NEEDED = ("blue", "green", "red", "nir")
 _ALSO = ("swir16", "swir22")
@@ -62,9 +63,9 @@ class ComputedMask:
         return known, hidden
 
 
-def computed_masks(layers: Sequence[Layer]) -> tuple[ComputedMask, ...]:
+def computed_masks(grid: Grid, layers: Sequence[Layer]) -> tuple[ComputedMask, ...]:
     """One mask per date. Raises UsageError where the package is not installed, SceneError where a band that
-    it needs is missing or holds no reflectance."""
+    it needs is missing or holds no reflectance, as ``with_units``."""
     if importlib.util.find_spec("ukis_csmask") is None:
         raise UsageError(
             "--cloud-mask ukis needs the package ukis-csmask, which is not installed.",
@@ -85,16 +86,16 @@ def computed_masks(layers: Sequence[Layer]) -> tuple[ComputedMask, ...]:
             f"--cloud-mask ukis needs reflectances, and {shown(small.source.name)} holds {small.dtype}.",
             remedy="Give the original product, or choose another --cloud-mask.",
         )
+    seen = with_units(
+        grid,
+        [
+            layer
+            for layer in layers
+            if layer.band in _NEEDED or (layer.band in _ALSO and bands[layer.date].issuperset(_ALSO))
+        ],
+    )
     return tuple(
-        ComputedMask(
-            date=when,
-            layers=tuple(
-                layer
-                for layer in own
-                if layer.band in _NEEDED or (layer.band in _ALSO and bands[when].issuperset(_ALSO))
-            ),
-        )
-        for when, own in by_date.items()
+        ComputedMask(date=when, layers=tuple(layer for layer in seen if layer.date == when)) for when in bands
     )
 
 

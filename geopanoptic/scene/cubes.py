@@ -25,7 +25,7 @@ from geopanoptic.scene.contents import Contents
 from geopanoptic.scene.cube_file import CubeFile, Engine, Plane, engine_of, open_cube
 from geopanoptic.scene.cube_safety import check_hdf5, check_zarr
 from geopanoptic.scene.filenames import parse
-from geopanoptic.scene.from_xarray import band_names, days_of, fill_of, grid_of, is_meant
+from geopanoptic.scene.from_xarray import band_names, days_of, fill_of, grid_of, is_meant, unit_of
 from geopanoptic.scene.headers import BandHeader, FileHeader, check_bands
 from geopanoptic.scene.masking import MASK_WORDS, NamedMask
 from geopanoptic.scene.naming import NamedBand, Naming, name_by_evidence
@@ -235,6 +235,7 @@ def _header(variable: xarray.DataArray, number: int, name: str, engine: Engine) 
         offset=0.0,
         colour="other",
         has_mask_band=False,
+        stated_one=unit_of(variable),
     )
 
 

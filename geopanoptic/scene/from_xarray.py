@@ -22,6 +22,7 @@ from geopanoptic.scene.cube_file import Engine, engine_of
 from geopanoptic.scene.filenames import parse
 from geopanoptic.scene.headers import BandHeader, FileHeader, assumed_wkt, check_bands, check_transform
 from geopanoptic.scene.masking import MASK_WORDS
+from geopanoptic.scene.reading import UNIT_ATTRIBUTE
 from geopanoptic.scene.sources import state_of
 
 _NAMES = ("band", "long_name", "common_name", "name")
@@ -93,6 +94,7 @@ def _band(plane: xarray.DataArray, index: int, name: str) -> BandHeader:
         offset=_number(plane.attrs.get("add_offset", 0.0), index),
         colour="other",
         has_mask_band=False,
+        stated_one=unit_of(plane),
     )
 
 
@@ -100,6 +102,12 @@ def fill_of(variable: xarray.DataArray, engine: Engine | None) -> float | None:
     """What stands for missing numbers in a variable of a cube that declares nothing, or None: NetCDF's own."""
     declared = any(variable.encoding.get(key) is not None for key in ("_FillValue", "missing_value"))
     return None if declared or engine in (None, "zarr") else _DEFAULT_FILL.get(variable.dtype.name)
+
+
+def unit_of(variable: xarray.DataArray) -> float | None:
+    """What stands for a reflectance of 1 in the numbers of a variable, as its attribute says, or None."""
+    stated = variable.attrs.get(UNIT_ATTRIBUTE)
+    return float(stated) if isinstance(stated, int | float | np.number) and stated > 0 else None
 
 
 def _number(value: Any, index: int) -> float:

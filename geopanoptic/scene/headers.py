@@ -45,7 +45,10 @@ class UnplacedError(SceneError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BandHeader:
-    """One band of one file. ``index`` counts from 1, as GDAL does; ``nodata`` None: none declared."""
+    """One band of one file. ``index`` counts from 1, as GDAL does; ``nodata`` None: none declared.
+
+    ``stated_one``: what stands for a reflectance of 1, where an attribute says so.
+    """
 
     index: int
     description: str
@@ -56,6 +59,7 @@ class BandHeader:
     offset: float
     colour: Colour
     has_mask_band: bool
+    stated_one: float | None = None
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -126,6 +126,7 @@ def lay_on(grid: Grid, named: Sequence[NamedBand]) -> tuple[tuple[Layer, ...], l
                     alpha_index=alpha,
                     grid=file_grid,
                     alignment=alignment,
+                    stated_one=item.header.stated_one,
                 )
             )
     step = _step(grid)

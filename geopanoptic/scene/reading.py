@@ -29,6 +29,8 @@ Pixels = tuple[NDArray[np.float32], NDArray[np.bool_]]
 
 COUNTS_PER_REFLECTANCE = 10_000.0
 """What 16-bit products of Sentinel-2 and Landsat-like analysis-ready data store for a reflectance of 1."""
+UNIT_ATTRIBUTE = "reflectance_of_one"
+"""The attribute of arrays and cubes that states it."""
 
 _EXACT_IN_FLOAT32 = frozenset({"uint8", "int8", "uint16", "int16", "float16", "float32"})
 
@@ -53,13 +55,15 @@ class Layer:
     alpha_index: int | None
     grid: Grid
     alignment: Alignment
+    stated_one: float | None = None
 
     @property
     def reflectance_of_one(self) -> float:
-        """What stands for a reflectance of 1 in the values read: 1 where the file states a scale or stores
-        fractions, else ``COUNTS_PER_REFLECTANCE``."""
-        counted = np.dtype(self.dtype).kind in "iu" and self.scale == 1
-        return COUNTS_PER_REFLECTANCE if counted else 1.0
+        """What stands for a reflectance of 1 in the values read: 1 where the file states a scale,
+        ``COUNTS_PER_REFLECTANCE`` for other integers, and for other fractions ``stated_one``, see ``with_units``."""
+        if self.scale != 1:
+            return 1.0
+        return COUNTS_PER_REFLECTANCE if np.dtype(self.dtype).kind in "iu" else self.stated_one or 1.0
 
 
 def read_layers(

@@ -196,7 +196,10 @@ class Scene:
         return tuple(source.path for source in self.sources if source.has_changed())
 
     def to_xarray(self, *, chunk_px: int = 1024) -> xarray.DataArray:
-        """Lazy, dask-backed float32 DataArray ((time,) band, y, x), NaN where invalid, CRS in ``.rio.crs``."""
+        """Lazy, dask-backed float32 DataArray ((time,) band, y, x), NaN where invalid, CRS in ``.rio.crs``.
+
+        Its attribute ``reflectance_of_one`` is what stands for a reflectance of 1, where the files tell.
+        """
         from geopanoptic.scene.xarrays import to_xarray
 
         return to_xarray(self, chunk_px=chunk_px)

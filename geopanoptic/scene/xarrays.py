@@ -9,7 +9,9 @@ import xarray
 from numpy.typing import NDArray
 
 from geopanoptic.grid import Window
+from geopanoptic.scene.reading import UNIT_ATTRIBUTE
 from geopanoptic.scene.scene import Scene
+from geopanoptic.scene.units import stated_unit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,15 +54,21 @@ def to_xarray(scene: Scene, *, chunk_px: int = 1024) -> xarray.DataArray:
     """float32 DataArray (band, y, x), NaN where invalid, one dask chunk per ``chunk_px`` squared; (time, band,
     y, x) and as many chunks per date of a scene of several.
 
-    Coordinates x and y are pixel centres; a rotated grid has only its transform (``.rio.transform()``).
+    Coordinates x and y are pixel centres; a rotated grid has only its transform (``.rio.transform()``). What stands for a
+    reflectance of 1 is an attribute (``UNIT_ATTRIBUTE``), where the files tell.
     """
+    unit = stated_unit(scene.layers)
+    return _values(scene, chunk_px).assign_attrs({} if unit is None else {UNIT_ATTRIBUTE: unit})
+
+
+def _values(scene: Scene, chunk_px: int) -> xarray.DataArray:
     import dask.array
     import rioxarray  # noqa: F401  (registers .rio)
 
     if len(scene.dates) > 1:
         # A date may lack a band that others have: NaN throughout.
         every = list(scene.bands)
-        singles = [to_xarray(single, chunk_px=chunk_px) for single in scene.single_dates()]
+        singles = [_values(single, chunk_px) for single in scene.single_dates()]
         dates = [each if list(each.band.values) == every else each.reindex(band=every) for each in singles]
         return xarray.concat(dates, "time", coords="minimal", compat="override", join="exact")
     pixels = _Pixels(scene=scene)

@@ -9,14 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geopanoptic.errors import UsageError
-from geopanoptic.scene import Scene, take_sample
-from geopanoptic.scene.reading import COUNTS_PER_REFLECTANCE
+from geopanoptic.scene import Scene
+from geopanoptic.scene.units import with_units
 from geopanoptic.wording import did_you_mean
 
 Bands = Mapping[str, NDArray[np.float32]]
-
-_MOST_REFLECTANCE, _LEAST_COUNT = 2.0, 50.0
-"""Half of a scene's numbers are below the one where they are reflectances, above the other where 10,000 times those."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,9 +118,9 @@ def choose_indices(names: str | Sequence[str], available: Sequence[str]) -> tupl
 def reflectance_of_one(scene: Scene, indices: Sequence[Index]) -> tuple[float, tuple[str, ...]]:
     """The number that stands for a reflectance of 1 in what ``scene`` reads, and a note where it is assumed.
 
-    1 where the files state a scale, else 10,000 for 16-bit integers. Of floating-point numbers a sample tells: xarray
-    makes such numbers of integers, too. Raises UsageError where an index needs reflectances and its bands hold 8-bit
-    values or numbers that are neither, and where they are not all in one unit.
+    1 where the files state a scale, else 10,000 for 16-bit integers and what a sample of fractional numbers tells. Raises
+    UsageError where an index needs reflectances and its bands hold 8-bit values or are not all in one unit, and
+    SceneError as ``with_units``.
     """
     needing = [each for each in indices if each.in_reflectance]
     if not needing:
@@ -136,7 +133,7 @@ def reflectance_of_one(scene: Scene, indices: Sequence[Index]) -> tuple[float, t
             f"{told} holds for reflectances, and {scene.name} stores 8-bit values.",
             remedy="Leave it out; ratios like ndvi can be taken of any values.",
         )
-    units = {layer.reflectance_of_one: layer for layer in layers}
+    units = {layer.reflectance_of_one: layer for layer in with_units(scene.stored_grid, layers)}
     if len(units) > 1:
         one, other = (f"{each.band} of {each.date}" for each in units.values())
         raise UsageError(
@@ -145,28 +142,8 @@ def reflectance_of_one(scene: Scene, indices: Sequence[Index]) -> tuple[float, t
             remedy="State the scale in the files that lack it: `gdal_edit -scale 0.0001`.",
         )
     one_is = next(iter(units))
-    if one_is == 1 and any(np.dtype(layer.dtype).kind == "f" and layer.scale == 1 for layer in layers):
-        one_is = _unit_by_sample(scene, sorted(bands), told)
     note = f"{scene.name} states no scale: for {told}, {one_is:,.0f} is taken as reflectance 1."
     return one_is, (note,) if one_is != 1 else ()
-
-
-def _unit_by_sample(scene: Scene, bands: Sequence[str], told: str) -> float:
-    """1 or ``COUNTS_PER_REFLECTANCE``: what stands for a reflectance of 1, by a sample of the first date that shows any."""
-    for single in scene.single_dates():
-        sample = take_sample(single, [band for band in bands if band in single.bands])
-        if sample.valid_n.any():
-            middle = float(np.median(sample.values_cn[:, sample.valid_n]))
-            if middle <= _MOST_REFLECTANCE:
-                return 1.0
-            if middle >= _LEAST_COUNT:
-                return COUNTS_PER_REFLECTANCE
-            raise UsageError(
-                f"{told} holds for reflectances, and the numbers of {scene.name} are about {middle:,.3g}: neither "
-                "reflectances from 0 to 1 nor 10,000 times those.",
-                remedy="Scale them to reflectances; ratios like ndvi can be taken of any values.",
-            )
-    return 1.0
 
 
 def _sum(factors: Mapping[str, float], bands: Bands, one: float) -> NDArray[np.float64]:

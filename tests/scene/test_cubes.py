@@ -420,6 +420,13 @@ def test_days_may_be_texts_or_numbers(tmp_path: Path, days: list[Any]) -> None:
     np.testing.assert_array_equal(whole(in_file.at("2021-05-08"), "nir")[0][0, :-1], cube.B08.values[1, :-1])
 
 
+def test_a_cube_states_what_stands_for_a_reflectance_of_one(tmp_path: Path) -> None:
+    percent = made().B04.astype("float32").assign_attrs(reflectance_of_one=100.0)
+    cube = made().assign(B04=percent)
+    for source in (cube, store(cube, tmp_path / "cube.nc"), store(cube, tmp_path / "classic.nc")):
+        assert {layer.stated_one for layer in open_scene(source).layers if layer.band == "red"} == {100}
+
+
 @pytest.mark.parametrize(
     ("times", "attrs"),
     [

@@ -17,6 +17,7 @@ from geopanoptic.errors import SceneError, UsageError
 from geopanoptic.grid import Window
 from geopanoptic.scene import Scene, open_scene
 from geopanoptic.scene.clouds import cloud_share, measured_cloud
+from geopanoptic.scene.csmask import ComputedMask
 from geopanoptic.scene.masking import meaning_of
 
 CLEAR, CLOUD = 4, 9
@@ -351,6 +352,18 @@ def test_ukis_csmask_gives_one_answer_for_any_window(tmp_path: Path) -> None:
     np.testing.assert_array_equal(scene.read(window)[1], every[window.slices()])
     assert not every[:5].any()
     assert pickle.loads(pickle.dumps(scene)) == scene
+
+
+@pytest.mark.parametrize(("dtype", "scale"), [("uint16", 1), ("float32", 1), ("float32", 1e-4)])
+def test_ukis_csmask_is_shown_reflectances(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: str, scale: float
+) -> None:
+    values = (ramp(4, 8, 8, start=500) * scale).astype(dtype)
+    path = write_raster(tmp_path / "20210615.tif", values, names=(*RGB, "nir"))
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    (mask,) = open_scene(path, cloud_mask="ukis").masks
+    assert isinstance(mask, ComputedMask)
+    assert [layer.reflectance_of_one for layer in mask.layers] == [1 if scale < 1 else 10_000] * 4
 
 
 def test_a_date_whose_mask_knows_nothing_is_all_cloud(tmp_path: Path) -> None:

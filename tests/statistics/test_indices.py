@@ -7,7 +7,7 @@ import pytest
 import rioxarray  # noqa: F401  (registers .rio)
 import xarray
 
-from geopanoptic.errors import UsageError
+from geopanoptic.errors import SceneError, UsageError
 from geopanoptic.scene import open_scene
 from geopanoptic.statistics.indices import INDICES, choose_indices, reflectance_of_one
 
@@ -84,5 +84,5 @@ def test_what_stands_for_a_reflectance_of_one_is_seen_in_fractional_numbers(dtyp
     assert reflectance_of_one(scene, evi)[0] == one
     assert reflectance_of_one(open_scene(scene.to_xarray()), evi)[0] == one
     percent = (array * (100 / factor)).rio.write_crs("EPSG:32632")
-    with pytest.raises(UsageError, match="neither reflectances from 0 to 1 nor 10,000 times those"):
+    with pytest.raises(SceneError, match="neither reflectances from 0 to 1 nor 10,000 times those"):
         reflectance_of_one(open_scene(percent.astype("float32")), evi)
