@@ -15,6 +15,7 @@ from geopanoptic.pipeline.reading import block_cache_bytes
 from geopanoptic.scene import Normalisation, configure_gdal, survey, suspicions, take_sample
 from geopanoptic.scene.blocks import UnreadableBlock, refuse
 from geopanoptic.scene.radiometry import LEAST_VALID_SHARE, DateRange, date_range, series_normalisation
+from geopanoptic.scene.sentinel2 import FIRST_DAY_WITH_OFFSET, OFFSET, OFFSET_TAGS
 
 _DATES_TOLD = 3
 """Dates whose oddities are told one by one: what is wrong with one is often wrong with all."""
@@ -58,11 +59,12 @@ def look_at(planned: Plan, *, skip_unreadable: bool) -> FirstLook:
             odd[when] = survey(single, sample=sample).warnings
         elif found := suspicions(single, sample):
             odd[when] = tuple(f"{when}: {text}" for text in found)
+    by_date = dict(zip(valid_share, ranges, strict=True))
     return FirstLook(
         normalisation=fixed_normalisation(planned.bundle, planned.bands)
         or series_normalisation(ranges).select(planned.bands),
         valid_share=valid_share,
-        warnings=(*_told(list(odd.values())), *in_other_units(dict(zip(valid_share, ranges, strict=True)))),
+        warnings=(*_told(list(odd.values())), *in_other_units(by_date), *raised(by_date)),
     )
 
 
@@ -107,6 +109,25 @@ def in_other_units(ranges: Mapping[str, DateRange]) -> list[str]:
             raise SceneError(f"{found}: they are in different units.", remedy=remedy)
         warnings.append(f"{found}: they seem to be in different units. {remedy}")
     return warnings
+
+
+def raised(ranges: Mapping[str, DateRange]) -> list[str]:
+    """A warning of dates that seem to carry Sentinel-2's radiometric offset where earlier ones, before it came, do not.
+
+    Files that tell, by name or tag, are settled when the scene is opened; most exports do not. With the offset hardly a
+    number is below 1000; without it those of water, shadow and dense plants are, in one band or another.
+    """
+    first = FIRST_DAY_WITH_OFFSET.isoformat()
+    darkest = {when: min(each.low) for when, each in ranges.items() if each.valid_share >= LEAST_VALID_SHARE}
+    earlier = [low for when, low in darkest.items() if when < first]
+    newer = {when: low for when, low in darkest.items() if when >= first}
+    if not earlier or not newer or not max(earlier) < -OFFSET <= min(newer.values()):
+        return []
+    return [
+        f"Hardly a number of {', '.join([*newer][:_DATES_TOLD])} is below {-OFFSET:g}, as many of the earlier dates are: since "
+        f"{first} Sentinel-2's are {-OFFSET:g} higher unless somebody subtracted that. State it in the newer files "
+        f"(`gdal_edit -mo {OFFSET_TAGS[0]}={OFFSET:g}`), or subtract it."
+    ]
 
 
 def _told(odd: Sequence[Sequence[str]]) -> list[str]:

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import date
 
 from geopanoptic.scene.filenames import stem_of
 from geopanoptic.scene.headers import BandHeader, FileHeader
 
 OFFSET = -1000.0
 FIRST_BASELINE_WITH_OFFSET = 400
-FIRST_DAY_WITH_OFFSET = "20220125"
+FIRST_DAY_WITH_OFFSET = date(2022, 1, 25)
 
 _PRODUCT = re.compile(r"S2[A-D]_MSIL[12][AC]_\d{8}T\d{6}_N(\d{4})_")
 _IMAGE = re.compile(r"(?:L2A_)?T\d\d[A-Z]{3}_(\d{8})T\d{6}_B\d[\dA](?:_\d0m)?")
@@ -63,7 +64,7 @@ def radiometry_of(file: FileHeader, band: BandHeader) -> Radiometry:
     delivered = file.source.driver == _DELIVERED and (baseline is not None or loose is not None)
     newer = baseline is not None and baseline >= FIRST_BASELINE_WITH_OFFSET
     if delivered and loose is not None:
-        newer = loose[1] >= FIRST_DAY_WITH_OFFSET
+        newer = loose[1] >= f"{FIRST_DAY_WITH_OFFSET:%Y%m%d}"
     nodata = 0.0 if delivered and band.nodata is None else band.nodata
     offset = tagged if tagged is not None else OFFSET if delivered and newer else 0.0
     note = f"{offset:+g} added to the numbers (Sentinel-2's radiometric offset)." if offset else ""
