@@ -36,19 +36,19 @@ def _leaves(annotation: Any) -> set[Any]:
     return set().union(*map(_leaves, parts)) if parts else {annotation}
 
 
-def read_yaml(path: Path, *, example: str) -> dict[str, Any]:
+def read_yaml(path: Path, *, remedy: str) -> dict[str, Any]:
     """The keys and values of a YAML file. Raises UsageError, with the line, for one that cannot be read, is none, or has a
-    key twice; ``example`` says what to give instead."""
+    key twice; ``remedy`` says what to give instead."""
     try:
         values = parse_yaml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
-            f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.", remedy=example
+            f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.", remedy=remedy
         ) from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not YAML: {_fault(error)}.", remedy="Correct the file.") from None
     if not isinstance(values, dict):
-        raise UsageError(f"{path} holds no keys.", remedy=example)
+        raise UsageError(f"{path} holds no keys.", remedy=remedy)
     return values
 
 

@@ -31,5 +31,5 @@ def test_what_is_no_yaml_is_told_in_one_line(tmp_path: Path, text: str) -> None:
     path = tmp_path / "odd.yaml"
     path.write_text(text)
     with pytest.raises(UsageError, match=r"odd\.yaml is not YAML") as refusal:
-        read_yaml(path, example="")
+        read_yaml(path, remedy="")
     assert "\n" not in refusal.value.message

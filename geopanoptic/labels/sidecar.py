@@ -12,7 +12,6 @@ The transform is as ``affine.Affine`` has it, from pixel corners (column, row) t
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -46,20 +45,24 @@ class Sidecar:
     images: Mapping[str, Canvas] = field(default_factory=dict)
 
 
-def canvas_of_image(path: Path) -> Canvas:
-    """The canvas of an image file: its size, and its place where it states one. Raises ``SceneError``."""
+def opened_image(path: Path) -> rasterio.DatasetReader:
+    """Pictures for tools say nothing about their place, and need not. Raises as ``rasterio.open``."""
+    from geopanoptic.scene.datasets import unplaced_is_no_news
     from geopanoptic.scene.formats import driver_of
 
+    with unplaced_is_no_news():
+        return rasterio.open(path, driver=driver_of(path))
+
+
+def canvas_of_image(path: Path) -> Canvas:
+    """The canvas of an image file: its size, and its place where it states one. Raises ``SceneError``."""
     try:
-        with warnings.catch_warnings():
-            # Pictures for tools say nothing about their place, and need not.
-            warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-            with rasterio.open(path, driver=driver_of(path)) as image:
-                crs = None if image.crs is None else image.crs.to_wkt()
-                placed = None if image.transform == Affine.identity() else image.transform
-                return Canvas(
-                    image=path.name, height=image.height, width=image.width, crs_wkt=crs, transform=placed
-                )
+        with opened_image(path) as image:
+            crs = None if image.crs is None else image.crs.to_wkt()
+            placed = None if image.transform == Affine.identity() else image.transform
+            return Canvas(
+                image=path.name, height=image.height, width=image.width, crs_wkt=crs, transform=placed
+            )
     except (rasterio.errors.RasterioError, OSError) as error:
         raise SceneError(
             f"{path} cannot be read as an image: {error}.", remedy="Give the labelled image."
@@ -131,12 +134,8 @@ def sidecar_of_images(image: str | Path | None) -> Sidecar:
     if image is None:
         return Sidecar()
     path = Path(image)
-    found = [canvas_of_image(each) for each in labelled_images(path)]
-    told = read_sidecar(path) if path.is_dir() else Sidecar()
-    placed_images = {
-        each.image: told.images.get(each.image, each) if each.transform is None else each for each in found
-    }
-    return Sidecar(taxonomy=told.taxonomy, images=placed_images)
+    shown = Sidecar(images={each.name: canvas_of_image(each) for each in labelled_images(path)})
+    return completed(shown, read_sidecar(path)) if path.is_dir() else shown
 
 
 def completed(shown: Sidecar, beside: Sidecar) -> Sidecar:

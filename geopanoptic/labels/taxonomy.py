@@ -142,7 +142,7 @@ def load_taxonomy(name_or_path: str | Path) -> Taxonomy:
         )
     if path.stat().st_size > _LIMIT_BYTES:
         raise UsageError(f"{path} is larger than 1 MiB.", remedy="Name a taxonomy's YAML file.")
-    values = read_yaml(path, example="Name a YAML file with the keys name and classes.")
+    values = read_yaml(path, remedy="Name a YAML file with the keys name and classes.")
     return _validated(Taxonomy, values, path)
 
 
@@ -188,7 +188,7 @@ def load_mapping(source: Taxonomy, target: Taxonomy) -> Mapping:
     """
     path = _SHIPPED / "mappings" / f"{source.name}_to_{target.name}.yaml"
     if path.is_file():
-        names: dict[str, str | None] = read_yaml(path, example="It needs classes.")["classes"]
+        names: dict[str, str | None] = read_yaml(path, remedy="It needs classes.")["classes"]
         for old, new in names.items():
             source[old]
             if new is not None:

@@ -25,7 +25,15 @@ from geopanoptic.scene.contents import Contents
 from geopanoptic.scene.cube_file import CubeFile, Engine, Plane, engine_of, open_cube
 from geopanoptic.scene.cube_safety import check_hdf5, check_zarr
 from geopanoptic.scene.filenames import parse
-from geopanoptic.scene.from_xarray import band_names, days_of, fill_of, grid_of, is_meant, unit_of
+from geopanoptic.scene.from_xarray import (
+    BAND_DIMENSIONS,
+    band_names,
+    days_of,
+    fill_of,
+    grid_of,
+    is_meant,
+    unit_of,
+)
 from geopanoptic.scene.headers import BandHeader, FileHeader, check_bands
 from geopanoptic.scene.masking import MASK_WORDS, NamedMask
 from geopanoptic.scene.naming import NamedBand, Naming, name_by_evidence
@@ -34,7 +42,6 @@ from geopanoptic.scene.sources import resolve, shown, state_of
 if TYPE_CHECKING:
     import xarray
 
-_BAND_DIMENSIONS = ("band", "bands", "channel", "channels", "variable")
 _CLASSES = ("scl", "sceneclassification", "clm", "cloudmask")
 """Masks of whole numbers, also where a program wrote them as fractions with NaN for none."""
 _MANY_DATES = 4
@@ -188,7 +195,7 @@ def _planes(cube: xarray.Dataset, axes: tuple[str, str], time: str | None) -> It
     # A store lists its arrays in no order of its own.
     for key, variable in sorted(cube.data_vars.items(), key=lambda item: str(item[0])):
         others = [str(dim) for dim in variable.dims if dim not in (*axes, time)]
-        bands = [dim for dim in others if dim.lower() in _BAND_DIMENSIONS]
+        bands = [dim for dim in others if dim.lower() in BAND_DIMENSIONS]
         # A mask without time holds for all dates.
         dated = time is None or time in variable.dims or parse(str(key)).ancillary in MASK_WORDS
         placed = set(axes) <= set(variable.dims) and dated

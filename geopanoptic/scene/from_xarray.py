@@ -25,6 +25,7 @@ from geopanoptic.scene.masking import MASK_WORDS
 from geopanoptic.scene.reading import UNIT_ATTRIBUTE
 from geopanoptic.scene.sources import state_of
 
+BAND_DIMENSIONS = ("band", "bands", "channel", "channels", "variable")
 _NAMES = ("band", "long_name", "common_name", "name")
 """Coordinates and attributes that may name the bands, the first of them that does."""
 
@@ -224,7 +225,7 @@ def _sources(array: Any) -> Iterator[tuple[ArraySource, tuple[BandHeader, ...]]]
             f"{name} has no pixels: {_sizes(array.sizes)}.", remedy="Check what it was selected by."
         )
     others = [dim for dim in array.dims if dim not in place]
-    bands = [dim for dim in others if str(dim).lower() in ("band", "bands", "channel", "variable")]
+    bands = [dim for dim in others if str(dim).lower() in BAND_DIMENSIONS]
     dated = {dim: days_of(array[dim], name) for dim in others if dim not in bands}
     array = array.assign_coords({dim: days for dim, days in dated.items() if days is not None})
     times = [dim for dim in others if np.issubdtype(array[dim].dtype, np.datetime64)]
@@ -257,8 +258,6 @@ def days_of(coordinate: xarray.DataArray, name: str) -> xarray.DataArray | None:
 
     Raises SceneError where some dates are missing.
     """
-    undated = coordinate.copy(data=np.full(coordinate.shape, "NaT", "datetime64[ns]"))
-    other = undated if str(coordinate.name).lower() in _TIMES else None
     stated = coordinate.values
     try:
         if (
@@ -270,14 +269,20 @@ def days_of(coordinate: xarray.DataArray, name: str) -> xarray.DataArray | None:
         elif stated.dtype.kind in "MOU":
             days = stated.astype("datetime64[ns]")
         else:
-            return other
+            return _undated(coordinate)
     except (ValueError, TypeError):
-        return other
+        return _undated(coordinate)
     if np.isnat(days).any():
         raise SceneError(
             f"{name}: a position along {coordinate.name} has no date.", remedy="Drop it, or date it."
         )
     return coordinate.copy(data=days)
+
+
+def _undated(coordinate: xarray.DataArray) -> xarray.DataArray | None:
+    if str(coordinate.name).lower() not in _TIMES:
+        return None
+    return coordinate.copy(data=np.full(coordinate.shape, "NaT", "datetime64[ns]"))
 
 
 def _lazy(array: xarray.DataArray) -> xarray.DataArray:

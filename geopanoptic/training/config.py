@@ -244,7 +244,7 @@ def read_config(path: Path, changes: Sequence[str] = (), **overrides: Any) -> Tr
 
     Raises ``UsageError`` naming the key for unknown keys (with the nearest known one) and bad values.
     """
-    values = read_yaml(path, example="Name a YAML file such as configs/quick.yaml.")
+    values = read_yaml(path, remedy="Name a YAML file such as configs/quick.yaml.")
     # The file's length gives way to the one asked for.
     if overrides.get("minutes") is not None:
         values.pop("steps", None)

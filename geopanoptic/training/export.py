@@ -70,7 +70,7 @@ def described_from(parent: Bundle) -> dict[str, Any]:
 
 def network_of(config: Path) -> UNetSettings:
     """What a run's YAML file says of the network, whatever else is in it and however old it is."""
-    values = read_yaml(config, example="Name the configuration of the run.")
+    values = read_yaml(config, remedy="Name the configuration of the run.")
     return UNetSettings.model_validate(values.get("network", {}))
 
 
@@ -89,9 +89,7 @@ def main() -> int:
             asked.checkpoint,
             asked.folder,
             network=network_of(asked.config),
-            described=read_yaml(
-                asked.description, example="Name a YAML file with the fields of bundle.json."
-            ),
+            described=read_yaml(asked.description, remedy="Name a YAML file with the fields of bundle.json."),
             reach_px=asked.reach_px,
         )
     except GeopanopticError as error:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +13,7 @@ from scipy.ndimage import gaussian_gradient_magnitude
 
 from geopanoptic.errors import SceneError
 from geopanoptic.labels.objects import Canvas
-from geopanoptic.labels.sidecar import canvas_of_image, labelled_images
-from geopanoptic.scene.formats import driver_of
+from geopanoptic.labels.sidecar import canvas_of_image, labelled_images, opened_image
 
 _STRIP_PX = 1024
 _MARGIN_PX = 8
@@ -35,7 +31,7 @@ class Picture:
     def valid_hw(self) -> NDArray[np.bool_]:
         """Which pixels have data: by the file's mask, and numbers. Raises ``SceneError`` for unreadable files."""
         try:
-            with _opened(self.path) as file:
+            with opened_image(self.path) as file:
                 valid = file.dataset_mask() > 0
                 if np.dtype(file.dtypes[0]).kind == "f":
                     valid &= np.isfinite(file.read(1))
@@ -49,7 +45,7 @@ class Picture:
         Mean over the first bands; 0 where there is no data. Raises ``SceneError`` for unreadable files.
         """
         try:
-            with _opened(self.path) as file:
+            with opened_image(self.path) as file:
                 edges = np.zeros(file.shape, np.float32)
                 bands = list(range(1, min(file.count, _BANDS) + 1))
                 typical = [_typical_gradient(file, band) for band in bands]
@@ -67,15 +63,6 @@ class Picture:
                 return edges
         except (rasterio.errors.RasterioError, OSError) as error:
             raise SceneError(f"{self.path} cannot be read: {error}.", remedy="Give a whole image.") from None
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[rasterio.DatasetReader]:
-    with warnings.catch_warnings():
-        # Pictures for tools say nothing about their place, and need not.
-        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-        with rasterio.open(path, driver=driver_of(path)) as file:
-            yield file
 
 
 def pictures_of(image: Path | None) -> dict[str, Picture]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from geopanoptic.errors import UsageError
@@ -12,7 +12,7 @@ from geopanoptic.labels.check.subject import Limits, Subject
 from geopanoptic.labels.formats.format import Format, LabelSource, ReadOptions
 from geopanoptic.labels.formats.registry import format_named, recognise
 from geopanoptic.labels.objects import Canvas, Labels
-from geopanoptic.labels.sidecar import known_image, placed, read_sidecar
+from geopanoptic.labels.sidecar import Sidecar, completed, known_image, placed, read_sidecar
 from geopanoptic.labels.taxonomy import Taxonomy, load_taxonomy
 from geopanoptic.scene.sources import named_files
 
@@ -50,20 +50,21 @@ class Source:
         path = Path(source)
         pictures = pictures_of(None if image is None else Path(image))
         allowed = None if taxonomy is None else load_taxonomy(taxonomy)
-        beside = read_sidecar(path)
-        images = {**beside.images, **{name: each.canvas for name, each in pictures.items()}}
+        known = completed(
+            Sidecar(images={name: each.canvas for name, each in pictures.items()}), read_sidecar(path)
+        )
         return cls(
             path=path,
             format=format_named(source_format) if source_format is not None else recognise(path),
             options=ReadOptions(
-                taxonomy=beside.taxonomy or allowed,
-                images=images,
+                taxonomy=known.taxonomy or allowed,
+                images=known.images,
                 layer=layer,
                 class_column=class_column,
                 id_column=id_column,
                 raw=True,
             ),
-            pictures=pictures,
+            pictures={name: replace(each, canvas=known.images[name]) for name, each in pictures.items()},
             allowed=allowed,
             limits=limits or Limits(),
         )

@@ -3,6 +3,7 @@
 import json
 import re
 import sqlite3
+import warnings
 
 import geopandas
 import numpy as np
@@ -13,6 +14,7 @@ from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from rasterio.errors import NotGeoreferencedWarning
 
 from geopanoptic.cli.main import invoke
 from geopanoptic.errors import DEFECTS, OutputError, SceneError, UsageError
@@ -374,3 +376,23 @@ def test_neighbours_of_two_kinds_of_land_cover_are_two(tmp_path):
     frame = squares((0, 0), (10, 0), (20, 0), class_name=["water", "wood", "wood"], kind="stuff")
     (issue,) = [each for each in check(stored(frame, tmp_path / "a.gpkg")).issues if each.kind == "stuff-ids"]
     assert issue.object_ids == (2, 3)
+
+
+def test_pictures_without_a_place_leave_the_labels_at_theirs(tmp_path):
+    convert(
+        stored(squares((0, 0), (7, 0), (20, 20)), tmp_path / "s.gpkg"),
+        tmp_path / "labels",
+        to="labelme",
+        image=image(tmp_path / "i.tif"),
+    )
+    (tmp_path / "png").mkdir()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with rasterio.open(
+            tmp_path / "png" / "i.png", "w", driver="PNG", dtype="uint8", count=1, height=40, width=40
+        ) as file:
+            file.write(np.ones((40, 40), np.uint8), 1)
+    (alone,) = check(tmp_path / "labels").issues
+    (beside,) = check(tmp_path / "labels", image=tmp_path / "png").issues
+    assert "30 m²" in beside.message
+    assert (beside.message, beside.geometry) == (alone.message, alone.geometry)
