@@ -18,6 +18,7 @@ from geopanoptic.pipeline.record import Record, metadata
 from geopanoptic.pipeline.resuming.identity import differences
 from geopanoptic.pipeline.run import run
 from geopanoptic.products.commit import Commit
+from geopanoptic.products.stac import SUFFIX as STAC_SUFFIX
 from geopanoptic.products.staging import make_folder, real_target, staging_folder
 from geopanoptic.products.suffixes import VECTOR_SUFFIXES
 from geopanoptic.scene.pastis import patches_in
@@ -48,12 +49,13 @@ def run_each(
     out: str | Path,
     *,
     rasters: str | Path | None = None,
+    stac: bool = False,
     resume: bool = False,
     overwrite: bool = False,
     progress: Progress | bool | None = None,
     **parameters: Any,
 ) -> Maps:
-    """Map every patch to ``out/<name>.gpkg``, and its rasters to ``rasters/<name>``; else as ``run``.
+    """Map every patch to ``out/<name>.gpkg``, and its rasters to ``rasters/<name>``; else as ``run``, of which ``stac`` is.
 
     ``resume``: maps stay that were made of the same patches with the same model and parameters. Raises as ``run``
     at the first patch that is refused, OutputError at a map of another kind without ``overwrite``, and UsageError
@@ -72,9 +74,19 @@ def run_each(
         for patch in patches:
             target = folder / f"{patch.stem}.gpkg"
             its_rasters = None if rasters is None else Path(rasters) / patch.stem
-            if not (resume and _is_made(target, its_rasters, patch, asked, may_replace=overwrite)):
+            also = [
+                *([] if its_rasters is None else [its_rasters / f"{name}.tif" for name in RASTERS]),
+                *([target.with_suffix(STAC_SUFFIX)] if stac else []),
+            ]
+            if not (resume and _is_made(target, also, patch, asked, may_replace=overwrite)):
                 result = run(
-                    patch, target, rasters=its_rasters, resume=resume, overwrite=overwrite, **parameters
+                    patch,
+                    target,
+                    rasters=its_rasters,
+                    stac=stac,
+                    resume=resume,
+                    overwrite=overwrite,
+                    **parameters,
                 )
                 for warning in result.report["warnings"]:
                     tell.warn(f"{patch.stem}: {warning}")
@@ -84,9 +96,9 @@ def run_each(
 
 
 def _is_made(
-    target: Path, rasters: Path | None, patch: Path, asked: Parameters, *, may_replace: bool
+    target: Path, also: Sequence[Path], patch: Path, asked: Parameters, *, may_replace: bool
 ) -> bool:
-    """Whether the map is there that a run of the patch would make.
+    """Whether the map is there that a run of the patch would make, ``also`` its further files.
 
     Raises OutputError, with the differences, where another one is there that may not be replaced.
     """
@@ -96,7 +108,7 @@ def _is_made(
             pass
     if not target.is_file():
         return False
-    unlike = _unlike(target, rasters, patch, asked)
+    unlike = _unlike(target, also, patch, asked)
     if unlike and not may_replace:
         raise OutputError(
             f"{target} exists already, and is another map: {'; '.join(unlike)}.",
@@ -105,7 +117,7 @@ def _is_made(
     return not unlike
 
 
-def _unlike(target: Path, rasters: Path | None, patch: Path, asked: Parameters) -> list[str]:
+def _unlike(target: Path, also: Sequence[Path], patch: Path, asked: Parameters) -> list[str]:
     """What sets a map that is there apart from the one that was asked for, in words."""
     try:
         told = json.loads(target.with_suffix(".run.json").read_text(encoding="utf-8"))
@@ -129,6 +141,6 @@ def _unlike(target: Path, rasters: Path | None, patch: Path, asked: Parameters) 
     made_ns = target.stat().st_mtime_ns
     if any(Path(file).stat().st_mtime_ns > made_ns for file in planned.scene.files):
         found.append("the patch has changed since")
-    if rasters is not None and not all((rasters / f"{name}.tif").is_file() for name in RASTERS):
-        found.append("its rasters are missing")
+    if missing := [each.name for each in also if not each.is_file()]:
+        found.append(f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing")
     return found

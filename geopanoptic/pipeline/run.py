@@ -12,6 +12,7 @@ import xarray
 
 from geopanoptic.arguments import options_of
 from geopanoptic.errors import UsageError
+from geopanoptic.pipeline.cataloguing import refuse_undated, write_item
 from geopanoptic.pipeline.detections.finding import group_parcels
 from geopanoptic.pipeline.drawing import LayersOfFile
 from geopanoptic.pipeline.emission import (
@@ -48,6 +49,7 @@ from geopanoptic.pipeline.segmentation import segment
 from geopanoptic.pipeline.skipping import leave_out, take_in_part
 from geopanoptic.products.commit import Commit
 from geopanoptic.products.report import write_run_report
+from geopanoptic.products.stac import SUFFIX as STAC_SUFFIX
 from geopanoptic.products.suffixes import require_vector_suffix
 
 if TYPE_CHECKING:
@@ -66,6 +68,7 @@ def refuse(
     out: str | Path | None = None,
     *,
     rasters: str | Path | None = None,
+    stac: bool = False,
     work: str | Path | None = None,
     resume: bool = False,
     finish: bool = False,
@@ -75,7 +78,9 @@ def refuse(
 ) -> None:
     """Raises what :func:`run`, or a ``shard``, would raise before it reads a pixel: of its memory, outputs, work folder,
     disk and device. Changes nothing."""
-    asked, targets = Parameters(**parameters), _targets(out, rasters)
+    asked, targets = Parameters(**parameters), _targets(out, rasters, stac=stac)
+    if stac:
+        refuse_undated(planned.scene)
     if not shard:
         check_memory(planned, asked.memory)
     folder = None if work is None else Path(work)
@@ -112,6 +117,7 @@ def run(
     out: str | Path | None = None,
     *,
     rasters: str | Path | None = None,
+    stac: bool = False,
     work: str | Path | None = None,
     keep_work: bool = False,
     resume: bool = False,
@@ -131,6 +137,8 @@ def run(
         GeoPackage to write; without it nothing is written and the result holds its rasters in memory.
     rasters
         Folder for ``class.tif``, ``parcel_id.tif`` and ``confidence.tif`` (cloud-optimised GeoTIFF).
+    stac
+        Also write a STAC item of the map beside ``out``, such as ``parcels.stac.json``, for catalogues.
     work
         Folder for intermediate data, of this run alone; by default beside ``out``.
     keep_work
@@ -159,7 +167,7 @@ def run(
     """
     asked = Parameters(**parameters)
     record = Record(progress_of(progress))
-    targets = _targets(out, rasters)
+    targets = _targets(out, rasters, stac=stac)
     if work is None and (keep_work or finish):
         raise UsageError(
             f"{'--finish' if finish else '--keep-work'} needs a work folder.", remedy="Name it with --work."
@@ -171,6 +179,8 @@ def run(
         planned = plan_run(scene, asked, crew)
         rules = rules_of_bundle(planned.bundle, min_area_px=planned.min_area_px, fusion=asked.fusion)
     record.announce(planned)
+    if stac:
+        refuse_undated(planned.scene)
     check_memory(planned, asked.memory)
 
     # What a run that was interrupted in this notebook still writes must not lie in this one's folder.
@@ -256,6 +266,16 @@ def run(
             refuse_changed(planned.scene)
             told = report(planned, asked, normalisation, final, record, crew)
             write_run_report(commit.staged(targets.report), told)
+            if targets.stac is not None:
+                write_item(
+                    commit.staged(targets.stac),
+                    planned,
+                    told,
+                    item=targets.stac,
+                    vector=targets.vector,
+                    report=targets.report,
+                    rasters=targets.rasters,
+                )
             commit.publish(checks)
             remember_rate(planned, asked, crew, record)
             arrays = rasters_of_files(targets.rasters)
@@ -271,6 +291,7 @@ def run(
 class _Targets:
     vector: Path | None
     rasters: Mapping[str, Path]
+    stac: Path | None = None
 
     @property
     def report(self) -> Path:
@@ -278,15 +299,23 @@ class _Targets:
 
     @property
     def all(self) -> list[Path]:
-        return [self.vector, self.report, *self.rasters.values()] if self.vector is not None else []
+        if self.vector is None:
+            return []
+        item = [] if self.stac is None else [self.stac]
+        return [self.vector, self.report, *self.rasters.values(), *item]
 
 
-def _targets(out: str | Path | None, rasters: str | Path | None) -> _Targets:
+def _targets(out: str | Path | None, rasters: str | Path | None, *, stac: bool) -> _Targets:
     if out is None:
-        if rasters is not None:
-            raise UsageError("Rasters are asked for without an output.", remedy="Name the GeoPackage too.")
+        if rasters is not None or stac:
+            what = "Rasters are" if rasters is not None else "A STAC item is"
+            raise UsageError(f"{what} asked for without an output.", remedy="Name the GeoPackage too.")
         return _Targets(vector=None, rasters={})
     vector = Path(out)
     require_vector_suffix(vector)
     names = RASTERS if rasters is not None else ()
-    return _Targets(vector=vector, rasters={name: Path(rasters or "") / f"{name}.tif" for name in names})
+    return _Targets(
+        vector=vector,
+        rasters={name: Path(rasters or "") / f"{name}.tif" for name in names},
+        stac=vector.with_suffix(STAC_SUFFIX) if stac else None,
+    )

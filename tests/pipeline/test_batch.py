@@ -60,6 +60,9 @@ def test_a_continued_batch_keeps_maps_of_its_own_kind_only(patches, tiny_bundle,
     assert (continued.kept, len(continued.reports)) == (1, 1)
     assert continued.reports[0]["scene"] == NAMES[1]
 
+    with pytest.raises(OutputError, match=rf"{NAMES[0]}\.stac\.json is missing"):
+        run_each(patches[:1], out, resume=True, stac=True, min_area_m2=0, **asked)
+
     os.utime(patches[1])
     assert run_each(patches, out, resume=True, overwrite=True, min_area_m2=0, **asked).kept == 1
     elsewhere = geopandas.read_file(patches[0].parent.parent / "metadata.geojson").buffer(-200)

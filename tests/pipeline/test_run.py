@@ -179,14 +179,21 @@ def test_products_are_complete_and_byte_identical(scene_file, tmp_path):
     for name in ("first", "second"):
         out = tmp_path / name / "parcels.gpkg"
         out.parent.mkdir()
-        result = geopanoptic.run(scene_file, out, rasters=out.parent / "rasters")
-        digests.append(hashlib.sha256(out.read_bytes()).hexdigest())
+        result = geopanoptic.run(
+            scene_file, out, rasters=out.parent / "rasters", stac=True, dates="2021-06-15"
+        )
+        item = out.with_suffix(".stac.json")
+        digests.append([hashlib.sha256(path.read_bytes()).hexdigest() for path in (out, item)])
     assert digests[0] == digests[1]
     assert sorted(path.name for path in out.parent.iterdir()) == [
         "parcels.gpkg",
         "parcels.run.json",
+        "parcels.stac.json",
         "rasters",
     ]
+    assets = json.loads(item.read_text())["assets"]
+    assert sorted(assets) == ["class", "confidence", "parcel_id", "parcels", "report"]
+    assert all((out.parent / each["href"]).is_file() for each in assets.values())
     assert sorted(path.name for path in (out.parent / "rasters").iterdir()) == [
         "class.tif",
         "confidence.tif",
@@ -300,6 +307,10 @@ def test_refusals_come_before_any_work(tmp_path):
         geopanoptic.run(path, path.with_suffix(".gpkg"), min_area_m2=-1)
     with pytest.raises(ResourceError):
         geopanoptic.run(path, tmp_path / "out.gpkg", memory="10MB")
+    with pytest.raises(UsageError, match=r"states no date.*--dates 2021-06-15"):
+        geopanoptic.run(path, tmp_path / "out.gpkg", stac=True)
+    with pytest.raises(UsageError, match="STAC item is asked for without an output"):
+        geopanoptic.run(path, stac=True)
     one_band = write_scene(tmp_path / "one.tif", values[:1], Affine(10, 0, 5e5, 0, -10, 4e6))
     with pytest.raises(SceneError, match=r"green|red"):
         geopanoptic.run(one_band, tmp_path / "out.gpkg")
