@@ -1,4 +1,5 @@
-"""Model bundles: a folder with ``bundle.json``, ``model.safetensors``, ``card.md``, maybe ``grouping.json``.
+"""Model bundles: a folder with ``bundle.json``, ``model.safetensors``, ``card.md``, maybe ``grouping.json``; ``stac.json``
+says the same for catalogues.
 
 Nothing in a bundle is code and nothing is pickled: the architecture is a name from an allowlist, the
 weights are plain arrays whose hash ``bundle.json`` states. Describing a bundle does not import torch.
@@ -31,6 +32,7 @@ from geopanoptic.models.manifest import (
     Weights,
     architecture_of,
 )
+from geopanoptic.models.mlm import ITEM_FILE, mlm_item
 from geopanoptic.models.weights import check_weights, own_file, sha256_of, write_weights
 from geopanoptic.wording import did_you_mean, fault
 
@@ -264,7 +266,7 @@ def save_bundle(
         weights=Weights(sha256=sha256_of(path), size_bytes=path.stat().st_size),
         **{"architecture": architecture_of(network), **manifest},
     )
-    (folder / _MANIFEST_FILE).write_text(described.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    _write_description(folder, described)
     (folder / _CARD_FILE).write_text(card, encoding="utf-8")
     return load_bundle(folder)
 
@@ -277,8 +279,13 @@ def save_with_grouping(bundle: Bundle, grouping: Grouping, folder: Path) -> Bund
             if (stored := own_file(bundle.path, name)).is_file():
                 shutil.copyfile(stored, folder / name)
     described = bundle.manifest.model_copy(update={"grouping": write_grouping(folder, grouping)})
-    (folder / _MANIFEST_FILE).write_text(described.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    _write_description(folder, described)
     return load_bundle(folder)
+
+
+def _write_description(folder: Path, manifest: Manifest) -> None:
+    (folder / _MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    (folder / ITEM_FILE).write_text(json.dumps(mlm_item(manifest), indent=2) + "\n", encoding="utf-8")
 
 
 def _folder_of(name_or_path: str | Path) -> Path:

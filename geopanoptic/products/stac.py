@@ -121,7 +121,7 @@ def footprint_of(grid: Grid) -> shapely.Polygon | shapely.MultiPolygon | None:
     row = np.concatenate([zero, sides, one, 1 - sides]) * grid.height
     try:
         to_degrees = pyproj.Transformer.from_crs(grid.crs, 4326, always_xy=True)
-        lon, lat = to_degrees.transform(*(grid.transform @ (col, row)))
+        lon, lat = to_degrees.transform(*(grid.transform @ (col, row)))  # type: ignore[operator]
     except ProjError:
         return None
     if not (np.isfinite(lon).all() and np.isfinite(lat).all()):
