@@ -46,6 +46,7 @@ def test_a_configuration_becomes_a_bundle(
         "bundle.json",
         "model.safetensors",
         "card.md",
+        "stac.json",
     }
     assert "seed: 4" in (out / "bundle" / "card.md").read_text()
 
