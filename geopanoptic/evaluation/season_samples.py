@@ -9,8 +9,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from geopanoptic.npy import load_npz
 from geopanoptic.pipeline.reading import ArrayDate
-from geopanoptic.training.samples.season_crops import SeriesSample
+
+SEASON_CLASSES = (
+    *("winter crop", "summer crop", "grassland", "permanent or other crop"),
+    *("water", "woodland", "built-up", "other vegetation", "bare"),
+)
+"""What the numbers in ``stuff`` of a stored season mean, first the kinds of parcels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -54,8 +60,9 @@ def read_seasons(folder: Path) -> list[LabelledSeason]:
 
 def read_season(path: Path) -> LabelledSeason:
     """One sample; its name is that of its folder and its own."""
-    sample = SeriesSample.load(path)
-    flags_tchw = sample.available_tc[:, :, None, None] & sample.valid_thw[:, None]
+    stored = load_npz(path)
+    image_tchw = stored["image_tchw"].astype(np.float32)
+    flags_tchw = stored["available_tc"][:, :, None, None] & stored["valid_thw"][:, None]
     return LabelledSeason(
         name=f"{path.parent.name}/{path.stem}",
         dates=tuple(
@@ -65,9 +72,9 @@ def read_season(path: Path) -> LabelledSeason:
                 day=float(day),
             )
             for image, flags, valid, day in zip(
-                sample.image_tchw, flags_tchw, sample.valid_thw, sample.day_t, strict=True
+                image_tchw, flags_tchw, stored["valid_thw"], stored["day_t"], strict=True
             )
         ),
-        instances=sample.instances,
-        classes=sample.stuff,
+        instances=stored["instances"],
+        classes=stored["stuff"],
     )

@@ -17,11 +17,10 @@ from numpy.typing import NDArray
 from geopanoptic.evaluation.contingency import UNKNOWN, contingency
 from geopanoptic.evaluation.matching import Protocol, match
 from geopanoptic.evaluation.panoptic_quality import PanopticQuality, add_image
+from geopanoptic.evaluation.reliability import calibration_error
 from geopanoptic.evaluation.samples import Prediction
-from geopanoptic.evaluation.season_samples import LabelledSeason
+from geopanoptic.evaluation.season_samples import SEASON_CLASSES, LabelledSeason
 from geopanoptic.evaluation.segments import Segments
-from geopanoptic.training.datasets.season_pool import SEASON_CLASSES
-from geopanoptic.training.reliability import calibration_error
 
 NUMBERS_OF_DATES = (1, 3, 6, 12, 24)
 GROUND = ("known", "whole")

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from geopanoptic.errors import GeopanopticError, UsageError
 from geopanoptic.evaluation.panoptic_quality import PanopticQuality, add_image
+from geopanoptic.evaluation.reliability import calibration_error, draw_reliability
 from geopanoptic.models.bundle import Bundle, Grouping, load_bundle, save_with_grouping
 from geopanoptic.models.grouping import Trees
 from geopanoptic.models.runtimes import load_runtime
@@ -38,7 +39,6 @@ from geopanoptic.training.candidates import (
     map_sample,
     sample_files,
 )
-from geopanoptic.training.reliability import calibration_error, draw_reliability
 
 TRAINING_FOLDERS = ("generated", "collage", "naip", "ndvi", "season", "austria", "boerde")
 """Folders whose parcels somebody drew or generated, or that several dates agree on: a model's own parcels of

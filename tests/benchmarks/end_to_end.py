@@ -20,8 +20,8 @@ import geopanoptic
 from geopanoptic.benchmark.benchmark import measure
 from geopanoptic.benchmark.subjects import real_subject
 from geopanoptic.benchmark.tables import heading, table_of
-from geopanoptic.pipeline.demo import real_scene_files
 from geopanoptic.pipeline.progress import progress_for
+from geopanoptic.scene.demo_files import real_scene_files
 
 
 def main() -> None:

@@ -12,15 +12,26 @@ import pytest
 
 from geopanoptic.evaluation import __main__ as command
 from geopanoptic.evaluation.samples import Prediction
-from geopanoptic.evaluation.season_samples import LabelledSeason, is_season, read_season, read_seasons
+from geopanoptic.evaluation.season_samples import (
+    SEASON_CLASSES,
+    LabelledSeason,
+    is_season,
+    read_season,
+    read_seasons,
+)
 from geopanoptic.evaluation.seasons import _true_kinds, figures_by_dates, season_figures
 from geopanoptic.models.bundle import Bundle
 from geopanoptic.pipeline.reading import ArrayDate
 from geopanoptic.training.samples.season_crops import SeriesSample
+from geopanoptic.training.synthetic import phenology
 
 KINDS = ("summer crop", "winter crop", "grassland", "permanent or other crop")
 """In another order than the samples' classes."""
 SIDE = 24
+
+
+def test_stored_numbers_mean_the_generators_classes() -> None:
+    assert (*phenology.KINDS, *phenology.COVERS) == SEASON_CLASSES
 
 
 def quartered(n_dates: int = 5) -> SeriesSample:

@@ -19,8 +19,8 @@ from geopanoptic.labels.prelabel import prelabel
 from geopanoptic.labels.tasks.merging import merge
 from geopanoptic.labels.tiles import tile_canvases
 from geopanoptic.labels.uncertainty import binary_entropy
-from geopanoptic.pipeline.demo import real_scene_files
 from geopanoptic.scene import open_scene
+from geopanoptic.scene.demo_files import real_scene_files
 from geopanoptic.training.synthetic import synthesize
 
 

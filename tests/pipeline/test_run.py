@@ -21,7 +21,7 @@ from affine import Affine
 import geopanoptic
 from geopanoptic.errors import OutputError, ResourceError, SceneError, UsageError
 from geopanoptic.grid import Window
-from geopanoptic.pipeline.demo import real_scene_files
+from geopanoptic.scene.demo_files import real_scene_files
 
 BANDS = ("blue", "green", "red", "nir")
 

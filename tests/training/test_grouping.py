@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -13,7 +11,6 @@ from geopanoptic.panoptic.choice import RepairRules
 from geopanoptic.panoptic.scoring import FEATURES
 from geopanoptic.pipeline.rules import GroupingRules, learned_rules
 from geopanoptic.training.candidates import Candidates, DenseImage, find_candidates
-from geopanoptic.training.reliability import calibration_error, draw_reliability
 
 pytest.importorskip("sklearn")
 
@@ -112,19 +109,3 @@ def test_trees_of_another_bundle_are_taken_as_they_are_and_the_score_is_ones_own
 def test_nothing_to_fit_is_the_users_mistake():
     with pytest.raises(UsageError, match="no labelled parcel"):
         fit_grouping({"empty": []}, {}, FINE)
-
-
-def test_calibration_error_by_hand():
-    score = np.array([0.05, 0.05, 0.95, 0.95])
-    assert calibration_error(score, np.array([False, False, True, True])) == pytest.approx(0.05)
-    assert calibration_error(score, np.array([True, True, False, False])) == pytest.approx(0.95)
-    mixed = calibration_error(np.array([0.5, 0.5, 1.0]), np.array([True, False, False]))
-    assert mixed == pytest.approx(1 / 3)
-    assert np.isnan(calibration_error(np.zeros(0), np.zeros(0, bool)))
-
-
-def test_the_reliability_picture_is_a_png(tmp_path):
-    rng = np.random.default_rng(0)
-    score = rng.random(300)
-    draw_reliability(tmp_path / "reliability.png", score, rng.random(300) < score)
-    assert re.match(rb"\x89PNG", (tmp_path / "reliability.png").read_bytes())

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from tiny_training import TINY_NETWORK, tiny_config
 
+from geopanoptic.evaluation.season_samples import SEASON_CLASSES
 from geopanoptic.training.config import TrainingConfig
-from geopanoptic.training.datasets.season_pool import SEASON_CLASSES
 from geopanoptic.training.samples.season_crops import SeriesSample
 from geopanoptic.training.synthetic import BANDS
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geopanoptic.errors import UsageError
+from geopanoptic.evaluation.season_samples import SEASON_CLASSES
 from geopanoptic.models.manifest import ClassSpec, channels_of
 from geopanoptic.npy import load_npz
 from geopanoptic.training.datasets.channels import class_lookup
@@ -19,10 +20,7 @@ from geopanoptic.training.datasets.pool import check_shapes, samples_in
 from geopanoptic.training.patch import OUTPUT_SCALE
 from geopanoptic.training.series_patch import SeriesPatch
 from geopanoptic.training.synthetic import BANDS
-from geopanoptic.training.synthetic.phenology import COVERS, KINDS
-
-SEASON_CLASSES = (*KINDS, *COVERS)
-"""Classes of the samples, first those of parcels."""
+from geopanoptic.training.synthetic.phenology import KINDS
 
 _ARRAYS = ("image_tchw", "available_tc", "valid_thw", "day_t", "instances", "stuff")
 _CACHED_SAMPLES = 1000

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from geopanoptic.training.samples.outlines import Outlines
-from geopanoptic.training.samples.season_crops import CROP_PX, LabelledSeason, SeriesSample, wandered
+from geopanoptic.training.samples.season_crops import CROP_PX, SeasonScene, SeriesSample, wandered
 from geopanoptic.training.synthetic.landscape import (
     LABEL_PIXEL_M,
     landscape_of_outlines,
@@ -35,7 +35,7 @@ def generated_season(
         landscape = procedural_landscape(shape, rng)
     days = draw_days(n_dates, rng)
     series = series_of(landscape, days, rng, grid=utm_grid((SCENE_PX, SCENE_PX), 2 * LABEL_PIXEL_M))
-    season = LabelledSeason(
+    season = SeasonScene(
         values_tchw=series.images_tchw,
         bands=series.bands,
         valid_thw=series.valid_thw,

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from rasterio.errors import NotGeoreferencedWarning
 
-from geopanoptic.pipeline.demo import real_scene_files
 from geopanoptic.scene import open_scene
+from geopanoptic.scene.demo_files import real_scene_files
 from geopanoptic.training.samples import crops, land_cover, series
 from geopanoptic.training.samples.aerials import NAIP_VALIDATION, naip, naip_split
 from geopanoptic.training.samples.collage import Palette, collage

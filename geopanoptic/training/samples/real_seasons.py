@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from geopanoptic.training.samples import series
 from geopanoptic.training.samples.crops import UNLABELLED
 from geopanoptic.training.samples.land_cover import danube_cover
-from geopanoptic.training.samples.season_crops import CROP_PX, LabelledSeason, SeriesSample
+from geopanoptic.training.samples.season_crops import CROP_PX, SeasonScene, SeriesSample
 from geopanoptic.training.synthetic.phenology import KINDS
 
 _BANDS = ("blue", "green", "red", "nir")
@@ -25,11 +25,11 @@ _MISSING = -10000
 _LEAST_PARCELS, _LEAST_VALID = 0.15, 0.5
 
 
-def boerde(data: Path, instances: NDArray[np.int32]) -> LabelledSeason:
+def boerde(data: Path, instances: NDArray[np.int32]) -> SeasonScene:
     """The German series, seven months of 2021, with outlines ``instances`` (2h, 2w) from ``series.outlines``."""
     names, values = zip(*series.boerde_values(data), strict=True)
     days = [datetime.strptime(name, "%Y%m%d").timetuple().tm_yday for name in names]
-    return LabelledSeason(
+    return SeasonScene(
         values_tchw=np.stack(values),
         bands=_BANDS,
         valid_thw=np.all(np.stack(values) > _MISSING, axis=1),
@@ -39,13 +39,13 @@ def boerde(data: Path, instances: NDArray[np.int32]) -> LabelledSeason:
     )
 
 
-def austria(data: Path, instances: NDArray[np.int32]) -> LabelledSeason:
+def austria(data: Path, instances: NDArray[np.int32]) -> SeasonScene:
     """The two dates on the Danube, likewise, with land cover where rules are sure of it."""
     values = series.austria_values(data)
     cover = danube_cover(data).repeat(2, 0).repeat(2, 1)
     known = (cover != UNLABELLED) & (instances <= 0)
     # Cover counts from 1 beside parcels, classes from the last kind of parcel on.
-    return LabelledSeason(
+    return SeasonScene(
         values_tchw=values,
         bands=_BANDS,
         valid_thw=np.ones((len(values), *values.shape[2:]), bool),
@@ -55,7 +55,7 @@ def austria(data: Path, instances: NDArray[np.int32]) -> LabelledSeason:
     )
 
 
-def crops_of(season: LabelledSeason, reductions: Sequence[int]) -> Iterator[SeriesSample]:
+def crops_of(season: SeasonScene, reductions: Sequence[int]) -> Iterator[SeriesSample]:
     """Crops that overlap by half, as seen and reduced to coarser pixels: large fields stand in for small ones."""
     normalisation = season.normalisation()
     for reduction in reductions:
@@ -69,7 +69,7 @@ def crops_of(season: LabelledSeason, reductions: Sequence[int]) -> Iterator[Seri
                     yield sample
 
 
-def reduced(season: LabelledSeason, reduction: int) -> LabelledSeason:
+def reduced(season: SeasonScene, reduction: int) -> SeasonScene:
     """The season with pixels ``reduction`` times as long, valid where all of them are."""
     height, width = (length // reduction for length in season.valid_thw.shape[1:])
 
@@ -81,7 +81,7 @@ def reduced(season: LabelledSeason, reduction: int) -> LabelledSeason:
         middle = np.s_[reduction // 2 :: reduction]
         return array[middle, middle][: 2 * height, : 2 * width]
 
-    return LabelledSeason(
+    return SeasonScene(
         values_tchw=blocks(season.values_tchw).mean(axis=(-3, -1), dtype=np.float32),
         bands=season.bands,
         valid_thw=np.all(blocks(season.valid_thw), axis=(-3, -1)),

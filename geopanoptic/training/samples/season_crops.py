@@ -54,18 +54,9 @@ class SeriesSample:
                 with archive.open(f"{name}.npy", "w") as member:
                     np.lib.format.write_array(member, array)
 
-    @classmethod
-    def load(cls, path: Path) -> SeriesSample:
-        """The inverse of ``save``, but for the steps."""
-        with np.load(path) as arrays:
-            return cls(
-                image_tchw=arrays["image_tchw"].astype(np.float32),
-                **{name: arrays[name] for name in arrays.files if name != "image_tchw"},
-            )
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LabelledSeason:
+class SeasonScene:
     """A whole scene of which crops are taken: ``values_tchw`` in ``bands`` as stored, and its labels."""
 
     values_tchw: NDArray[np.float32] | NDArray[np.uint16]

