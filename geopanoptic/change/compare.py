@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import geopandas
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from geopanoptic.change.ground import changed_ground
 from geopanoptic.change.identity import stable_ids
@@ -44,12 +42,15 @@ outline of a measured parcel."""
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Comparison:
     """``parcels``: the later map with stable ids and kinds; ``changes``: ground that changed; ``links``: who
-    became whom (columns: ``geopanoptic.change.layers``); ``report``: counts and areas by kind, what was assumed
-    and left out; ``out``: the GeoPackage, where one was written."""
+    became whom; for the next year ``landcover`` and ``unseen``, earlier parcels that the later map could not show
+    (columns: ``geopanoptic.change.layers``); ``report``: counts and areas by kind, what was assumed and left out;
+    ``out``: the GeoPackage, where one was written."""
 
     parcels: geopandas.GeoDataFrame
     changes: geopandas.GeoDataFrame
     links: pd.DataFrame
+    landcover: geopandas.GeoDataFrame
+    unseen: geopandas.GeoDataFrame
     report: dict[str, Any]
     out: Path | None
 
@@ -80,8 +81,8 @@ def compare(
     ----------
     earlier, later
         A vector file of any kind, a GeoDataFrame, or what ``geopanoptic.run`` returns, each in any CRS.
-        What this function wrote serves as the earlier map of the next year: parcels that were not seen keep
-        their ids.
+        What this function returned or wrote serves as the earlier map of the next year: parcels that were not
+        seen keep their ids.
     out
         GeoPackage to write, with the layers ``parcels``, ``changes`` and ``links``, and, for the next year,
         ``landcover`` and ``unseen`` (parcels that the later map could not show); a report in JSON
@@ -115,14 +116,13 @@ def compare(
     with Commit([target, report], overwrite=overwrite, inputs=inputs) as commit:
         found = _find(earlier, later, tolerance_m, id_column, class_column, layer)
         result = _result(found, tolerance_m, target)
-        landcover, unseen = landcover_table(found), unseen_table(found)
         write_comparison(
             commit.staged(target),
             parcels=result.parcels,
             changes=result.changes,
             links=result.links,
-            landcover=landcover,
-            unseen=unseen,
+            landcover=result.landcover,
+            unseen=result.unseen,
             id_type="int64" if found.ids.dtype.kind == "i" else "str",
             metadata={key: result.report[key] for key in ("maps", "tolerance_m", "notes", NEXT_ID)},
         )
@@ -130,7 +130,7 @@ def compare(
         write_run_report(commit.staged(report), told)
         features = {
             PARCELS.name: len(result.parcels), CHANGES.name: len(result.changes), LINKS.name: len(result.links),
-            LANDCOVER.name: len(landcover), UNSEEN_PARCELS.name: len(unseen),
+            LANDCOVER.name: len(result.landcover), UNSEEN_PARCELS.name: len(result.unseen),
         }  # fmt: skip
         commit.publish({target: partial(verify_geopackage, **features)})
     return result
@@ -154,15 +154,14 @@ def _find(
     before, after, plane = common_plane(before, after)
     overlaps = find_overlaps(plane.earlier, plane.later, tolerance_m=tolerance_m)
     lineage = with_outside(trace_lineage(overlaps), plane)
+    carries = lineage.carries
     ground = changed_ground(
-        plane.earlier, plane.later, overlaps, carries=lineage.carries, tolerance_m=tolerance_m
+        plane.earlier, plane.later, overlaps, carries=carries, tolerance_m=tolerance_m
     ).seen_by_both(plane)
-    lineage = with_same(
-        lineage,
-        overlaps,
-        earlier_changed=_flags(ground.earlier, len(before)),
-        later_changed=_flags(ground.later, len(after)),
+    changed = partial(
+        ground.changed, plane=plane, overlaps=overlaps, carries=carries, tolerance_m=tolerance_m
     )
+    lineage = with_same(lineage, overlaps, earlier_changed=changed("earlier"), later_changed=changed("later"))
     ids = stable_ids(before, len(after), overlaps, lineage)
     return Compared(
         earlier=before,
@@ -183,16 +182,14 @@ def _both(names: str | None) -> tuple[str | None, str | None]:
     return first, second if comma else first
 
 
-def _flags(rows: NDArray[np.int64], n: int) -> NDArray[np.bool_]:
-    return np.bincount(rows[rows >= 0], minlength=n) > 0
-
-
 def _result(found: Compared, tolerance_m: float, out: Path | None) -> Comparison:
     changes = change_table(found)
     return Comparison(
         parcels=parcel_table(found),
         changes=changes,
         links=link_table(found),
+        landcover=landcover_table(found),
+        unseen=unseen_table(found),
         report=report_of(found, changes, tolerance_m=tolerance_m),
         out=out,
     )

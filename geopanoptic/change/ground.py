@@ -45,6 +45,35 @@ class ChangedGround:
             kind=self.kind[kept],
         )
 
+    def changed(
+        self,
+        side: Literal["earlier", "later"],
+        plane: Plane,
+        overlaps: Overlaps,
+        *,
+        carries: NDArray[np.bool_],
+        tolerance_m: float,
+    ) -> NDArray[np.bool_]:
+        """(n,) or (m,) the parcels of one side that gained, lost, took or gave ground.
+
+        What lies in the parcel both before and after did not change for it. Of maps without overlaps that is
+        never among ``polygons``; but a parcel that clouds hid for a year may come back to find that the parcel
+        beside it was drawn over a part of it.
+        """
+        mine, other = (
+            (overlaps.earlier, overlaps.later) if side == "earlier" else (overlaps.later, overlaps.earlier)
+        )
+        shapes, others = (plane.earlier, plane.later) if side == "earlier" else (plane.later, plane.earlier)
+        partner = np.full(len(shapes), NONE)
+        partner[mine[carries]] = other[carries]
+        row = self.earlier if side == "earlier" else self.later
+        counts = row != NONE
+        shared = np.flatnonzero(self.kind == "transferred")
+        shared = shared[partner[row[shared]] != NONE]
+        beyond = shapely.difference(self.polygons[shared], others[partner[row[shared]]])
+        counts[shared] = wider_than(beyond, tolerance_m)
+        return np.bincount(row[counts], minlength=len(shapes)) > 0
+
 
 def changed_ground(
     earlier: NDArray[np.object_],

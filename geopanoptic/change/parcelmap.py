@@ -62,7 +62,7 @@ def read_parcels(
     layer: str | None = None,
     with_unseen: bool = False,
 ) -> ParcelMap:
-    """Parcels of a vector file, a GeoDataFrame, or what ``geopanoptic.run`` returns.
+    """Parcels of a vector file, a GeoDataFrame, or what ``geopanoptic.run`` or ``compare`` returns.
 
     Ids come from ``id_column``, by default ``parcel_id``, and are row numbers from 1 where there is none;
     classes from ``class_column``, by default ``class_name``. Parcels without an area are left out, with a note.
@@ -101,9 +101,11 @@ def read_parcels(
 
 
 def _with_unseen(found: VectorSource, source: Any) -> tuple[VectorSource, tuple[str, ...]]:
-    if not isinstance(source, str | Path) or UNSEEN not in layers_of_file(Path(source)):
-        return found, ()
-    unseen = vector_source(read_table(Path(source), UNSEEN), name=found.name).things
+    if not isinstance(source, str | Path):
+        table = getattr(source, UNSEEN, None)
+    else:
+        table = read_table(Path(source), UNSEEN) if UNSEEN in layers_of_file(Path(source)) else None
+    unseen = () if table is None else vector_source(table, name=found.name).things
     if not len(unseen):
         return found, ()
     note = f"{found.name}: {len(unseen)} parcels that it could not see are taken as they were seen last."
@@ -164,6 +166,8 @@ def _column(table: geopandas.GeoDataFrame, column: str, name: str, option: str) 
 
 
 def _stated_next_id(source: Any, layer: str | None) -> int | None:
+    if hasattr(source, "report"):
+        return source.report.get(NEXT_ID)
     if not isinstance(source, str | Path) or Path(source).suffix.lower() != ".gpkg":
         return None
     path = Path(source)

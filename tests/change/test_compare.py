@@ -164,6 +164,35 @@ def test_what_clouds_hid_has_its_id_again_the_year_after(tmp_path):
         assert bare.report["earlier"]["gone"] == 1
 
 
+def test_a_parcel_is_the_same_after_a_year_in_which_its_neighbour_was_drawn_over_a_part_of_it():
+    ground, cloud = field(-50, 350, -50, 150), field(-50, 70, -50, 150)
+    hidden, beside, wide = field(0, 100), field(100, 200), field(70, 200)
+    clear = with_landcover(table(hidden, beside), ground.difference(hidden | beside))
+    clouded = with_landcover(table(wide), ground.difference(cloud | wide))
+    found = compare(compare(clear, clouded), clear)
+    assert list(zip(ids(found), kinds(found), strict=True)) == [(1, "same"), (2, "moved")]
+    assert found.report["earlier"]["moved"] == 1
+    assert found.changes[["kind", "from_id", "to_id"]].to_numpy().tolist() == [["transferred", 2, 1]]
+
+
+@pytest.mark.parametrize("written", [False, True])
+def test_a_comparison_is_the_earlier_map_of_the_next_year_written_or_not(written, tmp_path):
+    ground, hidden = field(-50, 700, -50, 150), field(0, 100)
+    clear = with_landcover(table(hidden, field(200, 300)), ground.difference(hidden | field(200, 300)))
+    clouded = with_landcover(table(field(200, 300)), ground.difference(hidden | field(200, 300)))
+    without = with_landcover(table(field(200, 300), field(400, 500)), ground)
+    out = tmp_path / "2023.gpkg" if written else None
+    first = compare(clear, clouded, out)
+    assert first.unseen["parcel_id"].tolist() == [1]
+    assert len(first.landcover)
+    earlier = first.out if written else first
+    found = compare(earlier, clear)
+    assert list(zip(ids(found), kinds(found), strict=True)) == [(1, "same"), (2, "same")]
+    # The number of a parcel that went in between is not given again.
+    last = compare(compare(earlier, without), clear)
+    assert ids(last) == [4, 2]
+
+
 def test_a_strip_narrower_than_the_tolerance_is_still_a_parcel():
     strips = [field(x, x + 6) for x in range(0, 60, 6)]
     found = compare(table(*strips), table(*strips), tolerance_m=10)
