@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 import shlex
-import sys
 import tempfile
 from pathlib import Path
 
 import click
 from click.core import ParameterSource
 
-from geopanoptic.cli.common_options import quiet_option
+from geopanoptic.cli.common_options import (
+    STANDARD_OUTPUT,
+    json_option,
+    progress_of_command,
+    put_json,
+    quiet_option,
+    require_writable,
+)
 from geopanoptic.cli.sections import SectionedCommand, exit_code_lines
 
 SECTIONS = {
@@ -64,13 +70,7 @@ Figures:
     metavar="FOLDER",
     help="Where scenes and outputs lie meanwhile.  [default: the folder for temporary files]",
 )
-@click.option(
-    "--json",
-    "json_path",
-    type=click.Path(path_type=Path, dir_okay=False, writable=True),
-    metavar="FILE",
-    help="Write all figures.",
-)
+@json_option("All figures")
 @quiet_option("Print only the table.")
 def bench(
     scene: tuple[str, ...],
@@ -94,7 +94,6 @@ def bench(
     from geopanoptic.benchmark.subjects import generated_subjects, real_subject
     from geopanoptic.benchmark.tables import heading, table_of
     from geopanoptic.errors import UsageError
-    from geopanoptic.pipeline.progress import progress_for
     from geopanoptic.products.writing import writing
 
     options = _options_of_runs(run_options)
@@ -102,8 +101,8 @@ def bench(
         raise UsageError(
             "--size and --areas are about generated scenes, and a scene is given.", remedy="Leave them out."
         )
-    if json_path is not None and not json_path.absolute().parent.is_dir():
-        raise UsageError(f"{json_path} lies in no existing folder.", remedy="Make the folder first.")
+    if json_path is not None:
+        require_writable(json_path)
     if work is not None:
         with writing(work):
             work.mkdir(parents=True, exist_ok=True)
@@ -117,15 +116,16 @@ def bench(
             repeats=repeats,
             model=model,
             options=options,
-            progress=progress_for(sys.stderr, quiet=quiet),
+            progress=progress_of_command(quiet=quiet, as_json=json_path == STANDARD_OUTPUT),
         )
+    figures = {"heading": heading(measured), "scenes": [each.to_dict() for each in measured]}
+    if json_path is not None:
+        put_json(json.dumps(figures, indent=2), json_path)
+        if json_path == STANDARD_OUTPUT:
+            return
     console = Console(highlight=False)
     console.print(heading(measured), style="cyan", soft_wrap=True)
     console.print(table_of(measured))
-    if json_path is not None:
-        figures = {"heading": heading(measured), "scenes": [each.to_dict() for each in measured]}
-        with writing(json_path):
-            json_path.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
 
 
 def _options_of_runs(text: str) -> list[str]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -22,10 +24,62 @@ def quiet_option(text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]
     return click.option("--quiet", "-q", is_flag=True, help=text)
 
 
+STANDARD_OUTPUT = Path("-")
+"""What ``--json`` without a file stands for in the commands that may also write one."""
+
+
+def json_option(text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """A decorator that adds ``json_path`` to a command that prints a table: ``--json`` prints JSON in its place,
+    ``--json FILE`` writes it beside the table; ``text`` says what it holds."""
+    return click.option(
+        "--json",
+        "json_path",
+        is_flag=False,
+        flag_value=str(STANDARD_OUTPUT),
+        type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
+        metavar="[FILE]",
+        callback=_no_other_file,
+        help=f"{text} as JSON: printed in place of the table, or written to FILE.",
+    )
+
+
+def _no_other_file(_context: click.Context, _option: click.Parameter, path: Path | None) -> Path | None:
+    """An argument right after ``--json`` is its FILE: a scene or map that stands there must not be written over."""
+    if path is not None and path.is_file() and path.suffix.lower() != ".json":
+        raise click.UsageError(
+            f"--json would replace {path}, which is no .json file. Put --json last, or name another."
+        )
+    return path
+
+
+def put_json(text: str, path: Path) -> None:
+    """Print or write what ``json_option`` asks for. Raises OutputError where it cannot be written."""
+    from geopanoptic.products.writing import writing
+
+    if path == STANDARD_OUTPUT:
+        click.echo(text)
+        return
+    with writing(path):
+        path.write_text(text + "\n", encoding="utf-8")
+
+
+def require_writable(out: Path) -> None:
+    """Raise OutputError where a file cannot be written, before hours are spent on what is to be in it."""
+    from geopanoptic.products.writing import writing
+
+    if out == STANDARD_OUTPUT:
+        return
+    with writing(out):
+        if not out.exists():
+            tempfile.TemporaryFile(dir=out.parent).close()
+        elif not out.is_fifo():  # whose reader would take the closing for the end
+            out.open("ab").close()
+
+
 def progress_of_command(*, quiet: bool, as_json: bool) -> Progress:
     """Tells a command's progress on standard error; for ``--json`` its warnings are ``invoke``'s to tell."""
     from geopanoptic.pipeline.progress import Held, progress_for
 
     if as_json:
-        return Held(click.get_current_context().obj)
+        return Held(click.get_current_context().ensure_object(list))
     return progress_for(sys.stderr, quiet=quiet)

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
-from geopanoptic.cli.common_options import device_option, quiet_option
+from geopanoptic.cli.common_options import (
+    STANDARD_OUTPUT,
+    device_option,
+    json_option,
+    progress_of_command,
+    put_json,
+    quiet_option,
+    require_writable,
+)
 from geopanoptic.cli.map_options import FUSION_NAMES, pixel_size_option
 from geopanoptic.cli.scene_options import SCENE_OPTIONS, scene_options
 from geopanoptic.cli.sections import SectionedCommand, exit_code_lines
 
 if TYPE_CHECKING:
+    from geopanoptic.evaluation.evaluation import Evaluation
     from geopanoptic.evaluation.fusion_table import FusionTable
+    from geopanoptic.pipeline.progress import Progress
 
 MAPPING = ("model", "device", "pixel_size", "maps", "overwrite")
 """Options of mapping a scene, beside those of the scene."""
@@ -122,9 +130,7 @@ With --fusion, PRED is a scene: the network maps it once, every rule makes a map
     metavar="PIXELS",
     help="Also compare parcels at the borders of tiles of this side, in pixels of the grid, with the others.",
 )
-@click.option(
-    "--json", "json_path", type=click.Path(path_type=Path), metavar="FILE", help="Write the figures."
-)
+@json_option("The figures")
 @click.option(
     "--picture",
     type=click.Path(path_type=Path),
@@ -178,7 +184,7 @@ def evaluate(
         raise UsageError("--image is given without --picture.", remedy="Name the picture: --picture out.png.")
     for out in (json_path, picture):
         if out is not None:
-            _require_writable(out)
+            require_writable(out)
     mapping = {name: options.pop(name) for name in (*MAPPING, *SCENE_OPTIONS)}
     if fusion is not None:
         if picture is not None:
@@ -186,11 +192,9 @@ def evaluate(
                 "--picture shows one map, and --fusion makes several.",
                 remedy="Keep them with --maps, and give the one to draw as PRED.",
             )
-        table = _by_rules(pred, truth, fusion, mapping, options, quiet=quiet)
-        if json_path is not None:
-            table.to_json(json_path)
-        if not quiet:
-            click.echo(str(table))
+        progress = progress_of_command(quiet=quiet, as_json=json_path == STANDARD_OUTPUT)
+        table = _by_rules(pred, truth, fusion, mapping, options, progress)
+        _tell(table, json_path, quiet=quiet)
         return
     for name in mapping:
         if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
@@ -200,19 +204,27 @@ def evaluate(
                 remedy="Leave it out, or give a scene and --fusion.",
             )
     evaluation = compare(Path(pred), truth, **options)
-    if json_path is not None:
-        evaluation.to_json(json_path)
     if picture is not None:
         evaluation.plot(picture, image=image)
-    if not quiet:
-        click.echo(str(evaluation))
+    _tell(evaluation, json_path, quiet=quiet)
+
+
+def _tell(found: Evaluation | FusionTable, json_path: Path | None, *, quiet: bool) -> None:
+    if json_path is not None:
+        put_json(found.to_json(), json_path)
+    if not quiet and json_path != STANDARD_OUTPUT:
+        click.echo(str(found))
 
 
 def _by_rules(
-    scene: str, truth: Path, fusion: str, mapping: dict[str, Any], options: dict[str, Any], *, quiet: bool
+    scene: str,
+    truth: Path,
+    fusion: str,
+    mapping: dict[str, Any],
+    options: dict[str, Any],
+    progress: Progress,
 ) -> FusionTable:
     from geopanoptic.evaluation.fusion_table import evaluate_fusions
-    from geopanoptic.pipeline.progress import progress_for
     from geopanoptic.scene.sources import named_sources
 
     return evaluate_fusions(
@@ -220,18 +232,7 @@ def _by_rules(
         truth,
         fusion,
         scene_options={name: mapping[name] for name in SCENE_OPTIONS},
-        progress=progress_for(sys.stderr, quiet=quiet),
+        progress=progress,
         **{name: mapping[name] for name in MAPPING},
         **options,
     )
-
-
-def _require_writable(out: Path) -> None:
-    """Raise OutputError where a file cannot be written, before hours are spent on what is to be in it."""
-    from geopanoptic.products.writing import writing
-
-    with writing(out):
-        if not out.exists():
-            tempfile.TemporaryFile(dir=out.parent).close()
-        elif not out.is_fifo():  # whose reader would take the closing for the end
-            out.open("ab").close()

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from geopanoptic.cli.common_options import quiet_option
+from geopanoptic.cli.common_options import STANDARD_OUTPUT, json_option, quiet_option
 from geopanoptic.cli.label_options import Measure, reading_options, tell_losses
 from geopanoptic.cli.map_options import pixel_size_option
 from geopanoptic.cli.sections import SectionedCommand, exit_code_lines
@@ -16,7 +16,7 @@ SECTIONS = {
     "What to compare with": ("image", "full", "taxonomy", "model", "bands", "pixel_size", "against"),
     "Reading": ("source_format", "layer", "class_column", "id_column"),
     "What counts": ("tolerance", "sliver_width", "gap_area", "agreement", "fail_on"),
-    "Reports": ("json_file", "html_file", "issues_file", "overwrite", "quiet"),
+    "Reports": ("json_path", "html_file", "issues_file", "overwrite", "quiet"),
     "Repair": ("fix", "out", "priority", "annotator"),
 }
 
@@ -101,7 +101,7 @@ every change; ground that several objects claim goes to the class named first in
     show_default=True,
     help="Leave with exit code 8 where such defects are found.",
 )
-@click.option("--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="Report as JSON.")
+@json_option("The report")
 @click.option(
     "--html", "html_file", type=click.Path(path_type=Path), metavar="FILE", help="Report as one page."
 )
@@ -136,7 +136,7 @@ def check(
     gap_area: float | None,
     agreement: float,
     fail_on: str,
-    json_file: Path | None,
+    json_path: Path | None,
     html_file: Path | None,
     issues_file: Path | None,
     fix: bool,
@@ -152,7 +152,7 @@ def check(
     from geopanoptic.labels.check.check import check as check_labels
     from geopanoptic.labels.check.fix import fix as fix_labels
     from geopanoptic.labels.check.report import lines
-    from geopanoptic.labels.check.reporting import refuse_reports, write_reports
+    from geopanoptic.labels.check.reporting import as_json, refuse_reports, write_reports
     from geopanoptic.labels.check.subject import Limits
 
     if fix != (out is not None):
@@ -161,6 +161,7 @@ def check(
         )
     if issues_file is not None and issues_file.suffix.lower() != ".gpkg":
         raise UsageError(f"{issues_file} is no name of a GeoPackage.", remedy="End it in .gpkg.")
+    json_file = None if json_path == STANDARD_OUTPUT else json_path
     refuse_reports(source, json_file, html_file, issues_file, overwrite=overwrite)
     reading: dict[str, Any] = {
         **options,
@@ -186,7 +187,9 @@ def check(
     write_reports(
         report, fixed, json_file=json_file, html_file=html_file, issues_file=issues_file, overwrite=overwrite
     )
-    if not quiet:
+    if json_path == STANDARD_OUTPUT:
+        click.echo(as_json(report, fixed))
+    elif not quiet:
         for line in lines(report):
             click.echo(line)
         if fixed is not None:

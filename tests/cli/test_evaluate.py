@@ -39,6 +39,23 @@ def test_table_and_json(paths, capsys):
     assert found["outside"]["ignored"]["classes"]["parcel"]["tp"] == 20
 
 
+def test_json_alone_is_printed_in_place_of_the_table(paths, capsys):
+    assert evaluate(paths, "--sparse", "--json") == 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["outside"]
+    assert not shown.err
+    assert evaluate(paths, "--json", "--quiet") == 0
+    assert json.loads(capsys.readouterr().out)["outside"]
+
+
+def test_json_replaces_no_map_that_stands_after_it(paths, capsys):
+    before = (paths / "truth.gpkg").read_bytes()
+    assert invoke(["evaluate", str(paths / "mine.geojson"), "--json", str(paths / "truth.gpkg")]) == 2
+    error = json.loads(capsys.readouterr().err)
+    assert "would replace" in error["error"]
+    assert (paths / "truth.gpkg").read_bytes() == before
+
+
 def test_one_rule_alone(paths, capsys):
     assert evaluate(paths, "--outside", "ignore", "--aoi", str(paths / "area.gpkg")) == 0
     assert "counts against" not in capsys.readouterr().out

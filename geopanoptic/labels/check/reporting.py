@@ -33,6 +33,12 @@ def refuse_reports(source: Path, *reports: Path | None, overwrite: bool) -> None
             raise OutputError(f"{path} exists.", remedy="Name another output, or give --overwrite.")
 
 
+def as_json(report: Report, fixed: Fixed | None = None) -> str:
+    """The report, and what was repaired, as JSON text."""
+    content = report.to_dict() | ({} if fixed is None else {"fixed": fixed.to_dict()})
+    return json.dumps(content, indent=1, ensure_ascii=False)
+
+
 def write_reports(
     report: Report,
     fixed: Fixed | None = None,
@@ -46,8 +52,7 @@ def write_reports(
     refuse_reports(Path(report.source), json_file, html_file, issues_file, overwrite=overwrite)
     if json_file is not None:
         with staged_output(json_file, overwrite=overwrite) as staged:
-            content = report.to_dict() | ({} if fixed is None else {"fixed": fixed.to_dict()})
-            staged.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            staged.write_text(as_json(report, fixed) + "\n", encoding="utf-8")
     if html_file is not None:
         with staged_output(html_file, overwrite=overwrite) as staged:
             write_page(report, staged, fixed)

@@ -250,6 +250,13 @@ def test_reports_are_whole_escaped_and_open_in_qgis(tmp_path):
         write_reports(report, json_file=tmp_path / "a.gpkg", overwrite=True)
 
 
+def test_json_alone_is_printed_in_place_of_the_lines(tmp_path, capsys):
+    labels = str(stored(squares((0, 0), (7, 0), class_name="field"), tmp_path / "a.gpkg"))
+    assert invoke(["labels", "check", labels, "--json"]) == 8
+    told = json.loads(capsys.readouterr().out)
+    assert [issue["kind"] for issue in told["issues"]] == ["overlap"]
+
+
 def test_labels_without_a_located_defect_have_an_empty_layer_of_issues(tmp_path):
     clean = str(stored(squares((0, 0), (10, 0)), tmp_path / "clean.gpkg"))
     assert invoke(["labels", "check", clean, "--issues", str(tmp_path / "r.gpkg")]) == 0
