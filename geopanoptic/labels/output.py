@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from geopanoptic.errors import OutputError
 from geopanoptic.labels.sidecar import SIDECAR
-from geopanoptic.products.staging import replace_folder
+from geopanoptic.products.staging import hidden_beside, replace_folder
 
 
 @contextmanager
@@ -22,14 +20,7 @@ def staged_output(target: Path, *, overwrite: bool) -> Iterator[Path]:
     """
     parent = target.parent
     _refuse(target, overwrite=overwrite)
-    try:
-        parent.mkdir(parents=True, exist_ok=True)
-        hidden = Path(tempfile.mkdtemp(prefix=f".{target.name[:80]}-", dir=parent))
-    except OSError as error:
-        raise OutputError(
-            f"{parent} cannot be written: {error.strerror}.", remedy="Name another output."
-        ) from None
-    try:
+    with hidden_beside(target, remedy="Name another output.") as hidden:
         yield hidden / target.name
         arrivals = sorted(hidden.iterdir())
         for arrival in arrivals:
@@ -40,8 +31,6 @@ def staged_output(target: Path, *, overwrite: bool) -> Iterator[Path]:
                 replace_folder(arrival, place)
             else:
                 arrival.replace(place)
-    finally:
-        shutil.rmtree(hidden, ignore_errors=True)
 
 
 def _refuse(path: Path, *, overwrite: bool) -> None:

@@ -11,7 +11,9 @@ import fcntl
 import hashlib
 import os
 import shutil
-from contextlib import suppress
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -142,6 +144,23 @@ def remove(staging: Path) -> None:
     # A run that starts now may have put a new lock file there: then the folder is its.
     with suppress(OSError):
         staging.rmdir()
+
+
+@contextmanager
+def hidden_beside(target: Path, *, remedy: str) -> Iterator[Path]:
+    """A new hidden folder in that of ``target``, which is made where it is missing; gone when the block ends.
+
+    Raises OutputError where that is refused.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        hidden = Path(tempfile.mkdtemp(prefix=f".{target.name[:80]}-", dir=target.parent))
+    except OSError as failure:
+        raise OutputError(f"{target.parent} cannot be written: {failure.strerror}.", remedy=remedy) from None
+    try:
+        yield hidden
+    finally:
+        shutil.rmtree(hidden, ignore_errors=True)
 
 
 def replace_folder(staged: Path, target: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 from geopanoptic.errors import OutputError
 from geopanoptic.models.bundle import Bundle, save_with_grouping
 from geopanoptic.models.manifest import TrainingData
-from geopanoptic.products.staging import replace_folder
+from geopanoptic.products.staging import hidden_beside, replace_folder
 from geopanoptic.training.card import write_card
 from geopanoptic.training.config import TrainingConfig
 from geopanoptic.training.held_out import HOW_MAPPED, HeldOutFigures
@@ -117,16 +116,7 @@ def staged_bundle(out: Path, *, overwrite: bool) -> Iterator[Path]:
         raise OutputError(f"{out} exists.", remedy="Give another --out, or --overwrite.")
     if occupied and not (out / "bundle.json").is_file():
         raise OutputError(f"{out} is no model bundle and is not replaced.", remedy="Give another --out.")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        staged = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    with hidden_beside(out, remedy="Give another --out.") as staged:
         staged.chmod(0o755)
-    except OSError as error:
-        raise OutputError(
-            f"{out.parent} cannot be written: {error.strerror}.", remedy="Give another --out."
-        ) from None
-    try:
         yield staged
         replace_folder(staged, out)
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)
