@@ -225,7 +225,7 @@ def _by_rules(
     progress: Progress,
 ) -> FusionTable:
     from geopanoptic.evaluation.fusion_table import evaluate_fusions
-    from geopanoptic.scene.sources import named_sources
+    from geopanoptic.scene.files.sources import named_sources
 
     return evaluate_fusions(
         named_sources(scene),

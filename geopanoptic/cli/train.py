@@ -177,7 +177,7 @@ def _from_labels(
     data: tuple[Path, ...], scene: tuple[str, ...], out: Path, progress: Any, options: dict[str, Any]
 ) -> dict[str, Any]:
     from geopanoptic.errors import UsageError
-    from geopanoptic.scene.sources import named_sources
+    from geopanoptic.scene.files.sources import named_sources
     from geopanoptic.training.finetuning import LabelledPair, fine_tune
     from geopanoptic.training.held_out import HOW_MAPPED
 

@@ -150,7 +150,7 @@ def _photograph(image: str | Path, grid: Grid) -> NDArray[np.uint8]:
     """The scene in natural colours on ``grid``, (h, w, 3); paper where it has no data."""
     from geopanoptic.scene import open_scene
     from geopanoptic.scene.display import quicklook
-    from geopanoptic.scene.sources import named_sources
+    from geopanoptic.scene.files.sources import named_sources
 
     scene = open_scene(named_sources(str(image)))
     picture = quicklook(scene, longest_px=2 * LONGEST_PX)

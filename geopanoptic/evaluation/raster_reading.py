@@ -16,7 +16,7 @@ from rasterio.windows import Window as RasterioWindow
 
 from geopanoptic.errors import SceneError, UsageError
 from geopanoptic.grid import Grid, Window
-from geopanoptic.scene.formats import driver_of
+from geopanoptic.scene.files.formats import driver_of
 
 _ALIGNED_PX = 0.01
 _EXACT = 2**52

@@ -25,7 +25,7 @@ from geopanoptic.pipeline.reading import ArrayDate
 from geopanoptic.pipeline.rules import GroupingRules, fused_choice, quantiser, rules_of_bundle
 from geopanoptic.pipeline.segmentation import segment
 from geopanoptic.pipeline.store import RunStore
-from geopanoptic.scene.reduction import means, working_factor
+from geopanoptic.scene.pixels.reduction import means, working_factor
 
 
 class Shown(Protocol):

@@ -47,8 +47,8 @@ class Sidecar:
 
 def opened_image(path: Path) -> rasterio.DatasetReader:
     """Pictures for tools say nothing about their place, and need not. Raises as ``rasterio.open``."""
-    from geopanoptic.scene.datasets import unplaced_is_no_news
-    from geopanoptic.scene.formats import driver_of
+    from geopanoptic.scene.files.datasets import unplaced_is_no_news
+    from geopanoptic.scene.files.formats import driver_of
 
     with unplaced_is_no_news():
         return rasterio.open(path, driver=driver_of(path))
@@ -71,7 +71,7 @@ def canvas_of_image(path: Path) -> Canvas:
 
 def labelled_images(path: Path) -> list[Path]:
     """An image, or those of a folder by name, or of its ``images``. Raises ``SceneError`` for a folder without."""
-    from geopanoptic.scene.formats import looks_like_image
+    from geopanoptic.scene.files.formats import looks_like_image
 
     if not path.is_dir():
         return [path]

@@ -14,7 +14,7 @@ from geopanoptic.arguments import path_text
 from geopanoptic.errors import SceneError, UsageError
 from geopanoptic.grid import Grid, Window
 from geopanoptic.pipeline.resuming.fingerprints import fingerprint
-from geopanoptic.scene.datasets import unplaced_is_no_news
+from geopanoptic.scene.files.datasets import unplaced_is_no_news
 
 if TYPE_CHECKING:
     import geopandas

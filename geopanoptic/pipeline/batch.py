@@ -21,7 +21,7 @@ from geopanoptic.products.commit import Commit
 from geopanoptic.products.stac import SUFFIX as STAC_SUFFIX
 from geopanoptic.products.staging import make_folder, real_target, staging_folder
 from geopanoptic.products.suffixes import VECTOR_SUFFIXES
-from geopanoptic.scene.pastis import patches_in
+from geopanoptic.scene.containers.pastis import patches_in
 
 _OF_ITS_PIXELS = ("valid_share", "skipped_blocks", "warnings")
 """What a map's metadata can say only once it is made."""

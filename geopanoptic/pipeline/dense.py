@@ -30,7 +30,7 @@ from geopanoptic.pipeline.layout import Layout
 from geopanoptic.pipeline.losses import in_part, note_losses
 from geopanoptic.pipeline.reading import DateReader
 from geopanoptic.pipeline.store import RunStore
-from geopanoptic.scene.blocks import OnUnreadable, UnreadableBlock, refuse
+from geopanoptic.scene.files.blocks import OnUnreadable, UnreadableBlock, refuse
 
 Outputs = Mapping[str, NDArray[np.float32]]
 Take = Callable[[int, Outputs], None]

@@ -25,7 +25,7 @@ from geopanoptic.pipeline.rules import quantiser
 from geopanoptic.pipeline.skipping import OnFailure
 from geopanoptic.pipeline.store import RunStore
 from geopanoptic.scene import Normalisation
-from geopanoptic.scene.blocks import UnreadableBlock
+from geopanoptic.scene.files.blocks import UnreadableBlock
 
 if TYPE_CHECKING:
     from geopanoptic.models.runtimes import Runtime

@@ -13,9 +13,9 @@ from geopanoptic.models.manifest import FixedNormalisation
 from geopanoptic.pipeline.plan import Plan
 from geopanoptic.pipeline.reading import block_cache_bytes
 from geopanoptic.scene import Normalisation, configure_gdal, survey, suspicions, take_sample
-from geopanoptic.scene.blocks import UnreadableBlock, refuse
+from geopanoptic.scene.bands.sentinel2 import FIRST_DAY_WITH_OFFSET, OFFSET, OFFSET_TAGS
+from geopanoptic.scene.files.blocks import UnreadableBlock, refuse
 from geopanoptic.scene.radiometry import LEAST_VALID_SHARE, DateRange, date_range, series_normalisation
-from geopanoptic.scene.sentinel2 import FIRST_DAY_WITH_OFFSET, OFFSET, OFFSET_TAGS
 
 _DATES_TOLD = 3
 """Dates whose oddities are told one by one: what is wrong with one is often wrong with all."""

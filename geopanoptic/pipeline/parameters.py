@@ -8,7 +8,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from geopanoptic.scene.masking import CloudMask
+from geopanoptic.scene.bands.masking import CloudMask
 
 if TYPE_CHECKING:
     from geopanoptic.pipeline.aoi import Area

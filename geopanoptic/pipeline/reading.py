@@ -14,7 +14,7 @@ from geopanoptic.grid import Window
 from geopanoptic.pipeline.execution.executor import NETWORK_TASKS
 from geopanoptic.pipeline.plan import Plan
 from geopanoptic.scene import Normalisation, Scene, cache_bytes, configure_gdal
-from geopanoptic.scene.blocks import OnUnreadable, refuse
+from geopanoptic.scene.files.blocks import OnUnreadable, refuse
 from geopanoptic.scene.season import middle_latitude_deg, season_day
 
 Shown = tuple[NDArray[np.float32], NDArray[np.bool_]]

@@ -7,14 +7,14 @@ Containers name their own bands, masks and dates (``containers``): Sentinel-2 pr
 NetCDF and Zarr cubes (``cubes``), patches of PASTIS (``pastis``).
 """
 
-from geopanoptic.scene.blocks import OnUnreadable, UnreadableBlock
 from geopanoptic.scene.caching import cache_bytes, configure_gdal
+from geopanoptic.scene.files.blocks import OnUnreadable, UnreadableBlock
+from geopanoptic.scene.files.sources import SceneSource, SourceFile
 from geopanoptic.scene.opening import as_scene, open_scene
+from geopanoptic.scene.pixels.reading import Layer, Pixels
 from geopanoptic.scene.radiometry import Normalisation, measure
-from geopanoptic.scene.reading import Layer, Pixels
 from geopanoptic.scene.sampling import Sample, take_sample
 from geopanoptic.scene.scene import Scene
-from geopanoptic.scene.sources import SceneSource, SourceFile
 from geopanoptic.scene.survey import Survey, survey, suspicions
 
 __all__ = [

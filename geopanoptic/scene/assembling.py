@@ -7,16 +7,16 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 from geopanoptic.errors import SceneError
-from geopanoptic.scene.bandnames import OTHER_BANDS
+from geopanoptic.scene.bands.bandnames import OTHER_BANDS
+from geopanoptic.scene.bands.masking import CloudMask
+from geopanoptic.scene.bands.naming import NamedBand
+from geopanoptic.scene.bands.sentinel2 import radiometry_of
 from geopanoptic.scene.choosing import Dates, check_dates, choose_dates, parse_dates
 from geopanoptic.scene.clouds import cloud_masks, without_cloudy
-from geopanoptic.scene.contents import Contents
-from geopanoptic.scene.layering import common_grid, lay_on
-from geopanoptic.scene.masking import CloudMask
-from geopanoptic.scene.naming import NamedBand
+from geopanoptic.scene.containers.contents import Contents
+from geopanoptic.scene.files.sources import shown
+from geopanoptic.scene.pixels.layering import common_grid, lay_on
 from geopanoptic.scene.scene import Scene, listed, parse_date
-from geopanoptic.scene.sentinel2 import radiometry_of
-from geopanoptic.scene.sources import shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,8 +14,8 @@ import numpy as np
 from rasterio.enums import Interleaving
 from rasterio.env import get_gdal_config, set_gdal_config
 
-from geopanoptic.scene.datasets import GdalSource, dataset_of
-from geopanoptic.scene.reading import Layer
+from geopanoptic.scene.files.datasets import GdalSource, dataset_of
+from geopanoptic.scene.pixels.reading import Layer
 from geopanoptic.scene.scene import Scene
 
 _SPARE = 1.1

@@ -14,13 +14,13 @@ from dataclasses import replace
 from datetime import date
 
 from geopanoptic.errors import SceneError, UsageError
-from geopanoptic.scene.arrays import ArraySource
-from geopanoptic.scene.contents import Contents
-from geopanoptic.scene.cube_file import CubeFile
-from geopanoptic.scene.masking import NamedMask
-from geopanoptic.scene.naming import NamedBand
+from geopanoptic.scene.bands.masking import NamedMask
+from geopanoptic.scene.bands.naming import NamedBand
+from geopanoptic.scene.containers.contents import Contents
+from geopanoptic.scene.files.arrays import ArraySource
+from geopanoptic.scene.files.cube_file import CubeFile
+from geopanoptic.scene.files.sources import shown
 from geopanoptic.scene.scene import listed, parse_date
-from geopanoptic.scene.sources import shown
 
 Dates = str | date | Sequence[str | date]
 """``2021-06-15``, several of them in a list or separated by commas, or dates."""

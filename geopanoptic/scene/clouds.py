@@ -11,16 +11,16 @@ import numpy as np
 
 from geopanoptic.errors import SceneError, UsageError
 from geopanoptic.grid import Grid
+from geopanoptic.scene.bands.headers import FileHeader
+from geopanoptic.scene.bands.masking import WITH_SHADOWS, CloudMask, Mask, MaskLayer, NamedMask, preferred
+from geopanoptic.scene.bands.naming import NamedBand
 from geopanoptic.scene.csmask import computed_masks
-from geopanoptic.scene.headers import FileHeader
-from geopanoptic.scene.layering import placed
-from geopanoptic.scene.masking import WITH_SHADOWS, CloudMask, Mask, MaskLayer, NamedMask, preferred
-from geopanoptic.scene.naming import NamedBand
-from geopanoptic.scene.reading import Layer
-from geopanoptic.scene.resampling import reached_share
+from geopanoptic.scene.files.resampling import reached_share
+from geopanoptic.scene.files.sources import named_files, shown
+from geopanoptic.scene.pixels.layering import placed
+from geopanoptic.scene.pixels.reading import Layer
 from geopanoptic.scene.sampling import sample_windows
 from geopanoptic.scene.scene import DateLeftOut, Scene, listed, select_dates
-from geopanoptic.scene.sources import named_files, shown
 
 _COVERED = 0.99
 _TAGS = (

@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 
 from geopanoptic.errors import SceneError, UsageError
 from geopanoptic.grid import Grid, Window
-from geopanoptic.scene.blocks import OnUnreadable, refuse
-from geopanoptic.scene.headers import Source
-from geopanoptic.scene.masking import Seen
-from geopanoptic.scene.reading import Layer, read_layers
-from geopanoptic.scene.sources import shown
+from geopanoptic.scene.bands.headers import Source
+from geopanoptic.scene.bands.masking import Seen
+from geopanoptic.scene.files.blocks import OnUnreadable, refuse
+from geopanoptic.scene.files.sources import shown
+from geopanoptic.scene.pixels.reading import Layer, read_layers
 from geopanoptic.scene.units import with_units
 
 _NEEDED = ("blue", "green", "red", "nir")

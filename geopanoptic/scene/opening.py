@@ -13,22 +13,21 @@ from typing import TYPE_CHECKING, Any, Literal
 import pyproj
 
 from geopanoptic.errors import SceneError, UsageError
-from geopanoptic.scene.arrays import is_array
 from geopanoptic.scene.assembling import Choice, assemble
-from geopanoptic.scene.bandlist import name_by_list, parse_band_list
+from geopanoptic.scene.bands.bandlist import name_by_list, parse_band_list
+from geopanoptic.scene.bands.dating import date_of_names, in_several_folders
+from geopanoptic.scene.bands.filenames import parse, stem_of
+from geopanoptic.scene.bands.headers import FileHeader, UnplacedError, assumed_wkt, read_header
+from geopanoptic.scene.bands.masking import CloudMask
+from geopanoptic.scene.bands.naming import name_by_evidence
 from geopanoptic.scene.choosing import Dates, parse_dates
 from geopanoptic.scene.clouds import stated_cloud
-from geopanoptic.scene.containers import Opening, read_containers
-from geopanoptic.scene.contents import Contents
-from geopanoptic.scene.dating import date_of_names, in_several_folders
-from geopanoptic.scene.filenames import parse, stem_of
-from geopanoptic.scene.formats import is_archive, is_picture, looks_like_image
-from geopanoptic.scene.headers import FileHeader, UnplacedError, assumed_wkt, read_header
-from geopanoptic.scene.masking import CloudMask
-from geopanoptic.scene.naming import name_by_evidence
-from geopanoptic.scene.safe import METADATA
-from geopanoptic.scene.scene import DateLeftOut, Scene
-from geopanoptic.scene.sources import (
+from geopanoptic.scene.containers.contents import Contents
+from geopanoptic.scene.containers.recognising import Opening, read_containers
+from geopanoptic.scene.containers.safe import METADATA
+from geopanoptic.scene.files.arrays import is_array
+from geopanoptic.scene.files.formats import is_archive, is_picture, looks_like_image
+from geopanoptic.scene.files.sources import (
     SceneSource,
     as_list,
     files_in,
@@ -38,6 +37,7 @@ from geopanoptic.scene.sources import (
     shown,
     without_secrets,
 )
+from geopanoptic.scene.scene import DateLeftOut, Scene
 
 if TYPE_CHECKING:
     import xarray
@@ -145,7 +145,7 @@ def open_scene(
     failed: dict[date, SceneError] = {}
     n_dates = len(parse_dates(dates) or (None,))
     if is_array(source):
-        from geopanoptic.scene.from_xarray import array_headers
+        from geopanoptic.scene.containers.from_xarray import array_headers
 
         files = list(array_headers(source, assume_crs=assume_crs))
         found = _Found(name=files[0].source.name, paths=(), lenient=False)

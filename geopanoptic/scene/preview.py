@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geopanoptic.scene.blocks import read_decimated
-from geopanoptic.scene.datasets import GdalSource
-from geopanoptic.scene.masking import MaskLayer, meaning_of
-from geopanoptic.scene.reading import Layer, Pixels, convert
+from geopanoptic.scene.bands.masking import MaskLayer, meaning_of
+from geopanoptic.scene.files.blocks import read_decimated
+from geopanoptic.scene.files.datasets import GdalSource
+from geopanoptic.scene.pixels.reading import Layer, Pixels, convert
 from geopanoptic.scene.scene import Scene
 
 

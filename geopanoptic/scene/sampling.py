@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geopanoptic.grid import Grid, Window
-from geopanoptic.scene.blocks import OnUnreadable, refuse
+from geopanoptic.scene.files.blocks import OnUnreadable, refuse
 from geopanoptic.scene.scene import Scene
 
 WINDOWS_PER_AXIS = 10

@@ -13,12 +13,12 @@ import numpy as np
 
 from geopanoptic.errors import SceneError, UsageError
 from geopanoptic.grid import Grid, Window
-from geopanoptic.scene.arrays import ArraySource
-from geopanoptic.scene.blocks import OnUnreadable, refuse
-from geopanoptic.scene.headers import Source
-from geopanoptic.scene.masking import Mask
-from geopanoptic.scene.reading import Layer, Pixels, read_layers
-from geopanoptic.scene.reduction import Reduction, factor_for, working_factor
+from geopanoptic.scene.bands.headers import Source
+from geopanoptic.scene.bands.masking import Mask
+from geopanoptic.scene.files.arrays import ArraySource
+from geopanoptic.scene.files.blocks import OnUnreadable, refuse
+from geopanoptic.scene.pixels.reading import Layer, Pixels, read_layers
+from geopanoptic.scene.pixels.reduction import Reduction, factor_for, working_factor
 
 if TYPE_CHECKING:
     import xarray

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geopanoptic.grid import Window
-from geopanoptic.scene.reading import read_layers
+from geopanoptic.scene.files.sources import shown
+from geopanoptic.scene.pixels.reading import read_layers
 from geopanoptic.scene.sampling import Sample, sample_windows, take_sample
 from geopanoptic.scene.scene import Scene
-from geopanoptic.scene.sources import shown
 
 _SUSPECT_SHARE = 0.01
 _LARGE_SHARE = 0.5

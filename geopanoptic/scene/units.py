@@ -17,9 +17,9 @@ import numpy as np
 
 from geopanoptic.errors import SceneError
 from geopanoptic.grid import Grid
-from geopanoptic.scene.reading import COUNTS_PER_REFLECTANCE, Layer, read_layers
+from geopanoptic.scene.files.sources import shown
+from geopanoptic.scene.pixels.reading import COUNTS_PER_REFLECTANCE, Layer, read_layers
 from geopanoptic.scene.sampling import sample_windows
-from geopanoptic.scene.sources import shown
 
 _MOST_REFLECTANCE, _LEAST_COUNT = 2.0, 50.0
 """Half of a date's numbers are below the one where they are reflectances, above the other where 10,000 times those."""

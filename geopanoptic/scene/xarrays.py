@@ -9,7 +9,7 @@ import xarray
 from numpy.typing import NDArray
 
 from geopanoptic.grid import Window
-from geopanoptic.scene.reading import UNIT_ATTRIBUTE
+from geopanoptic.scene.pixels.reading import UNIT_ATTRIBUTE
 from geopanoptic.scene.scene import Scene
 from geopanoptic.scene.units import stated_unit
 

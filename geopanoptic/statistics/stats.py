@@ -24,7 +24,7 @@ from geopanoptic.pipeline.progress import Progress, progress_of
 from geopanoptic.products.commit import Commit
 from geopanoptic.reprojection import place_of
 from geopanoptic.scene import OnUnreadable, Scene, UnreadableBlock, as_scene, open_scene
-from geopanoptic.scene.blocks import refuse
+from geopanoptic.scene.files.blocks import refuse
 from geopanoptic.statistics.grouping import Group, gather, groups, in_pixels
 from geopanoptic.statistics.indices import Index, choose_indices, reflectance_of_one
 from geopanoptic.statistics.summary import STATISTICS, summarise

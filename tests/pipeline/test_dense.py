@@ -21,7 +21,7 @@ from geopanoptic.pipeline.layout import Layout
 from geopanoptic.pipeline.losses import losses_of
 from geopanoptic.pipeline.reading import ArrayDate
 from geopanoptic.pipeline.store import RunStore
-from geopanoptic.scene.blocks import UnreadableBlock
+from geopanoptic.scene.files.blocks import UnreadableBlock
 
 SHAPE = (60, 70)
 

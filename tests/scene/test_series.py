@@ -19,7 +19,7 @@ from tiny_rasters import RGB, TEN_METRES, ramp, whole, write_raster
 
 from geopanoptic.errors import SceneError, UsageError
 from geopanoptic.scene import Scene, open_scene
-from geopanoptic.scene.datasets import MAX_OPEN_PER_THREAD, close_datasets
+from geopanoptic.scene.files.datasets import MAX_OPEN_PER_THREAD, close_datasets
 
 DAYS = ("20210415", "20210615", "20210815")
 JUNE = date(2021, 6, 15)

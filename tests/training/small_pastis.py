@@ -16,7 +16,7 @@ import numpy as np
 import pyproj
 from numpy.typing import NDArray
 
-from geopanoptic.scene.pastis import LAMBERT_93, METADATA
+from geopanoptic.scene.containers.pastis import LAMBERT_93, METADATA
 from geopanoptic.training.pastis.folder import PATCH_PX, VOID, PastisFolder, PastisPatch, Sensor
 from geopanoptic.training.pastis.normalisation import moments_of
 

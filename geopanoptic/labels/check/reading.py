@@ -14,7 +14,7 @@ from geopanoptic.labels.formats.registry import format_named, recognise
 from geopanoptic.labels.objects import Canvas, Labels
 from geopanoptic.labels.sidecar import Sidecar, completed, known_image, placed, read_sidecar
 from geopanoptic.labels.taxonomy import Taxonomy, load_taxonomy
-from geopanoptic.scene.sources import named_files
+from geopanoptic.scene.files.sources import named_files
 
 
 class UnreadableLabelsError(UsageError):

@@ -28,7 +28,7 @@ from geopanoptic.labels.sidecar import known_image
 from geopanoptic.labels.taxonomy import LabelClass, Taxonomy, load_taxonomy, taxonomy_of_names
 from geopanoptic.labels.tiles import SOURCE_ID
 from geopanoptic.npy import map_npy
-from geopanoptic.scene.pastis import LAMBERT_93, METADATA
+from geopanoptic.scene.containers.pastis import LAMBERT_93, METADATA
 from geopanoptic.training.pastis.folder import PATCH_PX, VOID, PastisFolder
 from geopanoptic.training.pastis.targets import centre_targets, numbered
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from geopanoptic.errors import UsageError
-from geopanoptic.scene.documents import DoctypeError, parse_xml
+from geopanoptic.scene.files.documents import DoctypeError, parse_xml
 
 _LIMIT_BYTES = 2**30
 

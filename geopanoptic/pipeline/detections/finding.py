@@ -37,7 +37,7 @@ from geopanoptic.pipeline.planned_bundle import planned_bundle
 from geopanoptic.pipeline.progress import Progress
 from geopanoptic.pipeline.reading import DateReader
 from geopanoptic.pipeline.store import RunStore
-from geopanoptic.scene.blocks import UnreadableBlock, refuse
+from geopanoptic.scene.files.blocks import UnreadableBlock, refuse
 
 if TYPE_CHECKING:
     from geopanoptic.models.paps import DrawnParcel

@@ -30,7 +30,7 @@ from geopanoptic.pipeline.store import RunStore
 from geopanoptic.products.commit import Commit
 from geopanoptic.products.report import versions, write_run_report
 from geopanoptic.products.suffixes import require_vector_suffix
-from geopanoptic.scene.formats import driver_of
+from geopanoptic.scene.files.formats import driver_of
 
 BLOCK_PX = 512
 BLOCKS, TILES = "blocks", "tiles"

@@ -18,11 +18,11 @@ from geopanoptic.models.bundle import Bundle
 from geopanoptic.pipeline.aoi import identity_of_area
 from geopanoptic.pipeline.resuming.fingerprints import fingerprint
 from geopanoptic.scene import Scene, SourceFile
-from geopanoptic.scene.arrays import ArraySource
-from geopanoptic.scene.cube_file import CubeFile
-from geopanoptic.scene.headers import Source
-from geopanoptic.scene.patch_file import PatchFile
-from geopanoptic.scene.remote import RemoteFile
+from geopanoptic.scene.bands.headers import Source
+from geopanoptic.scene.files.arrays import ArraySource
+from geopanoptic.scene.files.cube_file import CubeFile
+from geopanoptic.scene.files.patch_file import PatchFile
+from geopanoptic.scene.files.remote import RemoteFile
 
 if TYPE_CHECKING:
     from geopanoptic.pipeline.aoi import Area

@@ -17,10 +17,10 @@ from rasterio.errors import RasterioError
 
 from geopanoptic.errors import SceneError, UsageError
 from geopanoptic.models.manifest import ClassSpec
-from geopanoptic.scene.bandlist import listed_names, parse_band_list
-from geopanoptic.scene.datasets import open_dataset
-from geopanoptic.scene.formats import driver_of
-from geopanoptic.scene.sources import SourceFile
+from geopanoptic.scene.bands.bandlist import listed_names, parse_band_list
+from geopanoptic.scene.files.datasets import open_dataset
+from geopanoptic.scene.files.formats import driver_of
+from geopanoptic.scene.files.sources import SourceFile
 from geopanoptic.training.datasets.channels import in_channels
 from geopanoptic.training.datasets.recent import Recent
 from geopanoptic.training.datasets.settings import CocoData

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from geopanoptic.models.weights import sha256_of
 from geopanoptic.pipeline.resuming.identity import Identity, files_of
-from geopanoptic.scene.pastis import METADATA
+from geopanoptic.scene.containers.pastis import METADATA
 from geopanoptic.training.datasets.labelled_scene import scene_of
 from geopanoptic.training.datasets.pool import samples_in
 from geopanoptic.training.datasets.settings import (

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from geopanoptic.errors import UsageError
 from geopanoptic.npy import map_npy
-from geopanoptic.scene.pastis import BANDS, METADATA, days_of_images
+from geopanoptic.scene.containers.pastis import BANDS, METADATA, days_of_images
 from geopanoptic.training.pastis.targets import numbered
 
 Sensor = Literal["S2", "S1A", "S1D"]

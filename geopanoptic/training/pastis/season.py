@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from geopanoptic.scene.pastis import NODATA
+from geopanoptic.scene.containers.pastis import NODATA
 from geopanoptic.scene.radiometry import CLIP, DateRange, series_normalisation
 from geopanoptic.scene.season import season_day
 from geopanoptic.training.datasets.channels import in_channels

@@ -1,0 +1,1 @@
+"""What every band of a file is: its name, its date, its scale, or a mask."""
