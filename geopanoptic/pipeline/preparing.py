@@ -19,13 +19,14 @@ from geopanoptic.pipeline.inference import DescribeRuntime, PrefersBf16, network
 from geopanoptic.pipeline.memory import PROCESS_BYTES, WORTHWHILE_TILE_BYTES
 from geopanoptic.pipeline.normalising import FirstLook, look_at
 from geopanoptic.pipeline.parameters import Parameters
-from geopanoptic.pipeline.plan import Plan, bundle_for, make_plan
+from geopanoptic.pipeline.plan import Plan, make_plan
 from geopanoptic.pipeline.rates import remember, remembered
 from geopanoptic.pipeline.record import Record
 from geopanoptic.pipeline.resuming.beginning import Beginning, begin
 from geopanoptic.pipeline.resuming.identity import Identity, identity_of
 from geopanoptic.pipeline.resuming.manifest import Manifest, read_manifest, require_same
 from geopanoptic.pipeline.resuming.workfolder import require_unused
+from geopanoptic.pipeline.suitability import bundle_for
 from geopanoptic.scene import Scene, as_scene, open_scene
 
 if TYPE_CHECKING:

@@ -1,10 +1,18 @@
 """Scenes: from files to named bands, validity and float32 pixels of any window.
 
-``open_scene`` finds files (``opening``), reads headers (``headers``), names bands and masks (``naming``), chooses
-dates (``choosing``) and lays all on one grid (``layering``, ``clouds``): a ``Scene``. ``Scene.read`` reads pixels of
-a date (``reading``, ``resampling``, ``masking``); ``measure`` finds the scene's normalisation (``radiometry``).
-Containers name their own bands, masks and dates (``containers``): Sentinel-2 products (``safe``), STAC (``stac``),
-NetCDF and Zarr cubes (``cubes``), patches of PASTIS (``pastis``).
+``open_scene`` (``opening``) takes what a user gives, chooses dates (``choosing``), leaves out cloudy ones (``clouds``)
+and lays all on one grid (``assembling``): a ``Scene``. Beneath it, each folder knowing only those after it:
+
+``containers``
+    Sentinel-2 products, STAC, cubes and PASTIS patches, which name their own bands, masks and dates;
+``pixels``
+    windows of the scene's grid: bands laid on it, read with validity, averaged;
+``bands``
+    the name, date and scale of every band of a file, and masks;
+``files``
+    what may be opened, and the numbers stored in it.
+
+``measure`` finds the scene's normalisation (``radiometry``).
 """
 
 from geopanoptic.scene.caching import cache_bytes, configure_gdal

@@ -16,7 +16,8 @@ from geopanoptic.models.bundle import DEFAULT_BUNDLE, list_bundles, load_bundle
 from geopanoptic.pipeline.execution.crew import PROCESSES, Crew
 from geopanoptic.pipeline.layout import Layout
 from geopanoptic.pipeline.memory import needed_bytes, sums_bytes
-from geopanoptic.pipeline.plan import SERIES_BUNDLE, bundle_for, make_plan
+from geopanoptic.pipeline.plan import make_plan
+from geopanoptic.pipeline.suitability import SERIES_BUNDLE, bundle_for
 from geopanoptic.scene import Scene, open_scene
 from geopanoptic.scene.scene import select_dates
 
