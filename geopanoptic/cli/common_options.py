@@ -54,13 +54,12 @@ def _no_other_file(_context: click.Context, _option: click.Parameter, path: Path
 
 def put_json(text: str, path: Path) -> None:
     """Print or write what ``json_option`` asks for. Raises OutputError where it cannot be written."""
-    from geopanoptic.products.writing import writing
+    from geopanoptic.products.writing import put_text
 
     if path == STANDARD_OUTPUT:
         click.echo(text)
-        return
-    with writing(path):
-        path.write_text(text + "\n", encoding="utf-8")
+    else:
+        put_text(path, text)
 
 
 def require_writable(out: Path) -> None:

@@ -18,7 +18,7 @@ from geopanoptic.evaluation.figures import Figures, MapPair
 from geopanoptic.evaluation.matching import Outside
 from geopanoptic.evaluation.panoptic_quality import PanopticQuality
 from geopanoptic.evaluation.segments import Category
-from geopanoptic.products.writing import writing
+from geopanoptic.products.writing import put_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -184,8 +184,7 @@ def json_text(told: Mapping[str, Any], path: str | Path | None) -> str:
     """``told`` as JSON, also written to ``path`` where one is given; OutputError where that fails."""
     text = json.dumps(told, indent=2, allow_nan=False)
     if path is not None:
-        with writing(Path(path)):
-            Path(path).write_text(text + "\n", encoding="utf-8")
+        put_text(Path(path), text)
     return text
 
 

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 from pyogrio.errors import DataLayerError, DataSourceError, FeatureError, FieldError, GeometryError
 from rasterio.errors import RasterioError
@@ -36,3 +37,20 @@ def writing(path: Path) -> Iterator[None]:
             f"{path.name} could not be written to {path.parent}: {reason}.",
             remedy="Check free space, quota and permissions there; an existing output is unchanged.",
         ) from failure
+
+
+def put_text(path: Path, text: str) -> None:
+    """``path`` holds ``text`` and a line end, or what it held before; pipes and links are written to as they are.
+
+    Raises OutputError where that fails.
+    """
+    with writing(path):
+        if path.exists() and (path.is_symlink() or not path.is_file()):
+            path.write_text(text + "\n", encoding="utf-8")
+            return
+        partial = path.with_name(f".{uuid4().hex}.partial")
+        try:
+            partial.write_text(text + "\n", encoding="utf-8")
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)

@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from geopanoptic.errors import UsageError
 from geopanoptic.models.bundle import Bundle, load_bundle
@@ -14,7 +13,7 @@ from geopanoptic.models.manifest import FixedNormalisation
 from geopanoptic.models.runtimes import load_runtime
 from geopanoptic.models.weights import sha256_of
 from geopanoptic.pipeline.progress import Progress, progress_of
-from geopanoptic.products.writing import writing
+from geopanoptic.products.writing import put_text
 from geopanoptic.training.config import TrainingConfig
 from geopanoptic.training.datasets.pastis import sensors_of
 from geopanoptic.training.datasets.settings import DataSettings, PastisData
@@ -70,10 +69,10 @@ def run_experiments(
             bundle, experiment, device=config.device, threads=config.threads, progress=progress
         )
         of = {"model": name, "bundle_sha256": _bundle_sha256(folder)}
-        _write(folder / SCORE, _json(of | fold_to_dict(score)))
+        put_text(folder / SCORE, _json(of | fold_to_dict(score)))
         table = FoldTable(name=name, folds=_scored(name, out))
-        _write(out / TABLE, str(table))
-        _write(out / SCORES, _json(table.to_dict()))
+        put_text(out / TABLE, str(table))
+        put_text(out / SCORES, _json(table.to_dict()))
     return table
 
 
@@ -177,10 +176,3 @@ def _bundle_sha256(folder: Path) -> str | None:
 
 def _json(content: dict[str, Any]) -> str:
     return json.dumps(content, indent=2)
-
-
-def _write(path: Path, text: str) -> None:
-    with writing(path):
-        unfinished = path.with_name(f"{path.stem}.{uuid4().hex}.partial")
-        unfinished.write_text(text + "\n", encoding="utf-8")
-        unfinished.replace(path)
