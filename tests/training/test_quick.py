@@ -15,15 +15,17 @@ from geopanoptic.training.recipe import train_bundle
 from geopanoptic.training.synthetic import generate_scene
 
 STATED_PQ = 0.12
-"""Parcels of generated 10 m scenes, COCO protocol at the output resolution; .126 with the two cores half busy."""
+"""Parcels of generated 10 m scenes, COCO protocol at the output resolution: what any seed reaches, even with the two
+cores half busy. With other work beside the last one only, seeds 1 to 3 reached .282, .334 and .238."""
 SEEDS = range(9_000_001, 9_000_007)
 SIZE_PX = 256
 
 
 @pytest.mark.nightly
-def test_ten_minutes_reach_the_stated_quality(tmp_path: Path) -> None:
-    recipe = Path(__file__).parents[2] / "configs" / "quick.yaml"
-    bundle = train_bundle(read_config(recipe), tmp_path / "run")
+@pytest.mark.parametrize("training_seed", [1, 2, 3])
+def test_ten_minutes_reach_the_stated_quality(training_seed: int, tmp_path: Path) -> None:
+    recipe = read_config(Path(__file__).parents[2] / "configs" / "quick.yaml")
+    bundle = train_bundle(recipe.model_copy(update={"seed": training_seed}), tmp_path / "run")
     assert bundle is not None
     counts: dict[int, PanopticQuality] = {1: PanopticQuality()}
     for seed in SEEDS:
