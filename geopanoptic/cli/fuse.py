@@ -15,7 +15,7 @@ from geopanoptic.cli.sections import SectionedCommand, exit_code_lines
 from geopanoptic.wording import counted
 
 SECTIONS = {
-    "Output": ("out", "rasters", "overwrite"),
+    "Output": ("out", "rasters", "parquet", "overwrite"),
     "Map": ("scene", "fusion", "min_score", "min_area_m2", "simplify_m"),
     "Work": ("block_px", "threads", "resume"),
     "Messages": ("as_json", "quiet"),

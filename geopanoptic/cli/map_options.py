@@ -36,6 +36,11 @@ _OPTIONS = (
         help="Also write class.tif, parcel_id.tif and confidence.tif, cloud-optimised.",
     ),
     click.option(
+        "--parquet",
+        is_flag=True,
+        help="Also write the parcels as GeoParquet (fiboa) beside --out, as parcels.parquet.",
+    ),
+    click.option(
         "--overwrite", is_flag=True, help="Replace existing outputs, once the new ones are complete."
     ),
 )
@@ -53,7 +58,7 @@ pixel_size_option = click.option(
 
 
 def map_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds ``min_area_m2``, ``simplify_m``, ``rasters`` and ``overwrite`` to a command."""
+    """Adds ``min_area_m2``, ``simplify_m``, ``rasters``, ``parquet`` and ``overwrite`` to a command."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from geopanoptic.pipeline.progress import Progress
 
 SECTIONS = {
-    "Output": ("out", "rasters", "stac", "overwrite"),
+    "Output": ("out", "rasters", "parquet", "stac", "overwrite"),
     "Scene": (*SCENE_OPTIONS, "aoi"),
     "Map": ("model", "pixel_size", "fusion", "min_area_m2", "simplify_m"),
     "Work": (
@@ -57,6 +57,7 @@ Output:
   parcels.gpkg      layers `parcels` (one polygon each: class_name, score 0..1, area_m2,
                     perimeter_m, a point inside) and `landcover`; opens coloured in QGIS
   parcels.run.json  what ran: versions, parameters, seconds per stage, rates, warnings
+  parcels.parquet   with --parquet: the parcels as GeoParquet that follows fiboa
   parcels.stac.json with --stac: the map as an item for STAC catalogues
 
 The map does not depend on --memory, --tile, --block, --batch and --threads. An existing output stays as it
@@ -195,6 +196,7 @@ def run(
     scene: tuple[str, ...],
     out: Path | None,
     rasters: Path | None,
+    parquet: bool,
     stac: bool,
     work: Path | None,
     keep_work: bool,
@@ -221,7 +223,13 @@ def run(
 
     source: Any = list(scene) if len(scene) > 1 else scene[0]
     progress = progress_of_command(quiet=quiet, as_json=as_json)
-    written: dict[str, Any] = {"rasters": rasters, "stac": stac, "resume": resume, "overwrite": overwrite}
+    written: dict[str, Any] = {
+        "rasters": rasters,
+        "parquet": parquet,
+        "stac": stac,
+        "resume": resume,
+        "overwrite": overwrite,
+    }
     if dry_run:
         outputs = {"work": work, "finish": finish, "shard": shard is not None, **written}
         _tell_plan(source, out, progress, as_json=as_json, outputs=outputs, parameters=parameters)

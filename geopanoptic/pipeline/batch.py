@@ -18,6 +18,7 @@ from geopanoptic.pipeline.record import Record, metadata
 from geopanoptic.pipeline.resuming.identity import differences
 from geopanoptic.pipeline.run import run
 from geopanoptic.products.commit import Commit
+from geopanoptic.products.geoparquet import SUFFIX as PARQUET_SUFFIX
 from geopanoptic.products.stac import SUFFIX as STAC_SUFFIX
 from geopanoptic.products.staging import make_folder, real_target, staging_folder
 from geopanoptic.products.suffixes import VECTOR_SUFFIXES
@@ -49,13 +50,15 @@ def run_each(
     out: str | Path,
     *,
     rasters: str | Path | None = None,
+    parquet: bool = False,
     stac: bool = False,
     resume: bool = False,
     overwrite: bool = False,
     progress: Progress | bool | None = None,
     **parameters: Any,
 ) -> Maps:
-    """Map every patch to ``out/<name>.gpkg``, and its rasters to ``rasters/<name>``; else as ``run``, of which ``stac`` is.
+    """Map every patch to ``out/<name>.gpkg``, and its rasters to ``rasters/<name>``; else as ``run``, of which ``parquet``
+    and ``stac`` are.
 
     ``resume``: maps stay that were made of the same patches with the same model and parameters. Raises as ``run``
     at the first patch that is refused, OutputError at a map of another kind without ``overwrite``, and UsageError
@@ -76,6 +79,7 @@ def run_each(
             its_rasters = None if rasters is None else Path(rasters) / patch.stem
             also = [
                 *([] if its_rasters is None else [its_rasters / f"{name}.tif" for name in RASTERS]),
+                *([target.with_suffix(PARQUET_SUFFIX)] if parquet else []),
                 *([target.with_suffix(STAC_SUFFIX)] if stac else []),
             ]
             if not (resume and _is_made(target, also, patch, asked, may_replace=overwrite)):
@@ -83,6 +87,7 @@ def run_each(
                     patch,
                     target,
                     rasters=its_rasters,
+                    parquet=parquet,
                     stac=stac,
                     resume=resume,
                     overwrite=overwrite,

@@ -8,6 +8,7 @@ from typing import Any
 
 from geopanoptic.errors import UsageError
 from geopanoptic.pipeline.plan import Plan
+from geopanoptic.products.geoparquet import MEDIA_TYPE as GEOPARQUET
 from geopanoptic.products.stac import COG, GEOPACKAGE, JSON, Asset, classes_of_raster, write_stac_item
 from geopanoptic.scene import Scene
 from geopanoptic.wording import counted
@@ -35,6 +36,7 @@ def write_item(
     *,
     item: Path,
     vector: Path,
+    parquet: Path | None,
     report: Path,
     rasters: Mapping[str, Path],
 ) -> None:
@@ -48,6 +50,15 @@ def write_item(
         dates=[when for when in planned.scene.dates if when is not None],
         assets={
             "parcels": Asset(path=vector, media_type=GEOPACKAGE, title="Parcels and land cover"),
+            **(
+                {
+                    "geoparquet": Asset(
+                        path=parquet, media_type=GEOPARQUET, title="Parcels as GeoParquet (fiboa)"
+                    )
+                }
+                if parquet is not None
+                else {}
+            ),
             **{
                 name: Asset(
                     path=path,

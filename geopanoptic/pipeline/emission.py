@@ -32,7 +32,8 @@ from geopanoptic.products.cog import (
     write_cog,
 )
 from geopanoptic.products.commit import Check, Commit
-from geopanoptic.products.geopackage import verify_geopackage, write_geopackage
+from geopanoptic.products.geopackage import UNDATED, verify_geopackage, write_geopackage
+from geopanoptic.products.geoparquet import passing_parcels, verify_geoparquet
 
 RASTERS = ("class", "parcel_id", "confidence")
 
@@ -135,6 +136,7 @@ def write_products(
     vector: Path,
     rasters: Mapping[str, Path],
     *,
+    parquet: Path | None = None,
     store: RunStore,
     planned: MapPlan,
     final: PanopticRegions,
@@ -142,12 +144,21 @@ def write_products(
     about: Mapping[str, Any],
     made: datetime,
 ) -> dict[Path, Check]:
-    """Stage the GeoPackage and the rasters; returns how each is to be verified before it is published.
+    """Stage the GeoPackage, the GeoParquet if there is to be one, and the rasters; returns how each is to be verified
+    before it is published.
 
     ``about`` and ``made`` (aware) are what the GeoPackage says of itself.
     """
     classes = planned.classes
     parcels, landcover = layers.batches()
+    if parquet is not None:
+        parcels = passing_parcels(
+            commit.staged(parquet),
+            parcels,
+            collection=parquet.stem,
+            classes=classes,
+            observed=None if made == UNDATED else made,
+        )
     write_geopackage(
         commit.staged(vector),
         parcels=parcels,
@@ -165,6 +176,8 @@ def write_products(
         "parcel_id": instance_raster(),
         "confidence": confidence_raster(),
     }
+    if parquet is not None:
+        checks[parquet] = lambda staged: verify_geoparquet(staged, parcels=n_parcels)
     readers = raster_windows(store, planned, final)
 
     def write_one(name: str) -> None:

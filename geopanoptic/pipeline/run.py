@@ -48,6 +48,7 @@ from geopanoptic.pipeline.rules import rules_of_bundle
 from geopanoptic.pipeline.segmentation import segment
 from geopanoptic.pipeline.skipping import leave_out, take_in_part
 from geopanoptic.products.commit import Commit
+from geopanoptic.products.geoparquet import SUFFIX as PARQUET_SUFFIX
 from geopanoptic.products.report import write_run_report
 from geopanoptic.products.stac import SUFFIX as STAC_SUFFIX
 from geopanoptic.products.suffixes import require_vector_suffix
@@ -68,6 +69,7 @@ def refuse(
     out: str | Path | None = None,
     *,
     rasters: str | Path | None = None,
+    parquet: bool = False,
     stac: bool = False,
     work: str | Path | None = None,
     resume: bool = False,
@@ -78,7 +80,7 @@ def refuse(
 ) -> None:
     """Raises what :func:`run`, or a ``shard``, would raise before it reads a pixel: of its memory, outputs, work folder,
     disk and device. Changes nothing."""
-    asked, targets = Parameters(**parameters), _targets(out, rasters, stac=stac)
+    asked, targets = Parameters(**parameters), _targets(out, rasters, parquet=parquet, stac=stac)
     if stac:
         refuse_undated(planned.scene)
     if not shard:
@@ -117,6 +119,7 @@ def run(
     out: str | Path | None = None,
     *,
     rasters: str | Path | None = None,
+    parquet: bool = False,
     stac: bool = False,
     work: str | Path | None = None,
     keep_work: bool = False,
@@ -137,6 +140,8 @@ def run(
         GeoPackage to write; without it nothing is written and the result holds its rasters in memory.
     rasters
         Folder for ``class.tif``, ``parcel_id.tif`` and ``confidence.tif`` (cloud-optimised GeoTIFF).
+    parquet
+        Also write the parcels as GeoParquet (fiboa) beside ``out``, such as ``parcels.parquet``.
     stac
         Also write a STAC item of the map beside ``out``, such as ``parcels.stac.json``, for catalogues.
     work
@@ -167,7 +172,7 @@ def run(
     """
     asked = Parameters(**parameters)
     record = Record(progress_of(progress))
-    targets = _targets(out, rasters, stac=stac)
+    targets = _targets(out, rasters, parquet=parquet, stac=stac)
     if work is None and (keep_work or finish):
         raise UsageError(
             f"{'--finish' if finish else '--keep-work'} needs a work folder.", remedy="Name it with --work."
@@ -256,6 +261,7 @@ def run(
                     commit,
                     targets.vector,
                     targets.rasters,
+                    parquet=targets.parquet,
                     store=store,
                     planned=planned,
                     final=final,
@@ -273,6 +279,7 @@ def run(
                     told,
                     item=targets.stac,
                     vector=targets.vector,
+                    parquet=targets.parquet,
                     report=targets.report,
                     rasters=targets.rasters,
                 )
@@ -291,6 +298,7 @@ def run(
 class _Targets:
     vector: Path | None
     rasters: Mapping[str, Path]
+    parquet: Path | None = None
     stac: Path | None = None
 
     @property
@@ -301,21 +309,23 @@ class _Targets:
     def all(self) -> list[Path]:
         if self.vector is None:
             return []
-        item = [] if self.stac is None else [self.stac]
-        return [self.vector, self.report, *self.rasters.values(), *item]
+        beside = [each for each in (self.parquet, self.stac) if each is not None]
+        return [self.vector, self.report, *self.rasters.values(), *beside]
 
 
-def _targets(out: str | Path | None, rasters: str | Path | None, *, stac: bool) -> _Targets:
+def _targets(out: str | Path | None, rasters: str | Path | None, *, parquet: bool, stac: bool) -> _Targets:
     if out is None:
-        if rasters is not None or stac:
-            what = "Rasters are" if rasters is not None else "A STAC item is"
+        asked = {"Rasters are": rasters is not None, "GeoParquet is": parquet, "A STAC item is": stac}
+        if any(asked.values()):
+            what = next(each for each, wanted in asked.items() if wanted)
             raise UsageError(f"{what} asked for without an output.", remedy="Name the GeoPackage too.")
         return _Targets(vector=None, rasters={})
     vector = Path(out)
-    require_vector_suffix(vector)
+    require_vector_suffix(vector, parquet_beside=True)
     names = RASTERS if rasters is not None else ()
     return _Targets(
         vector=vector,
         rasters={name: Path(rasters or "") / f"{name}.tif" for name in names},
+        parquet=vector.with_suffix(PARQUET_SUFFIX) if parquet else None,
         stac=vector.with_suffix(STAC_SUFFIX) if stac else None,
     )

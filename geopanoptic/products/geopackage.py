@@ -22,13 +22,12 @@ import geopandas
 import pyarrow
 import pyogrio
 
-from geopanoptic.errors import OutputError
 from geopanoptic.products import style
 from geopanoptic.products.classes import MapClass, of_kind
 from geopanoptic.products.layers import LANDCOVER, PARCELS, Layer
 from geopanoptic.products.literal import literally
 from geopanoptic.products.rows import GEOMETRY, crs_of_rows, rows_of_table
-from geopanoptic.products.writing import writing
+from geopanoptic.products.writing import damaged, writing
 
 GEOMETRY_COLUMN = "geom"
 
@@ -88,12 +87,12 @@ def verify_geopackage(path: Path, /, **features: int) -> None:
     with writing(path), closing(sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True)) as base:
         state = base.execute("PRAGMA integrity_check").fetchone()[0]
     if state != "ok":
-        raise _damaged(path, f"SQLite says {state}")
+        raise damaged(path, f"SQLite says {state}")
     for layer, expected in features.items():
         with writing(path), literally(path) as plain:
             found = pyogrio.read_info(plain, layer=layer, force_feature_count=True)["features"]
         if found != expected:
-            raise _damaged(path, f"{found} of {expected} features in layer {layer}")
+            raise damaged(path, f"{found} of {expected} features in layer {layer}")
 
 
 def append_layer(path: Path, layer: Layer, rows: Rows, metadata: Mapping[str, Any]) -> None:
@@ -212,10 +211,3 @@ def _as_text(metadata: Mapping[str, Any]) -> dict[str, str]:
         for key, value in metadata.items()
         if value is not None
     }
-
-
-def _damaged(path: Path, what: str) -> OutputError:
-    return OutputError(
-        f"{path.name} was written but does not read back whole: {what}.",
-        remedy="Check the disk; an existing output is unchanged.",
-    )

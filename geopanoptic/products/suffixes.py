@@ -12,13 +12,18 @@ VECTOR_SUFFIXES = {".gpkg": "GeoPackage: parcels, land cover and styles in one f
 _MADE_OF_MAPS = {".parquet": "GeoParquet (fiboa)", ".geoparquet": "GeoParquet (fiboa)", ".geojson": "GeoJSON"}
 
 
-def require_vector_suffix(path: Path) -> str:
-    """The suffix of ``path`` in lower case. Raises UsageError, with the list, for one that is not known."""
+def require_vector_suffix(path: Path, *, parquet_beside: bool = False) -> str:
+    """The suffix of ``path`` in lower case. Raises UsageError, with the list, for one that is not known.
+
+    ``parquet_beside``: the command can write GeoParquet beside its output.
+    """
     suffix = path.suffix.lower()
     if suffix not in VECTOR_SUFFIXES:
         known = "; ".join(f"{each} ({what})" for each, what in VECTOR_SUFFIXES.items())
         later = ""
-        if suffix in _MADE_OF_MAPS:
+        if suffix == ".parquet" and parquet_beside:
+            later = f" With --parquet, {path} is written beside it."
+        elif suffix in _MADE_OF_MAPS:
             whole = path.with_suffix(".gpkg")
             later = f" `geopanoptic labels convert {whole} {path}` makes {_MADE_OF_MAPS[suffix]} of it."
         raise UsageError(

@@ -39,6 +39,14 @@ def writing(path: Path) -> Iterator[None]:
         ) from failure
 
 
+def damaged(path: Path, what: str) -> OutputError:
+    """The refusal of a file that was written and is not as it was meant."""
+    return OutputError(
+        f"{path.name} was written but does not read back whole: {what}.",
+        remedy="Check the disk; an existing output is unchanged.",
+    )
+
+
 def put_text(path: Path, text: str) -> None:
     """``path`` holds ``text`` and a line end, or what it held before; pipes and links are written to as they are.
 

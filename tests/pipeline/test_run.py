@@ -180,19 +180,20 @@ def test_products_are_complete_and_byte_identical(scene_file, tmp_path):
         out = tmp_path / name / "parcels.gpkg"
         out.parent.mkdir()
         result = geopanoptic.run(
-            scene_file, out, rasters=out.parent / "rasters", stac=True, dates="2021-06-15"
+            scene_file, out, rasters=out.parent / "rasters", parquet=True, stac=True, dates="2021-06-15"
         )
-        item = out.with_suffix(".stac.json")
-        digests.append([hashlib.sha256(path.read_bytes()).hexdigest() for path in (out, item)])
+        item, parquet = out.with_suffix(".stac.json"), out.with_suffix(".parquet")
+        digests.append([hashlib.sha256(path.read_bytes()).hexdigest() for path in (out, item, parquet)])
     assert digests[0] == digests[1]
     assert sorted(path.name for path in out.parent.iterdir()) == [
         "parcels.gpkg",
+        "parcels.parquet",
         "parcels.run.json",
         "parcels.stac.json",
         "rasters",
     ]
     assets = json.loads(item.read_text())["assets"]
-    assert sorted(assets) == ["class", "confidence", "parcel_id", "parcels", "report"]
+    assert sorted(assets) == ["class", "confidence", "geoparquet", "parcel_id", "parcels", "report"]
     assert all((out.parent / each["href"]).is_file() for each in assets.values())
     assert sorted(path.name for path in (out.parent / "rasters").iterdir()) == [
         "class.tif",
@@ -200,6 +201,10 @@ def test_products_are_complete_and_byte_identical(scene_file, tmp_path):
         "parcel_id.tif",
     ]
     parcels = geopandas.read_file(out, layer="parcels")
+    stored = geopandas.read_parquet(parquet)
+    assert stored["parcel_id"].tolist() == parcels["parcel_id"].tolist()
+    assert shapely.equals_identical(stored.geometry.array, parcels.geometry.array).all()
+    assert set(stored["determination:datetime"].dt.date.astype(str)) == {"2021-06-15"}
     assert list(parcels.columns) == [
         "parcel_id",
         "class_id",

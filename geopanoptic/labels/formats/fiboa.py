@@ -8,7 +8,6 @@ stand in the Parquet metadata as ``geopanoptic:classes``. GeoParquet that is no 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -30,14 +29,28 @@ from geopanoptic.labels.formats.format import Format, LabelSource, ReadOptions, 
 from geopanoptic.labels.formats.json_files import read_json
 from geopanoptic.labels.objects import Labels
 from geopanoptic.labels.taxonomy import LabelClass, Taxonomy
+from geopanoptic.products.geoparquet import (
+    AREA,
+    BY_IMAGE,
+    CLASSES,
+    COLLECTION,
+    DATETIME,
+    FIBOA,
+    GEO,
+    LARGEST,
+    METHOD,
+    PERIMETER,
+    ROWS,
+    VECOREL,
+    boxes,
+    collection_name,
+    geo_metadata,
+    within,
+)
 from geopanoptic.products.measures import measure
 from geopanoptic.wording import fault
 
-CLASSES = b"geopanoptic:classes"
-
-_ROWS = 65_536
-_COLLECTION = b"collection"
-_FOLLOWS = ["bbox", rules.AREA, rules.PERIMETER, "geometry_bbox"]
+_FOLLOWS = ["bbox", AREA, PERIMETER, "geometry_bbox"]
 """What the outlines say themselves, and better after they were cut or moved."""
 _CLASS_COLUMNS = ("class_name", "crop:name", "crop:code")
 
@@ -46,7 +59,7 @@ def recognises(path: Path) -> bool:
     """GeoParquet, or GeoJSON with ``schemas``."""
     try:
         if path.suffix.lower() in (".parquet", ".geoparquet") and path.is_file():
-            return b"geo" in (pa.parquet.read_schema(path).metadata or {})
+            return GEO.encode() in (pa.parquet.read_schema(path).metadata or {})
         if path.suffix.lower() in (".json", ".geojson") and path.is_file():
             content = read_json(path)
             return content["type"] in ("Feature", "FeatureCollection") and "schemas" in content
@@ -82,9 +95,8 @@ def read(path: Path, options: ReadOptions) -> LabelSource:
 def write(labels: Iterable[Labels], target: Path, options: WriteOptions) -> Written:
     found = one_map(labels)
     frame = with_classes(found.objects, found.taxonomy)
-    geo = _geo_metadata(frame)
-    metadata: dict[bytes, str] = {
-        b"geo": json.dumps(geo),
+    metadata: dict[str, str] = {
+        GEO: json.dumps(_geo_metadata(frame)),
         CLASSES: json.dumps([each.model_dump() for each in found.taxonomy.classes]),
     }
     losses: tuple[str, ...] = ()
@@ -92,12 +104,12 @@ def write(labels: Iterable[Labels], target: Path, options: WriteOptions) -> Writ
         losses = ("labels in pixels are no fields of fiboa: this is GeoParquet without its columns",)
     else:
         frame, losses = _renamed(frame)
-        frame = _fields(frame, _collection_name(target))
-        schemas = {name: [rules.VECOREL, rules.FIBOA] for name in sorted(set(frame["collection"]))}
-        metadata[_COLLECTION] = json.dumps({"schemas": schemas})
+        frame = _fields(frame, collection_name(target.stem))
+        schemas = {name: [VECOREL, FIBOA] for name in sorted(set(frame["collection"]))}
+        metadata[COLLECTION] = json.dumps({"schemas": schemas})
     table = _arrow(frame).replace_schema_metadata(metadata)
     with pa.parquet.ParquetWriter(target, table.schema, compression="zstd") as writer:
-        writer.write_table(table, row_group_size=_ROWS)
+        writer.write_table(table, row_group_size=ROWS)
     return Written(files=(target,), images=1, objects=len(frame), losses=losses)
 
 
@@ -125,13 +137,14 @@ class _Stored:
 
 def _from_parquet(path: Path) -> _Stored:
     try:
-        metadata = pa.parquet.read_schema(path).metadata or {}
+        stored = pa.parquet.read_schema(path).metadata or {}
+        metadata = {key.decode(): value for key, value in stored.items()}
         fields = geopandas.read_parquet(path)
         if fields.geometry.name != "geometry":
             fields = fields.rename_geometry("geometry")
-        common = json.loads(metadata[_COLLECTION]) if _COLLECTION in metadata else None
+        common = json.loads(metadata[COLLECTION]) if COLLECTION in metadata else None
         classes = _classes(metadata[CLASSES]) if CLASSES in metadata else None
-        older = json.loads(metadata.get(b"fiboa", b"{}")).get("fiboa_version")
+        older = json.loads(metadata.get("fiboa", b"{}")).get("fiboa_version")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, pa.ArrowException) as error:
         raise UsageError(
             f"{path} cannot be read as GeoParquet: {error}.", remedy="Export it again."
@@ -170,14 +183,10 @@ def _classes(stored: bytes) -> Taxonomy | None:
         return None  # a later version's
 
 
-def _collection_name(target: Path) -> str:
-    return re.sub(r"[^a-z0-9_]+", "_", target.stem.lower()).strip("_") or "fields"
-
-
 def _renamed(frame: geopandas.GeoDataFrame) -> tuple[geopandas.GeoDataFrame, tuple[str, ...]]:
     """Without columns to which fiboa gives another meaning: those are called otherwise."""
     rows = [str(row) for row in range(len(frame))]
-    own = [name for name in (rules.METHOD, rules.DATETIME, "category") if name in frame]
+    own = [name for name in (METHOD, DATETIME, "category") if name in frame]
     odd = [name for name in own if any(rules.property_faults(frame[[name]], rows))]
     losses = tuple(f"column {name} is not what fiboa means by it, and is called label_{name}" for name in odd)
     return frame.rename(columns={name: f"label_{name}" for name in odd}), losses
@@ -197,26 +206,21 @@ def _fields(frame: geopandas.GeoDataFrame, collection: str) -> geopandas.GeoData
         "collection": frame["collection"]
         if "collection" in frame and _names_all(frame["collection"], unique=False)
         else collection,
-        rules.METHOD: frame["score"].notna().map({True: "auto-imagery", False: None}),
-        rules.AREA: _within(measures.area_m2, rules.LARGEST[rules.AREA]),
-        rules.PERIMETER: _within(measures.perimeter_m, rules.LARGEST[rules.PERIMETER]),
+        METHOD: frame["score"].notna().map({True: BY_IMAGE, False: None}),
+        AREA: within(measures.area_m2, LARGEST[AREA]),
+        PERIMETER: within(measures.perimeter_m, LARGEST[PERIMETER]),
     }
-    if rules.METHOD in frame:
-        columns[rules.METHOD] = frame[rules.METHOD].where(frame[rules.METHOD].notna(), columns[rules.METHOD])
-    if rules.DATETIME in frame:
-        times = pd.to_datetime(frame[rules.DATETIME], utc=True, format="ISO8601")
-        columns[rules.DATETIME] = times.dt.as_unit("ms")
+    if METHOD in frame:
+        columns[METHOD] = frame[METHOD].where(frame[METHOD].notna(), columns[METHOD])
+    if DATETIME in frame:
+        times = pd.to_datetime(frame[DATETIME], utc=True, format="ISO8601")
+        columns[DATETIME] = times.dt.as_unit("ms")
     rest = [name for name in frame if name not in columns and name != "bbox"]
     return frame.assign(**columns)[[*columns, *rest]]
 
 
 def _names_all(values: pd.Series, *, unique: bool = True) -> bool:
     return all(isinstance(each, str) and each for each in values) and (not unique or values.is_unique)
-
-
-def _within(figures: np.ndarray, largest: float) -> np.ndarray:
-    """Float32 as the schema has it; NaN, written as null, where fiboa has no place for the figure."""
-    return np.where((figures > 0) & (figures <= largest), figures, np.nan).astype(np.float32)
 
 
 def _arrow(frame: geopandas.GeoDataFrame) -> pa.Table:
@@ -229,8 +233,7 @@ def _arrow(frame: geopandas.GeoDataFrame) -> pa.Table:
         if array.null_count < len(array) or name == "object_id":
             names.append(pa.field(name, array.type, nullable=name not in ("id", "collection")))
             arrays.append(array)
-    bounds = shapely.bounds(outlines).reshape(-1, 4)
-    box = pa.StructArray.from_arrays([pa.array(each) for each in bounds.T], ["xmin", "ymin", "xmax", "ymax"])
+    box = boxes(outlines)
     names += [pa.field("bbox", box.type), pa.field("geometry", pa.binary(), nullable=False)]
     arrays += [box, pa.array(shapely.to_wkb(outlines), pa.binary())]
     return pa.Table.from_arrays(arrays, schema=pa.schema(names))
@@ -248,13 +251,7 @@ def _array(values: pd.Series) -> pa.Array:
 
 
 def _geo_metadata(frame: geopandas.GeoDataFrame) -> dict[str, Any]:
-    corners = ("xmin", "ymin", "xmax", "ymax")
-    column: dict[str, Any] = {
-        "encoding": "WKB",
-        "geometry_types": sorted(set(frame.geometry.geom_type)),
-        "crs": None if frame.crs is None else frame.crs.to_json_dict(),
-        "covering": {"bbox": {corner: ["bbox", corner] for corner in corners}},
-    }
+    geo = geo_metadata(frame.crs, set(frame.geometry.geom_type))
     if len(frame):
-        column["bbox"] = frame.total_bounds.tolist()
-    return {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": column}}
+        geo["columns"]["geometry"]["bbox"] = frame.total_bounds.tolist()
+    return geo

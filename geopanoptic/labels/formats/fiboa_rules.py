@@ -14,14 +14,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-VECOREL = "https://vecorel.org/specification/v0.1.0/schema.yaml"
-FIBOA = "https://fiboa.org/specification/v0.3.0/schema.yaml"
+from geopanoptic.products.geoparquet import (
+    AREA,
+    BY_IMAGE,
+    DATETIME,
+    FIBOA,
+    LARGEST,
+    METHOD,
+    PERIMETER,
+    VECOREL,
+)
 
-AREA, PERIMETER = "metrics:area", "metrics:perimeter"
-METHOD, DATETIME = "determination:method", "determination:datetime"
-LARGEST = {AREA: 1e9, PERIMETER: 1.25e9}
-"""Square metres and metres."""
-METHODS = ("manual", "driven", "surveyed", "auto-operation", "auto-imagery", "unknown")
+METHODS = ("manual", "driven", "surveyed", "auto-operation", BY_IMAGE, "unknown")
 CATEGORIES = ("conceptual", "operational", "economic", "administrative", "other")
 
 _PER_FEATURE = ("id", "geometry", "bbox", AREA, PERIMETER)

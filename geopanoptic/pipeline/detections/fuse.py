@@ -28,6 +28,7 @@ from geopanoptic.pipeline.record import UNDATED, Record
 from geopanoptic.pipeline.resuming.workfolder import kept_if_useful
 from geopanoptic.pipeline.store import RunStore
 from geopanoptic.products.commit import Commit
+from geopanoptic.products.geoparquet import SUFFIX as PARQUET_SUFFIX
 from geopanoptic.products.report import versions, write_run_report
 from geopanoptic.products.suffixes import require_vector_suffix
 from geopanoptic.scene.files.formats import driver_of
@@ -70,6 +71,7 @@ def fuse(
     *,
     fusion: str = DEEPLAB.name,
     rasters: str | Path | None = None,
+    parquet: bool = False,
     min_score: float = MIN_SCORE,
     min_area_m2: float | None = None,
     simplify_m: float | None = None,
@@ -93,7 +95,7 @@ def fuse(
     """
     rule = fusion_named(fusion)
     vector, grid = Path(out), _grid_of(Path(scene))
-    require_vector_suffix(vector)
+    require_vector_suffix(vector, parquet_beside=True)
     min_area_px, simplify_m = drawing_sizes(grid, min_area_m2, simplify_m)
     if not 0 <= min_score <= 1:
         raise UsageError(
@@ -106,9 +108,10 @@ def fuse(
     record = Record(progress_of(progress))
     report_path = vector.with_suffix(".run.json")
     raster_paths = {} if rasters is None else {name: Path(rasters) / f"{name}.tif" for name in RASTERS}
+    parquet_path = vector.with_suffix(PARQUET_SUFFIX) if parquet else None
     executor = Threads(workers=workers)
     outputs = Commit(
-        [vector, report_path, *raster_paths.values()],
+        [vector, report_path, *raster_paths.values(), *([] if parquet_path is None else [parquet_path])],
         overwrite=overwrite,
         resumable=True,
         inputs=[Path(scene), *found.paths],
@@ -155,6 +158,7 @@ def fuse(
                 commit,
                 vector,
                 raster_paths,
+                parquet=parquet_path,
                 store=store,
                 planned=planned,
                 final=final,
