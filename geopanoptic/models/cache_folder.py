@@ -7,9 +7,9 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from uuid import uuid4
 
-_PARTIAL = ".partial"
+from geopanoptic.replacing import PARTIAL, replacing
+
 _ABANDONED_S = 86_400
 """A file that is being written for a day belongs to a process that was killed."""
 
@@ -33,14 +33,10 @@ def cache_folder() -> Path | None:
 
 def keep(path: Path, content: bytes) -> None:
     """Write a file of the cache folder, which is the old one or complete. What cannot be kept is computed again."""
-    partial = path.with_name(f"{uuid4().hex}{_PARTIAL}")
     with suppress(OSError):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        try:
+        with replacing(path) as partial:
             partial.write_bytes(content)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
-        for file in path.parent.glob(f"*{_PARTIAL}"):
+        for file in path.parent.glob(f"*{PARTIAL}"):
             if file.stat().st_mtime < time.time() - _ABANDONED_S:
                 file.unlink(missing_ok=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geopanoptic.errors import ModelError, OutputError
+from geopanoptic.replacing import replacing
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,12 +28,13 @@ def sha256_of(path: Path) -> str:
 
 
 def write_weights(path: Path, weights: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
-    """Write contiguous tensors on the CPU. Raises ``OutputError`` where the disk is full or forbids it."""
+    """Write contiguous tensors on the CPU; the file is the old one or complete. Raises ``OutputError`` where the disk is full or forbids it."""
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     try:
-        save_file(dict(weights), path, metadata=metadata)
+        with replacing(path) as partial:
+            save_file(dict(weights), partial, metadata=metadata)
     except (OSError, SafetensorError) as failure:
         raise OutputError(
             f"{path} could not be written: {failure}.",

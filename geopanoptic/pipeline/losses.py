@@ -12,10 +12,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
-from uuid import uuid4
 
 from geopanoptic.grid import Window
 from geopanoptic.pipeline.store import RunStore
+from geopanoptic.replacing import replacing
 
 Loss: TypeAlias = tuple[dict[str, Any], str]
 """What is left out, for ``run.json``, and in words."""
@@ -30,9 +30,8 @@ def note_losses(store: RunStore, block: Window, losses: Iterable[Loss]) -> None:
     """Keep what is left out of a block; call it before the block is stored."""
     path = _path(store, block)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{uuid4().hex}.partial")
-    partial.write_text(json.dumps(list(losses)), encoding="utf-8")
-    partial.replace(path)
+    with replacing(path) as partial:
+        partial.write_text(json.dumps(list(losses)), encoding="utf-8")
 
 
 def losses_of(store: RunStore, block: Window) -> list[Loss]:

@@ -18,7 +18,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -26,6 +25,7 @@ from numpy.typing import DTypeLike, NDArray
 from geopanoptic.grid import Window
 from geopanoptic.npy import map_npy
 from geopanoptic.panoptic.quantisation import LAYERS
+from geopanoptic.replacing import replacing
 
 HASH_BYTES = 32
 
@@ -64,17 +64,11 @@ class RunStore:
         """Store ``array`` (h, w) as one block of a layer; a reader never sees part of it."""
         path = self._path(layer, block.row0, block.col0)
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f"{path.stem}.{uuid4().hex}.partial")
         content = _npy_bytes(array)
-        try:
-            with partial.open("wb") as file:
-                file.writelines(content)
-                if layer in self.sealed:
-                    file.write(self._hash(layer, block, content))
-            partial.replace(path)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
+        with replacing(path) as partial, partial.open("wb") as file:
+            file.writelines(content)
+            if layer in self.sealed:
+                file.write(self._hash(layer, block, content))
 
     def holds(self, layers: Iterable[str], block: Window) -> bool:
         """Whether all of ``layers`` (sealed ones) are there for ``block`` and match their hashes.

@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath
 
 from geopanoptic.errors import OutputError
 from geopanoptic.products import staging
+from geopanoptic.replacing import replacing
 
 ANNEXES = "annexes.json"
 COMMIT = "commit.json"
@@ -150,10 +151,8 @@ def _foreign(path: Path) -> OutputError:
 
 
 def _write(path: Path, value: object) -> None:
-    partial = path.with_suffix(".partial")
-    with partial.open("w", encoding="utf-8") as file:
+    with replacing(path) as partial, partial.open("w", encoding="utf-8") as file:
         json.dump(value, file)
         file.flush()
         os.fsync(file.fileno())
-    partial.replace(path)
     staging.sync_folder(path.parent)

@@ -6,12 +6,12 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from uuid import uuid4
 
 from pyogrio.errors import DataLayerError, DataSourceError, FeatureError, FieldError, GeometryError
 from rasterio.errors import RasterioError
 
 from geopanoptic.errors import OutputError
+from geopanoptic.replacing import replacing
 
 _FAILURES = (
     OSError,
@@ -56,9 +56,5 @@ def put_text(path: Path, text: str) -> None:
         if path.exists() and (path.is_symlink() or not path.is_file()):
             path.write_text(text + "\n", encoding="utf-8")
             return
-        partial = path.with_name(f".{uuid4().hex}.partial")
-        try:
+        with replacing(path) as partial:
             partial.write_text(text + "\n", encoding="utf-8")
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)

@@ -163,7 +163,5 @@ def _averaged(state: State) -> dict[str, Tensor]:
 
 
 def _write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    partial = path.with_suffix(".partial")
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_weights(partial, contiguous, metadata)
-    partial.replace(path)
+    write_weights(path, contiguous, metadata)

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from geopanoptic.errors import UsageError
+from geopanoptic.replacing import replacing
 from geopanoptic.training.batch import Batch
 from geopanoptic.training.checkpoint import Course
 from geopanoptic.training.patch import OUTPUT_SCALE
@@ -84,9 +85,8 @@ def _cut(log: Path, last_step: int) -> None:
     if not kept:
         log.unlink()
         return
-    partial = log.with_suffix(".partial")
-    partial.write_text("".join(lines[:1] + kept), encoding="utf-8")
-    partial.replace(log)
+    with replacing(log) as partial:
+        partial.write_text("".join(lines[:1] + kept), encoding="utf-8")
 
 
 def _is_whole(line: str) -> bool:

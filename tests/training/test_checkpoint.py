@@ -61,7 +61,7 @@ def test_a_full_disk_is_no_bug(config: TrainingConfig, tmp_path: Path) -> None:
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
     try:
-        with pytest.raises(OutputError, match=r"last\.partial could not be written"):
+        with pytest.raises(OutputError, match=r"last\.safetensors could not be written"):
             train(config, tmp_path / "run")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from geopanoptic.replacing import replacing
+
 UNLABELLED = 255
 CROP_PX = 192
 SCENE_PX = 400
@@ -36,14 +38,16 @@ class Sample:
     stuff: NDArray[np.uint8]
 
     def save(self, path: Path) -> None:
-        np.savez_compressed(
-            path,
-            image=self.image.astype(np.float16),
-            available=self.available,
-            valid=self.valid,
-            instances=self.instances,
-            stuff=self.stuff,
-        )
+        """Write as .npz, whole or not at all, the image as float16."""
+        with replacing(path) as partial, partial.open("wb") as file:
+            np.savez_compressed(
+                file,
+                image=self.image.astype(np.float16),
+                available=self.available,
+                valid=self.valid,
+                instances=self.instances,
+                stuff=self.stuff,
+            )
 
 
 def padded(array: NDArray[Any], size: int, fill: int) -> NDArray[Any]:

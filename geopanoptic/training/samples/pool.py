@@ -54,9 +54,7 @@ def _write(folder: Path, samples: Iterable[tuple[str, crops.Sample]]) -> None:
     count = 0
     for name, sample in samples:
         folder.mkdir(parents=True, exist_ok=True)
-        partial = folder / f".{name}.npz"
-        sample.save(partial)
-        partial.replace(folder / f"{name}.npz")
+        sample.save(folder / f"{name}.npz")
         count += 1
     print(f"{folder}: {count} samples", flush=True)
 

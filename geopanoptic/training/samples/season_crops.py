@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from geopanoptic.replacing import replacing
 from geopanoptic.scene.radiometry import Normalisation, date_range, series_normalisation
 from geopanoptic.scene.sampling import Sample
 from geopanoptic.training.synthetic.spectra import BANDS
@@ -43,13 +44,16 @@ class SeriesSample:
     stuff: NDArray[np.uint8]
 
     def save(self, path: Path) -> None:
-        """Write as .npz, the image in ``STEPS`` steps as float16."""
+        """Write as .npz, whole or not at all, the image in ``STEPS`` steps as float16."""
         stored = {
             **asdict(self),
             "image_tchw": (np.round(self.image_tchw * STEPS) / STEPS).astype(np.float16),
         }
         # numpy's own writer compresses four times as long for a tenth less.
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        with (
+            replacing(path) as partial,
+            zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+        ):
             for name, array in stored.items():
                 with archive.open(f"{name}.npy", "w") as member:
                     np.lib.format.write_array(member, array)

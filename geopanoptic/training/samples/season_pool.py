@@ -52,9 +52,7 @@ def write(folder: Path, samples: Iterable[tuple[str, SeriesSample]]) -> None:
     """Write named samples, each file whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, sample in samples:
-        partial = folder / f".{name}.part"
-        sample.save(partial)
-        partial.replace(folder / f"{name}.npz")
+        sample.save(folder / f"{name}.npz")
 
 
 def write_real(pool: Path, data: Path, teacher: str) -> None:
