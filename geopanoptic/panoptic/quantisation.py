@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -60,23 +61,31 @@ class Quantiser:
         self,
         layers: Mapping[str, NDArray[np.generic]],
         block: Window,
-        outputs: Mapping[str, NDArray[np.float32]],
+        outputs: Mapping[str, NDArray[Any]],
         valid: NDArray[np.bool_],
         tile: Window,
     ) -> None:
         """Quantise what lies of ``tile``, which is that of ``valid``, in ``block``, which is that of ``layers``.
 
-        Without a copy of ``outputs`` in C order. Safe to call from several threads for tiles that do not
+        ``outputs`` are as in ``__call__``, or ``LAYERS`` (H, W) already, with any values where pixels are invalid. Without a copy of ``outputs`` in C order. Safe to call from several threads for tiles that do not
         overlap.
         """
         part = tile.intersection(block)
         if part is None:
             return
-        shape = outputs["semantic"].shape[1:]
+        in_tile = (part.row0 - tile.row0, part.col0 - tile.col0)
+        in_block = (part.row0 - block.row0, part.col0 - block.col0)
+        shape = outputs["semantic" if "semantic" in outputs else LAYERS[0]].shape[-2:]
+        middle = ((shape[0] - tile.height) // 2, (shape[1] - tile.width) // 2)
+        if "semantic" not in outputs:
+            there = _at((middle[0] + in_tile[0], middle[1] + in_tile[1]), part.shape)
+            for name in LAYERS:
+                here = layers[name][_at(in_block, part.shape)]
+                np.copyto(here, outputs[name][there], where=valid[_at(in_tile, part.shape)])
+            return
         centre, boundary, distance = (
             np.ascontiguousarray(outputs[name]).reshape(shape) for name in ("centre", "boundary", "distance")
         )
-        middle = ((shape[0] - tile.height) // 2, (shape[1] - tile.width) // 2)
         _quantise(
             np.ascontiguousarray(outputs["semantic"]),
             centre,
@@ -88,10 +97,14 @@ class Quantiser:
             np.float32(self.relief_boundary_weight),
             tuple(layers[name] for name in LAYERS),
             part.shape,
-            (part.row0 - tile.row0, part.col0 - tile.col0),
-            (part.row0 - block.row0, part.col0 - block.col0),
+            in_tile,
+            in_block,
             middle,
         )
+
+
+def _at(origin: tuple[int, int], shape: tuple[int, int]) -> tuple[slice, slice]:
+    return slice(origin[0], origin[0] + shape[0]), slice(origin[1], origin[1] + shape[1])
 
 
 def was_compiled() -> bool:

@@ -18,7 +18,7 @@ from functools import cache, partial
 from itertools import groupby, islice
 from queue import Empty, SimpleQueue
 from threading import Lock
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +32,7 @@ from geopanoptic.pipeline.reading import DateReader
 from geopanoptic.pipeline.store import RunStore
 from geopanoptic.scene.files.blocks import OnUnreadable, UnreadableBlock, refuse
 
-Outputs = Mapping[str, NDArray[np.float32]]
+Outputs = Mapping[str, NDArray[Any]]
 Take = Callable[[int, Outputs], None]
 DatedTiles = tuple[NDArray[np.float32], float]
 """Tiles (B, C, h, w) of one date, and its day of the year, see ``season_day``. Valid until the date after the next."""
@@ -41,8 +41,11 @@ DatedTiles = tuple[NDArray[np.float32], float]
 class Network(Protocol):
     """What is asked of a runtime."""
 
-    def each_over(self, dates: Iterable[DatedTiles], take: Take) -> None:
-        """Give ``take`` the number of every tile and its probabilities (C, H, W) by name, seen on all dates.
+    def each_over(
+        self, dates: Iterable[DatedTiles], take: Take, quantisation: Quantiser | None = None
+    ) -> None:
+        """Give ``take`` the number of every tile and its probabilities (C, H, W) by name, seen on all dates, or the layers
+        (H, W) that ``quantisation`` would make of them.
 
         They cover the tile or the middle of it and are valid during the call; calls may come from several threads
         at once. Dates are taken one at a time; one on which a tile has no flag changes nothing for it.
@@ -104,7 +107,7 @@ class InferBlock:
             with network_turn():
                 network = self.network()
                 started, waited_s = time.perf_counter(), sight.waited_s
-                network.each_over(sight, partial(self._keep_core, tiles, block, layers))
+                network.each_over(sight, partial(self._keep_core, tiles, block, layers), self.quantise)
                 network_s += time.perf_counter() - started - (sight.waited_s - waited_s)
             network_px += sight.given_px
         _write(store_for(self.store, block, unreadable), block, layers)

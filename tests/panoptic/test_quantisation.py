@@ -77,8 +77,14 @@ def test_any_crop_gives_the_layers_of_the_whole(seed, rows, cols):
         np.testing.assert_array_equal(crop[name], whole[name][part])
 
 
-@given(seed=st.integers(0, 1000), surplus=st.integers(0, 3), row=st.integers(1, 6), col=st.integers(1, 8))
-def test_tiles_fill_a_block_from_outputs_with_a_surplus(seed, surplus, row, col):
+@given(
+    seed=st.integers(0, 1000),
+    surplus=st.integers(0, 3),
+    row=st.integers(1, 6),
+    col=st.integers(1, 8),
+    on_device=st.booleans(),
+)
+def test_tiles_fill_a_block_from_outputs_with_a_surplus(seed, surplus, row, col, on_device):
     maps, valid = outputs(seed), np.random.default_rng(seed).random((7, 9)) < 0.8
     block = Window(1, 0, 7, 8)
     layers = empty_layers(block.shape)
@@ -90,6 +96,8 @@ def test_tiles_fill_a_block_from_outputs_with_a_surplus(seed, surplus, row, col)
     ):
         around = [(0, 0), (surplus, surplus), (surplus, surplus)]
         part = {name: np.pad(array[(..., *tile.slices())], around) for name, array in maps.items()}
+        if on_device:
+            part = QUANTISE(part, np.ones(part["semantic"].shape[1:], bool))
         QUANTISE.fill(layers, block, part, valid[tile.slices()], tile)
     for name, layer in QUANTISE(maps, valid).items():
         np.testing.assert_array_equal(layers[name], layer[block.slices()])

@@ -65,7 +65,7 @@ def truth_maps(instances: np.ndarray, cover: np.ndarray) -> np.ndarray:
 class Oracle:
     """A network for which every date's maps are its share of the truth: it adds them up."""
 
-    def each_over(self, dates, take):
+    def each_over(self, dates, take, quantisation=None):
         total = sum(tiles_bchw for tiles_bchw, _ in dates)
         for number, maps in enumerate(total):
             take(

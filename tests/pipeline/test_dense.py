@@ -48,7 +48,7 @@ class Watched:
     days: list[float] = field(default_factory=list)
     threads: set[str] = field(default_factory=set)
 
-    def each_over(self, dates, take):
+    def each_over(self, dates, take, quantisation=None):
         def watched():
             for tiles, day in dates:
                 self.taken += 1
@@ -218,7 +218,7 @@ def test_one_block_at_a_time_is_in_the_network(tmp_path):
     inside = threading.Semaphore(1)
 
     class Alone:
-        def each_over(self, dates, take):
+        def each_over(self, dates, take, quantisation=None):
             assert inside.acquire(blocking=False), "two blocks are in the network"
             Oracle().each_over(dates, take)
             time.sleep(0.02)

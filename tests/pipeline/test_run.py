@@ -21,6 +21,7 @@ from affine import Affine
 import geopanoptic
 from geopanoptic.errors import OutputError, ResourceError, SceneError, UsageError
 from geopanoptic.grid import Window
+from geopanoptic.models.runtimes.runtime import Runtime
 from geopanoptic.scene.demo_files import real_scene_files
 
 BANDS = ("blue", "green", "red", "nir")
@@ -89,6 +90,17 @@ def test_the_map_is_the_same_for_every_layout(layout, scene_file, reference):
             == shapely.to_wkb(theirs.geometry.to_numpy()).tolist()
         )
         assert ours.drop(columns="geometry").equals(theirs.drop(columns="geometry"))
+
+
+@pytest.mark.realdata
+def test_the_map_is_the_same_where_layers_are_made_on_the_device(scene_file, monkeypatch):
+    settings = {"runtime": "torch", "tile_px": 64, "block_px": 64, "simplify_m": 0}
+    expected = geopanoptic.run(scene_file, **settings)
+    monkeypatch.setattr(Runtime, "on_gpu", True)
+    found = geopanoptic.run(scene_file, **settings)
+    for name in ("class", "parcel_id", "confidence"):
+        np.testing.assert_array_equal(found.rasters[name], expected.rasters[name])
+    geopandas.testing.assert_geodataframe_equal(found.parcels, expected.parcels)
 
 
 @pytest.mark.realdata

@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,9 @@ from geopanoptic.models.bundle import Bundle
 from geopanoptic.models.heads import HEADS
 from geopanoptic.models.margins import surplus_px
 
+if TYPE_CHECKING:
+    from geopanoptic.models.runtimes.device_layers import Layers, Quantisation
+
 Floats = NDArray[np.float32]
 DatedTiles = tuple[Floats, float]
 """Tiles (B, 2 * n_bands, H, W), or those of their channels that the network reads (``Runtime.channels``), on one date,
@@ -30,9 +33,9 @@ and its day, 1 to 366 of the northern seasons, NaN where unknown."""
 Probabilities = Callable[[Floats], tuple[Floats, Floats]]
 """Input of ``CompactUNet`` to its outputs, which are valid until the same thread's next call; on the CPU called from
 several threads at once, one tile each."""
-Take = Callable[[int, Mapping[str, Floats]], None]
+Take = Callable[[int, Mapping[str, NDArray[Any]]], None]
 """Is given the number of a tile in its batch and its probabilities (C, h, w) by name of the head, which are valid
-during the call; on the CPU called from several threads at once."""
+during the call, or what ``layers_of`` makes of them; on the CPU called from several threads at once."""
 
 
 @runtime_checkable
@@ -46,6 +49,16 @@ def release_of(network: object) -> None:
     """Let a network give back memory, where it knows how."""
     if isinstance(network, Releasing):
         network.release()
+
+
+@runtime_checkable
+class QuantisesTiles(Protocol):
+    """Probabilities that can be quantised where they are computed."""
+
+    def quantised(
+        self, input_bchw: Floats, mirrors: Sequence[tuple[int, ...]], quantisation: Quantisation
+    ) -> Layers | None:
+        """Layers (B, h, w) of the mean over ``mirrors``, see ``device_layers``; None where there is NaN."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +109,9 @@ class Runtime(ABC):
         return {name: np.stack([kept[number][name] for number in sorted(kept)]) for name in HEADS}
 
     @abstractmethod
-    def each_over(self, dates: Iterable[DatedTiles], take: Take) -> None:
+    def each_over(
+        self, dates: Iterable[DatedTiles], take: Take, quantisation: Quantisation | None = None
+    ) -> None:
         """Compute one batch of equally large tiles, seen on ``dates``, and hand each one's probabilities on.
 
         Tiles are float32 without NaN, (B, channels, H, W) as in ``DatedTiles``, the same places on every date; H and W multiples
@@ -106,7 +121,8 @@ class Runtime(ABC):
         the dates' order.
 
         ``take`` is given float32 in [0, 1], ``semantic`` summing to one over classes, of the tile without its
-        margin but with ``surplus_px`` along every edge.
+        margin but with ``surplus_px`` along every edge. With ``quantisation`` a GPU hands on the integers (h, w) of
+        ``device_layers.layers_of`` in their place; a CPU never does, where the caller can take them from where they lie.
 
         Raises ``ModelError`` for no date or more than the network takes, a wrong number of channels, a size off
         the stride or within the margins, tiles that change their shape between dates, and for NaN,
@@ -145,6 +161,17 @@ class Runtime(ABC):
         for number, (classes, others) in enumerate(zip(*outputs, strict=True), part.start):
             take(number, dict(zip(HEADS, (classes, *np.split(others, len(others))), strict=True)))
 
+    def hand_on_layers(self, part: slice, layers: Layers | None, take: Take) -> None:
+        """As ``hand_on`` of integers (B, h, w) by name; None where there was NaN."""
+        if layers is None:
+            raise self._nan()
+        for place, number in enumerate(range(part.start, part.start + len(layers["heat"]))):
+            take(number, {name: values[place] for name, values in layers.items()})
+
+    @property
+    def on_gpu(self) -> bool:
+        return self.device.startswith("cuda")
+
     def read_of(self, input_bchw: Floats, part: slice) -> Floats:
         """The channels that the network reads of a part of the batch; a copy only where there are others.
 
@@ -156,10 +183,13 @@ class Runtime(ABC):
 
     def refuse_nan(self, *arrays: Floats) -> None:
         if not all(np.isfinite(values.sum()) for values in arrays):
-            raise ModelError(
-                f"Model {self.bundle.name} gives NaN for a tile.",
-                remedy="Look for extreme values in the scene; if there are none, the weights are damaged.",
-            )
+            raise self._nan()
+
+    def _nan(self) -> ModelError:
+        return ModelError(
+            f"Model {self.bundle.name} gives NaN for a tile.",
+            remedy="Look for extreme values in the scene; if there are none, the weights are damaged.",
+        )
 
     def check_shape(self, shape: tuple[int, ...]) -> None:
         """Raise ``ModelError`` for tiles that the network does not take."""
@@ -190,7 +220,9 @@ class ImageRuntime(Runtime):
     def release(self) -> None:
         release_of(self.probabilities)
 
-    def each_over(self, dates: Iterable[DatedTiles], take: Take) -> None:
+    def each_over(
+        self, dates: Iterable[DatedTiles], take: Take, quantisation: Quantisation | None = None
+    ) -> None:
         inputs = [input_bchw for input_bchw, _ in dates]
         if len(inputs) != 1:
             raise ModelError(
@@ -202,6 +234,11 @@ class ImageRuntime(Runtime):
 
         def compute(part: slice) -> None:
             tiles = self.read_of(input_bchw, part)
+            if quantisation is not None and self.on_gpu and isinstance(self.probabilities, QuantisesTiles):
+                self.hand_on_layers(
+                    part, self.probabilities.quantised(tiles, self.bundle.mirrors, quantisation), take
+                )
+                return
             views = self.mean_of_views(
                 lambda axes: self.probabilities(np.ascontiguousarray(np.flip(tiles, axes)))
             )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -18,6 +18,9 @@ from geopanoptic.errors import ModelError
 from geopanoptic.models.margins import kept_margins_px
 from geopanoptic.models.runtimes.runtime import DatedTiles, Floats, Runtime, Take, release_of
 from geopanoptic.models.series import encoded_days
+
+if TYPE_CHECKING:
+    from geopanoptic.models.runtimes.device_layers import Layers, Quantisation
 
 Sums = Sequence[Any]
 """Arrays of numpy or, on a device, of torch: what ``CompactReader`` gives and ``CompactSeasonDecoder`` takes."""
@@ -33,6 +36,16 @@ class Halves(Protocol):
         """As ``CompactSeasonDecoder``; valid until the thread's next call."""
 
 
+@runtime_checkable
+class QuantisesSums(Protocol):
+    """Halves whose probabilities can be quantised where they are computed."""
+
+    def quantised(
+        self, of_views: Sequence[Sums], mirrors: Sequence[tuple[int, ...]], quantisation: Quantisation
+    ) -> Layers | None:
+        """As ``QuantisesTiles``, of the sums of every view."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeriesRuntime(Runtime):
     """A network of series."""
@@ -43,7 +56,9 @@ class SeriesRuntime(Runtime):
     def release(self) -> None:
         release_of(self.halves)
 
-    def each_over(self, dates: Iterable[DatedTiles], take: Take) -> None:
+    def each_over(
+        self, dates: Iterable[DatedTiles], take: Take, quantisation: Quantisation | None = None
+    ) -> None:
         shape: tuple[int, ...] | None = None
         totals: dict[tuple[int, int], Sums] = {}
         for input_bchw, day in dates:
@@ -60,7 +75,7 @@ class SeriesRuntime(Runtime):
             raise ModelError(
                 f"Model {self.bundle.name} was given no date.", remedy="Give it one date or more."
             )
-        self.side_by_side(lambda part: self._decode(totals, part, take), shape[0])
+        self.side_by_side(lambda part: self._decode(totals, part, take, quantisation), shape[0])
 
     def _add(self, totals: dict[tuple[int, int], Sums], input_bchw: Floats, day: float) -> None:
         day_bchw = encoded_days(torch.tensor([day], dtype=torch.float32), self.harmonics)[..., None, None]
@@ -90,7 +105,18 @@ class SeriesRuntime(Runtime):
         flags = [place for place, channel in enumerate(self.channels) if channel >= len(self.bundle.bands)]
         return any(tiles_bchw[:, flag, rows, cols].any() for flag in flags)
 
-    def _decode(self, totals: dict[tuple[int, int], Sums], part: slice, take: Take) -> None:
-        views = iter(range(self.bundle.views))
-        outputs = self.mean_of_views(lambda _: self.halves.decode(totals.pop((part.start, next(views)))))
-        self.hand_on(part, outputs, take)
+    def _decode(
+        self,
+        totals: dict[tuple[int, int], Sums],
+        part: slice,
+        take: Take,
+        quantisation: Quantisation | None,
+    ) -> None:
+        of_views = [totals.pop((part.start, view)) for view in range(self.bundle.views)]
+        if quantisation is not None and self.on_gpu and isinstance(self.halves, QuantisesSums):
+            self.hand_on_layers(
+                part, self.halves.quantised(of_views, self.bundle.mirrors, quantisation), take
+            )
+            return
+        views = iter(of_views)
+        self.hand_on(part, self.mean_of_views(lambda _: self.halves.decode(next(views))), take)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
@@ -15,9 +15,11 @@ from torch import Tensor, nn
 from geopanoptic.errors import ResourceError
 from geopanoptic.models.compact import CompactUNet
 from geopanoptic.models.compact_series import CompactReader, CompactSeasonDecoder
+from geopanoptic.models.runtimes.device_layers import Layers, Quantisation, layers_of
 from geopanoptic.models.two_scales import TwoScales
 
 Network = TypeVar("Network", bound=nn.Module)
+Mirrors = Sequence[tuple[int, ...]]
 Outputs = tuple[NDArray[np.float32], NDArray[np.float32]]
 """Probabilities of the classes and of the other heads."""
 
@@ -68,6 +70,21 @@ class TorchProbabilities(_OnDevice):
         self.in_parts(compute, len(input_bchw), input_bchw.shape[1:])
         return _joined(results)
 
+    def quantised(
+        self, input_bchw: NDArray[np.float32], mirrors: Mirrors, quantisation: Quantisation
+    ) -> Layers | None:
+        """See ``QuantisesTiles``; raises as ``__call__``."""
+        results: list[dict[str, Tensor] | None] = []
+
+        def compute(part: slice) -> None:
+            tiles = self.to_device(input_bchw[part])
+            with self.maybe_in_bfloat16():
+                views = (self.network(torch.flip(tiles, axes)) for axes in mirrors)
+                results.append(_quantised(views, mirrors, quantisation))
+
+        self.in_parts(compute, len(input_bchw), input_bchw.shape[1:])
+        return _layers(results)
+
 
 @dataclass(slots=True, kw_only=True)
 class TorchHalves(_OnDevice):
@@ -96,15 +113,30 @@ class TorchHalves(_OnDevice):
         results: list[Outputs] = []
 
         def compute(part: slice) -> None:
-            part_totals = [total[part] for total in totals]
-            maps = self.decoder.maps_of(part_totals)
-            with self.maybe_in_bfloat16():
-                outputs = self.decoder.decoder(maps)
-            in_float32 = [values.float() for values in outputs]
-            results.append(_on_host(self.decoder.with_kinds(in_float32, part_totals)))
+            results.append(_on_host(self._decoded([total[part] for total in totals])))
 
         self.in_parts(compute, len(totals[0]), tuple(totals[0].shape[1:]))
         return _joined(results)
+
+    def quantised(
+        self, of_views: Sequence[Sequence[Tensor]], mirrors: Mirrors, quantisation: Quantisation
+    ) -> Layers | None:
+        """See ``QuantisesSums``; raises as ``decode``."""
+        results: list[dict[str, Tensor] | None] = []
+        first = of_views[0][0]
+
+        def compute(part: slice) -> None:
+            views = (self._decoded([total[part] for total in totals]) for totals in of_views)
+            results.append(_quantised(views, mirrors, quantisation))
+
+        self.in_parts(compute, len(first), tuple(first.shape[1:]))
+        return _layers(results)
+
+    def _decoded(self, totals: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        maps = self.decoder.maps_of(totals)
+        with self.maybe_in_bfloat16():
+            outputs = self.decoder.decoder(maps)
+        return self.decoder.with_kinds([values.float() for values in outputs], totals)
 
 
 def torch_probabilities(
@@ -131,6 +163,27 @@ def torch_halves(
 def _on_host(outputs: tuple[Tensor, Tensor]) -> Outputs:
     classes, others = (values.float().cpu().contiguous().numpy() for values in outputs)
     return classes, others
+
+
+def _quantised(
+    views: Iterable[tuple[Tensor, Tensor]], mirrors: Mirrors, quantisation: Quantisation
+) -> dict[str, Tensor] | None:
+    """Layers of the mean of what the views gave, on their device; None for NaN. Sums as ``Runtime.mean_of_views``."""
+    totals: list[Tensor] = []
+    for axes, outputs in zip(mirrors, views, strict=True):
+        seen = [torch.flip(values.float(), axes) for values in outputs]
+        totals = [total + each for total, each in zip(totals, seen, strict=True)] if totals else seen
+    classes, others = (total / len(mirrors) for total in totals) if len(mirrors) > 1 else totals
+    if not bool(torch.isfinite(classes.sum() + others.sum())):
+        return None
+    return {name: values.cpu() for name, values in layers_of(classes, others, quantisation).items()}
+
+
+def _layers(parts: Sequence[dict[str, Tensor] | None]) -> Layers | None:
+    whole = [part for part in parts if part is not None]
+    if len(whole) < len(parts):
+        return None
+    return {name: np.concatenate([part[name].numpy() for part in whole]) for name in whole[0]}
 
 
 def _joined(parts: Sequence[Outputs]) -> Outputs:
