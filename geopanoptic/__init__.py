@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from geopanoptic.evaluation.evaluate import evaluate
     from geopanoptic.evaluation.evaluation import Evaluation
     from geopanoptic.models.bundle import Bundle, list_bundles, load_bundle
-    from geopanoptic.pipeline.plan import Plan
+    from geopanoptic.pipeline.planning.plan import Plan
     from geopanoptic.pipeline.result import Result
     from geopanoptic.pipeline.run import plan, run
     from geopanoptic.pipeline.sharding import run_shard
@@ -66,7 +66,7 @@ _HOME = {
     "evaluate": "geopanoptic.evaluation.evaluate",
     "LabelledPair": "geopanoptic.training.finetuning",
     "fine_tune": "geopanoptic.training.finetuning",
-    "Plan": "geopanoptic.pipeline.plan",
+    "Plan": "geopanoptic.pipeline.planning.plan",
     "Result": "geopanoptic.pipeline.result",
     "plan": "geopanoptic.pipeline.run",
     "run": "geopanoptic.pipeline.run",

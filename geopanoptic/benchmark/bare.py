@@ -92,7 +92,7 @@ def measure_bare(tiles: Tiles) -> BareNetwork:
 def run_bare(tiles: Tiles) -> BareNetwork:
     """Run the network alone over ``tiles``, here: nothing is read, grouped or written."""
     from geopanoptic.models.bundle import load_bundle
-    from geopanoptic.pipeline.inference import BundleNetwork
+    from geopanoptic.pipeline.network.inference import BundleNetwork
 
     bundle = load_bundle(tiles.model).for_pixels(tiles.pixel_m)
     network = BundleNetwork(
@@ -128,7 +128,7 @@ def _leave(_number: int, _outputs: object) -> None:
 
 def _batches(tiles: Tiles, stride_px: int) -> Iterator[tuple[int, tuple[int, int]]]:
     """Number and shape (rows, cols, halo included) of the tiles of every network call."""
-    from geopanoptic.pipeline.layout import Layout
+    from geopanoptic.pipeline.planning.layout import Layout
 
     layout = Layout(
         tile_px=tiles.tile_px,

@@ -17,14 +17,14 @@ from geopanoptic.grid import Window
 from geopanoptic.models.bundle import Bundle
 from geopanoptic.panoptic.choice import RepairRules
 from geopanoptic.panoptic.fusion.rules import DEEPLAB
-from geopanoptic.pipeline.dense import InferBlock, Network
 from geopanoptic.pipeline.execution import Threads
-from geopanoptic.pipeline.layout import Layout, round_up
+from geopanoptic.pipeline.grouping.rules import GroupingRules, fused_choice, quantiser, rules_of_bundle
+from geopanoptic.pipeline.grouping.segmentation import segment
+from geopanoptic.pipeline.network.dense import InferBlock, Network
+from geopanoptic.pipeline.network.reading import ArrayDate
+from geopanoptic.pipeline.planning.layout import Layout, round_up
 from geopanoptic.pipeline.progress import Silent
-from geopanoptic.pipeline.reading import ArrayDate
-from geopanoptic.pipeline.rules import GroupingRules, fused_choice, quantiser, rules_of_bundle
-from geopanoptic.pipeline.segmentation import segment
-from geopanoptic.pipeline.store import RunStore
+from geopanoptic.pipeline.store.run_store import RunStore
 from geopanoptic.scene.pixels.reduction import means, working_factor
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geopanoptic.npy import load_npz
-from geopanoptic.pipeline.reading import ArrayDate
+from geopanoptic.pipeline.network.reading import ArrayDate
 
 SEASON_CLASSES = (
     *("winter crop", "summer crop", "grassland", "permanent or other crop"),

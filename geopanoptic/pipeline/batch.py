@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from geopanoptic.errors import OutputError, UsageError
-from geopanoptic.pipeline.aoi import identity_of_area
-from geopanoptic.pipeline.emission import RASTERS
+from geopanoptic.pipeline.emission.emitting import RASTERS
 from geopanoptic.pipeline.parameters import Parameters
+from geopanoptic.pipeline.planning.aoi import identity_of_area
 from geopanoptic.pipeline.preparing import crew_of, plan_run
 from geopanoptic.pipeline.progress import Progress, Silent, progress_of
 from geopanoptic.pipeline.record import Record, metadata

@@ -16,9 +16,9 @@ from geopanoptic.errors import GeopanopticError
 from geopanoptic.grid import Grid
 from geopanoptic.models.bundle import Bundle
 from geopanoptic.pipeline.memory import size_text
-from geopanoptic.pipeline.plan import Plan, make_plan
-from geopanoptic.pipeline.room import check_memory
-from geopanoptic.pipeline.suitability import REQUIRED_BANDS, bundle_for
+from geopanoptic.pipeline.planning.plan import Plan, make_plan
+from geopanoptic.pipeline.planning.room import check_memory
+from geopanoptic.pipeline.planning.suitability import REQUIRED_BANDS, bundle_for
 from geopanoptic.scene import Scene, SceneSource, Survey, open_scene, survey, suspicions, take_sample
 from geopanoptic.scene.clouds import cloud_share
 from geopanoptic.scene.sampling import sample_windows

@@ -12,7 +12,7 @@ from pathlib import Path
 from geopanoptic.errors import UsageError
 from geopanoptic.models.bundle import Bundle
 from geopanoptic.models.manifest import KIND_PARTS, KINDS_COARSER
-from geopanoptic.pipeline.layout import Layout
+from geopanoptic.pipeline.planning.layout import Layout
 
 # Bytes per input pixel of a tile with halo and of its core, of which OpenVINO takes about 340 and 700 with the bundled
 # network in float32; the rest is the tile's ten bands with flags, and the next tiles, read and stored meanwhile. Per

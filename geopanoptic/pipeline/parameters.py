@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from geopanoptic.scene.bands.masking import CloudMask
 
 if TYPE_CHECKING:
-    from geopanoptic.pipeline.aoi import Area
+    from geopanoptic.pipeline.planning.aoi import Area
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

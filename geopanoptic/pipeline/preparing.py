@@ -11,22 +11,22 @@ from typing import TYPE_CHECKING
 import xarray
 
 from geopanoptic.errors import ResourceError, SceneError, UsageError
-from geopanoptic.pipeline.aoi import read_aoi
 from geopanoptic.pipeline.execution import Executor
 from geopanoptic.pipeline.execution.crew import PROCESSES, Crew, crew_for
-from geopanoptic.pipeline.fitting import budget_of
-from geopanoptic.pipeline.inference import DescribeRuntime, PrefersBf16, network_of_run, stored_layers
 from geopanoptic.pipeline.memory import PROCESS_BYTES, WORTHWHILE_TILE_BYTES
-from geopanoptic.pipeline.normalising import FirstLook, look_at
+from geopanoptic.pipeline.network.inference import DescribeRuntime, PrefersBf16, network_of_run, stored_layers
+from geopanoptic.pipeline.network.normalising import FirstLook, look_at
 from geopanoptic.pipeline.parameters import Parameters
-from geopanoptic.pipeline.plan import Plan, make_plan
-from geopanoptic.pipeline.rates import remember, remembered
+from geopanoptic.pipeline.planning.aoi import read_aoi
+from geopanoptic.pipeline.planning.fitting import budget_of
+from geopanoptic.pipeline.planning.plan import Plan, make_plan
+from geopanoptic.pipeline.planning.rates import remember, remembered
+from geopanoptic.pipeline.planning.suitability import bundle_for
 from geopanoptic.pipeline.record import Record
 from geopanoptic.pipeline.resuming.beginning import Beginning, begin
 from geopanoptic.pipeline.resuming.identity import Identity, identity_of
 from geopanoptic.pipeline.resuming.manifest import Manifest, read_manifest, require_same
 from geopanoptic.pipeline.resuming.workfolder import require_unused
-from geopanoptic.pipeline.suitability import bundle_for
 from geopanoptic.scene import Scene, as_scene, open_scene
 
 if TYPE_CHECKING:

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from geopanoptic.panoptic.repair import PanopticRegions
-from geopanoptic.pipeline.aoi import name_of_area
 from geopanoptic.pipeline.execution.crew import Crew
 from geopanoptic.pipeline.parameters import Parameters
-from geopanoptic.pipeline.plan import Plan
+from geopanoptic.pipeline.planning.aoi import name_of_area
+from geopanoptic.pipeline.planning.plan import Plan
+from geopanoptic.pipeline.planning.rates import LEAST_PX, Rate
 from geopanoptic.pipeline.progress import Progress, Stage
-from geopanoptic.pipeline.rates import LEAST_PX, Rate
 from geopanoptic.products.geopackage import UNDATED
 from geopanoptic.products.report import peak_memory_bytes, restart_peak, versions
 from geopanoptic.scene import Normalisation, Scene

@@ -12,10 +12,10 @@ import xarray
 
 from geopanoptic.arguments import options_of
 from geopanoptic.errors import UsageError
-from geopanoptic.pipeline.cataloguing import refuse_undated, write_item
 from geopanoptic.pipeline.detections.finding import group_parcels
-from geopanoptic.pipeline.drawing import LayersOfFile
-from geopanoptic.pipeline.emission import (
+from geopanoptic.pipeline.emission.cataloguing import refuse_undated, write_item
+from geopanoptic.pipeline.emission.drawing import LayersOfFile
+from geopanoptic.pipeline.emission.emitting import (
     RASTERS,
     rasters_in_memory,
     rasters_of_files,
@@ -25,9 +25,13 @@ from geopanoptic.pipeline.emission import (
 from geopanoptic.pipeline.execution import wait_for_interrupted
 from geopanoptic.pipeline.execution.crew import PROCESSES, THREADS
 from geopanoptic.pipeline.execution.opening import open_executor
-from geopanoptic.pipeline.inference import PrefersBf16, infer
+from geopanoptic.pipeline.grouping.rules import rules_of_bundle
+from geopanoptic.pipeline.grouping.segmentation import segment
+from geopanoptic.pipeline.network.inference import PrefersBf16, infer
+from geopanoptic.pipeline.network.skipping import leave_out, take_in_part
 from geopanoptic.pipeline.parameters import Parameters
-from geopanoptic.pipeline.plan import Plan
+from geopanoptic.pipeline.planning.plan import Plan
+from geopanoptic.pipeline.planning.room import check_disk, check_memory
 from geopanoptic.pipeline.preparing import (
     SceneLike,
     begin_finish,
@@ -43,10 +47,6 @@ from geopanoptic.pipeline.record import Record, metadata, report, timestamp
 from geopanoptic.pipeline.result import Result
 from geopanoptic.pipeline.resuming.beginning import require_complete
 from geopanoptic.pipeline.resuming.workfolder import refuse_claimed, refuse_foreign, stored_bytes, work_folder
-from geopanoptic.pipeline.room import check_disk, check_memory
-from geopanoptic.pipeline.rules import rules_of_bundle
-from geopanoptic.pipeline.segmentation import segment
-from geopanoptic.pipeline.skipping import leave_out, take_in_part
 from geopanoptic.products.commit import Commit
 from geopanoptic.products.geoparquet import SUFFIX as PARQUET_SUFFIX
 from geopanoptic.products.report import write_run_report

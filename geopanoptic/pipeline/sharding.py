@@ -9,8 +9,9 @@ from typing import Any
 
 from geopanoptic.arguments import options_of
 from geopanoptic.pipeline.execution.opening import open_executor
-from geopanoptic.pipeline.inference import infer
+from geopanoptic.pipeline.network.inference import infer
 from geopanoptic.pipeline.parameters import Parameters
+from geopanoptic.pipeline.planning.room import check_disk
 from geopanoptic.pipeline.preparing import (
     SceneLike,
     begin_run,
@@ -23,7 +24,6 @@ from geopanoptic.pipeline.progress import Progress, progress_of
 from geopanoptic.pipeline.record import Record
 from geopanoptic.pipeline.resuming.shards import Shard, shard_block_px
 from geopanoptic.pipeline.resuming.workfolder import make, stored_bytes
-from geopanoptic.pipeline.room import check_disk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

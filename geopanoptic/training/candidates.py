@@ -21,7 +21,7 @@ from geopanoptic.panoptic.pieces import Evidence, describe_block
 from geopanoptic.panoptic.regions import RegionGraph, join_blocks
 from geopanoptic.panoptic.scoring import measure_nodes
 from geopanoptic.panoptic.watershed import watershed
-from geopanoptic.pipeline.rules import GroupingRules, quantiser
+from geopanoptic.pipeline.grouping.rules import GroupingRules, quantiser
 
 _MARGIN_STRIDES = 2
 

@@ -30,7 +30,7 @@ from geopanoptic.models.runtimes import load_runtime
 from geopanoptic.panoptic.choice import ChoiceRules
 from geopanoptic.panoptic.repair import repair
 from geopanoptic.panoptic.scoring import FEATURES
-from geopanoptic.pipeline.rules import GroupingRules, learned_rules, rules_of_bundle
+from geopanoptic.pipeline.grouping.rules import GroupingRules, learned_rules, rules_of_bundle
 from geopanoptic.training.candidates import (
     Candidates,
     DenseImage,

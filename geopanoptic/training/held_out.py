@@ -23,8 +23,8 @@ from geopanoptic.evaluation.panoptic_quality import PanopticQuality, add_image
 from geopanoptic.evaluation.sparse import SparseAgreement, compare
 from geopanoptic.grid import Window
 from geopanoptic.models.bundle import Bundle
+from geopanoptic.pipeline.planning.suitability import check_one_date, matching_bands
 from geopanoptic.pipeline.run import run
-from geopanoptic.pipeline.suitability import check_one_date, matching_bands
 from geopanoptic.reprojection import reprojected
 from geopanoptic.scene import Scene
 from geopanoptic.training.config import TrainingConfig

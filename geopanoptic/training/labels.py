@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from geopanoptic.grid import Grid
 from geopanoptic.models.bundle import Bundle
-from geopanoptic.pipeline.plan import make_plan
+from geopanoptic.pipeline.planning.plan import make_plan
 from geopanoptic.products.vector_files import layer_of_polygons, layers_of_file
 from geopanoptic.training.datasets.labelled_scene import scene_of, shown_fields
 from geopanoptic.training.datasets.settings import VectorData

@@ -19,8 +19,8 @@ import psutil
 from distributed import Client, LocalCluster
 
 from geopanoptic.grid import Window
-from geopanoptic.pipeline.dense import DenseCount
 from geopanoptic.pipeline.execution.on_dask import OnDask
+from geopanoptic.pipeline.network.dense import DenseCount
 
 BLOCK_PX = 1024
 FIRST = 1000

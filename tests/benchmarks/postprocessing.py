@@ -26,16 +26,16 @@ from scipy import ndimage
 
 from geopanoptic.models.bundle import load_bundle
 from geopanoptic.panoptic.quantisation import LAYERS
-from geopanoptic.pipeline.emission import RASTERS, trace_layers, write_products
+from geopanoptic.pipeline.emission.emitting import RASTERS, trace_layers, write_products
 from geopanoptic.pipeline.execution import Threads
 from geopanoptic.pipeline.execution.crew import Crew
+from geopanoptic.pipeline.grouping.rules import quantiser, rules_of_bundle
+from geopanoptic.pipeline.grouping.segmentation import segment
 from geopanoptic.pipeline.parameters import Parameters
-from geopanoptic.pipeline.plan import Plan, make_plan
+from geopanoptic.pipeline.planning.plan import Plan, make_plan
 from geopanoptic.pipeline.progress import Silent
 from geopanoptic.pipeline.record import Record, metadata, timestamp
-from geopanoptic.pipeline.rules import quantiser, rules_of_bundle
-from geopanoptic.pipeline.segmentation import segment
-from geopanoptic.pipeline.store import RunStore
+from geopanoptic.pipeline.store.run_store import RunStore
 from geopanoptic.products.commit import Commit
 from geopanoptic.products.report import restart_peak
 from geopanoptic.scene import open_scene

@@ -23,7 +23,7 @@ import rasterio
 from affine import Affine
 
 from geopanoptic.grid import Window
-from geopanoptic.pipeline.layout import Layout
+from geopanoptic.pipeline.planning.layout import Layout
 from geopanoptic.scene import cache_bytes, configure_gdal, open_scene
 
 LAYOUT = Layout(tile_px=560, halo_px=192, stride_px=32, block_px=1120, batch=2)

@@ -21,7 +21,7 @@ from geopanoptic.evaluation.season_samples import (
 )
 from geopanoptic.evaluation.seasons import _true_kinds, figures_by_dates, season_figures
 from geopanoptic.models.bundle import Bundle
-from geopanoptic.pipeline.reading import ArrayDate
+from geopanoptic.pipeline.network.reading import ArrayDate
 from geopanoptic.training.samples.season_crops import SeriesSample
 from geopanoptic.training.synthetic import phenology
 

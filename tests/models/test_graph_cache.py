@@ -17,7 +17,7 @@ from geopanoptic.models.bundle import Bundle, load_bundle
 from geopanoptic.models.cache_folder import cache_folder
 from geopanoptic.models.graph_cache import GRAPHS, image_graph
 from geopanoptic.models.unet import PanopticUNet
-from geopanoptic.pipeline.rates import Rate, remember, remembered
+from geopanoptic.pipeline.planning.rates import Rate, remember, remembered
 
 
 @pytest.fixture(autouse=True)

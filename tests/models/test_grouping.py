@@ -14,7 +14,7 @@ from geopanoptic.models.bundle import Bundle, Grouping, load_bundle, save_with_g
 from geopanoptic.models.weights import sha256_of
 from geopanoptic.panoptic.choice import LearnedRules, RepairRules
 from geopanoptic.panoptic.scoring import FEATURES
-from geopanoptic.pipeline.rules import rules_of_bundle
+from geopanoptic.pipeline.grouping.rules import rules_of_bundle
 
 
 def stump(**changes: Any) -> Grouping:

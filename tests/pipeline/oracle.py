@@ -11,14 +11,14 @@ from geopanoptic.grid import Window
 from geopanoptic.panoptic.choice import JudgingRules, RepairRules
 from geopanoptic.panoptic.fusion.rules import fusion_named
 from geopanoptic.panoptic.quantisation import Quantiser
-from geopanoptic.pipeline.dense import InferBlock
 from geopanoptic.pipeline.execution import Threads
-from geopanoptic.pipeline.layout import Layout
+from geopanoptic.pipeline.grouping.rules import GroupingRules, fused_choice
+from geopanoptic.pipeline.grouping.segmentation import segment
+from geopanoptic.pipeline.network.dense import InferBlock
+from geopanoptic.pipeline.network.reading import ArrayDate
+from geopanoptic.pipeline.planning.layout import Layout
 from geopanoptic.pipeline.progress import Silent
-from geopanoptic.pipeline.reading import ArrayDate
-from geopanoptic.pipeline.rules import GroupingRules, fused_choice
-from geopanoptic.pipeline.segmentation import segment
-from geopanoptic.pipeline.store import RunStore
+from geopanoptic.pipeline.store.run_store import RunStore
 
 CHANNELS = 6 + 3
 QUANTISER = Quantiser(thing_channels=(0,), stuff_channels=(1, 2, 3, 4, 5), relief_boundary_weight=0.3)

@@ -120,7 +120,7 @@ def stopped(scene_file, bundle, out):
 
 @pytest.mark.parametrize("compiled", [True, False])
 def test_only_where_nothing_is_compiled_yet_a_run_says_so(compiled, scene_file, bundle, out, monkeypatch):
-    monkeypatch.setattr("geopanoptic.pipeline.inference.was_compiled", lambda: compiled)
+    monkeypatch.setattr("geopanoptic.pipeline.network.inference.was_compiled", lambda: compiled)
     progress = Remembers()
     geopanoptic.run(scene_file, out, model=bundle, progress=progress, threads=1)
     assert any("compile" in note for note in progress.notes) is not compiled
@@ -258,7 +258,7 @@ def test_a_shard_may_leave_out_its_only_missing_block(scene_file, bundle, out, t
         run_shard(scene_file, f"{number}/2", work, model=bundle, **LAYOUT)
     (first, *_) = (work / "blocks" / "field").iterdir()
     first.unlink()
-    monkeypatch.setattr("geopanoptic.pipeline.dense._write", _fails_once())
+    monkeypatch.setattr("geopanoptic.pipeline.network.dense._write", _fails_once())
     geopanoptic.run(
         scene_file, out, model=bundle, work=work, resume=True, on_error="skip", keep_work=True, threads=1
     )
@@ -276,7 +276,7 @@ def test_a_shard_may_leave_out_its_only_missing_block(scene_file, bundle, out, t
 def test_blocks_that_fail_again_are_left_out_again(scene_file, bundle, tmp_path, monkeypatch):
     for _ in range(2):
         with monkeypatch.context() as patched:
-            patched.setattr("geopanoptic.pipeline.dense._write", _fails_once(times=2))
+            patched.setattr("geopanoptic.pipeline.network.dense._write", _fails_once(times=2))
             part = run_shard(scene_file, "1/2", tmp_path, model=bundle, on_error="skip", **LAYOUT)
         assert len(part.skipped) == 2
 
@@ -284,7 +284,7 @@ def test_blocks_that_fail_again_are_left_out_again(scene_file, bundle, tmp_path,
 def test_a_shard_that_fails_as_a_whole_is_not_skipped(scene_file, bundle, out, tmp_path, monkeypatch):
     work = tmp_path / "shared"
     with monkeypatch.context() as patched:
-        patched.setattr("geopanoptic.pipeline.dense._write", _fails_once(times=2 * N_BLOCKS))
+        patched.setattr("geopanoptic.pipeline.network.dense._write", _fails_once(times=2 * N_BLOCKS))
         with pytest.raises(ResourceError, match="a worker died"):
             run_shard(scene_file, "1/2", work, model=bundle, on_error="skip", **LAYOUT)
     with pytest.raises(UsageError, match="7 of 12 blocks are missing"):
@@ -307,7 +307,7 @@ def test_a_preview_without_a_shard_does_not_make_up_for_it(scene_file, bundle, o
 def test_losses_that_are_lost_make_a_block_missing(scene_file, bundle, out, tmp_path, monkeypatch):
     work = tmp_path / "shared"
     with monkeypatch.context() as patched:
-        patched.setattr("geopanoptic.pipeline.dense._write", _fails_once())
+        patched.setattr("geopanoptic.pipeline.network.dense._write", _fails_once())
         run_shard(scene_file, "1/1", work, model=bundle, on_error="skip", **LAYOUT)
     (losses,) = (work / "blocks" / "losses").iterdir()
     losses.write_text("torn")
@@ -316,7 +316,7 @@ def test_losses_that_are_lost_make_a_block_missing(scene_file, bundle, out, tmp_
 
 
 def _fails_once(times: int = 1):
-    from geopanoptic.pipeline import dense
+    from geopanoptic.pipeline.network import dense
 
     write, failures = dense._write, [ResourceError("a worker died", remedy="Try again.")] * times
 

@@ -14,8 +14,8 @@ from affine import Affine
 import geopanoptic
 from geopanoptic.errors import SceneError
 from geopanoptic.models.bundle import Bundle
-from geopanoptic.pipeline.normalising import look_at
-from geopanoptic.pipeline.reading import scene_dates
+from geopanoptic.pipeline.network.normalising import look_at
+from geopanoptic.pipeline.network.reading import scene_dates
 from geopanoptic.pipeline.result import Result
 from geopanoptic.pipeline.run import plan
 

@@ -20,7 +20,7 @@ from geopanoptic.evaluation.sparse import read_drawn_fields
 from geopanoptic.grid import Grid
 from geopanoptic.labels.formats.format import ReadOptions
 from geopanoptic.labels.formats.registry import format_named, recognise
-from geopanoptic.pipeline.aoi import read_aoi
+from geopanoptic.pipeline.planning.aoi import read_aoi
 from geopanoptic.products.vector_files import read_table
 from geopanoptic.training.datasets.vectors import read_fields
 from geopanoptic.training.synthetic.outlines import RealParcels

@@ -9,7 +9,7 @@ from scipy import ndimage
 from geopanoptic.errors import UsageError
 from geopanoptic.panoptic.choice import RepairRules
 from geopanoptic.panoptic.scoring import FEATURES
-from geopanoptic.pipeline.rules import GroupingRules, learned_rules
+from geopanoptic.pipeline.grouping.rules import GroupingRules, learned_rules
 from geopanoptic.training.candidates import Candidates, DenseImage, find_candidates
 
 pytest.importorskip("sklearn")

@@ -25,18 +25,18 @@ from geopanoptic.panoptic.fusion.logits import fixed_logits
 from geopanoptic.panoptic.fusion.rules import DEEPLAB, FusionRule, fusion_named
 from geopanoptic.panoptic.quantisation import NODATA_CLASS
 from geopanoptic.panoptic.repair import PanopticRegions
-from geopanoptic.pipeline.dense import DenseCount, Mask, store_for
 from geopanoptic.pipeline.detections.folder import DetectedClass, DetectedClasses
 from geopanoptic.pipeline.detections.matching import TileSummary, rank_objects, summary_of
 from geopanoptic.pipeline.detections.settling import settle
 from geopanoptic.pipeline.detections.stored import PARCELS, SHOWN, FoundParcels, packed, write_none
 from geopanoptic.pipeline.detections.tile import Detection
 from geopanoptic.pipeline.execution import Executor
-from geopanoptic.pipeline.layout import Layout, round_up
-from geopanoptic.pipeline.planned_bundle import planned_bundle
+from geopanoptic.pipeline.network.dense import DenseCount, Mask, store_for
+from geopanoptic.pipeline.network.reading import DateReader
+from geopanoptic.pipeline.planning.layout import Layout, round_up
+from geopanoptic.pipeline.planning.planned_bundle import planned_bundle
 from geopanoptic.pipeline.progress import Progress
-from geopanoptic.pipeline.reading import DateReader
-from geopanoptic.pipeline.store import RunStore
+from geopanoptic.pipeline.store.run_store import RunStore
 from geopanoptic.scene.files.blocks import UnreadableBlock, refuse
 
 if TYPE_CHECKING:

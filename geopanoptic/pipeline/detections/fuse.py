@@ -20,13 +20,13 @@ from geopanoptic.panoptic.repair import PanopticRegions
 from geopanoptic.pipeline.detections.folder import SIDECAR, DetectionFolder, classes_of, open_folder
 from geopanoptic.pipeline.detections.matching import SceneObjects, find_objects
 from geopanoptic.pipeline.detections.settling import settle
-from geopanoptic.pipeline.emission import RASTERS, trace_layers, write_products
+from geopanoptic.pipeline.emission.emitting import RASTERS, trace_layers, write_products
 from geopanoptic.pipeline.execution import Threads
-from geopanoptic.pipeline.plan import drawing_sizes
+from geopanoptic.pipeline.planning.plan import drawing_sizes
 from geopanoptic.pipeline.progress import Progress, progress_of
 from geopanoptic.pipeline.record import UNDATED, Record
 from geopanoptic.pipeline.resuming.workfolder import kept_if_useful
-from geopanoptic.pipeline.store import RunStore
+from geopanoptic.pipeline.store.run_store import RunStore
 from geopanoptic.products.commit import Commit
 from geopanoptic.products.geoparquet import SUFFIX as PARQUET_SUFFIX
 from geopanoptic.products.report import versions, write_run_report

@@ -9,7 +9,7 @@ from geopanoptic.grid import Window
 from geopanoptic.models.bundle import Bundle
 from geopanoptic.models.manifest import PAPS_BOX_PX
 from geopanoptic.pipeline.execution.executor import NETWORK_TASKS
-from geopanoptic.pipeline.layout import Layout, round_up
+from geopanoptic.pipeline.planning.layout import Layout, round_up
 
 BLOCK_PX = 512
 """Side of a block in input pixels."""

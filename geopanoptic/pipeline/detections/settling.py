@@ -19,9 +19,9 @@ from geopanoptic.pipeline.detections.folder import DetectedClasses
 from geopanoptic.pipeline.detections.matching import SceneObjects
 from geopanoptic.pipeline.detections.tile import DetectedTiles
 from geopanoptic.pipeline.execution import Executor
+from geopanoptic.pipeline.grouping.segmentation import PaintLabels, labels_of_pieces, local_map
 from geopanoptic.pipeline.progress import Progress
-from geopanoptic.pipeline.segmentation import PaintLabels, labels_of_pieces, local_map
-from geopanoptic.pipeline.store import RunStore
+from geopanoptic.pipeline.store.run_store import RunStore
 
 Detected = tuple[DetectedTiles, DetectedClasses, SceneObjects]
 

@@ -18,7 +18,7 @@ from geopanoptic.grid import Window
 from geopanoptic.models.manifest import PAPS_BOX_PX
 from geopanoptic.panoptic.quantisation import NODATA_CLASS
 from geopanoptic.pipeline.detections.tile import DetectedTile, Detection
-from geopanoptic.pipeline.store import RunStore
+from geopanoptic.pipeline.store.run_store import RunStore
 
 PARCELS, SHOWN = "parcels", "stuff"
 FOUND_LAYERS = (SHOWN, PARCELS)

@@ -10,12 +10,12 @@ from geopanoptic.errors import UsageError
 from geopanoptic.grid import Window
 from geopanoptic.panoptic.quantisation import LAYERS
 from geopanoptic.pipeline.execution import Executor
-from geopanoptic.pipeline.normalising import FirstLook
+from geopanoptic.pipeline.network.normalising import FirstLook
 from geopanoptic.pipeline.resuming.identity import Identity
 from geopanoptic.pipeline.resuming.manifest import Manifest, read_manifest
 from geopanoptic.pipeline.resuming.shards import Shard, shards_of
 from geopanoptic.pipeline.resuming.workfolder import open_store, require_unused
-from geopanoptic.pipeline.store import RunStore
+from geopanoptic.pipeline.store.run_store import RunStore
 from geopanoptic.scene import Normalisation
 
 

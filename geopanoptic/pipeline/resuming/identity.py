@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from geopanoptic import __version__
 from geopanoptic.models.bundle import Bundle
-from geopanoptic.pipeline.aoi import identity_of_area
+from geopanoptic.pipeline.planning.aoi import identity_of_area
 from geopanoptic.pipeline.resuming.fingerprints import fingerprint
 from geopanoptic.scene import Scene, SourceFile
 from geopanoptic.scene.bands.headers import Source
@@ -25,7 +25,7 @@ from geopanoptic.scene.files.patch_file import PatchFile
 from geopanoptic.scene.files.remote import RemoteFile
 
 if TYPE_CHECKING:
-    from geopanoptic.pipeline.aoi import Area
+    from geopanoptic.pipeline.planning.aoi import Area
 
 FORMAT_VERSION = 4
 """Of the stored blocks: goes up when a new version of the software would store other bytes."""

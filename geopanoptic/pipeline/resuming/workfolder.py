@@ -16,7 +16,7 @@ from geopanoptic.panoptic.quantisation import LAYERS
 from geopanoptic.pipeline.progress import Progress
 from geopanoptic.pipeline.resuming.identity import Identity
 from geopanoptic.pipeline.resuming.manifest import MANIFEST, Manifest, agree, read_manifest, require_same
-from geopanoptic.pipeline.store import RunStore
+from geopanoptic.pipeline.store.run_store import RunStore
 from geopanoptic.products.commit import Commit
 from geopanoptic.products.staging import is_locked
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from geopanoptic.errors import UsageError
 from geopanoptic.models.bundle import Bundle, save_with_grouping
+from geopanoptic.pipeline.grouping.rules import rules_of_bundle
 from geopanoptic.pipeline.progress import Progress
-from geopanoptic.pipeline.rules import rules_of_bundle
 from geopanoptic.training.candidates import Candidates, DenseImage, find_candidates
 from geopanoptic.training.grouping import MIN_AREA_PX, OVERSEGMENTATION, fit_grouping
 from geopanoptic.training.pastis.folder import VOID, PastisPatch

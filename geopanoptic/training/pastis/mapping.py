@@ -15,7 +15,7 @@ from geopanoptic.models.paps import draw_parcels
 from geopanoptic.models.paps_detector import PapsDetector, load_detector
 from geopanoptic.models.runtimes import Runtime, load_runtime
 from geopanoptic.panoptic.repair import repair
-from geopanoptic.pipeline.rules import GroupingRules, quantiser, rules_of_bundle
+from geopanoptic.pipeline.grouping.rules import GroupingRules, quantiser, rules_of_bundle
 from geopanoptic.training.candidates import region_graph
 from geopanoptic.training.pastis.folder import CROPS
 from geopanoptic.training.pastis.season import Season

@@ -33,14 +33,14 @@ from geopanoptic.pipeline.detections.stored import (
     unpacked,
 )
 from geopanoptic.pipeline.detections.tile import Detection
-from geopanoptic.pipeline.normalising import look_at
+from geopanoptic.pipeline.network.normalising import look_at
+from geopanoptic.pipeline.network.reading import scene_dates
+from geopanoptic.pipeline.network.skipping import leave_out
 from geopanoptic.pipeline.progress import Silent
-from geopanoptic.pipeline.reading import scene_dates
 from geopanoptic.pipeline.record import Record
 from geopanoptic.pipeline.result import Result
 from geopanoptic.pipeline.run import plan
-from geopanoptic.pipeline.skipping import leave_out
-from geopanoptic.pipeline.store import RunStore
+from geopanoptic.pipeline.store.run_store import RunStore
 
 BANDS = ("blue", "green", "red", "nir")
 SHAPE = (148, 210)  # neither is a multiple of the stride

@@ -22,7 +22,7 @@ from tiny_training import write_patchwork
 from geopanoptic.errors import SceneError, UsageError
 from geopanoptic.grid import Grid, Window
 from geopanoptic.models.manifest import ClassSpec
-from geopanoptic.pipeline.reading import scene_dates
+from geopanoptic.pipeline.network.reading import scene_dates
 from geopanoptic.pipeline.run import plan
 from geopanoptic.scene import measure
 from geopanoptic.training.config import TrainingConfig
