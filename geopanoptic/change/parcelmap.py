@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from geopanoptic.errors import UsageError
 from geopanoptic.evaluation.evaluate import open_map
-from geopanoptic.evaluation.vector_source import CLASS_COLUMN, VectorSource, names_of, vector_source
+from geopanoptic.evaluation.maps.vector_source import CLASS_COLUMN, VectorSource, names_of, vector_source
 from geopanoptic.products.literal import literally
 from geopanoptic.products.vector_files import layer_of_polygons, layers_of_file, read_table
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from geopanoptic.change.parcelmap import ParcelMap
 from geopanoptic.errors import UsageError
-from geopanoptic.evaluation.vector_source import is_projected_in_metres
+from geopanoptic.evaluation.maps.vector_source import is_projected_in_metres
 from geopanoptic.products.measures import measure
 from geopanoptic.reprojection import reprojected
 

@@ -28,11 +28,11 @@ from pathlib import Path
 import numpy as np
 
 from geopanoptic.errors import GeopanopticError, UsageError
-from geopanoptic.evaluation.baselines import BASELINES
-from geopanoptic.evaluation.failures import draw_failures, worst
-from geopanoptic.evaluation.matching import PROTOCOLS, Protocol
-from geopanoptic.evaluation.panoptic_quality import PanopticQuality, add_image
-from geopanoptic.evaluation.samples import (
+from geopanoptic.evaluation.metrics.matching import PROTOCOLS, Protocol
+from geopanoptic.evaluation.metrics.panoptic_quality import PanopticQuality, add_image
+from geopanoptic.evaluation.pools.baselines import BASELINES
+from geopanoptic.evaluation.pools.failures import draw_failures, worst
+from geopanoptic.evaluation.pools.samples import (
     TUNABLE,
     BundleMapper,
     LabelledImage,
@@ -40,9 +40,9 @@ from geopanoptic.evaluation.samples import (
     read_images,
     rules_of,
 )
-from geopanoptic.evaluation.season_samples import is_season, read_seasons
-from geopanoptic.evaluation.seasons import NUMBERS_OF_DATES, figures_by_dates
-from geopanoptic.evaluation.tuning import best
+from geopanoptic.evaluation.pools.season_samples import is_season, read_seasons
+from geopanoptic.evaluation.pools.seasons import NUMBERS_OF_DATES, figures_by_dates
+from geopanoptic.evaluation.pools.tuning import best
 from geopanoptic.panoptic.fusion.rules import DEEPLAB, FUSION_RULES
 
 PARCEL = 1

@@ -14,17 +14,17 @@ import shapely
 
 from geopanoptic.arguments import path_text
 from geopanoptic.errors import UsageError
-from geopanoptic.evaluation.boundaries import BoundaryTally
-from geopanoptic.evaluation.contingency import UNKNOWN, Contingency, Tally
 from geopanoptic.evaluation.evaluation import Evaluation
-from geopanoptic.evaluation.figures import Figures, MapPair, SeamPair, figures_of
-from geopanoptic.evaluation.ground import Ground, common_ground
-from geopanoptic.evaluation.labelmap import ClassScheme, MapSource
-from geopanoptic.evaluation.matching import OUTSIDE, PROTOCOLS, Outside, match
-from geopanoptic.evaluation.raster_reading import row_blocks
-from geopanoptic.evaluation.raster_source import read_raster
-from geopanoptic.evaluation.segments import Category
-from geopanoptic.evaluation.vector_source import read_vector, vector_source
+from geopanoptic.evaluation.maps.ground import Ground, common_ground
+from geopanoptic.evaluation.maps.labelmap import ClassScheme, MapSource
+from geopanoptic.evaluation.maps.raster_reading import row_blocks
+from geopanoptic.evaluation.maps.raster_source import read_raster
+from geopanoptic.evaluation.maps.segments import Category
+from geopanoptic.evaluation.maps.vector_source import read_vector, vector_source
+from geopanoptic.evaluation.metrics.boundaries import BoundaryTally
+from geopanoptic.evaluation.metrics.contingency import UNKNOWN, Contingency, Tally
+from geopanoptic.evaluation.metrics.figures import Figures, MapPair, SeamPair, figures_of
+from geopanoptic.evaluation.metrics.matching import OUTSIDE, PROTOCOLS, Outside, match
 from geopanoptic.grid import Window
 
 PARCEL = "parcel"
@@ -70,7 +70,7 @@ def evaluate(
     sparse
         Only some objects are drawn in the truth: nothing is said about false parcels.
     protocol
-        ``coco`` or ``pastis``, see ``geopanoptic.evaluation.matching``.
+        ``coco`` or ``pastis``, see ``geopanoptic.evaluation.metrics.matching``.
     class_column
         Column with the class of a thing, of both maps, or ``"pred_column,truth_column"``. Without it
         ``class_name`` is used where both maps have it and share a class; else all things are of one class. The

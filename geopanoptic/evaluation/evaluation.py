@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from geopanoptic.evaluation.boundaries import BoundaryTally
-from geopanoptic.evaluation.contingency import Contingency
-from geopanoptic.evaluation.figures import Figures, MapPair
-from geopanoptic.evaluation.matching import Outside
-from geopanoptic.evaluation.panoptic_quality import PanopticQuality
-from geopanoptic.evaluation.segments import Category
+from geopanoptic.evaluation.maps.segments import Category
+from geopanoptic.evaluation.metrics.boundaries import BoundaryTally
+from geopanoptic.evaluation.metrics.contingency import Contingency
+from geopanoptic.evaluation.metrics.figures import Figures, MapPair
+from geopanoptic.evaluation.metrics.matching import Outside
+from geopanoptic.evaluation.metrics.panoptic_quality import PanopticQuality
 from geopanoptic.products.writing import put_text
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from geopanoptic.evaluation.contingency import Contingency
-from geopanoptic.evaluation.covering import SegmentationErrors
-from geopanoptic.evaluation.matching import Matches
+from geopanoptic.evaluation.metrics.contingency import Contingency
+from geopanoptic.evaluation.metrics.covering import SegmentationErrors
+from geopanoptic.evaluation.metrics.matching import Matches
 
 
 class Outcome(IntEnum):

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from geopanoptic.arguments import options_of
 from geopanoptic.change.parcelmap import ParcelMap, read_parcels
 from geopanoptic.errors import UsageError
-from geopanoptic.evaluation.labelmap import outline_of
+from geopanoptic.evaluation.maps.labelmap import outline_of
 from geopanoptic.pipeline.progress import Progress, progress_of
 from geopanoptic.products.commit import Commit
 from geopanoptic.reprojection import place_of

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from geopanoptic.evaluation.samples import read_image
-from geopanoptic.evaluation.season_samples import LabelledSeason, is_season, read_season
+from geopanoptic.evaluation.pools.samples import read_image
+from geopanoptic.evaluation.pools.season_samples import LabelledSeason, is_season, read_season
 from geopanoptic.grid import Window
 from geopanoptic.models.bundle import Bundle
 from geopanoptic.models.runtimes import Runtime

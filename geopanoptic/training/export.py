@@ -17,7 +17,7 @@ from geopanoptic.models.bundle import Bundle, save_bundle
 from geopanoptic.models.manifest import UNetSettings
 from geopanoptic.models.reach import measure_reach_px
 from geopanoptic.strict import read_yaml
-from geopanoptic.training.start import averaged_weights
+from geopanoptic.training.learning.start import averaged_weights
 
 
 def export_bundle(

@@ -108,8 +108,8 @@ def fine_tune(
     OutputError
         ``out`` exists and ``overwrite`` is not set, is no bundle, or cannot be written.
     """
-    from geopanoptic.training.checkpoint import save_averaged
-    from geopanoptic.training.trainer import LAST, train
+    from geopanoptic.training.learning.checkpoint import save_averaged
+    from geopanoptic.training.learning.trainer import LAST, train
 
     progress = progress_of(progress)
     out = Path(path_text(out, "The new bundle", remedy="Give the folder that it shall be written to."))

@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geopanoptic.errors import GeopanopticError, UsageError
-from geopanoptic.evaluation.panoptic_quality import PanopticQuality, add_image
-from geopanoptic.evaluation.reliability import calibration_error, draw_reliability
+from geopanoptic.evaluation.metrics.panoptic_quality import PanopticQuality, add_image
+from geopanoptic.evaluation.pools.reliability import calibration_error, draw_reliability
 from geopanoptic.models.bundle import Bundle, Grouping, load_bundle, save_with_grouping
 from geopanoptic.models.grouping import Trees
 from geopanoptic.models.runtimes import load_runtime

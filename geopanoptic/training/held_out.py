@@ -19,7 +19,7 @@ import shapely
 from numpy.typing import NDArray
 
 from geopanoptic.errors import SceneError, UsageError
-from geopanoptic.evaluation.panoptic_quality import PanopticQuality, add_image
+from geopanoptic.evaluation.metrics.panoptic_quality import PanopticQuality, add_image
 from geopanoptic.evaluation.sparse import SparseAgreement, compare
 from geopanoptic.grid import Window
 from geopanoptic.models.bundle import Bundle
@@ -31,7 +31,7 @@ from geopanoptic.training.config import TrainingConfig
 from geopanoptic.training.datasets.labelled_scene import LabelledScene, chosen_fields, scene_of
 from geopanoptic.training.datasets.settings import GeneratedData, VectorData
 from geopanoptic.training.datasets.vectors import lying_on
-from geopanoptic.training.patch import OUTPUT_SCALE
+from geopanoptic.training.patches.patch import OUTPUT_SCALE
 
 _MARGIN_PX = 40  # scene pixels around a held-out field that are mapped with it
 HOW_MAPPED = (

@@ -24,14 +24,14 @@ from geopanoptic.models import building
 from geopanoptic.models.manifest import KINDS_COARSER
 from geopanoptic.models.season_kinds import SeasonKinds
 from geopanoptic.models.series import PanopticUNetSeries, encoded_days
-from geopanoptic.training.batch import Batch
-from geopanoptic.training.checkpoint import save_averaged
 from geopanoptic.training.config import TrainingConfig, read_config
 from geopanoptic.training.datasets.mixture import Mixture
 from geopanoptic.training.datasets.settings import SeasonPoolData
-from geopanoptic.training.feed import Feed
-from geopanoptic.training.patch import OUTPUT_SCALE
-from geopanoptic.training.start import averaged_weights, fitting
+from geopanoptic.training.learning.batch import Batch
+from geopanoptic.training.learning.checkpoint import save_averaged
+from geopanoptic.training.learning.feed import Feed
+from geopanoptic.training.learning.start import averaged_weights, fitting
+from geopanoptic.training.patches.patch import OUTPUT_SCALE
 
 NUMBERS_OF_DATES = (1, 2, 3, 4, 6, 8, 10, 12)
 PARCELS_PER_CROP, PIXELS_PER_PARCEL = 6, 8

@@ -33,7 +33,7 @@ def train_bundle(config: TrainingConfig, out: Path, *, progress: Progress | None
     ``out/settings.yaml`` are the settings. Returns None in all processes of a ``torchrun`` but the first. Raises as
     ``trainer.train`` and ``check_validation``.
     """
-    from geopanoptic.training.trainer import train
+    from geopanoptic.training.learning.trainer import train
 
     check_validation(config)
     pixels_m = [max(scene_of(e).grid.pixel_size_m()) for e in config.data if isinstance(e, VectorData)]

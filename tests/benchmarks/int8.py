@@ -23,7 +23,7 @@ import numpy as np
 
 from geopanoptic.cores import usable_cores
 from geopanoptic.evaluation.__main__ import quality, rules_of
-from geopanoptic.evaluation.samples import BundleMapper, read_image, read_images
+from geopanoptic.evaluation.pools.samples import BundleMapper, read_image, read_images
 from geopanoptic.models.bundle import Bundle, load_bundle
 from geopanoptic.models.runtimes import load_runtime
 from geopanoptic.models.runtimes.openvino_runtime import OpenVinoProbabilities, _Compiled

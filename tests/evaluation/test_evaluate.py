@@ -19,10 +19,10 @@ from pyproj import CRS
 from shapely import Point, box
 
 from geopanoptic.errors import SceneError, UsageError
-from geopanoptic.evaluation import labelmap
 from geopanoptic.evaluation import picture as picture_module
 from geopanoptic.evaluation.evaluate import evaluate
-from geopanoptic.evaluation.labelmap import PolygonLabels
+from geopanoptic.evaluation.maps import labelmap
+from geopanoptic.evaluation.maps.labelmap import PolygonLabels
 from geopanoptic.evaluation.outcome import Outcome, outcomes
 from geopanoptic.grid import Grid, Window
 

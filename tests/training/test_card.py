@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from tiny_training import tiny_config
 
-from geopanoptic.evaluation.panoptic_quality import PanopticQuality
+from geopanoptic.evaluation.metrics.panoptic_quality import PanopticQuality
 from geopanoptic.training.card import write_card
 from geopanoptic.training.held_out import HeldOutFigures
 

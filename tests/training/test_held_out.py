@@ -14,7 +14,7 @@ import shapely
 from tiny_training import tiny_config, write_patchwork
 
 from geopanoptic.errors import SceneError, UsageError
-from geopanoptic.evaluation.panoptic_quality import PanopticQuality
+from geopanoptic.evaluation.metrics.panoptic_quality import PanopticQuality
 from geopanoptic.evaluation.sparse import compare
 from geopanoptic.models.bundle import Bundle
 from geopanoptic.training.datasets.labelled_scene import LabelledScene

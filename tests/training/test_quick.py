@@ -9,7 +9,7 @@ import pytest
 from tiny_training import write_scene
 
 import geopanoptic
-from geopanoptic.evaluation.panoptic_quality import PanopticQuality, add_image
+from geopanoptic.evaluation.metrics.panoptic_quality import PanopticQuality, add_image
 from geopanoptic.training.config import read_config
 from geopanoptic.training.recipe import train_bundle
 from geopanoptic.training.synthetic import generate_scene

@@ -16,16 +16,16 @@ from geopanoptic.errors import UsageError
 from geopanoptic.models.manifest import channels_of
 from geopanoptic.models.series import PanopticUNetSeries
 from geopanoptic.pipeline.progress import Silent
-from geopanoptic.training.batch import Batch
 from geopanoptic.training.datasets.mixture import Mixture
-from geopanoptic.training.feed import collate, cropped, with_targets
-from geopanoptic.training.forward import logits_of
-from geopanoptic.training.losses import panoptic_loss
-from geopanoptic.training.patch import Patch
+from geopanoptic.training.learning.batch import Batch
+from geopanoptic.training.learning.feed import collate, cropped, with_targets
+from geopanoptic.training.learning.forward import logits_of
+from geopanoptic.training.learning.losses import panoptic_loss
+from geopanoptic.training.learning.start import build_network
+from geopanoptic.training.learning.trainer import train
+from geopanoptic.training.patches.patch import Patch
+from geopanoptic.training.patches.targets import IGNORED
 from geopanoptic.training.recipe import train_bundle
-from geopanoptic.training.start import build_network
-from geopanoptic.training.targets import IGNORED
-from geopanoptic.training.trainer import train
 
 
 @pytest.fixture

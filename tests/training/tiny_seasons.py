@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from tiny_training import TINY_NETWORK, tiny_config
 
-from geopanoptic.evaluation.season_samples import SEASON_CLASSES
+from geopanoptic.evaluation.pools.season_samples import SEASON_CLASSES
 from geopanoptic.training.config import TrainingConfig
 from geopanoptic.training.samples.season_crops import SeriesSample
 from geopanoptic.training.synthetic import BANDS

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from geopanoptic.training.config import TrainingConfig
 from geopanoptic.training.datasets.mixture import Mixture
-from geopanoptic.training.feed import Feed
+from geopanoptic.training.learning.feed import Feed
 from geopanoptic.training.synthetic import BANDS
 
 TINY_NETWORK = {"encoder_depth": 3, "decoder_channels": [8, 8], "detail_channels": 4, "head_channels": 4}

@@ -16,8 +16,8 @@ from geopanoptic.training.datasets.settings import (
     PoolData,
     SeasonPoolData,
 )
-from geopanoptic.training.patch import Patch
-from geopanoptic.training.series_patch import SeriesPatch
+from geopanoptic.training.patches.patch import Patch
+from geopanoptic.training.patches.series_patch import SeriesPatch
 
 
 class Dataset(Protocol):

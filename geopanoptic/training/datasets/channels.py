@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geopanoptic.models.manifest import ClassSpec, channels_of
-from geopanoptic.training.targets import IGNORED
+from geopanoptic.training.patches.targets import IGNORED
 
 COVERS = ("parcel", "water", "woodland", "built-up", "other vegetation", "bare")
 """Classes of generated scenes and of the samples of pools, by number."""

@@ -25,8 +25,8 @@ from geopanoptic.training.datasets.channels import in_channels
 from geopanoptic.training.datasets.recent import Recent
 from geopanoptic.training.datasets.settings import CocoData
 from geopanoptic.training.datasets.stretch import stretched
-from geopanoptic.training.patch import OUTPUT_SCALE, Patch
-from geopanoptic.training.targets import IGNORED
+from geopanoptic.training.patches.patch import OUTPUT_SCALE, Patch
+from geopanoptic.training.patches.targets import IGNORED
 from geopanoptic.wording import did_you_mean, fault
 
 _CACHED_BYTES = 2**30

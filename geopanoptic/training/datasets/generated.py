@@ -15,7 +15,7 @@ from geopanoptic.models.manifest import ClassSpec
 from geopanoptic.training.datasets.channels import cover_lookup, in_channels
 from geopanoptic.training.datasets.settings import GeneratedData
 from geopanoptic.training.datasets.stretch import stretched
-from geopanoptic.training.patch import Patch
+from geopanoptic.training.patches.patch import Patch
 from geopanoptic.training.synthetic import BANDS, generate_scene
 
 _IN_HAND = 8

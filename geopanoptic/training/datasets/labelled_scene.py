@@ -30,9 +30,9 @@ from geopanoptic.training.datasets.vectors import (
     folds_of,
     read_fields,
 )
-from geopanoptic.training.patch import OUTPUT_SCALE, labels_of
-from geopanoptic.training.series_patch import SeriesPatch
-from geopanoptic.training.targets import IGNORED
+from geopanoptic.training.patches.patch import OUTPUT_SCALE, labels_of
+from geopanoptic.training.patches.series_patch import SeriesPatch
+from geopanoptic.training.patches.targets import IGNORED
 
 if TYPE_CHECKING:
     import geopandas

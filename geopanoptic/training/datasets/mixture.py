@@ -11,8 +11,8 @@ import numpy as np
 from geopanoptic.models.manifest import ClassSpec
 from geopanoptic.training.datasets import Dataset, open_dataset
 from geopanoptic.training.datasets.settings import DataSettings
-from geopanoptic.training.patch import Patch
-from geopanoptic.training.series_patch import SeriesPatch
+from geopanoptic.training.patches.patch import Patch
+from geopanoptic.training.patches.series_patch import SeriesPatch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,9 +20,9 @@ from geopanoptic.training.datasets.settings import DataSettings, PastisData
 from geopanoptic.training.pastis.folder import BACKGROUND, CROPS, VOID, PastisFolder, PastisPatch, Sensor
 from geopanoptic.training.pastis.folds import FOLDS
 from geopanoptic.training.pastis.season import SeasonReader, ranges_of_folds
-from geopanoptic.training.patch import OUTPUT_SCALE
-from geopanoptic.training.series_patch import SeriesPatch
-from geopanoptic.training.targets import IGNORED
+from geopanoptic.training.patches.patch import OUTPUT_SCALE
+from geopanoptic.training.patches.series_patch import SeriesPatch
+from geopanoptic.training.patches.targets import IGNORED
 
 _UNSEEN = (0.0, 1.0)  # range of a band of the network that the data do not have
 

@@ -15,7 +15,7 @@ from geopanoptic.errors import UsageError
 from geopanoptic.models.manifest import ClassSpec
 from geopanoptic.npy import load_npz
 from geopanoptic.training.datasets.channels import cover_lookup, in_channels
-from geopanoptic.training.patch import OUTPUT_SCALE, Patch, labels_of
+from geopanoptic.training.patches.patch import OUTPUT_SCALE, Patch, labels_of
 from geopanoptic.training.synthetic import BANDS
 
 _CACHED_SAMPLES = 2000

@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geopanoptic.errors import UsageError
-from geopanoptic.evaluation.season_samples import SEASON_CLASSES
+from geopanoptic.evaluation.pools.season_samples import SEASON_CLASSES
 from geopanoptic.models.manifest import ClassSpec, channels_of
 from geopanoptic.npy import load_npz
 from geopanoptic.training.datasets.channels import class_lookup
 from geopanoptic.training.datasets.pool import check_shapes, samples_in
-from geopanoptic.training.patch import OUTPUT_SCALE
-from geopanoptic.training.series_patch import SeriesPatch
+from geopanoptic.training.patches.patch import OUTPUT_SCALE
+from geopanoptic.training.patches.series_patch import SeriesPatch
 from geopanoptic.training.synthetic import BANDS
 from geopanoptic.training.synthetic.phenology import KINDS
 

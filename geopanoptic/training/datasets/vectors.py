@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from geopanoptic.errors import UsageError
-from geopanoptic.evaluation.labelmap import outline_of
+from geopanoptic.evaluation.maps.labelmap import outline_of
 from geopanoptic.evaluation.sparse import distinct
 from geopanoptic.grid import Grid, Window
 from geopanoptic.products.vector_files import read_table
 from geopanoptic.reprojection import reprojected
 from geopanoptic.training.folds import balanced_folds
-from geopanoptic.training.patch import OUTPUT_SCALE
+from geopanoptic.training.patches.patch import OUTPUT_SCALE
 
 if TYPE_CHECKING:
     import geopandas

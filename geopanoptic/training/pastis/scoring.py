@@ -13,8 +13,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from geopanoptic.evaluation.matching import PROTOCOLS, Protocol
-from geopanoptic.evaluation.panoptic_quality import MeanQuality, PanopticQuality, add_image, mean_quality
+from geopanoptic.evaluation.metrics.matching import PROTOCOLS, Protocol
+from geopanoptic.evaluation.metrics.panoptic_quality import (
+    MeanQuality,
+    PanopticQuality,
+    add_image,
+    mean_quality,
+)
 from geopanoptic.training.pastis.folder import CROPS, VOID, PastisLabels
 from geopanoptic.training.pastis.mapping import OTHER, ParcelMap
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from geopanoptic.evaluation.matching import PROTOCOLS, Protocol
-from geopanoptic.evaluation.panoptic_quality import PanopticQuality
+from geopanoptic.evaluation.metrics.matching import PROTOCOLS, Protocol
+from geopanoptic.evaluation.metrics.panoptic_quality import PanopticQuality
 from geopanoptic.training.pastis.folder import CROPS
 from geopanoptic.training.pastis.scoring import FoldScore, Score
 

@@ -1,7 +1,7 @@
 """The official centre targets of PASTIS: ``HEATMAP`` and ``ZONES`` (PaPs, equation 6).
 
 A parcel's centre is the middle of its bounding box, grown by one pixel where the patch allows, not its centroid;
-the heat's width follows the box. The network of this project learns other heats (``training.targets``), which
+the heat's width follows the box. The network of this project learns other heats (``training.patches.targets``), which
 stay inside their parcel; these are for the PaPs heads and for data in the published format.
 """
 

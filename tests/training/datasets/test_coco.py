@@ -16,7 +16,7 @@ from geopanoptic.errors import UsageError
 from geopanoptic.training.config import TrainingConfig
 from geopanoptic.training.datasets.coco import CocoPanoptic
 from geopanoptic.training.datasets.settings import CocoData
-from geopanoptic.training.patch import Patch
+from geopanoptic.training.patches.patch import Patch
 
 CLASSES = TrainingConfig.model_fields["classes"].default
 IDS = np.array([[70_000, 70_000, 5], [300, 0, 5], [300, 9, 9]])

@@ -8,7 +8,7 @@ import pytest
 from geopanoptic.training.config import TrainingConfig
 from geopanoptic.training.datasets.generated import Generated
 from geopanoptic.training.datasets.settings import GeneratedData
-from geopanoptic.training.patch import Patch
+from geopanoptic.training.patches.patch import Patch
 from geopanoptic.training.synthetic import BANDS
 
 CLASSES = TrainingConfig.model_fields["classes"].default

@@ -18,7 +18,7 @@ from geopanoptic.training.pastis.classes import PASTIS_CLASSES
 from geopanoptic.training.pastis.folder import RADAR_BANDS, VOID
 from geopanoptic.training.pastis.folds import FOLDS
 from geopanoptic.training.pastis.season import ranges_of_folds
-from geopanoptic.training.series_patch import SeriesPatch
+from geopanoptic.training.patches.series_patch import SeriesPatch
 from geopanoptic.training.synthetic import BANDS
 
 

@@ -19,9 +19,9 @@ from geopanoptic.training.config import FIELDS_CLASSES
 from geopanoptic.training.datasets.pool import Pool, _read
 from geopanoptic.training.datasets.season_pool import SeasonPool
 from geopanoptic.training.datasets.season_pool import _read as _read_season
-from geopanoptic.training.series_patch import SeriesPatch
+from geopanoptic.training.patches.series_patch import SeriesPatch
+from geopanoptic.training.patches.targets import IGNORED
 from geopanoptic.training.synthetic import BANDS
-from geopanoptic.training.targets import IGNORED
 
 
 def test_a_sample_comes_with_its_labels_and_no_data_where_invalid(tmp_path: Path) -> None:

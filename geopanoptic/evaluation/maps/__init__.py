@@ -1,0 +1,1 @@
+"""Two maps of any kind and CRS, brought to one pixel grid."""

@@ -1,0 +1,1 @@
+"""Figures of a comparison, from counts of shared pixels."""

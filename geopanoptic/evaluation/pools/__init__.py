@@ -1,0 +1,1 @@
+"""Bundles and classical segmentations on labelled samples."""
