@@ -54,8 +54,8 @@ def tiny_series_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 def _save_tiny(folder: Path, *, reach_px: int, **settings: Any) -> Bundle:
     import torch
 
-    from geopanoptic.models.building import build_network
     from geopanoptic.models.manifest import UNetSettings
+    from geopanoptic.models.networks.building import build_network
 
     bands, kinds = ("blue", "green", "red", "nir"), {"parcel": "thing", "water": "stuff", "bare": "stuff"}
     network_settings = UNetSettings(

@@ -39,8 +39,8 @@ from geopanoptic.wording import did_you_mean, fault
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from geopanoptic.models.series import PanopticUNetSeries
-    from geopanoptic.models.unet import PanopticUNet
+    from geopanoptic.models.networks.series import PanopticUNetSeries
+    from geopanoptic.models.networks.unet import PanopticUNet
 
 __all__ = [
     "Bundle",
@@ -189,7 +189,7 @@ class Bundle:
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
-        from geopanoptic.models.building import build_network
+        from geopanoptic.models.networks.building import build_network
 
         manifest = self.manifest
         network = build_network(

@@ -24,8 +24,8 @@ from geopanoptic.models.bundle import Bundle
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-    from geopanoptic.models.compact import CompactImage
-    from geopanoptic.models.compact_series import CompactSeason
+    from geopanoptic.models.networks.compact import CompactImage
+    from geopanoptic.models.networks.compact_series import CompactSeason
 
 Format = Literal["onnx", "openvino", "torch-export"]
 
@@ -115,10 +115,10 @@ _DATES = (
 
 
 def _compact(bundle: Bundle) -> CompactImage | CompactSeason:
-    from geopanoptic.models.compact import CompactImage
-    from geopanoptic.models.compact_series import CompactSeason, compact_series
-    from geopanoptic.models.series import PanopticUNetSeries
-    from geopanoptic.models.two_scales import network_of_looks
+    from geopanoptic.models.networks.compact import CompactImage
+    from geopanoptic.models.networks.compact_series import CompactSeason, compact_series
+    from geopanoptic.models.networks.series import PanopticUNetSeries
+    from geopanoptic.models.networks.two_scales import network_of_looks
 
     network = bundle.dense_network()
     if isinstance(network, PanopticUNetSeries):
@@ -127,7 +127,7 @@ def _compact(bundle: Bundle) -> CompactImage | CompactSeason:
 
 
 def _onnx(network: CompactImage | CompactSeason) -> ModelProto:
-    from geopanoptic.models.compact import CompactImage
+    from geopanoptic.models.networks.compact import CompactImage
     from geopanoptic.models.onnx_graph import onnx_image, onnx_season
 
     return onnx_image(network) if isinstance(network, CompactImage) else onnx_season(network)
@@ -153,7 +153,7 @@ def _write_openvino(network: CompactImage | CompactSeason, bundle: Bundle, path:
 def _write_torch(network: CompactImage | CompactSeason, bundle: Bundle, path: Path) -> None:
     import torch
 
-    from geopanoptic.models.compact import CompactImage
+    from geopanoptic.models.networks.compact import CompactImage
 
     stride_px = bundle.stride_px
     example = torch.zeros(2, network.n_inputs, 2 * stride_px, 3 * stride_px)

@@ -20,20 +20,20 @@ from geopanoptic.models.bundle import Bundle
 from geopanoptic.models.cache_folder import cache_folder, keep
 
 if TYPE_CHECKING:
-    from geopanoptic.models.unet import PanopticUNet
+    from geopanoptic.models.networks.unet import PanopticUNet
 
 GRAPHS = "graphs"
 
 _HASH_BYTES = 32
 _KEPT_FILES = 16
 _WRITTEN_BY = (
-    "building.py",
-    "compact.py",
-    "heads.py",
-    "margins.py",
+    "networks/building.py",
+    "networks/compact.py",
+    "networks/heads.py",
+    "networks/margins.py",
     "onnx_graph.py",
-    "two_scales.py",
-    "unet.py",
+    "networks/two_scales.py",
+    "networks/unet.py",
 )
 """Modules of this folder that decide what is in a file."""
 _WRITTEN_WITH = ("torch", "segmentation-models-pytorch", "timm", "onnx", "numpy")
@@ -46,8 +46,8 @@ def image_graph(
     path = _path(bundle, bands, margin_px)
     if path is not None and (kept := _read(path)) is not None:
         return kept
+    from geopanoptic.models.networks.two_scales import network_of_looks
     from geopanoptic.models.onnx_graph import onnx_model
-    from geopanoptic.models.two_scales import network_of_looks
 
     network = network_of_looks(bundle, trained(), bands=bands, margin_px=margin_px)
     content: bytes = onnx_model(network).SerializeToString()
@@ -77,7 +77,7 @@ def _key(bundle: Bundle, bands: Sequence[int] | None, margin_px: int) -> str:
     }
     digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode())
     for name in _WRITTEN_BY:
-        digest.update(Path(__file__).with_name(name).read_bytes())
+        digest.update((Path(__file__).parent / name).read_bytes())
     return digest.hexdigest()
 
 

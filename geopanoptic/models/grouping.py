@@ -1,7 +1,7 @@
 """``grouping.json``: how a bundle's dense outputs become parcels, where that was learned from labelled scenes.
 
 Numbers only: thresholds of the over-segmentation and an ensemble of small regression trees as plain arrays.
-What they mean is told in ``geopanoptic.panoptic.choice``. Without the file, the thresholds of
+What they mean is told in ``geopanoptic.panoptic.parcels.choice``. Without the file, the thresholds of
 ``bundle.json`` decide alone.
 """
 
@@ -34,7 +34,7 @@ class _Strict(BaseModel):
 
 
 class Trees(_Strict):
-    """Regression trees laid end to end, see ``geopanoptic.panoptic.boosting.TreeEnsemble``."""
+    """Regression trees laid end to end, see ``geopanoptic.panoptic.parcels.boosting.TreeEnsemble``."""
 
     base: float = Field(allow_inf_nan=False)
     root: Integers

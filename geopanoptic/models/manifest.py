@@ -82,7 +82,7 @@ class TemporalSettings(StrictModel):
         Sine and cosine of this many parts of the year encode the day.
     kinds
         The first so many classes, which are all the things, are told apart by each pixel's season
-        (``geopanoptic.models.season_kinds``); 0: by the semantic head, as land cover is.
+        (``geopanoptic.models.networks.season_kinds``); 0: by the semantic head, as land cover is.
     kind_channels
         Width of the last layer before the kinds; the one before it is twice as wide.
     """
@@ -212,7 +212,7 @@ class Manifest(StrictModel):
     """Views of every tile whose outputs are averaged, each at the price of the first: 2 as it is and turned half
     round, 4 mirrored along either axis besides."""
     two_scales: bool = False
-    """Whether every tile is looked at at two pixel sizes, see ``geopanoptic.models.two_scales``. Images only."""
+    """Whether every tile is looked at at two pixel sizes, see ``geopanoptic.models.networks.two_scales``. Images only."""
     stride_px: int = Field(ge=1, le=64)
     reach_px: int = Field(ge=1, le=4096)
     thresholds: Thresholds = Thresholds()

@@ -16,14 +16,14 @@ import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
-from geopanoptic.models.compact import CompactImage, CompactUNet, depth_to_space
-from geopanoptic.models.compact_series import CompactReader, CompactSeason, CompactSeasonDecoder
-from geopanoptic.models.heads import DAY, INPUT, JOINED, OUTPUTS
+from geopanoptic.models.networks.compact import CompactImage, CompactUNet, depth_to_space
+from geopanoptic.models.networks.compact_series import CompactReader, CompactSeason, CompactSeasonDecoder
+from geopanoptic.models.networks.heads import DAY, INPUT, JOINED, OUTPUTS
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto, TensorProto
 
-    from geopanoptic.models.two_scales import TwoScales
+    from geopanoptic.models.networks.two_scales import TwoScales
 
 OPSET = 17
 

@@ -18,13 +18,13 @@ from torch import Tensor
 
 from geopanoptic.errors import ModelError, UsageError
 from geopanoptic.grid import Window
-from geopanoptic.models.building import paps_heads_of
 from geopanoptic.models.bundle import Bundle
 from geopanoptic.models.manifest import channels_of
-from geopanoptic.models.paps import DrawnParcel, PapsRules, find_parcels
+from geopanoptic.models.networks.building import paps_heads_of
+from geopanoptic.models.networks.paps import DrawnParcel, PapsRules, find_parcels
+from geopanoptic.models.networks.series import PanopticUNetSeries
+from geopanoptic.models.networks.unet import PanopticUNet
 from geopanoptic.models.runtimes.loading import resolved_device
-from geopanoptic.models.series import PanopticUNetSeries
-from geopanoptic.models.unet import PanopticUNet
 
 DatedTile = tuple[NDArray[np.float32], float]
 """A tile (1, 2 * n_bands, H, W) on one date and its day, 1 to 366 of the northern seasons, NaN where unknown."""

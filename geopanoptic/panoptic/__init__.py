@@ -1,1 +1,2 @@
-"""From quantised network maps to instances and polygons: pure numpy and numba, no files, no torch."""
+"""From quantised network maps to instances and polygons, in the order ``quantisation``, ``watershed``, ``graph``, ``parcels``,
+``fusion``, ``coverage``: pure numpy and numba, no files, no torch."""

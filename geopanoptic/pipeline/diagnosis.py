@@ -80,7 +80,7 @@ def _proj() -> Iterator[str]:
 def _torch() -> Iterator[str]:
     import torch
 
-    from geopanoptic.models.torchvision_ops import ensure_torchvision_imports
+    from geopanoptic.models.networks.torchvision_ops import ensure_torchvision_imports
 
     ensure_torchvision_imports()
     import segmentation_models_pytorch  # noqa: F401  fails where torchvision does not fit torch

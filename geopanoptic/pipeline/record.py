@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from geopanoptic.panoptic.repair import PanopticRegions
+from geopanoptic.panoptic.parcels.repair import PanopticRegions
 from geopanoptic.pipeline.execution.crew import Crew
 from geopanoptic.pipeline.parameters import Parameters
 from geopanoptic.pipeline.planning.aoi import name_of_area

@@ -15,12 +15,12 @@ from geopanoptic.evaluation.pools.season_samples import LabelledSeason, is_seaso
 from geopanoptic.grid import Window
 from geopanoptic.models.bundle import Bundle
 from geopanoptic.models.runtimes import Runtime
-from geopanoptic.panoptic.centres import find_centres
-from geopanoptic.panoptic.merging import MergeTree, merge_tree
-from geopanoptic.panoptic.pieces import Evidence, describe_block
-from geopanoptic.panoptic.regions import RegionGraph, join_blocks
-from geopanoptic.panoptic.scoring import measure_nodes
-from geopanoptic.panoptic.watershed import watershed
+from geopanoptic.panoptic.graph.merging import MergeTree, merge_tree
+from geopanoptic.panoptic.graph.pieces import Evidence, describe_block
+from geopanoptic.panoptic.graph.regions import RegionGraph, join_blocks
+from geopanoptic.panoptic.parcels.scoring import measure_nodes
+from geopanoptic.panoptic.watershed.centres import find_centres
+from geopanoptic.panoptic.watershed.watershed import watershed
 from geopanoptic.pipeline.grouping.rules import GroupingRules, quantiser
 
 _MARGIN_STRIDES = 2

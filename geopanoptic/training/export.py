@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from geopanoptic.errors import GeopanopticError, UsageError
-from geopanoptic.models.building import build_network
 from geopanoptic.models.bundle import Bundle, save_bundle
 from geopanoptic.models.manifest import UNetSettings
-from geopanoptic.models.reach import measure_reach_px
+from geopanoptic.models.networks.building import build_network
+from geopanoptic.models.networks.reach import measure_reach_px
 from geopanoptic.strict import read_yaml
 from geopanoptic.training.learning.start import averaged_weights
 

@@ -27,9 +27,9 @@ from geopanoptic.evaluation.pools.reliability import calibration_error, draw_rel
 from geopanoptic.models.bundle import Bundle, Grouping, load_bundle, save_with_grouping
 from geopanoptic.models.grouping import Trees
 from geopanoptic.models.runtimes import load_runtime
-from geopanoptic.panoptic.choice import ChoiceRules
-from geopanoptic.panoptic.repair import repair
-from geopanoptic.panoptic.scoring import FEATURES
+from geopanoptic.panoptic.parcels.choice import ChoiceRules
+from geopanoptic.panoptic.parcels.repair import repair
+from geopanoptic.panoptic.parcels.scoring import FEATURES
 from geopanoptic.pipeline.grouping.rules import GroupingRules, learned_rules, rules_of_bundle
 from geopanoptic.training.candidates import (
     Candidates,

@@ -20,10 +20,10 @@ import torch
 from torch import Tensor, nn
 
 from geopanoptic.errors import GeopanopticError, UsageError
-from geopanoptic.models import building
 from geopanoptic.models.manifest import KINDS_COARSER
-from geopanoptic.models.season_kinds import SeasonKinds
-from geopanoptic.models.series import PanopticUNetSeries, encoded_days
+from geopanoptic.models.networks import building
+from geopanoptic.models.networks.season_kinds import SeasonKinds
+from geopanoptic.models.networks.series import PanopticUNetSeries, encoded_days
 from geopanoptic.training.config import TrainingConfig, read_config
 from geopanoptic.training.datasets.mixture import Mixture
 from geopanoptic.training.datasets.settings import SeasonPoolData

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from geopanoptic.models.bundle import Bundle, load_bundle
-from geopanoptic.models.compact import fold_normalisation
+from geopanoptic.models.networks.compact import fold_normalisation
 from geopanoptic.models.runtimes import load_runtime
 from geopanoptic.models.runtimes.loading import installed_runtimes
 

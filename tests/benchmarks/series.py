@@ -20,9 +20,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from geopanoptic.models.building import build_network
 from geopanoptic.models.bundle import Bundle, load_bundle, save_bundle
 from geopanoptic.models.manifest import TemporalSettings, UNetSettings
+from geopanoptic.models.networks.building import build_network
 from geopanoptic.models.runtimes import Runtime, load_runtime
 from geopanoptic.models.runtimes.loading import installed_runtimes
 

@@ -17,7 +17,7 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 from scipy.spatial import cKDTree
 
 from geopanoptic.grid import Window
-from geopanoptic.panoptic import centres, forest, stitching, watershed
+from geopanoptic.panoptic.watershed import centres, forest, stitching, watershed
 
 
 def smooth_relief(size_px: int, parcel_px: int, rng: np.random.Generator) -> NDArray[np.uint16]:

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from geopanoptic.errors import ModelError
 from geopanoptic.models.bundle import Bundle, list_bundles, load_bundle, save_bundle
 from geopanoptic.models.manifest import FixedNormalisation
-from geopanoptic.models.series import PanopticUNetSeries
+from geopanoptic.models.networks.series import PanopticUNetSeries
 from geopanoptic.models.weights import sha256_of
 
 

@@ -16,7 +16,7 @@ pytest.importorskip("onnx")
 from geopanoptic.models.bundle import Bundle, load_bundle
 from geopanoptic.models.cache_folder import cache_folder
 from geopanoptic.models.graph_cache import GRAPHS, image_graph
-from geopanoptic.models.unet import PanopticUNet
+from geopanoptic.models.networks.unet import PanopticUNet
 from geopanoptic.pipeline.planning.rates import Rate, remember, remembered
 
 

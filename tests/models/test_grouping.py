@@ -12,8 +12,8 @@ import pytest
 from geopanoptic.errors import ModelError
 from geopanoptic.models.bundle import Bundle, Grouping, load_bundle, save_with_grouping
 from geopanoptic.models.weights import sha256_of
-from geopanoptic.panoptic.choice import LearnedRules, RepairRules
-from geopanoptic.panoptic.scoring import FEATURES
+from geopanoptic.panoptic.parcels.choice import LearnedRules, RepairRules
+from geopanoptic.panoptic.parcels.scoring import FEATURES
 from geopanoptic.pipeline.grouping.rules import rules_of_bundle
 
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from geopanoptic.models.bundle import load_bundle
-from geopanoptic.models.two_scales import network_of_looks
+from geopanoptic.models.networks.two_scales import network_of_looks
 
 pytest.importorskip("onnx")
 

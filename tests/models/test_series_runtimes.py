@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from geopanoptic.errors import ModelError, UsageError
-from geopanoptic.models.building import build_network
 from geopanoptic.models.bundle import Bundle, save_bundle
 from geopanoptic.models.manifest import TemporalSettings, UNetSettings
+from geopanoptic.models.networks.building import build_network
+from geopanoptic.models.networks.series import PanopticUNetSeries
 from geopanoptic.models.runtimes import Runtime, RuntimeName, load_runtime
-from geopanoptic.models.series import PanopticUNetSeries
 
 PARITY = 1e-5
 """Greatest difference of a probability between a runtime and the trained network as it is."""

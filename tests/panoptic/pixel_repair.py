@@ -13,7 +13,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from geopanoptic.panoptic.repair import RepairRules
+from geopanoptic.panoptic.parcels.repair import RepairRules
 
 from .pixel_scenes import N_STUFF, N_THINGS, Scene, connected, sides
 

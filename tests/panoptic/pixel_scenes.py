@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from geopanoptic.grid import Window
-from geopanoptic.panoptic.pieces import BlockRegions, Evidence, describe_block
-from geopanoptic.panoptic.regions import RegionGraph, join_blocks
+from geopanoptic.panoptic.graph.pieces import BlockRegions, Evidence, describe_block
+from geopanoptic.panoptic.graph.regions import RegionGraph, join_blocks
 
 N_THINGS, N_STUFF = 3, 3
 LAYERS = {

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geopanoptic.panoptic.contact_table import row_of, start_table, with_room
-from geopanoptic.panoptic.contacts import compact, contacts_of, gather_contacts
+from geopanoptic.panoptic.graph.contacts import compact, contacts_of, gather_contacts
 
 regions = st.integers(0, 2**31 - 1)
 

@@ -8,8 +8,8 @@ import numpy as np
 from scipy import ndimage
 
 from geopanoptic.grid import Window
-from geopanoptic.panoptic.choice import JudgingRules, RepairRules
 from geopanoptic.panoptic.fusion.rules import fusion_named
+from geopanoptic.panoptic.parcels.choice import JudgingRules, RepairRules
 from geopanoptic.panoptic.quantisation import Quantiser
 from geopanoptic.pipeline.execution import Threads
 from geopanoptic.pipeline.grouping.rules import GroupingRules, fused_choice

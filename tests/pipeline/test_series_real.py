@@ -11,9 +11,9 @@ from affine import Affine
 from rasterio.windows import Window
 
 import geopanoptic
-from geopanoptic.models.building import build_network
 from geopanoptic.models.bundle import load_bundle, save_bundle
 from geopanoptic.models.manifest import TemporalSettings
+from geopanoptic.models.networks.building import build_network
 
 PIECE = Window(col_off=300, row_off=300, width=112, height=96)
 

@@ -7,8 +7,8 @@ import pytest
 from scipy import ndimage
 
 from geopanoptic.errors import UsageError
-from geopanoptic.panoptic.choice import RepairRules
-from geopanoptic.panoptic.scoring import FEATURES
+from geopanoptic.panoptic.parcels.choice import RepairRules
+from geopanoptic.panoptic.parcels.scoring import FEATURES
 from geopanoptic.pipeline.grouping.rules import GroupingRules, learned_rules
 from geopanoptic.training.candidates import Candidates, DenseImage, find_candidates
 

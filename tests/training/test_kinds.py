@@ -11,8 +11,8 @@ from tiny_seasons import TINY_TEMPORAL, tiny_season_config, write_season_pool
 from tiny_training import TINY_NETWORK
 
 from geopanoptic.errors import UsageError
-from geopanoptic.models import building
-from geopanoptic.models.series import PanopticUNetSeries
+from geopanoptic.models.networks import building
+from geopanoptic.models.networks.series import PanopticUNetSeries
 from geopanoptic.training.config import TrainingConfig
 from geopanoptic.training.kinds import feed_of, fit_kinds, gather_seasons
 

@@ -14,7 +14,7 @@ from tiny_training import TINY_NETWORK, feed_of, tensors_of, tiny_config, write_
 
 from geopanoptic.errors import UsageError
 from geopanoptic.models.manifest import channels_of
-from geopanoptic.models.series import PanopticUNetSeries
+from geopanoptic.models.networks.series import PanopticUNetSeries
 from geopanoptic.pipeline.progress import Silent
 from geopanoptic.training.datasets.mixture import Mixture
 from geopanoptic.training.learning.batch import Batch

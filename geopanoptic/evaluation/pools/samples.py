@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from geopanoptic.grid import Window
 from geopanoptic.models.bundle import Bundle
-from geopanoptic.panoptic.choice import RepairRules
 from geopanoptic.panoptic.fusion.rules import DEEPLAB
+from geopanoptic.panoptic.parcels.choice import RepairRules
 from geopanoptic.pipeline.execution import Threads
 from geopanoptic.pipeline.grouping.rules import GroupingRules, fused_choice, quantiser, rules_of_bundle
 from geopanoptic.pipeline.grouping.segmentation import segment

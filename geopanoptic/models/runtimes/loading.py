@@ -15,13 +15,13 @@ from geopanoptic.cores import usable_cores
 from geopanoptic.errors import ModelError, ResourceError, UsageError
 from geopanoptic.models.bundle import Bundle
 from geopanoptic.models.graph_cache import image_graph
-from geopanoptic.models.margins import least_margin_px
+from geopanoptic.models.networks.margins import least_margin_px
 from geopanoptic.models.runtimes.runtime import ImageRuntime, Probabilities, Runtime
 
 if TYPE_CHECKING:
     import torch
 
-    from geopanoptic.models.compact_series import CompactReader, CompactSeasonDecoder
+    from geopanoptic.models.networks.compact_series import CompactReader, CompactSeasonDecoder
     from geopanoptic.models.runtimes.series_runtime import Halves
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -91,7 +91,7 @@ def load_runtime(
         "workers": _workers(n_workers, name) if target == "cpu" else None,
     }
     if bundle.takes_series:
-        from geopanoptic.models.compact_series import compact_series
+        from geopanoptic.models.networks.compact_series import compact_series
         from geopanoptic.models.runtimes.series_runtime import SeriesRuntime
 
         trained = _finite_network(bundle)
@@ -100,8 +100,8 @@ def load_runtime(
         halves = _halves(name, reader, decoder, target, n_workers, precision)
         return SeriesRuntime(halves=halves, harmonics=harmonics, **common)
     if name == "torch":
+        from geopanoptic.models.networks.two_scales import network_of_looks
         from geopanoptic.models.runtimes.torch_runtime import torch_probabilities
-        from geopanoptic.models.two_scales import network_of_looks
 
         network = network_of_looks(bundle, _finite_network(bundle), bands=numbers, margin_px=margin_px)
         probabilities: Probabilities = torch_probabilities(network, target, autocast=precision == "bf16")

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from geopanoptic.models.heads import DAY, INPUT, OUTPUTS
+from geopanoptic.models.networks.heads import DAY, INPUT, OUTPUTS
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-    from geopanoptic.models.compact_series import CompactReader, CompactSeasonDecoder
+    from geopanoptic.models.networks.compact_series import CompactReader, CompactSeasonDecoder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

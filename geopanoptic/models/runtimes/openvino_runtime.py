@@ -16,7 +16,7 @@ from geopanoptic.errors import ResourceError
 if TYPE_CHECKING:
     from openvino import CompiledModel, Core, InferRequest
 
-    from geopanoptic.models.compact_series import CompactReader, CompactSeasonDecoder
+    from geopanoptic.models.networks.compact_series import CompactReader, CompactSeasonDecoder
 
 
 _FIRST_CONVERSION = threading.Lock()

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from geopanoptic.errors import ModelError
 from geopanoptic.models.bundle import Bundle
-from geopanoptic.models.heads import HEADS
-from geopanoptic.models.margins import surplus_px
+from geopanoptic.models.networks.heads import HEADS
+from geopanoptic.models.networks.margins import surplus_px
 
 if TYPE_CHECKING:
     from geopanoptic.models.runtimes.device_layers import Layers, Quantisation

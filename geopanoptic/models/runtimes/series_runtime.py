@@ -15,9 +15,9 @@ import numpy as np
 import torch
 
 from geopanoptic.errors import ModelError
-from geopanoptic.models.margins import kept_margins_px
+from geopanoptic.models.networks.margins import kept_margins_px
+from geopanoptic.models.networks.series import encoded_days
 from geopanoptic.models.runtimes.runtime import DatedTiles, Floats, Runtime, Take, release_of
-from geopanoptic.models.series import encoded_days
 
 if TYPE_CHECKING:
     from geopanoptic.models.runtimes.device_layers import Layers, Quantisation

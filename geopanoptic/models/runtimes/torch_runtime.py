@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from geopanoptic.errors import ResourceError
-from geopanoptic.models.compact import CompactUNet
-from geopanoptic.models.compact_series import CompactReader, CompactSeasonDecoder
+from geopanoptic.models.networks.compact import CompactUNet
+from geopanoptic.models.networks.compact_series import CompactReader, CompactSeasonDecoder
+from geopanoptic.models.networks.two_scales import TwoScales
 from geopanoptic.models.runtimes.device_layers import Layers, Quantisation, layers_of
-from geopanoptic.models.two_scales import TwoScales
 
 Network = TypeVar("Network", bound=nn.Module)
 Mirrors = Sequence[tuple[int, ...]]

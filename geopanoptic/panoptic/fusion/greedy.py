@@ -12,12 +12,12 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from geopanoptic.panoptic.choice import JudgingRules, Parcels
-from geopanoptic.panoptic.contacts import Contacts, Int64
-from geopanoptic.panoptic.disjoint import node_of_regions
-from geopanoptic.panoptic.merging import MergeTree
+from geopanoptic.panoptic.graph.contacts import Contacts, Int64
+from geopanoptic.panoptic.graph.merging import MergeTree
+from geopanoptic.panoptic.graph.regions import components, sum_by
+from geopanoptic.panoptic.parcels.choice import JudgingRules, Parcels
+from geopanoptic.panoptic.parcels.disjoint import node_of_regions
 from geopanoptic.panoptic.parts import Map
-from geopanoptic.panoptic.regions import components, sum_by
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

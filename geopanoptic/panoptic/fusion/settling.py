@@ -11,14 +11,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from geopanoptic.panoptic.choice import Parcels
 from geopanoptic.panoptic.fusion.greedy import largest_parts
 from geopanoptic.panoptic.fusion.logits import logits_of_u8, product_u8
 from geopanoptic.panoptic.fusion.rules import Ground
-from geopanoptic.panoptic.merging import MergeTree
+from geopanoptic.panoptic.graph.merging import MergeTree
+from geopanoptic.panoptic.graph.pieces import Evidence
+from geopanoptic.panoptic.parcels.choice import Parcels
+from geopanoptic.panoptic.parcels.repair import PanopticRegions
 from geopanoptic.panoptic.parts import Map
-from geopanoptic.panoptic.pieces import Evidence
-from geopanoptic.panoptic.repair import PanopticRegions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,8 +23,8 @@ from geopanoptic.grid import Window
 from geopanoptic.models.bundle import Bundle
 from geopanoptic.panoptic.fusion.logits import fixed_logits
 from geopanoptic.panoptic.fusion.rules import DEEPLAB, FusionRule, fusion_named
+from geopanoptic.panoptic.parcels.repair import PanopticRegions
 from geopanoptic.panoptic.quantisation import NODATA_CLASS
-from geopanoptic.panoptic.repair import PanopticRegions
 from geopanoptic.pipeline.detections.folder import DetectedClass, DetectedClasses
 from geopanoptic.pipeline.detections.matching import TileSummary, rank_objects, summary_of
 from geopanoptic.pipeline.detections.settling import settle
@@ -40,7 +40,7 @@ from geopanoptic.pipeline.store.run_store import RunStore
 from geopanoptic.scene.files.blocks import UnreadableBlock, refuse
 
 if TYPE_CHECKING:
-    from geopanoptic.models.paps import DrawnParcel
+    from geopanoptic.models.networks.paps import DrawnParcel
     from geopanoptic.models.paps_detector import PapsDetector
 
 _BY_CONFIDENCE = "panoptic-fpn"

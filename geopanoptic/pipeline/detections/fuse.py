@@ -16,7 +16,7 @@ from geopanoptic.errors import SceneError, UsageError
 from geopanoptic.grid import Grid
 from geopanoptic.models.manifest import ClassSpec
 from geopanoptic.panoptic.fusion.rules import DEEPLAB, FusionRule, fusion_named
-from geopanoptic.panoptic.repair import PanopticRegions
+from geopanoptic.panoptic.parcels.repair import PanopticRegions
 from geopanoptic.pipeline.detections.folder import SIDECAR, DetectionFolder, classes_of, open_folder
 from geopanoptic.pipeline.detections.matching import SceneObjects, find_objects
 from geopanoptic.pipeline.detections.settling import settle

@@ -19,7 +19,7 @@ from geopanoptic.errors import UsageError
 from geopanoptic.grid import Window
 from geopanoptic.panoptic.fusion.logits import Logits
 from geopanoptic.panoptic.fusion.overlaps import Claim
-from geopanoptic.panoptic.regions import components
+from geopanoptic.panoptic.graph.regions import components
 from geopanoptic.pipeline.detections.folder import DetectedClasses, DetectionFolder
 from geopanoptic.pipeline.detections.tile import DetectedTile, DetectedTiles, Detection
 from geopanoptic.pipeline.execution import Executor

@@ -12,9 +12,9 @@ from geopanoptic.panoptic.fusion.logits import LOGIT_LIMIT, SIGMOID_UNIT, Logits
 from geopanoptic.panoptic.fusion.overlaps import Cells, overlap_cells, take_visible_instances
 from geopanoptic.panoptic.fusion.rules import INSTANCE, LEAST_VISIBLE, STUFF, UNKNOWN, FusionRule, Ground
 from geopanoptic.panoptic.fusion.settling import LargestParts, without_stuff
-from geopanoptic.panoptic.pieces import BlockRegions, Evidence, describe_block
-from geopanoptic.panoptic.regions import join_blocks
-from geopanoptic.panoptic.repair import PanopticRegions, repair
+from geopanoptic.panoptic.graph.pieces import BlockRegions, Evidence, describe_block
+from geopanoptic.panoptic.graph.regions import join_blocks
+from geopanoptic.panoptic.parcels.repair import PanopticRegions, repair
 from geopanoptic.pipeline.detections.folder import DetectedClasses
 from geopanoptic.pipeline.detections.matching import SceneObjects
 from geopanoptic.pipeline.detections.tile import DetectedTiles

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from geopanoptic.grid import Grid, Window
 from geopanoptic.panoptic.coverage import BlockCorners, join_corners, link, outlines, simplify, trace_block
-from geopanoptic.panoptic.repair import PanopticRegions
+from geopanoptic.panoptic.parcels.repair import PanopticRegions
 from geopanoptic.pipeline.emission.drawing import DrawnLayers
 from geopanoptic.pipeline.execution import Executor, Threads
 from geopanoptic.pipeline.execution.crew import local_workers

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from geopanoptic.grid import Window
 from geopanoptic.panoptic.fusion.rules import INSTANCE, UNKNOWN, Verdict
 from geopanoptic.panoptic.fusion.settling import LargestParts, network_ground, without_stuff
+from geopanoptic.panoptic.graph.pieces import BlockRegions, Evidence, describe_block
+from geopanoptic.panoptic.graph.regions import join_blocks
+from geopanoptic.panoptic.parcels.repair import PanopticRegions, repair
 from geopanoptic.panoptic.parts import Map
-from geopanoptic.panoptic.pieces import BlockRegions, Evidence, describe_block
 from geopanoptic.panoptic.quantisation import NODATA_CLASS
-from geopanoptic.panoptic.regions import join_blocks
-from geopanoptic.panoptic.repair import PanopticRegions, repair
 from geopanoptic.pipeline.grouping.rules import GroupingRules
 from geopanoptic.pipeline.store.run_store import RunStore
 

@@ -11,12 +11,12 @@ from geopanoptic.errors import ModelError
 from geopanoptic.models.bundle import Bundle
 from geopanoptic.models.grouping import Grouping
 from geopanoptic.models.manifest import channels_of
-from geopanoptic.panoptic.boosting import TreeEnsemble
-from geopanoptic.panoptic.choice import ChoiceRules, JudgingRules, LearnedRules, RepairRules
 from geopanoptic.panoptic.fusion.greedy import GreedyChoice
 from geopanoptic.panoptic.fusion.rules import DEEPLAB, FusionRule, fusion_named
+from geopanoptic.panoptic.parcels.boosting import TreeEnsemble
+from geopanoptic.panoptic.parcels.choice import ChoiceRules, JudgingRules, LearnedRules, RepairRules
+from geopanoptic.panoptic.parcels.scoring import FEATURES
 from geopanoptic.panoptic.quantisation import Quantiser
-from geopanoptic.panoptic.scoring import FEATURES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

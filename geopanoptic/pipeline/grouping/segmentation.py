@@ -16,15 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geopanoptic.grid import Window
-from geopanoptic.panoptic.centres import find_centres
-from geopanoptic.panoptic.forest import BlockSummary, forest_block
-from geopanoptic.panoptic.lookup import looked_up
+from geopanoptic.panoptic.graph.pieces import BlockRegions, describe_block
+from geopanoptic.panoptic.graph.regions import join_blocks
+from geopanoptic.panoptic.parcels.repair import PanopticRegions, repair
 from geopanoptic.panoptic.parts import Map
-from geopanoptic.panoptic.pieces import BlockRegions, describe_block
 from geopanoptic.panoptic.quantisation import NODATA_CLASS
-from geopanoptic.panoptic.regions import join_blocks
-from geopanoptic.panoptic.repair import PanopticRegions, repair
-from geopanoptic.panoptic.stitching import stitch
+from geopanoptic.panoptic.watershed.centres import find_centres
+from geopanoptic.panoptic.watershed.forest import BlockSummary, forest_block
+from geopanoptic.panoptic.watershed.lookup import looked_up
+from geopanoptic.panoptic.watershed.stitching import stitch
 from geopanoptic.pipeline.execution import Executor
 from geopanoptic.pipeline.execution.crew import local_workers
 from geopanoptic.pipeline.execution.executor import Item, Value

@@ -10,7 +10,7 @@ from geopanoptic.cores import usable_cores
 from geopanoptic.errors import ResourceError, UsageError
 from geopanoptic.grid import Grid, Window
 from geopanoptic.models.bundle import Bundle
-from geopanoptic.panoptic.forest import LARGEST_BLOCK_PX
+from geopanoptic.panoptic.watershed.forest import LARGEST_BLOCK_PX
 from geopanoptic.pipeline.detections.layout import finding_layout
 from geopanoptic.pipeline.execution.crew import Crew
 from geopanoptic.pipeline.memory import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from geopanoptic.models.series import PanopticUNetSeries
+from geopanoptic.models.networks.series import PanopticUNetSeries
 from geopanoptic.training.learning.batch import Batch
 
 

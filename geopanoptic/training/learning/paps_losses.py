@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from geopanoptic.models.paps import Box, PapsHeads
+from geopanoptic.models.networks.paps import Box, PapsHeads
 from geopanoptic.training.pastis.targets import SIGMA_SHARE
 from geopanoptic.training.patches.targets import IGNORED
 

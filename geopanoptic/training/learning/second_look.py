@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from geopanoptic.models.two_scales import FINER_SHARE
+from geopanoptic.models.networks.two_scales import FINER_SHARE
 from geopanoptic.training.config import SECOND_LOOK_SCALE
 from geopanoptic.training.learning.batch import Batch
 from geopanoptic.training.patches.augmentation import WHOLLY_SEEN

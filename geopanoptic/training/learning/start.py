@@ -10,11 +10,11 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from geopanoptic.errors import ModelError, UsageError
-from geopanoptic.models import building
 from geopanoptic.models.bundle import Bundle, bundle_called
 from geopanoptic.models.manifest import ClassSpec, channels_of
-from geopanoptic.models.series import PanopticUNetSeries
-from geopanoptic.models.unet import PanopticUNet
+from geopanoptic.models.networks import building
+from geopanoptic.models.networks.series import PanopticUNetSeries
+from geopanoptic.models.networks.unet import PanopticUNet
 from geopanoptic.training.config import TrainingConfig
 from geopanoptic.training.learning.initial_weights import load_imagenet_encoder
 

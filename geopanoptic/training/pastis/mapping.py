@@ -9,12 +9,12 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from geopanoptic.models.building import paps_heads_of
 from geopanoptic.models.bundle import Bundle
-from geopanoptic.models.paps import draw_parcels
+from geopanoptic.models.networks.building import paps_heads_of
+from geopanoptic.models.networks.paps import draw_parcels
 from geopanoptic.models.paps_detector import PapsDetector, load_detector
 from geopanoptic.models.runtimes import Runtime, load_runtime
-from geopanoptic.panoptic.repair import repair
+from geopanoptic.panoptic.parcels.repair import repair
 from geopanoptic.pipeline.grouping.rules import GroupingRules, quantiser, rules_of_bundle
 from geopanoptic.training.candidates import region_graph
 from geopanoptic.training.pastis.folder import CROPS

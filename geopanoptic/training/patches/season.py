@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from geopanoptic.models.series import DAYS_PER_YEAR
+from geopanoptic.models.networks.series import DAYS_PER_YEAR
 from geopanoptic.training.config import SeasonSettings
 from geopanoptic.training.patches.series_patch import SeriesPatch
 

@@ -15,7 +15,7 @@ import shapely
 from affine import Affine
 from dense import group, output_transform, polygons_of, predictor_for, tile_borders_px
 
-from geopanoptic.models.torchvision_ops import ensure_torchvision_imports
+from geopanoptic.models.networks.torchvision_ops import ensure_torchvision_imports
 
 ensure_torchvision_imports()
 

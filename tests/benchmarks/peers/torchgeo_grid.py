@@ -14,7 +14,7 @@ import rasterio
 from affine import Affine
 from dense import group, polygons_of, predictor_for, tile_borders_px
 
-from geopanoptic.models.torchvision_ops import ensure_torchvision_imports
+from geopanoptic.models.networks.torchvision_ops import ensure_torchvision_imports
 
 ensure_torchvision_imports()
 

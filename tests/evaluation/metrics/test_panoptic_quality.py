@@ -94,7 +94,7 @@ def double_precision():
 
 @pytest.mark.usefixtures("double_precision")
 def test_equals_torchmetrics():
-    from geopanoptic.models.torchvision_ops import ensure_torchvision_imports
+    from geopanoptic.models.networks.torchvision_ops import ensure_torchvision_imports
 
     ensure_torchvision_imports()
     detection = pytest.importorskip("torchmetrics.detection")

@@ -9,8 +9,6 @@ from hypothesis import strategies as st
 
 from geopanoptic.errors import UsageError
 from geopanoptic.grid import Window
-from geopanoptic.panoptic.contacts import gather_contacts
-from geopanoptic.panoptic.disjoint import best_disjoint
 from geopanoptic.panoptic.fusion.greedy import largest_parts, take_visible
 from geopanoptic.panoptic.fusion.logits import (
     LOGIT_LIMIT,
@@ -30,6 +28,8 @@ from geopanoptic.panoptic.fusion.rules import (
     by_adaptive_fusion,
     fusion_named,
 )
+from geopanoptic.panoptic.graph.contacts import gather_contacts
+from geopanoptic.panoptic.parcels.disjoint import best_disjoint
 
 
 def test_fixed_logits_are_those_of_floats():

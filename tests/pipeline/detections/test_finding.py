@@ -18,10 +18,10 @@ from pyproj import CRS
 import geopanoptic
 from geopanoptic.errors import UsageError
 from geopanoptic.grid import Window
-from geopanoptic.models.building import build_network, paps_heads_of
 from geopanoptic.models.bundle import Bundle, save_bundle
 from geopanoptic.models.manifest import UNetSettings
-from geopanoptic.models.paps import draw_parcels
+from geopanoptic.models.networks.building import build_network, paps_heads_of
+from geopanoptic.models.networks.paps import draw_parcels
 from geopanoptic.models.paps_detector import load_detector
 from geopanoptic.pipeline.detections import layout
 from geopanoptic.pipeline.detections.stored import (

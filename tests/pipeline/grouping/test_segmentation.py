@@ -11,9 +11,9 @@ from noisy_maps import LAYOUTS, noisy_maps
 from oracle import CHANNELS, segment_maps, truth_maps
 from scipy import ndimage
 
-from geopanoptic.panoptic.boosting import TreeEnsemble
-from geopanoptic.panoptic.choice import LearnedRules
-from geopanoptic.panoptic.scoring import FEATURES
+from geopanoptic.panoptic.parcels.boosting import TreeEnsemble
+from geopanoptic.panoptic.parcels.choice import LearnedRules
+from geopanoptic.panoptic.parcels.scoring import FEATURES
 from geopanoptic.training.synthetic import generate_scene
 
 

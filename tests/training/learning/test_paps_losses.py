@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from geopanoptic.models.paps import AtCentres, PapsHeads, draw_parcels
+from geopanoptic.models.networks.paps import AtCentres, PapsHeads, draw_parcels
 from geopanoptic.training.learning.losses import TargetBatch
 from geopanoptic.training.learning.paps_losses import paps_loss
 from geopanoptic.training.pastis.targets import centre_targets

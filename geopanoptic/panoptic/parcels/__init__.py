@@ -1,0 +1,1 @@
+"""Which nodes of the merge tree are parcels, and how sure that is."""

@@ -1,0 +1,1 @@
+"""Centres and the watershed that grows from them, exact over any blocks."""
