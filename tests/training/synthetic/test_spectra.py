@@ -7,7 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from geopanoptic.training.synthetic.spectra import BANDS, TABLE, fit, mixtures
+from geopanoptic.training.synthetic.spectra import BANDS, TABLE, mixtures
+from geopanoptic.training.synthetic.spectra_fit import fit
 
 RED, NIR, SWIR = (BANDS.index(name) for name in ("red", "nir", "swir16"))
 
