@@ -112,11 +112,10 @@ class SeriesRuntime(Runtime):
         take: Take,
         quantisation: Quantisation | None,
     ) -> None:
-        of_views = [totals.pop((part.start, view)) for view in range(self.bundle.views)]
+        of_views = (totals.pop((part.start, view)) for view in range(self.bundle.views))
         if quantisation is not None and self.on_gpu and isinstance(self.halves, QuantisesSums):
             self.hand_on_layers(
-                part, self.halves.quantised(of_views, self.bundle.mirrors, quantisation), take
+                part, self.halves.quantised(list(of_views), self.bundle.mirrors, quantisation), take
             )
             return
-        views = iter(of_views)
-        self.hand_on(part, self.mean_of_views(lambda _: self.halves.decode(next(views))), take)
+        self.hand_on(part, self.mean_of_views(lambda _: self.halves.decode(next(of_views))), take)
