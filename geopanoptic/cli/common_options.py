@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,15 @@ device_option = click.option(
 def quiet_option(text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """A decorator that adds ``quiet`` to a command; ``text`` says what is printed all the same."""
     return click.option("--quiet", "-q", is_flag=True, help=text)
+
+
+@dataclass(slots=True)
+class Telling:
+    """How a failure will be told, the object of every command's context: as JSON with the ``warnings`` before it, which wait
+    for it, or in words."""
+
+    as_json: bool = False
+    warnings: list[str] = field(default_factory=list)
 
 
 STANDARD_OUTPUT = Path("-")
@@ -43,12 +53,15 @@ def json_option(text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]
     )
 
 
-def _no_other_file(_context: click.Context, _option: click.Parameter, path: Path | None) -> Path | None:
-    """An argument right after ``--json`` is its FILE: a scene or map that stands there must not be written over."""
+def _no_other_file(context: click.Context, _option: click.Parameter, path: Path | None) -> Path | None:
+    """An argument right after ``--json`` is its FILE: a scene or map that stands there must not be written over. With a
+    FILE it is a person who reads the rest."""
     if path is not None and path.is_file() and path.suffix.lower() != ".json":
         raise click.UsageError(
             f"--json would replace {path}, which is no .json file. Put --json last, or name another."
         )
+    if path is not None and path != STANDARD_OUTPUT:
+        context.ensure_object(Telling).as_json = False
     return path
 
 
@@ -80,5 +93,5 @@ def progress_of_command(*, quiet: bool, as_json: bool) -> Progress:
     from geopanoptic.pipeline.progress import Held, progress_for
 
     if as_json:
-        return Held(click.get_current_context().ensure_object(list))
+        return Held(click.get_current_context().ensure_object(Telling).warnings)
     return progress_for(sys.stderr, quiet=quiet)

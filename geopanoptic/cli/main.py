@@ -13,6 +13,7 @@ from typing import NoReturn
 import click
 
 from geopanoptic import __version__
+from geopanoptic.cli.common_options import Telling
 from geopanoptic.cli.groups import LazyGroup
 from geopanoptic.cli.sections import exit_code_lines
 from geopanoptic.cli.stopping import answering_signals, ended_by_signals
@@ -87,32 +88,32 @@ def invoke(arguments: list[str]) -> int:
     With ``GEOPANOPTIC_DEBUG`` set, a bug raises instead. With ``--json`` warnings wait until the end: those before a
     failure are part of its object.
     """
-    as_json = "--json" in arguments
-    warnings = [
+    unread = [
         f"{name} is set, which nothing reads; there is {VARIABLES[0]}."
         for name in os.environ
         if name.startswith("GEOPANOPTIC_") and name not in VARIABLES
     ]
-    if not as_json:
-        _warn(warnings)
+    telling = Telling(as_json="--json" in arguments, warnings=unread)
+    if not telling.as_json:
+        _warn(unread)
     try:
         with answering_signals():
-            code = cli.main(args=arguments, prog_name="geopanoptic", standalone_mode=False, obj=warnings)
+            code = cli.main(args=arguments, prog_name="geopanoptic", standalone_mode=False, obj=telling)
     except click.exceptions.Exit as leave:
         code = leave.exit_code
     except click.ClickException as mistake:
-        if as_json:
-            return _tell(UsageError(mistake.format_message(), remedy="See --help."), warnings, as_json=True)
+        if telling.as_json:
+            return _tell(UsageError(mistake.format_message(), remedy="See --help."), telling)
         mistake.show()
         return mistake.exit_code
     except GeopanopticError as refusal:
-        return _tell(refusal, warnings, as_json=as_json)
+        return _tell(refusal, telling)
     except Exception as failure:
         if os.environ.get(VARIABLES[0]):
-            _warn(warnings)
+            _warn(telling.warnings)
             raise
-        return _tell(_as_refusal(failure), warnings, as_json=as_json)
-    _warn(warnings)
+        return _tell(_as_refusal(failure), telling)
+    _warn(telling.warnings)
     return code if isinstance(code, int) else 0
 
 
@@ -121,17 +122,18 @@ def _warn(warnings: list[str]) -> None:
         click.echo(f"warning: {warnings.pop(0)}", err=True)
 
 
-def _tell(refusal: GeopanopticError, warnings: list[str], *, as_json: bool) -> int:
+def _tell(refusal: GeopanopticError, telling: Telling) -> int:
     code = refusal.exit_code
-    if as_json:
+    if telling.as_json:
         error = {
             "error": refusal.message,
             "remedy": refusal.remedy,
             "exit_code": code,
-            "warnings": warnings,
+            "warnings": telling.warnings,
         }
         click.echo(json.dumps(error), err=True)
     else:
+        _warn(telling.warnings)
         click.secho("error: ", fg="red", bold=True, nl=False, err=True)
         click.echo(refusal.message, err=True)
         if refusal.remedy:
