@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import tempfile
 from collections.abc import Callable
@@ -34,6 +35,9 @@ class Telling:
     warnings: list[str] = field(default_factory=list)
 
 
+_FIGURES = re.compile(rb'\{\s*"(prediction|scene|heading|source)"')
+"""How what ``--json`` writes begins."""
+
 STANDARD_OUTPUT = Path("-")
 """What ``--json`` without a file stands for in the commands that may also write one."""
 
@@ -53,16 +57,35 @@ def json_option(text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]
     )
 
 
-def _no_other_file(context: click.Context, _option: click.Parameter, path: Path | None) -> Path | None:
-    """An argument right after ``--json`` is its FILE: a scene or map that stands there must not be written over. With a
-    FILE it is a person who reads the rest."""
-    if path is not None and path.is_file() and path.suffix.lower() != ".json":
+def _no_other_file(_context: click.Context, _option: click.Parameter, path: Path | None) -> Path | None:
+    """An argument right after ``--json`` is its FILE: a scene, map or item that stands there must not be written over."""
+    if path is not None and path.is_file() and not _holds_figures(path):
         raise click.UsageError(
-            f"--json would replace {path}, which is no .json file. Put --json last, or name another."
+            f"--json would replace {path}, which holds no figures of an earlier --json. Put --json last, or name another."
         )
-    if path is not None and path != STANDARD_OUTPUT:
-        context.ensure_object(Telling).as_json = False
     return path
+
+
+def _holds_figures(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            start = file.read(64)
+    except OSError:
+        return True  # nothing is lost by trying to write there
+    return not start or _FIGURES.match(start) is not None
+
+
+def tells_json(command: click.Command, arguments: list[str]) -> bool:
+    """Whether failures of ``command`` are told as JSON: with ``--json`` unless it names a FILE, for then a person reads the
+    rest."""
+    if "--json" not in arguments:
+        return False
+    context, rest = click.Context(command, resilient_parsing=True), arguments
+    while isinstance(command, click.Group) and rest and (found := command.get_command(context, rest[0])):
+        command, rest = found, rest[1:]
+    following = rest[rest.index("--json") + 1 :][:1]
+    takes_file = any("--json" in each.opts and not getattr(each, "is_flag", True) for each in command.params)
+    return not (takes_file and following and not following[0].startswith("-"))
 
 
 def put_json(text: str, path: Path) -> None:

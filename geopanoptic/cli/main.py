@@ -13,7 +13,7 @@ from typing import NoReturn
 import click
 
 from geopanoptic import __version__
-from geopanoptic.cli.common_options import Telling
+from geopanoptic.cli.common_options import Telling, tells_json
 from geopanoptic.cli.groups import LazyGroup
 from geopanoptic.cli.sections import exit_code_lines
 from geopanoptic.cli.stopping import answering_signals, ended_by_signals
@@ -93,7 +93,7 @@ def invoke(arguments: list[str]) -> int:
         for name in os.environ
         if name.startswith("GEOPANOPTIC_") and name not in VARIABLES
     ]
-    telling = Telling(as_json="--json" in arguments, warnings=unread)
+    telling = Telling(as_json=tells_json(cli, arguments), warnings=unread)
     if not telling.as_json:
         _warn(unread)
     try:

@@ -240,6 +240,11 @@ def run(
                 "--shard computes a part of the map's data into --work, and writes no map.",
                 remedy="Give --shard and --work without --out; when all parts are done, --finish, --work and --out.",
             )
+        if asked := [f"--{name}" for name in ("rasters", "parquet", "stac") if written[name]]:
+            raise UsageError(
+                f"--shard writes no map, and so nothing for {' and '.join(asked)}.",
+                remedy="Give that with --finish, when all parts are done.",
+            )
         done = _shard(source, shard, work, progress, parameters)
     elif out is None:
         raise UsageError(

@@ -216,7 +216,7 @@ def _categories(
 ) -> tuple[tuple[Category, ...], ClassScheme, tuple[str, ...]]:
     """The classes compared, and how each map's names stand for them.
 
-    Land cover is compared where the truth has it.
+    Land cover is compared where the truth has it and the prediction has a place for it.
     """
     ours, theirs = predicted.class_names(columns[0]), true.class_names(columns[1])
     notes: list[str] = []
@@ -235,7 +235,11 @@ def _categories(
             f"The truth has no class {void_class!r}.",
             remedy="Give the column of the classes with --class-column, and a name that occurs in it.",
         )
-    cover = sorted(ours.stuff | theirs.stuff) if theirs.stuff else []
+    cover: list[str] = []
+    if theirs.stuff and ours.stuff is None:
+        notes.append(f"{predicted.name} holds no land cover, which is not compared.")
+    elif theirs.stuff:
+        cover = sorted((ours.stuff or frozenset()) | theirs.stuff)
     stuff = {name: len(names) + number for number, name in enumerate(cover, 1)}
     categories = (
         *(Category(id=number, name=name, kind="thing") for number, name in enumerate(names, 1)),

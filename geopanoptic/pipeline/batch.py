@@ -13,12 +13,13 @@ from geopanoptic.pipeline.emission.emitting import RASTERS
 from geopanoptic.pipeline.parameters import Parameters
 from geopanoptic.pipeline.planning.aoi import identity_of_area
 from geopanoptic.pipeline.preparing import crew_of, plan_run
-from geopanoptic.pipeline.progress import Progress, Silent, progress_of
+from geopanoptic.pipeline.progress import Progress, Silent, WarningsOf, progress_of
 from geopanoptic.pipeline.record import Record, metadata
 from geopanoptic.pipeline.resuming.identity import differences
 from geopanoptic.pipeline.run import run
 from geopanoptic.products.commit import Commit
 from geopanoptic.products.geoparquet import SUFFIX as PARQUET_SUFFIX
+from geopanoptic.products.report import told_outputs
 from geopanoptic.products.stac import SUFFIX as STAC_SUFFIX
 from geopanoptic.products.staging import make_folder, real_target, staging_folder
 from geopanoptic.products.suffixes import VECTOR_SUFFIXES
@@ -91,10 +92,9 @@ def run_each(
                     stac=stac,
                     resume=resume,
                     overwrite=overwrite,
+                    progress=WarningsOf(patch.stem, tell),
                     **parameters,
                 )
-                for warning in result.report["warnings"]:
-                    tell.warn(f"{patch.stem}: {warning}")
                 reports.append(result.report)
             stage.advance(1)
     return Maps(folder=folder, reports=tuple(reports), kept=len(patches) - len(reports))
@@ -148,4 +148,12 @@ def _unlike(target: Path, also: Sequence[Path], patch: Path, asked: Parameters) 
         found.append("the patch has changed since")
     if missing := [each.name for each in also if not each.is_file()]:
         found.append(f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing")
+    with_it = set(told.get("outputs", []))
+    others = [each.name for each in also if each.is_file() and not with_it.issuperset(_told(each, target))]
+    if others:
+        found.append(f"{', '.join(others)} {'was' if len(others) == 1 else 'were'} not made with it")
     return found
+
+
+def _told(path: Path, target: Path) -> list[str]:
+    return told_outputs([path], beside=target)["outputs"]

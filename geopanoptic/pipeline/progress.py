@@ -1,7 +1,7 @@
 """What a run tells while it runs: stages with rate and remaining time, notes, warnings.
 
-A run talks to a ``Progress``. ``Silent`` says nothing, ``Warnings`` only what should be checked, and ``Held`` keeps that;
-``Lines`` prints one line per stage, for logs and pipes; ``Bars`` draws bars on a terminal.
+A run talks to a ``Progress``. ``Silent`` says nothing, ``Warnings`` only what should be checked, and ``Held`` keeps that,
+and ``WarningsOf`` passes it on; ``Lines`` prints one line per stage, for logs and pipes; ``Bars`` draws bars on a terminal.
 """
 
 from __future__ import annotations
@@ -57,6 +57,17 @@ class Held(Silent):
 
     def warn(self, text: str) -> None:
         self._warnings.append(text)
+
+
+class WarningsOf(Silent):
+    """Passes warnings on to ``progress``, with the name of the one of many runs that they are of."""
+
+    def __init__(self, name: str, progress: Progress) -> None:
+        self._name = name
+        self._progress = progress
+
+    def warn(self, text: str) -> None:
+        self._progress.warn(f"{self._name}: {text}")
 
 
 class Lines(Silent):

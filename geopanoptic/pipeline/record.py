@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from geopanoptic.panoptic.parcels.repair import PanopticRegions
@@ -16,8 +17,7 @@ from geopanoptic.pipeline.planning.aoi import name_of_area
 from geopanoptic.pipeline.planning.plan import Plan
 from geopanoptic.pipeline.planning.rates import LEAST_PX, Rate
 from geopanoptic.pipeline.progress import Progress, Stage
-from geopanoptic.products.geopackage import UNDATED
-from geopanoptic.products.report import peak_memory_bytes, restart_peak, versions
+from geopanoptic.products.report import outputs_of, peak_memory_bytes, restart_peak, versions
 from geopanoptic.scene import Normalisation, Scene
 
 
@@ -187,12 +187,27 @@ def _device_used(asked: Parameters, record: Record) -> str:
     return asked.device if asked.device.startswith(f"{kind}:") else kind
 
 
-def timestamp(scene: Scene) -> datetime.datetime:
-    """The scene's last date at midnight UTC, else ``UNDATED``: what an output says of when."""
+def last_date(scene: Scene) -> datetime.datetime | None:
+    """The scene's last date at midnight UTC; None where it states none."""
     dates = [date for date in scene.dates if date is not None]
-    if not dates:
-        return UNDATED
-    return datetime.datetime.combine(max(dates), datetime.time(), tzinfo=datetime.UTC)
+    return datetime.datetime.combine(max(dates), datetime.time(), tzinfo=datetime.UTC) if dates else None
+
+
+def warn_of_remains(run_json: Path, targets: Sequence[Path], record: Record) -> None:
+    """Warn of files of the map that is about to be replaced which are none of the new one's ``targets``: they stay."""
+    new = {each.resolve() for each in targets}
+    remains = [name for name in outputs_of(run_json) if _is_remaining(run_json.parent / name, new)]
+    if remains:
+        several = len(remains) > 1
+        record.warn(
+            f"{', '.join(remains)} {'are' if several else 'is'} of the map that this run replaces, and "
+            f"{'stay' if several else 'stays'} as {'they are' if several else 'it is'}. Ask for all of its files again "
+            f"(--parquet, --stac, --rasters), or remove {'them' if several else 'it'}."
+        )
+
+
+def _is_remaining(path: Path, new: set[Path]) -> bool:
+    return path.is_file() and path.resolve() not in new
 
 
 class _Unseen:

@@ -43,13 +43,13 @@ from geopanoptic.pipeline.preparing import (
     remember_rate,
 )
 from geopanoptic.pipeline.progress import Progress, progress_of
-from geopanoptic.pipeline.record import Record, metadata, report, timestamp
+from geopanoptic.pipeline.record import Record, last_date, metadata, report, warn_of_remains
 from geopanoptic.pipeline.result import Result
 from geopanoptic.pipeline.resuming.beginning import require_complete
 from geopanoptic.pipeline.resuming.workfolder import refuse_claimed, refuse_foreign, stored_bytes, work_folder
 from geopanoptic.products.commit import Commit
 from geopanoptic.products.geoparquet import SUFFIX as PARQUET_SUFFIX
-from geopanoptic.products.report import write_run_report
+from geopanoptic.products.report import told_outputs, write_run_report
 from geopanoptic.products.stac import SUFFIX as STAC_SUFFIX
 from geopanoptic.products.suffixes import require_vector_suffix
 
@@ -87,8 +87,7 @@ def refuse(
         check_memory(planned, asked.memory)
     folder = None if work is None else Path(work)
     if targets.vector is not None:
-        inputs = [Path(file) for file in planned.scene.files]
-        commit = Commit(targets.all, overwrite=overwrite, inputs=inputs)
+        commit = Commit(targets.all, overwrite=overwrite, inputs=_inputs(planned, asked))
         commit.refuse()
         folder = folder or commit.work
     if folder is not None:
@@ -198,9 +197,10 @@ def run(
                     targets.all,
                     overwrite=overwrite,
                     resumable=True,
-                    inputs=[Path(file) for file in planned.scene.files],
+                    inputs=_inputs(planned, asked),
                 )
             )
+            warn_of_remains(targets.report, targets.all, record)
         folder = stack.enter_context(
             work_folder(
                 commit,
@@ -267,10 +267,12 @@ def run(
                     final=final,
                     layers=layers,
                     about=metadata(planned, asked, record),
-                    made=timestamp(planned.scene),
+                    observed=last_date(planned.scene),
                 )
             refuse_changed(planned.scene)
-            told = report(planned, asked, normalisation, final, record, crew)
+            told = report(planned, asked, normalisation, final, record, crew) | told_outputs(
+                targets.all, beside=targets.report
+            )
             write_run_report(commit.staged(targets.report), told)
             if targets.stac is not None:
                 write_item(
@@ -311,6 +313,12 @@ class _Targets:
             return []
         beside = [each for each in (self.parquet, self.stac) if each is not None]
         return [self.vector, self.report, *self.rasters.values(), *beside]
+
+
+def _inputs(planned: Plan, asked: Parameters) -> list[Path]:
+    """The files that a run reads, and so never replaces."""
+    area = [Path(asked.aoi)] if isinstance(asked.aoi, str | Path) else []
+    return [*map(Path, planned.scene.files), *area]
 
 
 def _targets(out: str | Path | None, rasters: str | Path | None, *, parquet: bool, stac: bool) -> _Targets:

@@ -25,6 +25,7 @@ from filelock import BaseFileLock
 from geopanoptic.errors import OutputError, UsageError
 from geopanoptic.products import journal, staging
 from geopanoptic.products.journal import Rename
+from geopanoptic.products.writing import FileError
 
 Check = Callable[[Path], None]
 """Reads a staged file back and raises OutputError where it is not whole."""
@@ -126,6 +127,12 @@ class Commit:
     ) -> None:
         self._leave()
         self._refuse_full_disk(failure)
+        # Nobody knows the names under which outputs are prepared, and they are gone.
+        if isinstance(failure, FileError) and (target := self._target_of(failure.path)):
+            raise failure.of(target) from failure
+
+    def _target_of(self, staged: Path) -> Path | None:
+        return next((name for name, each in self._renames.items() if each.source(self._main) == staged), None)
 
     def _refuse_full_disk(self, failure: BaseException | None) -> None:
         if isinstance(failure, OSError) and failure.errno in _DISK_FULL:

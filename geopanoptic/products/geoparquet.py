@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
@@ -41,8 +41,8 @@ LARGEST = {AREA: 1e9, PERIMETER: 1.25e9}
 BY_IMAGE = "auto-imagery"
 """The ``METHOD`` of what a model drew."""
 
-GEO, COLLECTION, CLASSES = "geo", "collection", "geopanoptic:classes"
-"""Keys of the Parquet metadata; fiboa has no place for classes."""
+GEO, COLLECTION, CLASSES, RUN = "geo", "collection", "geopanoptic:classes", "geopanoptic:run"
+"""Keys of the Parquet metadata; fiboa has no place for classes, nor for what made the parcels."""
 
 ROWS = 65_536
 """Of a row group, which readers can pass over by its boxes."""
@@ -56,27 +56,35 @@ def passing_parcels(
     *,
     collection: str,
     classes: Sequence[MapClass],
+    metadata: Mapping[str, Any],
     observed: datetime | None,
 ) -> Iterator[pyarrow.RecordBatch]:
     """The same batches of ``PARCELS``, at least one, stored at ``path`` as they pass: the file is whole after the last one.
 
     Its columns are ``id``, ``collection`` (the name given, made plain), ``determination:method``,
     ``determination:datetime`` where ``observed`` (aware: when the fields were last seen) is known, ``metrics:area`` (m2),
-    ``metrics:perimeter`` (m), those of the layer, ``bbox`` and ``geometry``. No more than a row group is held. Equal batches
-    give equal bytes. Raises OutputError where the disk refuses.
+    ``metrics:perimeter`` (m), those of the layer, ``bbox`` and ``geometry``. ``metadata``, as the GeoPackage has it, stands under
+    ``geopanoptic:run``. No more than a row group is held. Equal arguments in equal batches give equal bytes. Raises OutputError
+    where the disk refuses.
     """
     batches = iter(batches)
     first = next(batches)
     name = collection_name(collection)
-    metadata = {
+    told = {
         GEO: geo_metadata(pyproj.CRS.from_wkt(crs_of_rows(first.schema)), {PARCELS.geometry}),
         COLLECTION: {"schemas": {name: [VECOREL, FIBOA]}},
         CLASSES: [{key: getattr(each, key) for key in ("id", "name", "kind", "colour")} for each in classes],
+        RUN: {key: each for key, each in metadata.items() if each is not None},
     }
     schema = _fields(first, name, observed).schema.with_metadata(
-        {key: json.dumps(each, ensure_ascii=False) for key, each in metadata.items()}
+        {key: json.dumps(each, ensure_ascii=False, default=str) for key, each in told.items()}
     )
-    with writing(path), ParquetWriter(path, schema, compression="zstd", write_page_checksum=True) as writer:
+    # Opened here: Arrow takes no name that is not in UTF-8.
+    with (
+        writing(path),
+        path.open("wb") as file,
+        ParquetWriter(file, schema, compression="zstd", write_page_checksum=True) as writer,
+    ):
         held: list[pyarrow.RecordBatch] = []
         for batch in chain([first], batches):
             held.append(_fields(batch, name, observed))
@@ -92,12 +100,26 @@ def verify_geoparquet(path: Path, *, parcels: int) -> None:
     """Reads a file of :func:`passing_parcels` back; raises OutputError unless it is whole and holds so many ``parcels``."""
     with writing(path):
         try:
-            with pyarrow.parquet.ParquetFile(path, page_checksum_verification=True) as stored:
+            with (
+                path.open("rb") as file,
+                pyarrow.parquet.ParquetFile(file, page_checksum_verification=True) as stored,
+            ):
                 found = sum(map(len, stored.iter_batches(ROWS)))
         except pyarrow.ArrowException as failure:
             raise damaged(path, str(failure)) from failure
     if found != parcels:
         raise damaged(path, f"{found} of {parcels} features")
+
+
+def told_of_run(path: Path) -> dict[str, Any]:
+    """What a file of :func:`passing_parcels` says of the run that made it; nothing of any other file."""
+    try:
+        with path.open("rb") as file:
+            stored = pyarrow.parquet.read_schema(file).metadata or {}
+        told = json.loads(stored.get(RUN.encode(), b"{}"))
+    except (OSError, ValueError, pyarrow.ArrowException):
+        return {}
+    return told if isinstance(told, dict) else {}
 
 
 def collection_name(name: str) -> str:

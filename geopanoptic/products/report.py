@@ -49,6 +49,21 @@ def write_run_report(path: Path, report: Mapping[str, Any]) -> None:
         path.write_text(text + "\n", encoding="utf-8")
 
 
+def told_outputs(targets: Sequence[Path], *, beside: Path) -> dict[str, list[str]]:
+    """What a report that lies at ``beside`` says of the files that were made with it: their paths from its folder."""
+    folder = beside.resolve().parent
+    return {"outputs": [Path(os.path.relpath(each.resolve(), folder)).as_posix() for each in targets]}
+
+
+def outputs_of(run_json: Path) -> list[str]:
+    """What a report says by :func:`told_outputs`; none where it does not or cannot be read."""
+    try:
+        told = json.loads(run_json.read_text(encoding="utf-8")).get("outputs")
+    except (OSError, ValueError, AttributeError):
+        return []
+    return [each for each in told if isinstance(each, str)] if isinstance(told, list) else []
+
+
 def redact(text: str) -> str:
     """``text`` with the passwords, tokens and signatures of any URL in it replaced by ``REDACTED``."""
     return _SECRET_VALUE.sub(r"\1REDACTED", _USER_INFO.sub("REDACTED@", text))

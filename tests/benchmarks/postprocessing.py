@@ -34,7 +34,7 @@ from geopanoptic.pipeline.grouping.segmentation import segment
 from geopanoptic.pipeline.parameters import Parameters
 from geopanoptic.pipeline.planning.plan import Plan, make_plan
 from geopanoptic.pipeline.progress import Silent
-from geopanoptic.pipeline.record import Record, metadata, timestamp
+from geopanoptic.pipeline.record import Record, last_date, metadata
 from geopanoptic.pipeline.store.run_store import RunStore
 from geopanoptic.products.commit import Commit
 from geopanoptic.products.report import restart_peak
@@ -119,7 +119,7 @@ def run_stages(store, planned, commit, out, rasters, record, stage) -> dict:
             "final": final,
             "layers": layers,
             "about": metadata(planned, Parameters(), record),
-            "made": timestamp(planned.scene),
+            "observed": last_date(planned.scene),
         }
         checks = write_products(commit, out, rasters, **products)
     with stage("publish"):

@@ -84,7 +84,7 @@ def test_runs_replace_nothing_unasked(tiny_bundle, tmp_path):
         (["--areas", "1,x"], UsageError, "--areas is '1,x'"),
         (["--areas", "0"], UsageError, "--areas is '0'"),
         (["--json", "nowhere/figures.json"], OutputError, "No such file or directory"),
-        (["--json", __file__], click.UsageError, "is no .json file"),
+        (["--json", __file__], click.UsageError, "holds no figures"),
         (["--json", "."], click.UsageError, "is a directory"),
         (["--work", __file__], click.UsageError, "is a file"),
         (["--work", f"{__file__}/work"], OutputError, "Not a directory"),

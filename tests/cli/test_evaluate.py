@@ -51,9 +51,23 @@ def test_json_alone_is_printed_in_place_of_the_table(paths, capsys):
 def test_json_replaces_no_map_that_stands_after_it(paths, capsys):
     before = (paths / "truth.gpkg").read_bytes()
     assert invoke(["evaluate", str(paths / "mine.geojson"), "--json", str(paths / "truth.gpkg")]) == 2
-    error = json.loads(capsys.readouterr().err)
-    assert "would replace" in error["error"]
+    assert "would replace" in capsys.readouterr().err
     assert (paths / "truth.gpkg").read_bytes() == before
+    # A STAC item, say, is a scene whose name ends like that of figures.
+    (paths / "item.json").write_text('{"type": "Feature", "stac_version": "1.1.0"}')
+    assert evaluate(paths, "--json", str(paths / "item.json")) == 2
+    (paths / "item.json").write_text("")
+    for _ in range(2):
+        assert evaluate(paths, "--json", str(paths / "item.json")) == 0
+
+
+@pytest.mark.parametrize("mistake", ["--nonsense", "--tolerance=abc"])
+def test_mistakes_are_told_as_json_only_where_figures_are_printed(paths, capsys, mistake):
+    assert evaluate(paths, mistake, "--json") == 2
+    assert json.loads(capsys.readouterr().err)["exit_code"] == 2
+    for named in (["--json", "found.json"], ["--json=found.json"]):
+        assert evaluate(paths, mistake, *named) == 2
+        assert '"exit_code"' not in capsys.readouterr().err
 
 
 def test_one_rule_alone(paths, capsys):

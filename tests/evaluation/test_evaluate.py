@@ -277,6 +277,13 @@ def test_things_and_stuff_of_rasters(tmp_path, labels):
     counts = counts[counts["outside"] == "counted"].set_index("class")
     assert counts["tp"].dropna().tolist() == [9, 18, 1]
     assert counts.loc["mean of stuff", "pq"] == 1.0
+    # Parcels alone say nothing of water, which they then have not missed.
+    lands = [each for number, each in enumerate(FIELDS, 1) if number % 4]
+    kinds = ["meadow" if n % 2 else "crop" for n in range(1, 37) if n % 4]
+    alone = evaluate(table(lands, class_name=kinds), folder)
+    assert alone.pq == 1.0
+    assert [each.name for each in alone.categories] == ["crop", "meadow"]
+    assert any("holds no land cover, which is not compared" in note for note in alone.notes)
     # Against polygons without land cover, water is no prediction.
     kept = [each for each, there in zip(FIELDS, np.unique(labels) % 4 > 0, strict=True) if there]
     names = np.where(np.unique(parcels)[1:] % 2, "meadow", "crop")

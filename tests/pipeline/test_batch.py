@@ -63,6 +63,12 @@ def test_a_continued_batch_keeps_maps_of_its_own_kind_only(patches, tiny_bundle,
     with pytest.raises(OutputError, match=rf"{NAMES[0]}\.stac\.json is missing"):
         run_each(patches[:1], out, resume=True, stac=True, min_area_m2=0, **asked)
 
+    # Of the map before: it says nothing of the one that has taken its place.
+    run_each(patches[:1], out, overwrite=True, parquet=True, **asked)
+    run_each(patches[:1], out, overwrite=True, min_area_m2=0, **asked)
+    with pytest.raises(OutputError, match=rf"{NAMES[0]}\.parquet was not made with it"):
+        run_each(patches[:1], out, resume=True, parquet=True, min_area_m2=0, **asked)
+
     os.utime(patches[1])
     assert run_each(patches, out, resume=True, overwrite=True, min_area_m2=0, **asked).kept == 1
     elsewhere = geopandas.read_file(patches[0].parent.parent / "metadata.geojson").buffer(-200)
@@ -91,11 +97,12 @@ def test_a_batch_killed_between_two_renames_is_brought_to_its_end(patches, tiny_
     assert not staging.exists()
 
 
-def test_warnings_of_the_patches_are_told(patches, tiny_bundle, tmp_path):
+def test_warnings_of_the_patches_are_told_once(patches, tiny_bundle, tmp_path, capsys):
     values = np.load(patches[0])
     np.save(patches[0], np.full_like(values, -10_000))
     heard = Heard()
     maps = run_each(patches, tmp_path / "maps", model=tiny_bundle.path, threads=1, progress=heard)
+    assert not capsys.readouterr().err
     told = [
         f"{name}: {text}" for name, each in zip(NAMES, maps.reports, strict=True) for text in each["warnings"]
     ]

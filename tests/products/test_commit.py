@@ -18,6 +18,7 @@ import pytest
 from geopanoptic.errors import LockedError, OutputError, UsageError
 from geopanoptic.products import journal, staging
 from geopanoptic.products.commit import Commit
+from geopanoptic.products.writing import writing
 
 CRASHING_RUN = textwrap.dedent(
     """
@@ -454,3 +455,17 @@ def test_shared_memory_of_a_reader_is_no_unsaved_change(tmp_path):
         commit.staged(out).write_text("new")
         commit.publish()
     assert out.read_text() == "new"
+
+
+def test_what_cannot_be_written_is_told_by_its_own_name(tmp_path):
+    out = tmp_path / "map.gpkg"
+    with (
+        pytest.raises(
+            OutputError, match=rf"^map\.gpkg could not be written to {tmp_path}: no room"
+        ) as refusal,
+        Commit([out, tmp_path / "map.run.json"]) as commit,
+        writing(commit.staged(out)),
+    ):
+        raise OSError(errno.EIO, "no room")
+    assert "product-0" not in str(refusal.value)
+    assert not list(tmp_path.iterdir())

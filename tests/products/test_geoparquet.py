@@ -36,7 +36,12 @@ def write(
 ) -> list[pyarrow.RecordBatch]:
     return list(
         passing_parcels(
-            path, batches_of(parcels), collection="Felder 2021", classes=CLASSES, observed=observed
+            path,
+            batches_of(parcels),
+            collection="Felder 2021",
+            classes=CLASSES,
+            metadata={"model": "m"},
+            observed=observed,
         )
     )
 

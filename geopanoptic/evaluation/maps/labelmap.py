@@ -48,10 +48,10 @@ class ClassScheme:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassNames:
-    """Names of the classes in a map; None for things without a named class."""
+    """Names of the classes in a map; None for things without a named class, and for a map that has no place for stuff."""
 
     things: frozenset[str] | None
-    stuff: frozenset[str]
+    stuff: frozenset[str] | None
 
 
 class MapSource(Protocol):

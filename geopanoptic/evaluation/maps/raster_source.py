@@ -53,7 +53,9 @@ class RasterSource:
                 f"{self.name} is an instance raster without classes.",
                 remedy=f"Leave --class-column out, or give a folder with {INSTANCES} and {CLASSES}.",
             )
-        things = None if self.class_of_id is None else frozenset(self._thing_names().tolist())
+        if self.class_of_id is None:
+            return ClassNames(things=None, stuff=None)
+        things = frozenset(self._thing_names().tolist())
         return ClassNames(things=things, stuff=frozenset(self.names[each] for each in self.stuff_values))
 
     def _thing_names(self) -> NDArray[np.object_]:

@@ -30,11 +30,13 @@ KIND_COLUMN = "kind"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VectorSource:
-    """``things``: one row per object, valid polygons; ``stuff``: land cover with ``class_name``, or empty."""
+    """``things``: one row per object, valid polygons; ``stuff``: land cover with ``class_name``, or empty; ``has_stuff``:
+    whether it would be there, as it is not where a file holds parcels only."""
 
     name: str
     things: geopandas.GeoDataFrame
     stuff: geopandas.GeoDataFrame
+    has_stuff: bool
     notes: tuple[str, ...] = ()
 
     @property
@@ -67,7 +69,7 @@ class VectorSource:
             )
         return ClassNames(
             things=frozenset(names) - {None} if names is not None and told else None,
-            stuff=frozenset(names_of(self.stuff[CLASS_COLUMN])) - {None},
+            stuff=frozenset(names_of(self.stuff[CLASS_COLUMN])) - {None} if self.has_stuff else None,
         )
 
     def _thing_names(self, column: str | None) -> NDArray[np.object_] | None:
@@ -168,7 +170,9 @@ def vector_source(
     if stuff is not None and len(stuff):
         cover, more = _polygons(stuff, name)
         notes += more
-    return VectorSource(name=name, things=polygons, stuff=cover, notes=notes)
+    return VectorSource(
+        name=name, things=polygons, stuff=cover, has_stuff=stuff is not None, notes=tuple(notes)
+    )
 
 
 def _polygons(frame: geopandas.GeoDataFrame, name: str) -> tuple[geopandas.GeoDataFrame, tuple[str, ...]]:

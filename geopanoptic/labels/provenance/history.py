@@ -8,11 +8,11 @@ go back to the folder's history.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pyogrio
 
@@ -27,6 +27,8 @@ from geopanoptic.labels.provenance.manifest import (
     read_provenance,
     write_provenance,
 )
+from geopanoptic.products.geoparquet import SUFFIX as PARQUET_SUFFIX
+from geopanoptic.products.geoparquet import told_of_run
 from geopanoptic.products.layers import PARCELS
 from geopanoptic.products.literal import literally
 
@@ -157,17 +159,24 @@ def _now(labels: Path, found: Provenance) -> dict[str, str]:
 def _found(labels: Path) -> Step:
     """The first step of labels without a history; maps of ours say themselves what mapped them."""
     step = Step(content="", action=FOUND, source=labels.name)
-    if labels.suffix.lower() != ".gpkg":
-        return step
-    try:
-        with literally(labels) as plain:
-            told = pyogrio.read_info(plain, layer=PARCELS.name)["layer_metadata"] or {}
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError):
-        return step
-    if "model" not in told or not told.get("software", "").startswith("geopanoptic "):
+    told = _told_of_run(labels)
+    if "model" not in told or not str(told.get("software", "")).startswith("geopanoptic "):
         return step
     return replace(
         step,
         action=f"{FOUND}, says of itself that {told['model']} mapped {told.get('scene', 'a scene')}",
         tool=told["software"],
     )
+
+
+def _told_of_run(labels: Path) -> Mapping[str, Any]:
+    """What a map says of the run that made it; nothing where it is none of ours."""
+    if labels.suffix.lower() == PARQUET_SUFFIX:
+        return told_of_run(labels)
+    if labels.suffix.lower() != ".gpkg":
+        return {}
+    try:
+        with literally(labels) as plain:
+            return pyogrio.read_info(plain, layer=PARCELS.name)["layer_metadata"] or {}
+    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError):
+        return {}

@@ -24,12 +24,12 @@ from geopanoptic.pipeline.emission.emitting import RASTERS, trace_layers, write_
 from geopanoptic.pipeline.execution import Threads
 from geopanoptic.pipeline.planning.plan import drawing_sizes
 from geopanoptic.pipeline.progress import Progress, progress_of
-from geopanoptic.pipeline.record import UNDATED, Record
+from geopanoptic.pipeline.record import Record, warn_of_remains
 from geopanoptic.pipeline.resuming.workfolder import kept_if_useful
 from geopanoptic.pipeline.store.run_store import RunStore
 from geopanoptic.products.commit import Commit
 from geopanoptic.products.geoparquet import SUFFIX as PARQUET_SUFFIX
-from geopanoptic.products.report import versions, write_run_report
+from geopanoptic.products.report import told_outputs, versions, write_run_report
 from geopanoptic.products.suffixes import require_vector_suffix
 from geopanoptic.scene.files.formats import driver_of
 
@@ -110,13 +110,15 @@ def fuse(
     raster_paths = {} if rasters is None else {name: Path(rasters) / f"{name}.tif" for name in RASTERS}
     parquet_path = vector.with_suffix(PARQUET_SUFFIX) if parquet else None
     executor = Threads(workers=workers)
+    targets = [vector, report_path, *raster_paths.values(), *([] if parquet_path is None else [parquet_path])]
     outputs = Commit(
-        [vector, report_path, *raster_paths.values(), *([] if parquet_path is None else [parquet_path])],
+        targets,
         overwrite=overwrite,
         resumable=True,
         inputs=[Path(scene), *found.paths],
     )
     with outputs as commit, kept_if_useful(commit.work, f"{TILES}/*/*.npy"):
+        warn_of_remains(report_path, targets, record)
         for folder in (BLOCKS,) if resume else (BLOCKS, TILES):
             shutil.rmtree(commit.work / folder, ignore_errors=True)
         store = RunStore(folder=commit.work / BLOCKS, shape=grid.shape, block_px=block_px)
@@ -164,9 +166,9 @@ def fuse(
                 final=final,
                 layers=layers,
                 about=about,
-                made=UNDATED,
+                observed=None,
             )
-        told = _report(planned, about, objects, final, record)
+        told = _report(planned, about, objects, final, record) | told_outputs(targets, beside=report_path)
         write_run_report(commit.staged(report_path), told)
         commit.publish(checks)
     return Fused(out=vector, report=told)

@@ -142,12 +142,12 @@ def write_products(
     final: PanopticRegions,
     layers: DrawnLayers,
     about: Mapping[str, Any],
-    made: datetime,
+    observed: datetime | None,
 ) -> dict[Path, Check]:
     """Stage the GeoPackage, the GeoParquet if there is to be one, and the rasters; returns how each is to be verified
     before it is published.
 
-    ``about`` and ``made`` (aware) are what the GeoPackage says of itself.
+    ``about`` is what both say of themselves, ``observed`` (aware) when the ground was last seen; None: nobody knows.
     """
     classes = planned.classes
     parcels, landcover = layers.batches()
@@ -157,7 +157,8 @@ def write_products(
             parcels,
             collection=parquet.stem,
             classes=classes,
-            observed=None if made == UNDATED else made,
+            metadata=about,
+            observed=observed,
         )
     write_geopackage(
         commit.staged(vector),
@@ -165,7 +166,7 @@ def write_products(
         landcover=landcover,
         classes=classes,
         metadata=about,
-        timestamp=made,
+        timestamp=observed or UNDATED,
     )
     n_parcels, n_areas = final.n_things, final.n_regions - final.n_things
     checks: dict[Path, Check] = {
