@@ -33,8 +33,8 @@ SECTIONS = {
     "Truth": ("area", "outside", "sparse", "layer", "min_area_m2"),
     "Classes": ("class_column", "void_class", "protocol"),
     "Grid": ("resolution_m", "tolerance_m", "seams_px"),
-    "Rules of fusion": ("fusion", *MAPPING, *SCENE_OPTIONS),
-    "Output": ("json_path", "picture", "image", "quiet"),
+    "Rules of fusion": ("fusion", *(each for each in MAPPING if each != "overwrite"), *SCENE_OPTIONS),
+    "Output": ("json_path", "picture", "image", "overwrite", "quiet"),
 }
 
 EPILOG = f"""\b
@@ -177,11 +177,16 @@ def evaluate(
     --rasters` wrote, in any CRS. Of a GeoPackage of `geopanoptic run` both layers are used; land cover is
     scored where the truth has it.
     """
-    from geopanoptic.errors import UsageError
+    from geopanoptic.errors import OutputError, UsageError
     from geopanoptic.evaluation.evaluate import evaluate as compare
+    from geopanoptic.products.suffixes import require_png
 
     if image is not None and picture is None:
         raise UsageError("--image is given without --picture.", remedy="Name the picture: --picture out.png.")
+    if picture is not None:
+        require_png(picture)
+        if picture.exists() and not options["overwrite"]:
+            raise OutputError(f"{picture} exists.", remedy="Name another picture, or give --overwrite.")
     for out in (json_path, picture):
         if out is not None:
             require_writable(out)
@@ -197,6 +202,8 @@ def evaluate(
         _tell(table, json_path, quiet=quiet)
         return
     for name in mapping:
+        if name == "overwrite" and picture is not None:
+            continue
         if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
             option = next(each.opts[0] for each in context.command.params if each.name == name)
             raise UsageError(

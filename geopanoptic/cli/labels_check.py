@@ -151,6 +151,7 @@ def check(
     from geopanoptic.errors import DEFECTS, UsageError
     from geopanoptic.labels.check.check import check as check_labels
     from geopanoptic.labels.check.fix import fix as fix_labels
+    from geopanoptic.labels.check.repairing import RENUMBERED
     from geopanoptic.labels.check.report import lines
     from geopanoptic.labels.check.reporting import as_json, refuse_reports, write_reports
     from geopanoptic.labels.check.subject import Limits
@@ -193,9 +194,13 @@ def check(
         for line in lines(report):
             click.echo(line)
         if fixed is not None:
-            click.echo(f"Repaired, {fixed.objects:,} objects: {out}")
-            for kind, count in fixed.by_kind().items():
+            kinds = fixed.by_kind()
+            what = "Repaired" if set(kinds) - {RENUMBERED} else "Nothing to repair; written anew"
+            click.echo(f"{what}, {fixed.objects:,} objects: {out}")
+            for kind, count in kinds.items():
                 click.echo(f"  {kind}: {count:,}")
+            for message in [each.message for each in fixed.changes if each.kind == RENUMBERED][:3]:
+                click.echo(f"  {message}")
             tell_losses(fixed.losses)
     if report.fails(fail_on):
         context.exit(DEFECTS)

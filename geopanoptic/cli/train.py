@@ -153,8 +153,9 @@ def train(
     if as_json:
         click.echo(json.dumps(report, indent=2))
         return
+    kept = report.get("kept_weights")
     for name, figure in report.get("after", {}).items():
-        click.echo(f"{name:<20}{report['before'][name]:.3f} -> {figure:.3f}")
+        click.echo(f"{name:<20}{report['before'][name]:.3f}" + ("" if kept else f" -> {figure:.3f}"))
     if "held_out_fields" in report:
         click.echo(
             f"on {report['held_out_fields']} fields, none of them shown to the weights that mapped it,"
@@ -162,7 +163,7 @@ def train(
         click.echo(report["mapping"])
     if "decision" in report:
         click.echo(report["decision"])
-    if report.get("kept_weights"):
+    if kept:
         click.echo(f"Model {report['name']} in {report['bundle']} maps as before.")
         return
     click.echo(f"Model {report['name']} is in {report['bundle']}. Next:")

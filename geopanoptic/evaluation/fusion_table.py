@@ -108,7 +108,9 @@ def evaluate_fusions(
     rules = _rules(fusion)
     for out in () if maps is None else [Path(maps) / f"{rule}.gpkg" for rule in rules]:
         if out.exists() and not overwrite:
-            raise OutputError(f"{out} exists.", remedy="Name another folder, or give --overwrite.")
+            raise OutputError(
+                f"{out} exists.", remedy="Name another folder, or give --overwrite (overwrite=True)."
+            )
     open_map(truth, layer=layers_of(options.get("layer"))[1])  # refused now rather than after the run
     opened = as_scene(scene, **(scene_options or {}))
     evaluations: dict[str, Evaluation] = {}

@@ -6,8 +6,10 @@ Drawn in pixels of the common grid, thinned where it is large. Needs matplotlib,
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +18,11 @@ import rasterio.warp
 from affine import Affine
 from numpy.typing import NDArray
 
-from geopanoptic.evaluation.evaluation import Evaluation
+from geopanoptic.evaluation.evaluation import OUTSIDE_IN_WORDS, Evaluation
 from geopanoptic.evaluation.outcome import Outcome, Outcomes, outcomes
 from geopanoptic.grid import Grid, Window
 from geopanoptic.products.page import INK, MUTED, Frame, draw_north_arrow, draw_scale_bar
+from geopanoptic.products.suffixes import require_png
 from geopanoptic.products.writing import writing
 
 if TYPE_CHECKING:
@@ -31,11 +34,12 @@ _MARGIN = 0.04
 _MOST_LINES = 0.25
 _DPI = 200
 _PANEL_IN = 7.0
-_MARGIN_IN, _GAP_IN, _HEAD_IN, _FOOT_IN = 0.3, 0.2, 0.85, 0.6
+_MARGIN_IN, _GAP_IN, _HEAD_IN, _FOOT_IN = 0.3, 0.2, 0.85, 0.7
 
 PALE = 225
 PAPER = (244, 243, 239)
-TRUE_LINE, TRUE_LINE_ON_IMAGE, PREDICTED_LINE = (255, 255, 255), (255, 222, 60), (20, 22, 26)
+TRUE_LINE, TRUE_LINE_ON_IMAGE, TRUE_LINE_ON_PAPER = (255, 255, 255), (255, 222, 60), (176, 138, 74)
+PREDICTED_LINE = (20, 22, 26)
 
 COLOURS: dict[Outcome, tuple[int, int, int]] = {
     Outcome.FOUND: (46, 160, 90),
@@ -59,15 +63,18 @@ def draw_outcome(
     """Draws the outcome, with ``image`` beside the same ground as it is, and writes it where ``path`` says.
 
     ``image`` is a scene as :func:`geopanoptic.open_scene` takes it; several files are joined by commas.
-    Raises SceneError where it cannot be read, OutputError where the picture cannot be written.
+    Raises SceneError where it cannot be read, UsageError where ``path`` does not end in .png, OutputError where the
+    picture cannot be written.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    if path is not None:
+        require_png(Path(path))
     grid, predicted, true, known = _thinned(evaluation)
     # Lines are drawn as pixels, so a small map is enlarged to keep them thin.
     enlarged = max(1, LONGEST_PX // max(grid.shape))
-    ground = None if image is None else _photograph(image, grid.scaled(enlarged))
+    ground, day = (None, None) if image is None else _photograph(image, grid.scaled(enlarged))
     predicted, true = (each.repeat(enlarged, 0).repeat(enlarged, 1) for each in (predicted, true))
     known = known.repeat(enlarged, 0).repeat(enlarged, 1)
     frame = Frame.of(grid)
@@ -96,7 +103,7 @@ def draw_outcome(
     texts = {each: f"{WORDS[each]}  {count:,}" for each, count in became.counts.items()}
     if evaluation.sparse:
         del texts[Outcome.FALSE]
-    draw_legend(figure, size_in, _MARGIN_IN, texts)
+    draw_legend(figure, size_in, _MARGIN_IN, texts, _what_is_what(evaluation, ground is not None, day))
     if path is not None:
         with writing(Path(path)):
             figure.savefig(path, format="png", dpi=_DPI, metadata={"Software": None})
@@ -146,10 +153,22 @@ def _around(known: NDArray[np.bool_]) -> Window:
     return bounds.grown(int(_MARGIN * max(bounds.shape))).intersection(whole) or whole
 
 
-def _photograph(image: str | Path, grid: Grid) -> NDArray[np.uint8]:
-    """The scene in natural colours on ``grid``, (h, w, 3); paper where it has no data."""
+def _what_is_what(evaluation: Evaluation, on_image: bool, day: date | None) -> str:
+    """What the lines of the picture are, and what its numbers count."""
+    lines = [
+        f"{'yellow and white' if on_image else 'brown'}: true outlines",
+        "black: mapped outlines",
+        "" if evaluation.sparse else "pale: unknown, or outside the compared area",
+        f"image of {day}" if day else "",
+        "each true parcel counts once" + ("" if evaluation.sparse else ", false ones are mapped parcels"),
+    ]
+    return "   ".join(each for each in lines if each)
+
+
+def _photograph(image: str | Path, grid: Grid) -> tuple[NDArray[np.uint8], date | None]:
+    """The scene in natural colours on ``grid``, (h, w, 3), paper where it has no data; and its date, if one is stated."""
     from geopanoptic.scene import open_scene
-    from geopanoptic.scene.display import quicklook
+    from geopanoptic.scene.display import clearest, picture_bands, quicklook
     from geopanoptic.scene.files.sources import named_sources
 
     scene = open_scene(named_sources(str(image)))
@@ -167,7 +186,7 @@ def _photograph(image: str | Path, grid: Grid) -> NDArray[np.uint8]:
             resampling=rasterio.warp.Resampling.nearest,
             init_dest_nodata=False,
         )
-    return result.transpose(1, 2, 0)
+    return result.transpose(1, 2, 0), clearest(scene, picture_bands(scene, None)).dates[0]
 
 
 def _coloured(
@@ -187,7 +206,8 @@ def _coloured(
     pair = evaluation.maps
     things = np.where(true <= pair.true.n_things, true, 0)
     fields = np.where(predicted <= pair.predicted.n_things, predicted, 0)
-    return outlined(outlined(painted, things, TRUE_LINE), fields, PREDICTED_LINE)
+    line = TRUE_LINE if ground is not None else TRUE_LINE_ON_PAPER
+    return outlined(outlined(painted, things, line), fields, PREDICTED_LINE)
 
 
 def paint(
@@ -243,13 +263,15 @@ def _heading(figure: Figure, size_in: tuple[float, float], evaluation: Evaluatio
     if evaluation.sparse:
         facts = f"recall {evaluation.recall:.2f} at IoU 0.5, mean best IoU {evaluation.mean_best_iou:.2f}"
     else:
+        told = evaluation.told_figures
         facts = "   ".join(
-            f"PQ {figures.mean('things')['pq']:.3f} (ground without truth {rule})"
-            for rule, figures in zip(
-                ("counted" if each == "count" else "ignored" for each in evaluation.figures),
-                evaluation.figures.values(),
-                strict=True,
+            f"PQ {figures.mean('things')['pq']:.3f}"
+            + (
+                f" (ground without truth {OUTSIDE_IN_WORDS[rule]})"
+                if len(told) == len(evaluation.figures)
+                else ""
             )
+            for rule, figures in told.items()
         )
     left = _MARGIN_IN / width
     style: dict[str, Any] = {"ha": "left", "va": "top", "parse_math": False}
@@ -258,9 +280,9 @@ def _heading(figure: Figure, size_in: tuple[float, float], evaluation: Evaluatio
 
 
 def draw_legend(
-    figure: Figure, size_in: tuple[float, float], left_in: float, texts: Mapping[Outcome, str]
+    figure: Figure, size_in: tuple[float, float], left_in: float, texts: Mapping[Outcome, str], lines: str
 ) -> None:
-    """One swatch for every outcome with a text along the foot of a page, and what the lines are."""
+    """One swatch for every outcome with a text along the foot of a page, and below what the ``lines`` are."""
     from matplotlib.patches import Rectangle
 
     width, height = size_in
@@ -268,15 +290,17 @@ def draw_legend(
     for outcome, text in texts.items():
         figure.add_artist(
             Rectangle(
-                (x / width, 0.22 / height), 0.22 / width, 0.16 / height,
+                (x / width, 0.37 / height), 0.22 / width, 0.16 / height,
                 facecolor=[each / 255 for each in COLOURS[outcome]], edgecolor=INK, linewidth=0.5,
                 transform=figure.transFigure,
             )
         )  # fmt: skip
-        figure.text((x + 0.29) / width, 0.3 / height, text, va="center", fontsize=9, color=INK)
+        figure.text((x + 0.29) / width, 0.45 / height, text, va="center", fontsize=9, color=INK)
         x += 0.55 + 0.075 * len(text)
-    lines = "white or yellow: true outlines   black: mapped outlines   pale: unknown, or outside the compared area"
-    figure.text(1 - left_in / width, 0.1 / height, lines, ha="right", va="center", fontsize=8, color=MUTED)
+    # Letters of 8 points are about .062 inches wide.
+    for number, line in enumerate(reversed(textwrap.wrap(lines, int((width - 2 * left_in) / 0.062)))):
+        y = (0.1 + 0.14 * number) / height
+        figure.text(1 - left_in / width, y, line, ha="right", va="center", fontsize=8, color=MUTED)
 
 
 def _became(evaluation: Evaluation) -> Outcomes:

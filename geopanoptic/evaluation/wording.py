@@ -13,15 +13,19 @@ _OUTSIDE = {
     "ignore": "ground without a true segment is ignored",
 }
 
+_WHOLE = "ground without a true segment makes no difference here"
+
 
 def as_text(evaluation: Evaluation) -> str:
     """All figures in at most 100 columns."""
     lines = [*_heading(evaluation)]
     if evaluation.sparse:
         lines += ["", "sparse truth: nothing is said about false parcels"]
-    for rule, figures in evaluation.figures.items():
+    told = evaluation.told_figures
+    for rule, figures in told.items():
         if not evaluation.sparse:
-            lines += ["", _OUTSIDE[rule], *_classes(evaluation, rule)]
+            heading = _OUTSIDE[rule] if len(told) == len(evaluation.figures) else _WHOLE
+            lines += ["", heading, *_classes(evaluation, rule)]
             if figures.seams is not None:
                 lines += [
                     f"  at borders of {evaluation.seams_px} px tiles  PQ {_of(figures.seams.touching.pq)}   "

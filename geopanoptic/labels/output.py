@@ -37,7 +37,9 @@ def _refuse(path: Path, *, overwrite: bool) -> None:
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return
     if not overwrite:
-        raise OutputError(f"{path} exists.", remedy="Name another output, or give --overwrite.")
+        raise OutputError(
+            f"{path} exists.", remedy="Name another output, or give --overwrite (overwrite=True)."
+        )
     if path.is_dir() and not (path / SIDECAR).is_file():
         raise OutputError(
             f"{path} is a folder without {SIDECAR}, so not one of labels, and is not replaced.",

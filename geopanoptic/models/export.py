@@ -60,7 +60,9 @@ def export_bundle(bundle: Bundle, to: Format, path: Path, *, overwrite: bool = F
     files = (path.with_suffix(".bin"), path) if to == "openvino" else (path,)
     present = [file for file in files if file.exists()]
     if present and not overwrite:
-        raise OutputError(f"{present[0]} exists.", remedy="Name another file, or add --overwrite.")
+        raise OutputError(
+            f"{present[0]} exists.", remedy="Name another file, or add --overwrite (overwrite=True)."
+        )
 
     write: dict[str, Callable[[CompactImage | CompactSeason, Bundle, Path], None]] = {
         "onnx": _write_onnx,

@@ -117,7 +117,7 @@ def _is_made(
     if unlike and not may_replace:
         raise OutputError(
             f"{target} exists already, and is another map: {'; '.join(unlike)}.",
-            remedy="Add --overwrite to replace it once the new one is complete, or name another folder.",
+            remedy="Add --overwrite (overwrite=True) to replace it once the new one is complete, or name another folder.",
         )
     return not unlike
 

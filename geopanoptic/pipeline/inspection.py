@@ -194,7 +194,11 @@ def table_of(inspection: Inspection) -> list[tuple[str, str]]:
             (
                 "model",
                 f"{inspection.bundle.name} needs {', '.join(REQUIRED_BANDS)}; "
-                + (f"also takes {', '.join(absent)}" if absent else "every band it takes is there"),
+                + (
+                    f"would also take {', '.join(absent)}, which the scene has not"
+                    if absent
+                    else "every band it takes is there"
+                ),
             )
         )
     if inspection.refusal is not None:

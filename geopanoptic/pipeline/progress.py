@@ -81,6 +81,8 @@ class Lines(Silent):
     def stage(self, name: str, *, total: float, unit: str) -> Iterator[Stage]:
         teller = _Teller(self._say, name=name, total=total, unit=unit, every_s=self._every_s)
         yield teller
+        if not teller.done:
+            return
         seconds = time.perf_counter() - teller.started
         self._say(f"{name}: {seconds:.1f} s, {rate(teller.done / max(seconds, 1e-9), unit)}")
 

@@ -174,7 +174,7 @@ class Commit:
             raise OutputError(
                 f"{next(iter(self._targets))} is complete: an earlier run was stopped while it put its files in place, "
                 "and that is done now.",
-                remedy="Use it, or add --overwrite to compute it anew.",
+                remedy="Use it, or add --overwrite (overwrite=True) to compute it anew.",
             )
 
     def _refuse_targets(self) -> None:
@@ -205,7 +205,7 @@ class Commit:
         if not self._overwrite:
             raise OutputError(
                 f"{name} exists already.",
-                remedy="Add --overwrite to replace it once the new one is complete, or choose another name.",
+                remedy="Add --overwrite (overwrite=True) to replace it once the new one is complete, or choose another name.",
             )
         for sidecar in journal.sqlite_sidecars(target):
             if not sidecar.name.endswith("-shm") and sidecar.stat().st_size:

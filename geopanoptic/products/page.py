@@ -14,9 +14,10 @@ import geopandas
 import numpy as np
 import pyproj
 from affine import Affine
+from numpy.typing import NDArray
 
 from geopanoptic.grid import Grid
-from geopanoptic.products.classes import MapClass
+from geopanoptic.products.classes import MapClass, rgb
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -96,6 +97,10 @@ def draw_scale_bar(panel: Axes, frame: Frame) -> None:
     box: dict[str, Any] = {"transform": panel.transAxes, "zorder": 10, "clip_on": False}
     height = frame.panel_in[1]
     x, y = 0.035, 0.16 / height
+    # A rim of white: on dark ground the dark half would look like the end.
+    panel.add_patch(
+        _rectangle((x, y), share, 0.055 / height, facecolor="none", edgecolor="white", linewidth=2.4, **box)
+    )
     for start, colour in ((0.0, "white"), (0.5, INK)):
         panel.add_patch(
             _rectangle((x + start * share, y), share / 2, 0.055 / height, facecolor=colour, **box)
@@ -219,16 +224,18 @@ def draw_legend(
     shrink = min(1.0, (page_width - 2 * MARGIN_IN) / sum(widths_in))
     x, y = MARGIN_IN, FOOT_IN - 0.36
     for each, label, width_in in zip(classes, labels, widths_in, strict=True):
+        style: dict[str, Any] = {"transform": figure.transFigure}
+        corner, width, height = (
+            (x / page_width, y / page_height),
+            0.26 * shrink / page_width,
+            0.16 / page_height,
+        )
+        colours = shades(each.colour, np.linspace(0, 1, 4)) if each.kind == "thing" else [each.colour]
+        for number, colour in enumerate(colours):
+            place = corner[0] + width * number / len(colours), corner[1]
+            figure.add_artist(_rectangle(place, width / len(colours), height, facecolor=colour, **style))
         figure.add_artist(
-            _rectangle(
-                (x / page_width, y / page_height),
-                0.26 * shrink / page_width,
-                0.16 / page_height,
-                facecolor=each.colour,
-                edgecolor=INK,
-                linewidth=0.5,
-                transform=figure.transFigure,
-            )
+            _rectangle(corner, width, height, facecolor="none", edgecolor=INK, linewidth=0.5, **style)
         )
         figure.text(
             (x + 0.34 * shrink) / page_width,
@@ -240,6 +247,16 @@ def draw_legend(
             parse_math=False,
         )
         x += width_in * shrink
+
+
+def shades(colour: str, share: NDArray[np.floating]) -> list[tuple[float, float, float]]:
+    """Shades of a class's colour in which its objects are drawn, so that neighbours tell apart; ``share`` (n,), 0 to 1."""
+    return [lighter(colour, 0.1 + 0.55 * each) for each in share.tolist()]
+
+
+def lighter(colour: str, share: float) -> tuple[float, float, float]:
+    red, green, blue = (each / 255 + (1 - each / 255) * share for each in rgb(colour))
+    return red, green, blue
 
 
 def _areas(layer: geopandas.GeoDataFrame, classes: Sequence[MapClass]) -> dict[int, float]:

@@ -20,7 +20,7 @@ import shapely
 from numpy.typing import NDArray
 
 from geopanoptic.grid import Grid
-from geopanoptic.products.classes import MapClass, of_kind, rgb
+from geopanoptic.products.classes import MapClass, of_kind
 from geopanoptic.products.page import (
     FOOT_IN,
     GAP_IN,
@@ -32,6 +32,8 @@ from geopanoptic.products.page import (
     draw_legend,
     draw_north_arrow,
     draw_scale_bar,
+    lighter,
+    shades,
 )
 from geopanoptic.products.writing import writing
 
@@ -151,7 +153,7 @@ def _line_width(layer: geopandas.GeoDataFrame, frame: Frame) -> float:
         return 0.5
     square_px = abs(frame.to_pixels.determinant)
     side_pt = math.sqrt(np.median(shapely.area(layer.geometry.to_numpy())) * square_px) * frame.points_per_px
-    return float(np.clip(side_pt / 14, 0.12, 0.9))
+    return float(np.clip(side_pt / 9, 0.3, 0.9))
 
 
 def _draw_outlines(
@@ -163,13 +165,13 @@ def _draw_outlines(
             parcels,
             frame,
             facecolors="none",
-            edgecolors=(0.08, 0.09, 0.1, 0.55),
-            linewidths=2.2 * width,
+            edgecolors=(0.08, 0.09, 0.1, 0.5),
+            linewidths=1.8 * width,
             joinstyle="round",
         )
     )
     colour = {each.id: each.colour for each in of_kind(classes, "thing")}
-    edges = [_lighter(colour[each], 0.25) for each in parcels["class_id"]]
+    edges = [lighter(colour[each], 0.2) for each in parcels["class_id"]]
     panel.add_collection(
         _paths(parcels, frame, facecolors="none", edgecolors=edges, linewidths=width, joinstyle="round")
     )
@@ -191,22 +193,18 @@ def _draw_fields(
 ) -> None:
     """Parcels in shades of their class colour, so that neighbours tell apart."""
     colour = {each.id: each.colour for each in of_kind(classes, "thing")}
-    shades = [
-        _lighter(colour[class_id], 0.1 + 0.55 * (parcel_id * 0.6180339887 % 1.0))
-        for class_id, parcel_id in zip(parcels["class_id"], parcels["parcel_id"], strict=True)
+    share = parcels["parcel_id"].to_numpy() * 0.6180339887 % 1.0
+    faces = [
+        shades(colour[class_id], each)[0]
+        for class_id, each in zip(parcels["class_id"], share[:, None], strict=True)
     ]
     panel.add_collection(
         _paths(
             parcels,
             frame,
-            facecolors=shades,
+            facecolors=faces,
             edgecolors="#5b4a12",
-            linewidths=0.55 * _line_width(parcels, frame),
+            linewidths=0.4 * _line_width(parcels, frame),
             joinstyle="round",
         )
     )
-
-
-def _lighter(colour: str, share: float) -> tuple[float, float, float]:
-    red, green, blue = (each / 255 + (1 - each / 255) * share for each in rgb(colour))
-    return red, green, blue

@@ -1,4 +1,4 @@
-"""Which vector files can be written."""
+"""Under which names vector files and pictures can be written."""
 
 from __future__ import annotations
 
@@ -10,6 +10,14 @@ VECTOR_SUFFIXES = {".gpkg": "GeoPackage: parcels, land cover and styles in one f
 """Suffix of ``--out``, and what is written."""
 
 _MADE_OF_MAPS = {".parquet": "GeoParquet (fiboa)", ".geoparquet": "GeoParquet (fiboa)", ".geojson": "GeoJSON"}
+
+
+def require_png(path: Path) -> None:
+    """Raises UsageError for the name of a picture that does not say PNG, which all pictures are."""
+    if path.suffix.lower() != ".png":
+        raise UsageError(
+            f"{path.name!r} is no name of a PNG picture.", remedy=f"Name it {path.with_suffix('.png').name}."
+        )
 
 
 def require_vector_suffix(path: Path, *, parquet_beside: bool = False) -> str:

@@ -69,7 +69,7 @@ def computed_masks(grid: Grid, layers: Sequence[Layer]) -> tuple[ComputedMask, .
     if importlib.util.find_spec("ukis_csmask") is None:
         raise UsageError(
             "--cloud-mask ukis needs the package ukis-csmask, which is not installed.",
-            remedy='Install it: `pip install "ukis-csmask[cpu]"`, or choose another --cloud-mask.',
+            remedy="Install it: pip install 'geopanoptic[clouds]', or choose another --cloud-mask.",
         )
     by_date: dict[date | None, list[Layer]] = {}
     for layer in layers:

@@ -53,7 +53,8 @@ def covered_cells(polygons: NDArray[np.object_]) -> Cells:
     edges = np.flatnonzero(ring_of_vertex[1:] == ring_of_vertex[:-1])
     first_edge = np.searchsorted(polygon_of_vertex[edges], np.arange(len(polygons) + 1))
     boxes = shapely.bounds(oriented).reshape(-1, 4)
-    box = np.column_stack([np.floor(boxes[:, :2]), np.ceil(boxes[:, 2:])]).astype(np.int64)
+    # Of nothing, as of a parcel outside the scene, the bounds are NaN.
+    box = np.nan_to_num(np.column_stack([np.floor(boxes[:, :2]), np.ceil(boxes[:, 2:])])).astype(np.int64)
     rows, cols, shares, counts = [], [], [], np.zeros(len(polygons), np.int64)
     for each in range(len(polygons)):
         col0, row0, col1, row1 = box[each].tolist()

@@ -240,7 +240,7 @@ def _settings(bundle: Bundle) -> dict[str, Any]:
 def _announcement(total: int, pairs: Sequence[LabelledPair], bundle: Bundle, measured: bool) -> str:
     scenes = f"{len(pairs)} scene{'s' * (len(pairs) > 1)}"
     how = (
-        f"{FOLDS} trainings, each without one block fold of them, show first whether new ground gains"
+        f"{FOLDS} trainings, each without the fields in a third of the ground, show first whether new ground gains"
         if measured
         else "they lie too close together to hold some out, so nothing shows whether new ground gains"
     )

@@ -113,7 +113,7 @@ def staged_bundle(out: Path, *, overwrite: bool) -> Iterator[Path]:
         )
     occupied = out.exists() and (not out.is_dir() or any(out.iterdir()))
     if occupied and not overwrite:
-        raise OutputError(f"{out} exists.", remedy="Give another --out, or --overwrite.")
+        raise OutputError(f"{out} exists.", remedy="Give another --out, or --overwrite (overwrite=True).")
     if occupied and not (out / "bundle.json").is_file():
         raise OutputError(f"{out} is no model bundle and is not replaced.", remedy="Give another --out.")
     with hidden_beside(out, remedy="Give another --out.") as staged:

@@ -52,7 +52,7 @@ def test_plain_lines_where_there_is_no_terminal(invoke, tmp_path: Path) -> None:
     assert found["dates"] == "2021-06-15"
     assert found["nodata"] == "0"
     assert found["valid"].startswith("90.0%")
-    assert "tiny needs blue, green, red; also takes nir" in found["model"]
+    assert "tiny needs blue, green, red; would also take nir" in found["model"]
     assert "possible: output 60 x 80 px" in found["run"]
     assert (
         " MB of memory and 64 MB of disk" in found["run"] or " GB of memory and 64 MB of disk" in found["run"]

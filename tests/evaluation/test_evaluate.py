@@ -600,7 +600,11 @@ def test_texts_for_people():
     text = str(found)
     assert "protocol coco" in text
     assert "EPSG:32632" in text
-    assert "ground without a true segment is ignored" in text
+    assert text.count("class ") == 1
+    assert "ground without a true segment makes no difference here" in text
+    told = str(evaluate(table(FIELDS), table(FIELDS[:9]), outside="both"))
+    assert "counts against predictions" in told
+    assert "ground without a true segment is ignored" in told
     assert found._repr_html_().startswith("<pre>")
     assert "PQ 1.000" in repr(found)
     assert {"pq", "sq", "rq", "covering", "iou", "ap"} <= set(found.table().columns)

@@ -127,7 +127,13 @@ def draw_failures(folders: Mapping[str, Sequence[Judged]], *, bundle: str, path:
     canvas = FigureCanvasAgg(figure)
     _write(figure, (24, _MARGIN_PX), f"Where {bundle} fails", fontsize=12, fontweight="bold")
     _write(figure, (76, _MARGIN_PX), _EXPLANATION, fontsize=7.5, color=MUTED)
-    draw_legend(figure, size_in, _MARGIN_PX / _DPI, {each: WORDS[each] for each in COLOURS})
+    draw_legend(
+        figure,
+        size_in,
+        _MARGIN_PX / _DPI,
+        {each: WORDS[each] for each in COLOURS},
+        "white or yellow: true outlines   black: mapped outlines   pale: unknown",
+    )
     corners = {
         (_HEAD_PX + row * _ROW_PX, _MARGIN_PX + column * (_PAIR_PX + _GAP_PX)): judged
         for row, of_folder in enumerate(rows.values())

@@ -33,6 +33,9 @@ from geopanoptic.labels.formats.tables import with_columns
 from geopanoptic.labels.objects import OutlineLabels
 from geopanoptic.labels.taxonomy import UNCLASSIFIED, with_unclassified
 
+RENUMBERED = "renumbered"
+"""The kind of a change that repairs nothing: what was several layers is one."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
@@ -183,7 +186,7 @@ class _Table:
                 ids[members] += last
                 message = f"Ids of layer {name} are higher by {last}, because all layers are one now."
                 self.changes.append(
-                    Change(kind="renumbered", message=message, object_ids=(), image=self.subject.name)
+                    Change(kind=RENUMBERED, message=message, object_ids=(), image=self.subject.name)
                 )
             last = max(last, int(ids[layer == name].max(initial=0)))
         return ids

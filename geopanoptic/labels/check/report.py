@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import geopandas
@@ -121,7 +122,7 @@ class Report:
 
 def lines(report: Report, *, examples: int = 3) -> list[str]:
     """The report for a terminal: figures, a table of kinds, and the first issues of each kind."""
-    told = [f"{report.source}: {report.objects:,} objects ({report.format})"]
+    told = [f"{report.source}: {report.objects:,} objects ({_format(report)})"]
     told += [f"note: {note}" for note in report.notes]
     told += [line for each in report.images[:examples] for line in figure_lines(each)]
     if not report.issues:
@@ -177,3 +178,9 @@ def figure_lines(figures: ImageFigures) -> Sequence[str]:
 
 def _number(count: int) -> str:
     return f"{count:,}" if count else "."
+
+
+def _format(report: Report) -> str:
+    """Vector files of many kinds are read as one format, of which people know the file's own."""
+    suffix = Path(report.source).suffix.lower().lstrip(".")
+    return suffix if report.format == "gpkg" and suffix else report.format

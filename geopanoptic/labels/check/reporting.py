@@ -30,7 +30,9 @@ def refuse_reports(source: Path, *reports: Path | None, overwrite: bool) -> None
             )
         taken.add(path.resolve())
         if path.exists() and not overwrite:
-            raise OutputError(f"{path} exists.", remedy="Name another output, or give --overwrite.")
+            raise OutputError(
+                f"{path} exists.", remedy="Name another output, or give --overwrite (overwrite=True)."
+            )
 
 
 def as_json(report: Report, fixed: Fixed | None = None) -> str:

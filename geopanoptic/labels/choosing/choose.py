@@ -230,13 +230,7 @@ def _list(candidates: geopandas.GeoDataFrame, chosen: Chosen, *, any_known: bool
 def _reason(row: dict[str, Any], distance: float, *, any_known: bool) -> str:
     wrong = row[EXPECTED_WRONG]
     if "score" in row:
-        word = (
-            "likely wrong"
-            if wrong > 2 / 3
-            else "as likely wrong as right"
-            if wrong > 1 / 3
-            else "likely right"
-        )
+        word = "likely wrong" if wrong > 2 / 3 else "may be wrong" if wrong > 1 / 3 else "likely right"
         told = f"score {row['score']:.2f}: {word}"
     else:
         told = f"{row['parcels']} parcels, of which about {wrong:.2g} are wrong"

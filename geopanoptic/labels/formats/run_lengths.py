@@ -65,6 +65,7 @@ def _pycocotools() -> ModuleType:
         from pycocotools import mask
     except ImportError:
         raise UsageError(
-            "Run lengths of COCO need pycocotools, not installed here.", remedy="pip install pycocotools"
+            "Run lengths of COCO need pycocotools, not installed here.",
+            remedy="pip install 'geopanoptic[labels]'.",
         ) from None
     return mask

@@ -118,7 +118,8 @@ def _of_run_lengths(segmentation: dict[str, Any], shape: tuple[int, int]) -> NDA
         from pycocotools import mask as coco
     except ImportError:
         raise UsageError(
-            "Run lengths of COCO need pycocotools, not installed here.", remedy="pip install pycocotools"
+            "Run lengths of COCO need pycocotools, not installed here.",
+            remedy="pip install 'geopanoptic[labels]'.",
         ) from None
     if isinstance(segmentation["counts"], list):
         segmentation = coco.frPyObjects(segmentation, *segmentation["size"])

@@ -59,7 +59,8 @@ def job_settings() -> JobSettings:
     if settings["cores"] is None or settings["memory"] is None:
         raise UsageError(
             "Nothing says what a Slurm job may use.",
-            remedy="Copy configs/slurm.yaml, set cores, memory, walltime and queue there, and name it in DASK_CONFIG.",
+            remedy="Put cores, memory, walltime and queue under jobqueue: slurm: in a YAML file, as configs/slurm.yaml of the "
+            "repository does, and name that file in DASK_CONFIG.",
         )
     return JobSettings(
         cores=_read("cores", settings["cores"], int, "a number such as 4"),

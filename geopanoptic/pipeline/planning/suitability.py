@@ -80,7 +80,7 @@ def check_one_date(scene: Scene, *, model: str) -> None:
         raise SceneError(
             f"{scene.name} has {len(dates)} dates ({', '.join(dates)}) and model {model} takes one.",
             remedy=f"Choose one with --dates {dates[len(dates) // 2]}, or a model that takes them all, such as "
-            f"--model {SERIES_BUNDLE}.",
+            f"{SERIES_BUNDLE}.",
         )
 
 
