@@ -50,7 +50,7 @@ _PANEL_PX = 384
 _PHOTOGRAPH_PX = 192
 """Longest side of a photograph before it is enlarged to a panel: the noise of finer ones fills the file."""
 _MARGIN_PX, _GAP_PX, _PAIR_GAP_PX = 30, 32, 8
-_HEAD_PX, _CAPTION_PX, _FOOT_PX = 110, 90, 110
+_HEAD_PX, _CAPTION_PX, _FOOT_PX = 110, 90, 130
 _PAIR_PX = 2 * _PANEL_PX + _PAIR_GAP_PX
 _ROW_PX = _CAPTION_PX + _PANEL_PX
 _LONGEST_NAME = 40

@@ -115,7 +115,7 @@ def test_the_sheet(tmp_path):
         for row in range(2)
     ]
     assert shown == [[True] * 4, [True, True, False, False]]
-    assert sheet.shape[0] == CAPTIONED + 2 * PANEL + (CAPTIONED - 110) + 110  # no row for an empty folder
+    assert sheet.shape[0] == CAPTIONED + 2 * PANEL + (CAPTIONED - 110) + 130  # no row for an empty folder
     middle = slice(PANEL // 8, PANEL // 3)
     of_image, of_outcome = (panel(sheet, column=column) for column in (2, 3))
     red, green, blue = of_image[middle, PANEL // 2 + 20 : -40].mean(axis=(0, 1))
