@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from numpy.typing import NDArray
 from rasterio.features import rasterize, shapes
 
+from geopanoptic.errors import ResourceError
 from geopanoptic.grid import Window
+from geopanoptic.panoptic import numbering
 from geopanoptic.panoptic.coverage import (
     BlockCorners,
     assemble,
@@ -184,3 +186,17 @@ def test_refusals() -> None:
         trace(np.ones((2, 2)))
     with pytest.raises(ValueError, match="from 0"):
         trace(-labels)
+
+
+def test_more_corners_than_numbers_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = np.arange(1, 26, dtype=np.int32).reshape(5, 5)
+    corners = block(labels, Window(0, 0, 5, 5))
+    for largest, told in (
+        (len(corners.rows) - 1, "corners"),
+        (4 * len(corners.around) - 1, "ends of borders"),
+    ):
+        monkeypatch.setattr(numbering, "LARGEST", largest)
+        with pytest.raises(ResourceError, match=told):
+            join_corners([corners])
+    monkeypatch.setattr(numbering, "LARGEST", 4 * len(corners.around))
+    join_corners([corners])

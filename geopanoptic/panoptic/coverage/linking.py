@@ -25,6 +25,7 @@ from geopanoptic.panoptic.coverage.tracing import (
     UP,
     BlockCorners,
 )
+from geopanoptic.panoptic.numbering import require_numbers
 
 
 class SceneCorners(NamedTuple):
@@ -44,7 +45,8 @@ class SceneCorners(NamedTuple):
 def join_corners(blocks: Iterable[BlockCorners]) -> SceneCorners:
     """The corners of the scene from those of all its blocks, in any order.
 
-    Raises ValueError where the blocks are not those of one scene, each once.
+    Raises ValueError where the blocks are not those of one scene, each once, ResourceError where there are too many
+    corners to number.
     """
     ordered = sorted(blocks, key=lambda block: (block.window.row0, block.window.col0))
     if not ordered:
@@ -55,6 +57,9 @@ def join_corners(blocks: Iterable[BlockCorners]) -> SceneCorners:
         or sum(block.window.size_px for block in ordered) != height * width
     ):
         raise ValueError(f"the blocks do not cover one scene of {height} x {width} pixels once")
+    require_numbers(sum(len(block.rows) for block in ordered), "corners")
+    # At most four borders leave a corner where one can start, and each has two ends.
+    require_numbers(4 * sum(len(block.around) for block in ordered), "ends of borders")
     rows, cols, masks, around = (
         np.concatenate([getattr(block, name) for block in ordered])
         for name in ("rows", "cols", "masks", "around")

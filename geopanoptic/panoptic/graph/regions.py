@@ -20,6 +20,7 @@ from scipy.sparse.csgraph import connected_components
 from geopanoptic.panoptic.graph.contacts import LENGTH, Contacts, Int64, compact, gather_contacts
 from geopanoptic.panoptic.graph.contraction import Int32
 from geopanoptic.panoptic.graph.pieces import AREA, INNER_SIDES, BlockRegions
+from geopanoptic.panoptic.numbering import require_numbers
 from geopanoptic.panoptic.parts import Map, over_parts
 from geopanoptic.panoptic.watershed.lookup import look_up
 
@@ -56,9 +57,11 @@ def join_blocks(
     and meet; with ``by_contact`` those of one label must meet too. Regions are numbered by their first pixel,
     so neither their order nor any sum depends on the block layout. The second value holds int32 arrays of
     length n + 1 per block, indexed by piece; index 0 (nodata) is -1. The blocks lie on one regular lattice; at
-    least one is needed. ``each`` computes what is independent.
+    least one is needed. ``each`` computes what is independent. Raises ResourceError where there are too many to number.
     """
     counts = np.array([len(block.label) for block in blocks], np.int64)
+    require_numbers(int(counts.sum()), "pieces of regions")
+    require_numbers(2 * sum(len(block.contacts.a) for block in blocks), "ends of contacts between regions")
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
     n_pieces = int(offsets[-1])
     label, first_px = _stacked(blocks, "label"), _stacked(blocks, "first_px")

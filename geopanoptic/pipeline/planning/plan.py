@@ -10,6 +10,7 @@ from geopanoptic.errors import SceneError, UsageError
 from geopanoptic.grid import Grid
 from geopanoptic.models.bundle import Bundle
 from geopanoptic.models.manifest import ClassSpec
+from geopanoptic.panoptic.numbering import LARGEST_MAP_PX
 from geopanoptic.pipeline.execution.crew import Crew
 from geopanoptic.pipeline.memory import graph_bytes, needed_bytes, network_bytes, size_text, sums_bytes
 from geopanoptic.pipeline.planning.aoi import AreaOfInterest
@@ -239,6 +240,14 @@ def make_plan(
         notes=notes_of(scene, bundle, asked_pixel_m),
         warnings=warnings_of(scene, bundle),
         troubles=(
+            *(
+                (
+                    f"A map of {output_px / 1e6:,.0f} Mpx may have more borders than one map can number, which shows after "
+                    "the network only: map the scene in parts, with --aoi.",
+                )
+                if output_px > LARGEST_MAP_PX
+                else ()
+            ),
             *_over_budget("Joining the regions of a scene this large", graph, budget),
             *_over_budget(
                 f"The network on tiles of {layout.tile_px} px, {layout.batch} at a time,", tiles, budget

@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from geopanoptic.errors import ResourceError
 from geopanoptic.grid import Window
+from geopanoptic.panoptic import numbering
 from geopanoptic.panoptic.graph.contacts import WEAK_BOUNDARY_U8, Contacts, gather_contacts
 from geopanoptic.panoptic.graph.pieces import Evidence, describe_block
 from geopanoptic.panoptic.graph.regions import RegionGraph, components, join_blocks, sum_by
@@ -253,3 +255,19 @@ def test_contacts_are_the_same_from_both_sides():
         (1, 3): [3, 30, 1, 11, 9],
         (2, 3): [4, 30, 0, 7, 2],
     }
+
+
+def test_more_pieces_or_contacts_than_numbers_are_refused(monkeypatch):
+    shown = scene(1)
+    _, described = shown.describe(Window(0, 0, *shown.valid.shape))
+    pieces, ends = len(described.label), 2 * len(described.contacts.a)
+    for largest, told in (
+        (pieces - 1, rf"{pieces} pieces of regions"),
+        (ends - 1, rf"{ends} ends of contacts"),
+    ):
+        monkeypatch.setattr(numbering, "LARGEST", largest)
+        with pytest.raises(ResourceError, match=told) as refusal:
+            join_blocks([described])
+        assert "--aoi" in refusal.value.remedy
+    monkeypatch.setattr(numbering, "LARGEST", ends)
+    join_blocks([described])
