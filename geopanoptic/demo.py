@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geopanoptic.grid import Window
-from geopanoptic.models.bundle import load_bundle
+from geopanoptic.pipeline.planning.suitability import bundle_for
 from geopanoptic.pipeline.progress import Progress
 from geopanoptic.pipeline.result import Result
 from geopanoptic.pipeline.run import run
@@ -38,7 +38,7 @@ def run_demo(folder: Path, progress: Progress) -> Result:
             "This demo maps a generated scene, which says nothing about accuracy."
         )
         scene, title = open_scene(_generated_scene(folder / "generated.tif")), "Generated scene"
-    bundle = load_bundle()
+    bundle = bundle_for(scene)
     result = run(
         scene, folder / "parcels.gpkg", model=bundle.path, rasters=folder, overwrite=True, progress=progress
     )

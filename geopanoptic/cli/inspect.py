@@ -21,7 +21,9 @@ Examples:
 @click.command(epilog=EPILOG)
 @click.argument("scene", nargs=-1, required=True)
 @scene_options
-@click.option("--model", metavar="MODEL", help="The model to check against.  [default: the bundled one]")
+@click.option(
+    "--model", metavar="MODEL", help="The model to check against.  [default: the one that `run` takes]"
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def inspect(scene: tuple[str, ...], model: str | None, as_json: bool, **options: Any) -> None:
     """Show what SCENE is and whether the model can take it.

@@ -19,7 +19,8 @@ def models() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_models(as_json: bool) -> None:
     """The models that come with the installation."""
-    from geopanoptic.models.bundle import DEFAULT_BUNDLE, list_bundles, load_bundle
+    from geopanoptic.models.bundle import list_bundles, load_bundle
+    from geopanoptic.pipeline.planning.suitability import DEFAULT_FOR
 
     bundles = [load_bundle(name) for name in list_bundles()]
     if as_json:
@@ -30,7 +31,7 @@ def list_models(as_json: bool) -> None:
         stuff = ", ".join(each.name for each in bundle.classes if each.kind == "stuff")
         low_m, high_m = bundle.pixel_size_m
         click.secho(bundle.name, bold=True, nl=False)
-        click.echo(" (default)" if bundle.name == DEFAULT_BUNDLE else "")
+        click.echo(f" (default for {DEFAULT_FOR[bundle.name]})" if bundle.name in DEFAULT_FOR else "")
         click.echo(f"  things  {things}\n  stuff   {stuff}\n  bands   {', '.join(bundle.bands)}")
         click.echo(f"  pixels  {low_m:g} to {high_m:g} m, output {bundle.output_scale} times finer")
         if (temporal := bundle.manifest.network.temporal) is not None:

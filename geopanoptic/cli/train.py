@@ -53,7 +53,8 @@ A run from a CONFIG that was interrupted goes on with the same command.
     "--from",
     "base",
     metavar="MODEL",
-    help="Start from this model: default, a bundled one's name, a bundle's folder, or a checkpoint (with CONFIG).",
+    help="Start from this model: default (with --data, the one that maps such a scene by default), a bundled one's name, "
+    "a bundle's folder, or a checkpoint (with CONFIG).",
 )
 @click.option(
     "--data",

@@ -21,7 +21,7 @@ from geopanoptic.pipeline.planning.aoi import read_aoi
 from geopanoptic.pipeline.planning.fitting import budget_of
 from geopanoptic.pipeline.planning.plan import Plan, make_plan
 from geopanoptic.pipeline.planning.rates import remember, remembered
-from geopanoptic.pipeline.planning.suitability import bundle_for
+from geopanoptic.pipeline.planning.suitability import bundle_for, note_of_default
 from geopanoptic.pipeline.record import Record
 from geopanoptic.pipeline.resuming.beginning import Beginning, begin
 from geopanoptic.pipeline.resuming.identity import Identity, identity_of
@@ -62,9 +62,10 @@ def plan_run(source: SceneLike, asked: Parameters, crew: Crew) -> Plan:
 
 def plan_scene(scene: Scene, asked: Parameters, crew: Crew) -> Plan:
     """Lay the work out for a crew."""
+    bundle = bundle_for(scene, asked.model, asked.pixel_size)
     planned = make_plan(
         scene,
-        bundle_for(scene, asked.model),
+        bundle,
         min_area_m2=asked.min_area_m2,
         simplify_m=asked.simplify_m,
         tile_px=asked.tile_px,
@@ -74,7 +75,8 @@ def plan_scene(scene: Scene, asked: Parameters, crew: Crew) -> Plan:
         crew=crew,
         pixel_size=asked.pixel_size,
     )
-    planned = replace(planned, precision=asked.precision)
+    notes = note_of_default(scene, bundle) if asked.model is None else ()
+    planned = replace(planned, precision=asked.precision, notes=(*planned.notes, *notes))
     # How much of the scene an area of interest holds is not known yet.
     rate = remembered(_rate_key(planned, asked, crew)) if asked.aoi is None else None
     if rate is None:

@@ -23,7 +23,9 @@ import numpy as np
 from geopanoptic.arguments import path_text
 from geopanoptic.errors import UsageError
 from geopanoptic.models.bundle import Bundle, load_bundle
+from geopanoptic.pipeline.planning.suitability import bundle_for
 from geopanoptic.pipeline.progress import Progress, progress_of
+from geopanoptic.scene import open_scene
 from geopanoptic.training.config import TrainingConfig, configured
 from geopanoptic.training.datasets.labelled_scene import LabelledScene
 from geopanoptic.training.datasets.settings import VectorData
@@ -91,7 +93,8 @@ def fine_tune(
     overwrite: bool = False,
     progress: Progress | bool | None = None,
 ) -> FineTuned:
-    """Teach the bundle ``base`` (default: the default one) the fields of ``pairs`` and write a bundle to ``out``.
+    """Teach the bundle ``base`` (default: the one that maps such scenes by default) the fields of ``pairs`` and write a
+    bundle to ``out``.
 
     ``bands``, ``dates`` and ``assume_crs`` are those of ``open_scene``, for every scene, ``layer`` is that of every
     file of labels. ``minutes`` is the time for
@@ -118,7 +121,7 @@ def fine_tune(
             f"{unlike[0]!r} is no pair of a scene and its labels.",
             remedy="Give LabelledPair(scene='scene.tif', labels='fields.gpkg').",
         )
-    bundle = load_bundle(base)
+    bundle = _default_of(pairs, bands, dates, assume_crs) if base is None else load_bundle(base)
     _refuse_fixed(changes, bundle)
     data = [
         VectorData(
@@ -194,6 +197,19 @@ def fine_tune(
             save_averaged(scratch / LAST, bundle.network().state_dict())
         write_tuned(folder, config, bundle, scratch / LAST, surveys, before, after, decision)
     return FineTuned(bundle=load_bundle(out), before=before, after=after, decision=decision)
+
+
+def _default_of(
+    pairs: Sequence[LabelledPair], bands: str | None, dates: str | None, assume_crs: str | None
+) -> Bundle:
+    """What maps all of these scenes where no model is asked for; the fast one where they differ or are seasons."""
+    defaults = {}
+    for pair in pairs:
+        source = list(pair.scene) if isinstance(pair.scene, tuple) else pair.scene
+        bundle = bundle_for(open_scene(source, bands=bands, dates=dates, assume_crs=assume_crs))
+        defaults[bundle.name] = bundle
+    (bundle,) = defaults.values() if len(defaults) == 1 else (load_bundle(),)
+    return load_bundle() if bundle.takes_series else bundle
 
 
 def _refuse_fixed(changes: Sequence[str], bundle: Bundle) -> None:

@@ -7,25 +7,55 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from geopanoptic.errors import SceneError, UsageError
-from geopanoptic.models.bundle import Bundle, list_bundles, load_bundle
+from geopanoptic.models.bundle import DEFAULT_BUNDLE, Bundle, list_bundles, load_bundle
 from geopanoptic.scene import Scene
 
 REQUIRED_BANDS = ("blue", "green", "red")
 SERIES_BUNDLE = "fields-series"
 """What maps a scene of several dates where no model is asked for."""
+THOROUGH_BUNDLE = "fields-m"
+"""What maps a scene of one date there, as long as it is not too large."""
+THOROUGH_UP_TO_PX = 25_000_000
+"""Of the pixels that the network is shown: what it maps in two minutes on two cores. The scene decides, not the machine:
+a map does not depend on who makes it."""
+DEFAULT_FOR = {
+    SERIES_BUNDLE: "several dates",
+    THOROUGH_BUNDLE: f"one date, up to {THOROUGH_UP_TO_PX / 1e6:.0f} million pixels",
+    DEFAULT_BUNDLE: f"one date, above {THOROUGH_UP_TO_PX / 1e6:.0f} million pixels",
+}
+"""What the bundled models map where none is asked for."""
 
 _LONGEST_SEASON_DAYS = 456
 """Fifteen months: those of PASTIS take fourteen."""
 
 
-def bundle_for(scene: Scene, model: str | Path | None = None) -> Bundle:
-    """The bundle of a name or folder; by default the one for series where the scene is one and it is bundled.
+def bundle_for(scene: Scene, model: str | Path | None = None, pixel_size: float | str = "auto") -> Bundle:
+    """The bundle of a name or folder; by default what the scene decides: ``SERIES_BUNDLE`` for several dates,
+    ``THOROUGH_BUNDLE`` up to ``THOROUGH_UP_TO_PX``, else, or where these are not bundled, the fast one.
 
-    Raises ModelError as ``load_bundle``.
+    Raises ModelError as ``load_bundle``, UsageError as ``at_working_pixel``.
     """
-    if model is None and len(scene.dates) > 1 and SERIES_BUNDLE in list_bundles():
-        return load_bundle(SERIES_BUNDLE)
-    return load_bundle(model)
+    return load_bundle(_default_for(scene, pixel_size) if model is None else model)
+
+
+def _default_for(scene: Scene, pixel_size: float | str) -> str | None:
+    bundled = list_bundles()
+    if len(scene.dates) > 1:
+        return SERIES_BUNDLE if SERIES_BUNDLE in bundled else None
+    if THOROUGH_BUNDLE not in bundled:
+        return None
+    shown = at_working_pixel(scene, load_bundle(THOROUGH_BUNDLE), pixel_size).grid
+    return THOROUGH_BUNDLE if shown.height * shown.width <= THOROUGH_UP_TO_PX else None
+
+
+def note_of_default(scene: Scene, bundle: Bundle) -> tuple[str, ...]:
+    """What a user should know of a bundle that nobody asked for: that there is a better one, and what it costs."""
+    if bundle.name != DEFAULT_BUNDLE or len(scene.dates) > 1 or THOROUGH_BUNDLE not in list_bundles():
+        return ()
+    return (
+        f"Scenes above {THOROUGH_UP_TO_PX / 1e6:.0f} million pixels are mapped by {bundle.name}. --model {THOROUGH_BUNDLE} is better "
+        "on small parcels and takes about six times as long.",
+    )
 
 
 def at_working_pixel(scene: Scene, bundle: Bundle, pixel_size: float | str = "auto") -> Scene:

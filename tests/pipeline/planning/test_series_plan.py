@@ -17,7 +17,7 @@ from geopanoptic.pipeline.execution.crew import PROCESSES, Crew
 from geopanoptic.pipeline.memory import needed_bytes, sums_bytes
 from geopanoptic.pipeline.planning.layout import Layout
 from geopanoptic.pipeline.planning.plan import make_plan
-from geopanoptic.pipeline.planning.suitability import SERIES_BUNDLE, bundle_for
+from geopanoptic.pipeline.planning.suitability import SERIES_BUNDLE, THOROUGH_BUNDLE, bundle_for
 from geopanoptic.scene import Scene, open_scene
 from geopanoptic.scene.scene import select_dates
 
@@ -48,7 +48,7 @@ def season(tmp_path_factory) -> Scene:
 def test_a_season_takes_the_series_bundle_where_it_is_there(season, tiny_bundle):
     bundled = SERIES_BUNDLE if SERIES_BUNDLE in list_bundles() else DEFAULT_BUNDLE
     assert bundle_for(season).name == bundled
-    assert bundle_for(season.at("2021-04-21")).name == DEFAULT_BUNDLE
+    assert bundle_for(season.at("2021-04-21")).name == THOROUGH_BUNDLE
     assert bundle_for(season, tiny_bundle.path).name == tiny_bundle.name
 
 
