@@ -10,7 +10,7 @@ from geopanoptic import demo
 
 @pytest.fixture
 def quick_demo(monkeypatch, tiny_bundle):
-    monkeypatch.setattr(demo, "load_bundle", lambda: tiny_bundle)
+    monkeypatch.setattr(demo, "bundle_for", lambda scene: tiny_bundle)
     monkeypatch.setattr(demo, "GENERATED_SHAPE", (80, 96))
     monkeypatch.setattr(demo, "CLOSE_UP_PX", 48)
     monkeypatch.setattr(demo, "real_scene_files", list)

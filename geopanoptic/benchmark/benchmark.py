@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
@@ -183,13 +184,17 @@ def measure(
 ) -> list[Figures]:
     """Measure every subject ``repeats`` times, in turn, so that a change of the machine's load meets all.
 
+    One ``model`` for all, by default what the largest of them takes.
     ``options`` are options of ``geopanoptic run``, given to every run; ``WHOLE_RUNS_ONLY`` must not be among them. Outputs
     are written into ``folder`` and replaced. Raises what the runs are refused with, before anything is measured
     where their plans tell.
     """
+    plans = []
     for subject in subjects:
         # Without --overwrite: of what the options name, nothing is replaced that was there before.
-        run_measured(_command(subject.source, folder, model, ("--dry-run", *options)))
+        planned = run_measured(_command(subject.source, folder, model, ("--dry-run", *options)))
+        plans.append(json.loads(planned.output))
+    model = model or model_of_largest(plans)
     compile_kernels(folder, model)
     measured = [Figures(subject=subject) for subject in subjects]
     for number in range(1, repeats + 1):
@@ -201,6 +206,11 @@ def measure(
                 f"{latest.bare.seconds:.1f} s, peak {latest.peak_bytes / 2**30:.2f} GB"
             )
     return measured
+
+
+def model_of_largest(plans: Sequence[Mapping[str, Any]]) -> str:
+    """What the largest of the scenes with these plans takes: figures of different models say nothing of size."""
+    return str(max(plans, key=lambda plan: math.prod(plan["output_shape"]))["model"])
 
 
 def compile_kernels(folder: Path, model: str | None = None) -> None:

@@ -7,11 +7,13 @@ import sys
 import numpy as np
 import pytest
 import rasterio
+from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
 
 import geopanoptic
 from geopanoptic.benchmark.bare import Tiles, run_bare
+from geopanoptic.benchmark.benchmark import model_of_largest
 from geopanoptic.benchmark.processes import run_measured
 from geopanoptic.benchmark.scenes import BANDS, write_mosaic
 from geopanoptic.benchmark.stages import STAGES, peaks_by_stage, seconds_by_stage
@@ -114,3 +116,28 @@ def test_tiles_are_those_of_the_model_and_the_dates_that_ran(tmp_path):
     }
     tiles = Tiles.of_report(report, None)
     assert (tiles.model, tiles.dates) == ("fields-series", 2)
+
+
+def test_scenes_of_several_sizes_are_mapped_by_what_the_largest_takes(tmp_path):
+    """By default a larger scene may take a faster model."""
+    plans = []
+    for side in (300, 6000, 600):
+        path = tmp_path / f"{side}.tif"
+        with rasterio.open(
+            path,
+            "w",
+            driver="GTiff",
+            count=3,
+            height=side,
+            width=side,
+            dtype="uint8",
+            tiled=True,
+            crs="EPSG:32632",
+            transform=Affine.scale(10, -10),
+            SPARSE_OK=True,
+        ) as file:
+            file.descriptions = ("red", "green", "blue")
+        plans.append(geopanoptic.plan(path).to_dict())
+    assert {plan["model"] for plan in plans} == {"fields-m", "fields-s"}
+    assert model_of_largest(plans) == "fields-s"
+    assert model_of_largest(plans[:1]) == "fields-m"

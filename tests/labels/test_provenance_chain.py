@@ -68,7 +68,7 @@ def test_the_whole_chain_is_told(scene, tmp_path, monkeypatch, capsys):
 
     steps = history(fixed)
     found, things, edit, stuff, merge, drawn, repair = steps
-    assert "says of itself that fields-s mapped scene" in found.action
+    assert "says of itself that fields-m mapped scene" in found.action
     assert things.action == "pre-labelled for label-studio, part things"
     assert (edit.action, edit.source, edit.annotator) == (EDITED, "export.json", "Ada")
     assert (merge.annotator, merge.action) == ("Ada, Bo", "merged from 2 parts, 0 conflicts")

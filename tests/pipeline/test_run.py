@@ -65,7 +65,7 @@ def scene_file(farmland, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def reference(scene_file):
-    return geopanoptic.run(scene_file, simplify_m=0)
+    return geopanoptic.run(scene_file, model="fields-s", simplify_m=0)
 
 
 @pytest.mark.realdata
@@ -81,7 +81,7 @@ def reference(scene_file):
     ],
 )
 def test_the_map_is_the_same_for_every_layout(layout, scene_file, reference):
-    result = geopanoptic.run(scene_file, simplify_m=0, **layout)
+    result = geopanoptic.run(scene_file, model="fields-s", simplify_m=0, **layout)
     for name in ("class", "parcel_id", "confidence"):
         np.testing.assert_array_equal(result.rasters[name], reference.rasters[name])
     for ours, theirs in ((result.parcels, reference.parcels), (result.landcover, reference.landcover)):
@@ -109,7 +109,7 @@ def test_a_finer_file_of_the_same_ground_gives_the_same_map(farmland, reference,
     fine = write_scene(
         tmp_path / "fine.tif", values.repeat(4, 1).repeat(4, 2), transform @ Affine.scale(1 / 4), tiled=True
     )
-    result = geopanoptic.run(fine, simplify_m=0, tile_px=64, block_px=128)
+    result = geopanoptic.run(fine, model="fields-s", simplify_m=0, tile_px=64, block_px=128)
     assert result.report["plan"]["pixel_m"] == pytest.approx(10, rel=0.01)
     for name in ("class", "parcel_id", "confidence"):
         np.testing.assert_array_equal(result.rasters[name], reference.rasters[name])
@@ -178,7 +178,7 @@ def test_a_south_up_file_gives_the_parcels_of_its_north_up_twin(farmland, refere
     values, transform = farmland
     flipped = transform @ Affine(1, 0, 0, 0, -1, values.shape[1])
     south_up = write_scene(tmp_path / "south-up.tif", values[:, ::-1], flipped)
-    result = geopanoptic.run(south_up, simplify_m=0)
+    result = geopanoptic.run(south_up, model="fields-s", simplify_m=0)
     twins = shapely.normalize(result.parcels.geometry.to_numpy())
     assert set(shapely.to_wkb(twins)) == set(
         shapely.to_wkb(shapely.normalize(reference.parcels.geometry.to_numpy()))
