@@ -89,12 +89,12 @@ def figures(values: list[float], digits: int) -> str:
 
 
 def map_scene(folder: Path, character: str, seed: int, side: int) -> Mapped:
-    """A generated scene and its map by the default model."""
+    """A generated scene and its map by ``fields-s``."""
     made = geopanoptic.synthesize(
         (side, side), bands=("blue", "green", "red", "nir"), character=character, seed=seed
     )
     made.to_geotiff(folder / "scene.tif")
-    geopanoptic.run(folder / "scene.tif", folder / "map.gpkg")
+    geopanoptic.run(folder / "scene.tif", folder / "map.gpkg", model="fields-s")
     parcels = geopandas.read_file(folder / "map.gpkg", layer="parcels").rename(
         columns={"parcel_id": "object_id"}
     )

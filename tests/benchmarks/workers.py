@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--tile", type=int, default=512)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--model", help="bundle; the default one without it")
+    parser.add_argument("--model", help="bundle; what the scene takes without it")
     parser.add_argument("--own-cores", action="store_true", help="a run of n workers gets n cores")
     options = parser.parse_args()
     rounds: dict[int, list[Round]] = {workers: [] for workers in options.workers}
