@@ -32,7 +32,13 @@ def report_of(found: Compared, changes: pd.DataFrame, *, tolerance_m: float) -> 
         "changed_areas": {kind: int(np.count_nonzero(changes["kind"] == kind)) for kind in GROUND_KINDS},
         "classes": _classes(found),
         "meaning": dict(MEANING),
-        "notes": [*found.earlier.notes, *found.later.notes, *found.plane.notes, *_empty(found)],
+        "notes": [
+            *found.earlier.notes,
+            *found.later.notes,
+            *found.plane.notes,
+            *_empty(found),
+            *_strange(found),
+        ],
     }
 
 
@@ -41,6 +47,15 @@ def _empty(found: Compared) -> list[str]:
         f"{each.name} has no parcels: those of the {other} map are all {kind}."
         for each, other, kind in ((found.earlier, "later", "new"), (found.later, "earlier", "gone"))
         if not len(each)
+    ]
+
+
+def _strange(found: Compared) -> list[str]:
+    if found.share_classes:
+        return []
+    return [
+        "The maps have no class in common: class_changed is left empty. Give the columns that mean the same with "
+        "--class-column EARLIER,LATER, or rename the classes of one map."
     ]
 
 

@@ -33,6 +33,14 @@ class Compared:
     next_id: int
     ground: ChangedGround
 
+    @property
+    def share_classes(self) -> bool:
+        """Whether a class is in both maps: without one they speak of other things, and nothing tells what changed."""
+        earlier, later = (
+            {*each.class_names[~pd.isna(each.class_names)]} for each in (self.earlier, self.later)
+        )
+        return not (earlier and later) or bool(earlier & later)
+
 
 def parcel_table(found: Compared) -> geopandas.GeoDataFrame:
     """Columns of ``layers.PARCELS``: a row per later parcel in its order, MultiPolygons in the earlier CRS."""
@@ -56,7 +64,7 @@ def parcel_table(found: Compared) -> geopandas.GeoDataFrame:
             "kind": lineage.later_kind,
             "class_name": after,
             "class_before": before,
-            "class_changed": _differ(before, after),
+            "class_changed": _differ(before, after) if found.share_classes else np.full(m, None, object),
             "earlier_ids": np.array([",".join(each) for each in earlier_ids], dtype=object),
             "later_id": found.later.ids.astype(str).astype(object),
             "iou": iou,

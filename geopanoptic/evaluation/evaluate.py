@@ -227,7 +227,10 @@ def _categories(
             names = sorted(ours.things | theirs.things)
             things = {name: number for number, name in enumerate(names, 1)}
             if ours.things and theirs.things and not ours.things & theirs.things:
-                notes.append("The maps have no class of things in common.")
+                notes.append(
+                    "The maps have no class of things in common, so nothing matches: without --class-column all "
+                    "things count as one class."
+                )
         else:
             notes.append("The maps have no class of things in common: all things count as one class.")
     if void_class is not None and (things is None or void_class not in (theirs.things or ())):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import geopandas
 import xarray
 
+from geopanoptic.products.classes import MapClass
 from geopanoptic.wording import counted
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ class Result:
     """What ran: scene, model, parameters, versions, seconds per stage, rates, warnings."""
     out: Path | None
     """The GeoPackage, where one was written."""
+    classes: tuple[MapClass, ...]
+    """What the class ids of the tables and of the raster ``class`` are, with their colours."""
 
     @cached_property
     def parcels(self) -> geopandas.GeoDataFrame:
@@ -49,20 +52,29 @@ class Result:
         return self.layers.landcover()
 
     def plot(self, *, ax: Axes | None = None) -> Axes:
-        """Draws parcels by class over the land cover, in map coordinates, on a matplotlib axes, which it returns."""
+        """Draws parcels over the land cover, in map coordinates and the classes' colours, on a matplotlib axes, which it
+        returns. The legend beside it names the classes that occur."""
         import matplotlib.pyplot as plt
+        from matplotlib.patches import Patch
 
-        axes: Axes = plt.subplots(figsize=(7, 7))[1] if ax is None else ax
-        # As text: a legend would also list classes that do not occur.
-        if len(self.landcover):
-            kinds = self.landcover["class_name"].astype(str)
-            self.landcover.plot(kinds, ax=axes, cmap="Pastel2", categorical=True)
-        if len(self.parcels):
-            self.parcels.plot(
-                self.parcels["class_name"].astype(str), ax=axes, cmap="Set1", categorical=True, alpha=0.75,
-                legend=True, edgecolor="black", linewidth=0.4, legend_kwds={"loc": "upper right"},
-            )  # fmt: skip
-        axes.set_aspect("equal")
+        axes: Axes = plt.subplots(figsize=(9, 7), layout="compressed")[1] if ax is None else ax
+        colour = {each.id: each.colour for each in self.classes}
+        for table, style in (
+            (self.landcover, {}),
+            (self.parcels, {"edgecolor": "black", "linewidth": 0.4}),
+        ):
+            if len(table):
+                table.plot(ax=axes, color=table["class_id"].map(colour), **style)
+        occurring = {*self.parcels["class_id"], *self.landcover["class_id"]}
+        axes.legend(
+            handles=[
+                Patch(facecolor=each.colour, edgecolor="black", linewidth=0.4, label=each.name)
+                for each in self.classes
+                if each.id in occurring
+            ],
+            bbox_to_anchor=(1.01, 1),
+            loc="upper left",
+        )
         axes.ticklabel_format(style="plain", useOffset=False)
         axes.set_title(f"{self.report['scene']}: {self.report['parcels']:,} parcels")
         return axes

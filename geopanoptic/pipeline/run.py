@@ -293,6 +293,7 @@ def run(
         rasters=arrays,
         report=told,
         out=targets.vector,
+        classes=planned.bundle.classes,
     )
 
 

@@ -220,7 +220,7 @@ def draw_legend(
     area = _areas(parcels, classes) | _areas(landcover, classes)
     total = sum(area.values()) or 1.0
     labels = [f"{each.name}  {100 * area.get(each.id, 0.0) / total:.0f} %" for each in classes]
-    widths_in = [0.8 + 0.085 * len(label) for label in labels]
+    widths_in = [0.64 + _text_width_in(label, points=9) for label in labels]
     shrink = min(1.0, (page_width - 2 * MARGIN_IN) / sum(widths_in))
     x, y = MARGIN_IN, FOOT_IN - 0.36
     for each, label, width_in in zip(classes, labels, widths_in, strict=True):
@@ -247,6 +247,16 @@ def draw_legend(
             parse_math=False,
         )
         x += width_in * shrink
+
+
+def _text_width_in(text: str, *, points: float) -> float:
+    from matplotlib.textpath import TextPath
+
+    return (
+        float(TextPath((0, 0), text, size=points, usetex=False).get_extents().width) / 72
+        if text.strip()
+        else 0.0
+    )
 
 
 def shades(colour: str, share: NDArray[np.floating]) -> list[tuple[float, float, float]]:

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _TRUE_COLOUR = ("red", "green", "blue")
+_CLOUDS_STAND_OUT = ("blue", "green", "red")
 _GLANCE_PX = 64
+_CLOUD_TIMES_USUAL = 2.0
+"""How much brighter than in the middle date ground is that clouds seem to hide, where no mask tells."""
 
 
 def facts(scene: Scene) -> dict[str, str]:
@@ -108,7 +111,8 @@ def plot(
     if _is_upright(grid):
         left, top = grid.transform @ (0, 0)
         right, bottom = grid.transform @ (grid.width, grid.height)
-        ax.imshow(picture, extent=(left, right, bottom, top), interpolation="none")
+        shape = _shape_of_unit(grid)
+        ax.imshow(picture, extent=(left, right, bottom, top), interpolation="none", aspect=shape)
         ax.set_xlim(min(left, right), max(left, right))
         ax.set_ylim(min(bottom, top), max(bottom, top))
         ax.ticklabel_format(style="plain", useOffset=False)
@@ -119,6 +123,14 @@ def plot(
     return ax
 
 
+def _shape_of_unit(grid: Grid) -> float:
+    """Height over width on the ground of a square of map units: 1 but in degrees, which narrow towards the poles."""
+    if not grid.crs.is_geographic:
+        return 1.0
+    width_m, height_m = grid.pixel_size_m()
+    return height_m / abs(grid.transform.e) / (width_m / abs(grid.transform.a))
+
+
 def clearest(scene: Scene, bands: Sequence[str] = ()) -> Scene:
     """Of the dates that have all ``bands``, the one that shows most of the ground. Raises SceneError."""
     return by_clearness(scene, bands)[0]
@@ -127,7 +139,7 @@ def clearest(scene: Scene, bands: Sequence[str] = ()) -> Scene:
 def by_clearness(scene: Scene, bands: Sequence[str] = ()) -> tuple[Scene, ...]:
     """The single dates of a scene that have all ``bands``, those that show most of the ground first.
 
-    Raises SceneError where several dates have them only together.
+    Where neither masks nor metadata tell, ground that is much brighter than in the middle date counts as hidden. Raises SceneError where several dates have them only together.
     """
     if len(scene.dates) == 1:
         return (scene,)
@@ -138,13 +150,26 @@ def by_clearness(scene: Scene, bands: Sequence[str] = ()) -> tuple[Scene, ...]:
             remedy="Add the missing band's file, or name other bands.",
         )
 
-    def shown_share(single: Scene) -> float:
-        _, valid = read_preview(single, single.bands[:1], longest_px=_GLANCE_PX)
-        shown = valid & ~read_hidden(single, longest_px=_GLANCE_PX)
-        stated = 0.0 if single.masks else cloud_share(single) or 0.0
-        return float(shown.mean()) * (1 - stated)
-
-    return tuple(sorted(singles, key=shown_share, reverse=True))
+    stated = [None if single.masks else cloud_share(single) for single in singles]
+    told = any(single.masks for single in singles) or any(each is not None for each in stated)
+    common = set.intersection(*(set(single.bands) for single in singles))
+    looked = next((band for band in (*_CLOUDS_STAND_OUT, *singles[0].bands) if band in common), None)
+    glances = [
+        read_preview(single, (looked or single.bands[0],), longest_px=_GLANCE_PX) for single in singles
+    ]
+    shown = [
+        valid & ~read_hidden(single, longest_px=_GLANCE_PX)
+        for single, (_, valid) in zip(singles, glances, strict=True)
+    ]
+    if looked is not None and not told:
+        seen = np.ma.MaskedArray([values[0] for values, _ in glances], ~np.array(shown))
+        usual = np.ma.median(seen, axis=0).filled(np.inf)
+        shown = [
+            each & (values[0] <= _CLOUD_TIMES_USUAL * usual)
+            for each, (values, _) in zip(shown, glances, strict=True)
+        ]
+    share = [float(each.mean()) * (1 - (cloudy or 0.0)) for each, cloudy in zip(shown, stated, strict=True)]
+    return tuple(singles[at] for at in sorted(range(len(singles)), key=lambda at: -share[at]))
 
 
 def picture_bands(scene: Scene, bands: Sequence[str] | None) -> tuple[str, ...]:

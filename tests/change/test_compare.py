@@ -235,6 +235,17 @@ def test_classes_before_and_after():
     assert areas == {("wheat", "wheat"): 12_000, ("wheat", "maize"): 8_000}
 
 
+def test_maps_without_a_class_in_common_do_not_tell_which_changed():
+    found = compare(
+        table(*ROW[:2], crop=["wheat", "wheat"]),
+        table(*ROW[:2], kind=["parcel", "parcel"]),
+        class_column="crop,kind",
+    )
+    assert found.parcels["class_before"].tolist() == ["wheat", "wheat"]
+    assert found.parcels["class_changed"].tolist() == [None, None]
+    assert "no class in common" in found.report["notes"][-1]
+
+
 def test_a_missing_class_changes_no_other_one():
     """It turns the whole column of integers into floats."""
     found = compare(

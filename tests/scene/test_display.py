@@ -15,6 +15,7 @@ from tiny_rasters import RGB, TEN_METRES, ramp, write_raster
 from geopanoptic.errors import SceneError
 from geopanoptic.grid import Window
 from geopanoptic.scene import Scene, open_scene
+from geopanoptic.scene.display import by_clearness
 from geopanoptic.scene.preview import read_preview
 
 
@@ -68,6 +69,17 @@ def test_what_a_mask_hides_is_shown_as_another_date_saw_it(tmp_path: Path) -> No
     assert (scene.at("2021-06-15").quicklook() != 255).any()
 
 
+def test_without_masks_the_date_that_is_nowhere_much_brighter_is_shown(tmp_path: Path) -> None:
+    ground = ramp(3, 30, 20) + 300
+    for day, factor in (("20210515", 6.0), ("20210615", 1.2), ("20210715", 1.0)):
+        clouded = ground.astype("float32")
+        clouded[:, :20] *= factor
+        write_raster(tmp_path / f"scene_{day}.tif", clouded, names=RGB)
+    scene = open_scene(tmp_path)
+    assert [each.dates[0].isoformat() for each in by_clearness(scene)][-1] == "2021-05-15"
+    np.testing.assert_array_equal(scene.quicklook(), scene.at("2021-06-15").quicklook())
+
+
 def test_bands_that_some_dates_lack_are_shown_of_the_others(tmp_path: Path) -> None:
     values = ramp(4, 30, 20)
     write_raster(tmp_path / "scene_20210615.tif", values[:3], names=RGB)
@@ -113,6 +125,18 @@ def test_plot_uses_map_coordinates(scene: Scene) -> None:
     assert axes.get_xlim() == (600_000, 600_200)
     assert axes.get_ylim() == (5_699_700, 5_700_000)
     assert scene.plot(ax=axes) is axes
+    plt.close("all")
+
+
+def test_plot_of_degrees_is_as_wide_as_the_ground(tmp_path: Path) -> None:
+    mpl.use("agg")
+    import matplotlib.pyplot as plt
+
+    degrees = Affine(1e-4, 0, 11.0, 0, -1e-4, 60.0)
+    path = write_raster(
+        tmp_path / "scene.tif", ramp(3, 30, 20), names=RGB, transform=degrees, crs="EPSG:4326"
+    )
+    assert float(open_scene(path).plot().get_aspect()) == pytest.approx(2, abs=0.01)
     plt.close("all")
 
 

@@ -148,6 +148,9 @@ def test_the_result_draws_itself(whole: Result) -> None:
     left, right = axes.get_xlim()
     assert left < 600_000 + 1000 < right
     assert {text.get_text() for text in axes.get_legend().get_texts()} == {"wheat", "meadow", "other"}
+    in_legend = {mpl.colors.to_hex(patch.get_facecolor()) for patch in axes.get_legend().get_patches()}
+    drawn = {mpl.colors.to_hex(colour) for layer in axes.collections for colour in layer.get_facecolors()}
+    assert in_legend == drawn == {each.colour for each in whole.classes}
     assert whole.plot(ax=axes) is axes
     plt.close("all")
 
