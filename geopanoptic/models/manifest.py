@@ -35,6 +35,8 @@ class ClassSpec(StrictModel):
     name: ClassName
     kind: Literal["thing", "stuff"]
     colour: str = Field(pattern=r"^#[0-9a-fA-F]{6}$")
+    open_ground: bool = False
+    """Stuff that a field may be drawn as where no parcel of it is sure enough."""
 
 
 def channels_of(classes: Sequence[ClassSpec], kind: Literal["thing", "stuff"]) -> tuple[int, ...]:

@@ -122,7 +122,13 @@ def fits_second_look(crop_px: int, stride_px: int) -> bool:
 
 
 FIELDS_CLASSES = tuple(
-    ClassSpec(id=number, name=name, kind="thing" if name == "parcel" else "stuff", colour=colour)
+    ClassSpec(
+        id=number,
+        name=name,
+        kind="thing" if name == "parcel" else "stuff",
+        colour=colour,
+        open_ground=name in ("other vegetation", "bare"),
+    )
     for number, (name, colour) in enumerate(
         {
             "parcel": "#e6c229",

@@ -3,7 +3,8 @@
 The learned way maximises expected panoptic quality. PQ is the summed IoU of the matches over the mean of the
 numbers of predicted and true parcels, so a parcel pays as long as its expected IoU (0 without a match)
 exceeds a *price*, half the PQ that is reached in the end (``pricing``). Over a tree the set of disjoint nodes with the
-greatest sum of (expected IoU - price) is found exactly, children before parents.
+greatest sum of (expected IoU - price) is found exactly, children before parents. Field that is in none of them runs on
+into those beside it (``leftovers``).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from geopanoptic.panoptic.graph.merging import MergeTree
 from geopanoptic.panoptic.graph.pieces import FIELD
 from geopanoptic.panoptic.parcels.boosting import Float64, TreeEnsemble
 from geopanoptic.panoptic.parcels.disjoint import best_disjoint, node_of_regions
+from geopanoptic.panoptic.parcels.leftovers import with_leftovers
 from geopanoptic.panoptic.parcels.pricing import local_prices
 from geopanoptic.panoptic.parcels.scoring import judge, measure_nodes
 from geopanoptic.panoptic.parts import Map
@@ -138,7 +140,7 @@ class LearnedRules:
         judged = self.candidates(tree, each)
         chosen = best_disjoint(tree.n_leaves, tree.children, judged.merit)
         return Parcels(
-            node=node_of_regions(tree.n_leaves, tree.children, chosen),
+            node=with_leftovers(tree.graph, node_of_regions(tree.n_leaves, tree.children, chosen)),
             is_thing=judged.is_thing,
             score=judged.score,
         )

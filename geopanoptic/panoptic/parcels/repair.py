@@ -6,6 +6,7 @@ depends on it, so the result does not depend on blocks, workers or their order.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,7 @@ from geopanoptic.panoptic.graph.crumbs import absorb_crumbs
 from geopanoptic.panoptic.graph.merging import merge_tree
 from geopanoptic.panoptic.graph.regions import RegionGraph, sum_by
 from geopanoptic.panoptic.parcels.choice import ChoiceRules, Parcels, RepairRules
+from geopanoptic.panoptic.parcels.leftovers import SURE_FIELD, is_field
 from geopanoptic.panoptic.parts import Map
 
 __all__ = ["PanopticRegions", "RepairRules", "repair"]
@@ -43,16 +45,19 @@ class PanopticRegions:
         return len(self.area_px)
 
 
-def repair(graph: RegionGraph, rules: ChoiceRules, each: Map = map) -> PanopticRegions:
+def repair(
+    graph: RegionGraph, rules: ChoiceRules, each: Map = map, *, open_ground: Sequence[int] = ()
+) -> PanopticRegions:
     """Unite things to parcels, demote the others, absorb crumbs: in this order, each once.
 
     A crumb's ground takes kind, class and score of the parcel or stuff that it joins. A thing below the
-    minimum area that has no neighbour becomes stuff. ``each`` computes what is independent.
+    minimum area that has no neighbour becomes stuff. ``each`` computes what is independent. Sure field in no parcel is one
+    of the stuff classes ``open_ground``, by index, where some are named.
     """
     n = len(graph.label)
     group, is_thing, score = _united(rules.choose(merge_tree(graph, each), each))
     thing_class, class_score = _thing_classes(graph, group)
-    stuff_class = _stuff_classes(graph, group, ~is_thing)
+    stuff_class = _stuff_classes(graph, group, ~is_thing, open_ground)
     final, kind = absorb_crumbs(graph.contacts, group, graph.area_px, stuff_class, rules.min_area_px)
 
     heads = np.flatnonzero(final == np.arange(n))
@@ -60,7 +65,9 @@ def repair(graph: RegionGraph, rules: ChoiceRules, each: Map = map) -> PanopticR
     thing = is_thing[like] & (area_px >= rules.min_area_px)
     demoted = np.zeros(n, bool)
     demoted[heads] = is_thing[like] & ~thing
-    stuff_class = np.where(demoted[heads], _stuff_classes(graph, final, demoted)[heads], stuff_class[like])
+    stuff_class = np.where(
+        demoted[heads], _stuff_classes(graph, final, demoted, open_ground)[heads], stuff_class[like]
+    )
     order = np.argsort(~thing, kind="stable")
     label = np.zeros(n, np.int32)
     label[heads[order]] = np.arange(1, len(order) + 1)
@@ -93,13 +100,21 @@ def _thing_classes(graph: RegionGraph, group: Int64) -> tuple[Int64, NDArray[np.
     return sums.argmax(axis=1), sums.max(axis=1) / np.maximum(sums.sum(axis=1), 1)
 
 
-def _stuff_classes(graph: RegionGraph, group: NDArray[np.integer], wanted: NDArray[np.bool_]) -> Int64:
-    """What the ``wanted`` groups look like most, by their first region, as is the result (n,); -1 elsewhere."""
+def _stuff_classes(
+    graph: RegionGraph, group: NDArray[np.integer], wanted: NDArray[np.bool_], open_ground: Sequence[int]
+) -> Int64:
+    """What the ``wanted`` groups look like most, by their first region, as is the result (n,); -1 elsewhere.
+
+    Sure fields look like ``open_ground`` only: which stuff the network holds for least unlikely there says nothing.
+    """
     stuff_class = np.full(len(group), -1)
     heads = np.flatnonzero(wanted & (group == np.arange(len(group))))
     stuff_class[heads] = np.arange(len(heads))
     place = stuff_class[group]
     within = np.flatnonzero(place >= 0)
     counts = sum_by(place[within], graph.stuff_counts[within], len(heads))
+    if open_ground:
+        others = np.setdiff1d(np.arange(counts.shape[1]), open_ground)
+        counts[np.ix_(np.flatnonzero(is_field(graph, SURE_FIELD)[heads]), others)] = -1
     stuff_class[heads] = counts.argmax(axis=1)
     return stuff_class

@@ -33,6 +33,8 @@ class GroupingRules:
     """How regions become parcels."""
     n_thing_classes: int
     n_stuff_classes: int
+    open_ground: tuple[int, ...] = ()
+    """Stuff classes that field in no parcel may be, by index; any where there are none."""
     fusion: FusionRule = DEEPLAB
     """How parcels and stuff become one map."""
 
@@ -64,6 +66,7 @@ def rules_of_bundle(bundle: Bundle, *, min_area_px: int, fusion: str = DEEPLAB.n
         else learned_rules(bundle.grouping, min_area_px=min_area_px)
     )
     kinds = [each.kind for each in bundle.classes]
+    stuff = [each for each in bundle.classes if each.kind == "stuff"]
     seeds = bundle.grouping or bundle.thresholds
     return GroupingRules(
         centre=seeds.centre,
@@ -71,7 +74,8 @@ def rules_of_bundle(bundle: Bundle, *, min_area_px: int, fusion: str = DEEPLAB.n
         field=seeds.field,
         repair=fused_choice(choice, rule),
         n_thing_classes=kinds.count("thing"),
-        n_stuff_classes=kinds.count("stuff"),
+        n_stuff_classes=len(stuff),
+        open_ground=tuple(index for index, each in enumerate(stuff) if each.open_ground),
         fusion=rule,
     )
 

@@ -72,7 +72,7 @@ def segment(
         with local_map(executor) as each:
             graph, region_of_piece = join_blocks(described, each=each)
             described.clear()
-            final = repair(graph, rules.repair, each)
+            final = repair(graph, rules.repair, each, open_ground=rules.open_ground)
         del graph
         pieces = "piece"
         if verdict is not None:

@@ -163,6 +163,15 @@ def test_doubtful_things_become_the_stuff_they_look_like(field, n_things):
     assert final.area_px.tolist() == ([9, 4, 30] if n_things else [13, 30])
 
 
+@pytest.mark.parametrize(("field", "classes"), [(204, [0, 1]), (203, [0, 2])])
+def test_sure_field_in_no_parcel_is_open_ground_and_not_the_stuff_it_hardly_resembles(field, classes):
+    # The field looks like class 2 and not at all like 1, the only open ground.
+    shown = graph([9, 20], [(0, 1, 3, 255)], stuff={0: 0}, field=field)
+    rules = RepairRules(merge_boundary=0, drop_field=1.1, min_area_px=0)
+    assert repair(shown, rules, open_ground=(1,)).class_index.tolist() == classes
+    assert repair(shown, rules).class_index.tolist() == [0, 2]
+
+
 def test_a_crumb_joins_its_longest_contact_and_takes_its_kind():
     shown = graph([100, 3, 50], [(0, 1, 2, 255), (1, 2, 5, 255), (0, 2, 9, 255)], stuff={2: 1})
     final = repaired(shown, min_area_px=4)
