@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import re
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
+from geopanoptic.control_groups import memory_given, memory_left
 from geopanoptic.errors import UsageError
 from geopanoptic.models.bundle import Bundle
 from geopanoptic.models.manifest import KIND_PARTS, KINDS_COARSER
@@ -100,32 +101,22 @@ def parse_size(text: str | int) -> int:
 
 def default_budget_bytes(given_bytes: int | None = None, *, cores: int = 1) -> int:
     """6 GB, or 2 GB for each of the ``cores`` that compute if that is more; but at most half of what a process is
-    given, by default what the machine, this process's control group or its Slurm job can still give."""
+    given, by default what the machine, this process's control groups or its Slurm job can still give."""
     return min((given_bytes or available_bytes()) // 2, max(DEFAULT_BUDGET_BYTES, cores * CORE_BUDGET_BYTES))
 
 
 def machine_bytes() -> int:
-    """All memory of this machine, or of this process's control group or Slurm job where that is less."""
+    """All memory of this machine, or of this process's control groups or Slurm job where that is less."""
     import psutil
 
-    return _within_limits(psutil.virtual_memory().total)
+    return int(min(psutil.virtual_memory().total, _slurm_job_bytes() or math.inf, memory_given()))
 
 
 def available_bytes() -> int:
     """What of ``machine_bytes`` is free."""
     import psutil
 
-    return _within_limits(psutil.virtual_memory().available)
-
-
-def _within_limits(count: int) -> int:
-    count = min(count, _slurm_job_bytes() or count)
-    for name in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        try:
-            count = min(count, int(Path(name).read_text()))
-        except (OSError, ValueError):  # no such control group, or "max"
-            continue
-    return count
+    return int(min(psutil.virtual_memory().available, _slurm_job_bytes() or math.inf, memory_left()))
 
 
 def _slurm_job_bytes() -> int:

@@ -1,0 +1,82 @@
+"""What the control groups of Linux leave this process: containers, services, user slices and jobs of a cluster.
+
+Groups lie in each other, and every one around counts. Both versions are read, and machines that have both.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+_FILES = Path("/sys/fs/cgroup")
+_MEMBERSHIP = Path("/proc/self/cgroup")
+
+
+def cores_given() -> float:
+    """Cores' worth of time that this process is given; infinite where nothing limits it."""
+    folders = [*_folders("", "unified"), *_folders("cpu", "cpu,cpuacct")]
+    return min((_cores_of(folder) for folder in folders), default=math.inf)
+
+
+def memory_given() -> float:
+    """Bytes of memory that this process's groups may have; infinite where nothing limits them."""
+    return min((limit for limit, _ in _memory()), default=math.inf)
+
+
+def memory_left() -> float:
+    """Bytes of memory that this process's groups can still take, all that they can drop at need counted as free."""
+    return min((max(limit - used, 0.0) for limit, used in _memory()), default=math.inf)
+
+
+def _cores_of(folder: Path) -> float:
+    for names in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):
+        try:
+            quota, period = " ".join((folder / name).read_text() for name in names).split()
+            if int(quota) > 0:  # -1 is no limit in version 1
+                return int(quota) / int(period)
+        except (OSError, ValueError):  # no such file, or "max"
+            continue
+    return math.inf
+
+
+def _memory() -> list[tuple[float, float]]:
+    """Limit and use of every group that has a limit."""
+    found = []
+    for controllers, limit, usage, dropped in (
+        (("", "unified"), "memory.max", "memory.current", "inactive_file"),
+        (("memory",), "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    ):
+        for folder in _folders(*controllers):
+            try:
+                most = int((folder / limit).read_text())
+                used = int((folder / usage).read_text())
+                lines = (folder / "memory.stat").read_text().splitlines()
+            except (OSError, ValueError):  # no such file, or "max"
+                continue
+            droppable = next((int(line.split()[1]) for line in lines if line.startswith(f"{dropped} ")), 0)
+            found.append((float(most), float(max(used - droppable, 0))))
+    return found
+
+
+def _folders(*controllers: str) -> list[Path]:
+    """This process's group of the one of these controllers that there is and all around it, the innermost first.
+
+    "" and "unified" stand for version 2, whose groups have all controllers. A container may not see the folders of
+    the groups around its own, which is then the outermost.
+    """
+    try:
+        lines = [line.split(":", 2) for line in _MEMBERSHIP.read_text().splitlines()]
+    except OSError:
+        return []
+    paths = [
+        (controller, Path(path.strip("/")))
+        for controller in controllers
+        for number, names, path in lines
+        if (
+            number == "0"
+            if controller in ("", "unified")
+            else set(controller.split(",")) & set(names.split(","))
+        )
+    ]
+    folders = [_FILES / controller / around for controller, path in paths for around in (path, *path.parents)]
+    return [folder for folder in dict.fromkeys(folders) if folder.is_dir()]
