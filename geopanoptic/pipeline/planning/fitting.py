@@ -36,6 +36,8 @@ HALO_COST = 0.1
 GROUPING_COST = 0.25
 WORTH_TELLING = 0.8
 """Share of the time that fewer processes would take, from which on they are not advised."""
+MORE_MEMORY, MUCH_LESS = (1.5, 2, 3, 4), 0.5
+"""Times a budget that are worth asking for where they take no more than this share of the time."""
 
 
 def budget_of(memory: str | int | None, crew: Crew) -> int:
@@ -125,6 +127,32 @@ def too_many_processes(
         f"{layout.halo_px} px, most of whose work is lost. --workers {best} would take about {share:.0%} of the time; "
         "so may more --memory.",
     )
+
+
+def too_little_memory(
+    layout: Layout,
+    scene: Scene,
+    bundle: Bundle,
+    budget: int,
+    crew: Crew,
+    layout_within: Callable[[int], Layout],
+) -> tuple[str, ...]:
+    """A warning where the budget of a single process leaves tiles smaller than their halos, as in ``layout``, and a
+    little more would have it done much earlier."""
+    if crew.sharing > 1 or layout.tile_px >= layout.halo_px:
+        return ()
+    now = _duration(layout, scene, bundle, budget, crew)
+    for times in MORE_MEMORY:
+        # As it is written, to a tenth of a gigabyte.
+        more = parse_size(f"{math.ceil(budget * times / 2**30 * 10) / 10}GB")
+        larger = layout_within(more)
+        share = _duration(larger, scene, bundle, more, crew) / now
+        if larger.tile_px >= layout.halo_px and share <= MUCH_LESS:
+            return (
+                f"{size_text(budget)} leave tiles of {layout.tile_px} px within halos of {layout.halo_px} px, most of whose "
+                f"work is lost. --memory {size_text(more).replace(' ', '')} would take about {share:.0%} of the time.",
+            )
+    return ()
 
 
 def grouping_tasks(budget: int, layout: Layout, bundle: Bundle, crew: Crew) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from geopanoptic.errors import SceneError, UsageError
@@ -14,7 +15,13 @@ from geopanoptic.panoptic.numbering import LARGEST_MAP_PX
 from geopanoptic.pipeline.execution.crew import Crew
 from geopanoptic.pipeline.memory import graph_bytes, needed_bytes, network_bytes, size_text, sums_bytes
 from geopanoptic.pipeline.planning.aoi import AreaOfInterest
-from geopanoptic.pipeline.planning.fitting import budget_of, fit_layout, grouping_tasks, too_many_processes
+from geopanoptic.pipeline.planning.fitting import (
+    budget_of,
+    fit_layout,
+    grouping_tasks,
+    too_little_memory,
+    too_many_processes,
+)
 from geopanoptic.pipeline.planning.layout import Layout
 from geopanoptic.pipeline.planning.room import disk_bytes
 from geopanoptic.pipeline.planning.suitability import (
@@ -210,7 +217,7 @@ def make_plan(
     crew = crew or Crew.of_threads()
     budget = budget_of(memory, crew)
 
-    def layout_for(crew: Crew) -> Layout:
+    def layout_for(crew: Crew, budget: int = budget) -> Layout:
         return fit_layout(scene, bundle, budget, crew, tile_px, block_px, batch)
 
     layout = layout_for(crew)
@@ -258,6 +265,7 @@ def make_plan(
                 else ()
             ),
             *too_many_processes(layout, scene, bundle, budget, crew, layout_for),
+            *too_little_memory(layout, scene, bundle, budget, crew, partial(layout_for, crew)),
         ),
         asked_pixel_m=asked_pixel_m,
     )

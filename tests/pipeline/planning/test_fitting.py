@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -12,7 +13,7 @@ from geopanoptic.models.bundle import load_bundle
 from geopanoptic.pipeline.execution.crew import PROCESSES, Crew
 from geopanoptic.pipeline.parameters import Parameters
 from geopanoptic.pipeline.planning.fitting import budget_of
-from geopanoptic.pipeline.planning.plan import make_plan
+from geopanoptic.pipeline.planning.plan import Plan, make_plan
 from geopanoptic.pipeline.preparing import crew_of
 
 
@@ -68,6 +69,19 @@ def test_fewer_processes_are_advised_where_tiles_are_mostly_halo(monkeypatch, co
     assert f"--workers {advised} would take" in advice
     assert not troubles(advised, "8GB")
     assert not troubles(8, "16GB")
+
+
+def test_more_memory_is_advised_where_tiles_are_mostly_halo():
+    def planned(memory: str) -> Plan:
+        return make_plan(scene(2048), load_bundle("fields-s"), crew=Crew.of_threads(2), memory=memory)
+
+    (advice,) = planned("1GB").troubles
+    more, share = re.search(r"--memory (\S+) would take about (\d+)%", advice).groups()  # type: ignore[union-attr]
+    assert "tiles of 64 px within halos of 192 px" in advice
+    assert int(share) <= 50
+    assert planned(more).layout.tile_px > 192
+    assert not planned(more).troubles
+    assert not make_plan(scene(60), load_bundle("fields-s"), crew=Crew.of_threads(2), memory="1GB").troubles
 
 
 def test_a_small_scene_has_a_tile_for_every_process():
