@@ -66,7 +66,7 @@ class LockedError(GeopanopticError):
 
 
 class InterruptedRunError(GeopanopticError):
-    """Ctrl-C (130) or SIGTERM (143); nothing was changed at the output."""
+    """Ctrl-C (130), a closed terminal (129) or SIGTERM (143); nothing was changed at the output."""
 
     exit_code = 130
 
@@ -75,6 +75,12 @@ class TerminatedRunError(InterruptedRunError):
     """SIGTERM."""
 
     exit_code = 143
+
+
+class HungUpRunError(InterruptedRunError):
+    """SIGHUP: the terminal was closed."""
+
+    exit_code = 129
 
 
 PARTS_SKIPPED = 6
@@ -94,6 +100,7 @@ EXIT_CODES: dict[int, str] = {
     7: "not enough memory, disk or device",
     DEFECTS: "labels have defects (labels check) or conflicts (labels merge)",
     75: "another run is writing this output",
+    129: "the terminal was closed (SIGHUP)",
     130: "interrupted (Ctrl-C)",
     143: "terminated (SIGTERM)",
 }

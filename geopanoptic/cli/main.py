@@ -8,6 +8,7 @@ import os
 import sys
 import tempfile
 import traceback
+from contextlib import suppress
 from typing import NoReturn
 
 import click
@@ -20,6 +21,7 @@ from geopanoptic.cli.stopping import answering_signals, ended_by_signals
 from geopanoptic.errors import (
     EXIT_CODES,
     GeopanopticError,
+    HungUpRunError,
     InterruptedRunError,
     OutputError,
     ResourceError,
@@ -73,11 +75,12 @@ def main() -> NoReturn:
     """The console script: run the command line and leave with its exit code."""
     with ended_by_signals():
         code = invoke(sys.argv[1:])
-    if code in (InterruptedRunError.exit_code, TerminatedRunError.exit_code):
+    if code in (HungUpRunError.exit_code, InterruptedRunError.exit_code, TerminatedRunError.exit_code):
         # Everything is cleaned up by now. Worker threads may be deep in a tile, and a regular exit would wait
         # for them.
-        sys.stdout.flush()
-        sys.stderr.flush()
+        with suppress(OSError):
+            sys.stdout.flush()
+            sys.stderr.flush()
         os._exit(code)
     sys.exit(code)
 
@@ -124,20 +127,21 @@ def _warn(warnings: list[str]) -> None:
 
 def _tell(refusal: GeopanopticError, telling: Telling) -> int:
     code = refusal.exit_code
-    if telling.as_json:
-        error = {
-            "error": refusal.message,
-            "remedy": refusal.remedy,
-            "exit_code": code,
-            "warnings": telling.warnings,
-        }
-        click.echo(json.dumps(error), err=True)
-    else:
-        _warn(telling.warnings)
-        click.secho("error: ", fg="red", bold=True, nl=False, err=True)
-        click.echo(refusal.message, err=True)
-        if refusal.remedy:
-            click.echo(f"  {refusal.remedy}", err=True)
+    with suppress(OSError):  # of a terminal that was closed
+        if telling.as_json:
+            error = {
+                "error": refusal.message,
+                "remedy": refusal.remedy,
+                "exit_code": code,
+                "warnings": telling.warnings,
+            }
+            click.echo(json.dumps(error), err=True)
+        else:
+            _warn(telling.warnings)
+            click.secho("error: ", fg="red", bold=True, nl=False, err=True)
+            click.echo(refusal.message, err=True)
+            if refusal.remedy:
+                click.echo(f"  {refusal.remedy}", err=True)
     return code
 
 

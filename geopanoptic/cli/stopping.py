@@ -1,6 +1,6 @@
-"""Ctrl-C and SIGTERM: they end a command wherever they arrive.
+"""Ctrl-C, SIGTERM and SIGHUP: they end a command wherever they arrive.
 
-Both raise KeyboardInterrupt, which no ``except Exception`` takes for a damaged file. It can be lost all the same: out of
+All raise KeyboardInterrupt, which no ``except Exception`` takes for a damaged file. It can be lost all the same: out of
 a callback of C code Python lets no exception pass, and GDAL passes on no more than that reading failed. So what was lost
 is raised again, and whatever a command fails with after a signal is answered as that signal.
 """
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from geopanoptic.errors import InterruptedRunError, TerminatedRunError
+from geopanoptic.errors import HungUpRunError, InterruptedRunError, TerminatedRunError
 
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
@@ -29,7 +29,7 @@ _arrived: int | None = None
 
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """Within, SIGTERM and Ctrl-C raise KeyboardInterrupt, again where that is lost. For a process's main thread."""
+    """Within, the three raise KeyboardInterrupt, again where that is lost. For a process's main thread."""
     global _arrived
     tell_lost = sys.unraisablehook
 
@@ -41,10 +41,11 @@ def ended_by_signals() -> Iterator[None]:
             tell_lost(lost)
 
     ends = [signal.SIGTERM, signal.SIGALRM]
-    if (
-        signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    ):  # else it is ignored, as behind a shell's &
+    # Else they are ignored, as behind a shell's & and nohup.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         ends.append(signal.SIGINT)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        ends.append(signal.SIGHUP)
     before = {number: signal.signal(number, _end) for number in ends}
     sys.unraisablehook = raise_again
     try:
@@ -68,7 +69,8 @@ def _end(number: int, frame: FrameType | None) -> NoReturn:
 def answering_signals(
     *, stands: str = "nothing was changed at the output", remedy: str = ""
 ) -> Iterator[None]:
-    """What fails after Ctrl-C leaves as InterruptedRunError, and after SIGTERM as TerminatedRunError.
+    """What fails after Ctrl-C leaves as InterruptedRunError, after SIGTERM as TerminatedRunError and after SIGHUP as
+    HungUpRunError.
 
     ``stands`` says what has become of the output until then.
     """
@@ -79,6 +81,8 @@ def answering_signals(
     except BaseException as failure:
         if _arrived == signal.SIGTERM:
             raise TerminatedRunError(f"Terminated; {stands}.", remedy=remedy) from None
+        if _arrived == signal.SIGHUP:
+            raise HungUpRunError(f"The terminal was closed; {stands}.", remedy=remedy) from None
         if _arrived is not None or isinstance(failure, KeyboardInterrupt | click.Abort):
             raise InterruptedRunError(f"Interrupted; {stands}.", remedy=remedy) from None
         raise

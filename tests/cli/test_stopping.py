@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a command wherever they arrive, and nothing but a command."""
+"""Ctrl-C, SIGTERM and SIGHUP end a command wherever they arrive, and nothing but a command."""
 
 from __future__ import annotations
 
@@ -31,8 +31,12 @@ ARRIVALS = {
 
 @pytest.mark.parametrize(
     ("number", "code", "word"),
-    [(signal.SIGTERM, 143, "Terminated"), (signal.SIGINT, 130, "Interrupted")],
-    ids=["SIGTERM", "SIGINT"],
+    [
+        (signal.SIGTERM, 143, "Terminated"),
+        (signal.SIGINT, 130, "Interrupted"),
+        (signal.SIGHUP, 129, "The terminal was closed"),
+    ],
+    ids=["SIGTERM", "SIGINT", "SIGHUP"],
 )
 @pytest.mark.parametrize("arrival", ARRIVALS.values(), ids=ARRIVALS)
 def test_a_signal_ends_a_run_wherever_it_arrives(arrival, number, code, word):
@@ -48,6 +52,7 @@ def test_a_signal_ends_a_run_wherever_it_arrives(arrival, number, code, word):
             time.sleep(60)
 
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
         sys.modules["geopanoptic.pipeline.run"] = stub = types.ModuleType("geopanoptic.pipeline.run")
         stub.run = stub.plan = run
         from geopanoptic.cli.main import main
@@ -70,7 +75,7 @@ def test_a_signal_ends_a_run_wherever_it_arrives(arrival, number, code, word):
 
 def test_a_signal_that_is_ignored_stays_so_and_what_was_there_before_is_back_after(monkeypatch):
     def now() -> list[object]:
-        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
         return [sys.unraisablehook, *map(signal.getsignal, numbers)]
 
     ignored = signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -21,15 +21,15 @@ import numpy as np
 import psutil
 import pytest
 import rasterio
-from distributed import Client
+from distributed import Client, LocalCluster
 from execution_tasks import Square, serve_cluster
 from first_block import AtFirstBlock
 
 import geopanoptic
 from geopanoptic.cli.main import invoke
-from geopanoptic.errors import ResourceError, SceneError, UsageError
-from geopanoptic.pipeline.execution import Threads, wait_for_interrupted
-from geopanoptic.pipeline.execution.clusters import local_processes, size_of
+from geopanoptic.errors import GeopanopticError, ResourceError, SceneError, UsageError
+from geopanoptic.pipeline.execution import Threads, wait_for_interrupted, watching
+from geopanoptic.pipeline.execution.clusters import connected, local_processes, size_of
 from geopanoptic.pipeline.execution.crew import PROCESSES, Crew, crew_for
 from geopanoptic.pipeline.execution.executor import in_order
 from geopanoptic.pipeline.execution.on_dask import OnDask
@@ -165,13 +165,65 @@ def test_a_task_that_kills_its_workers_is_refused_in_words(client):
 
 
 def test_tasks_that_wait_beside_a_deadly_one_are_not_refused_with_it():
+    level = logging.getLogger("distributed").level
     with local_processes(Crew(scheduler=PROCESSES, processes=1, threads=4)) as client:
+        assert logging.getLogger("distributed").level == logging.CRITICAL
         # 0 and 3 still wait in the process that 1 kills, every time.
         task = Square(deadly=1, pause_s=0.3)
         values = OnDask(client=client).map(task, range(6), failed=lambda item, error: -item)
         assert list(values) == [0, -1, 4, 9, 16, 25]
-    # Silent while it closes, and only then.
-    assert logging.getLogger("distributed").level < logging.CRITICAL
+    assert logging.getLogger("distributed").level == level
+
+
+@pytest.fixture
+def empty_cluster(monkeypatch):
+    """A cluster without workers, looked at often."""
+    monkeypatch.setattr(watching, "LOOK_S", 0.1)
+    with (
+        LocalCluster(n_workers=0, processes=False, dashboard_address=None, protocol="tcp") as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        yield client
+
+
+def test_a_cluster_that_has_lost_its_workers_is_told_and_waited_for(empty_cluster):
+    told: list[str] = []
+    executor = OnDask(client=empty_cluster)
+
+    def say(text: str) -> None:
+        told.append(text)
+        if len(told) == 1:
+            empty_cluster.cluster.scale(1)
+
+    with watching.watched(executor, say):
+        assert list(executor.map(Square(pause_s=0.2), range(4))) == [0, 1, 4, 9]
+    assert [text.split(" at ")[0] for text in told] == ["No worker is left", "1"]
+    assert f"dask worker {empty_cluster.scheduler.address}" in told[0]
+
+
+def test_a_cluster_whose_workers_do_not_come_back_is_given_up(empty_cluster, monkeypatch):
+    monkeypatch.setattr(watching, "GIVE_UP_S", 0.3)
+    executor = OnDask(client=empty_cluster)
+    with (
+        pytest.raises(ResourceError, match=r"No worker came back .*--resume"),
+        watching.watched(executor, lambda text: None),
+    ):
+        list(executor.map(Square(), range(4)))
+
+
+@pytest.mark.parametrize(
+    ("address", "refusal"),
+    [
+        ("tcp://127.0.0.1:1", r"No Dask scheduler answers at tcp://127\.0\.0\.1:1.*dask scheduler"),
+        ("tls://127.0.0.1:1", r"cannot be reached in safety.*distributed\.comm\.tls"),
+        ("http://127.0.0.1:1", r"is not the address of a Dask scheduler.*tcp://HOST:8786"),
+        ("tcp://", "is not the address of a Dask scheduler"),
+    ],
+)
+def test_a_scheduler_that_cannot_be_reached_is_told_without_a_client(address, refusal):
+    # Warnings are errors, and an exception in a client that is thrown away is one.
+    with pytest.raises(GeopanopticError, match=refusal), connected(address):
+        pass
 
 
 def test_a_scheduler_that_is_lost_ends_the_work_with_a_remedy():

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
 import dask
 from distributed import Client, LocalCluster
+from distributed.comm import connect
+from distributed.security import Security
 
 from geopanoptic.errors import ResourceError, UsageError
 from geopanoptic.pipeline.execution.crew import Crew
@@ -29,31 +33,29 @@ def local_processes(crew: Crew) -> Iterator[Client]:
     """
     settings = {
         "distributed.worker.multiprocessing-method": "spawn",
+        "distributed.worker.preload": [f"{__package__}.quiet"],
+        # What fails in a task is told by the run; Dask would show it as often as it tries.
+        "distributed.nanny.pre-spawn-environ": dask.config.get("distributed.nanny.pre-spawn-environ")
+        | {f"DASK_LOGGING__{_LOGGER.upper()}": "critical"},
         # After 15 s, Dask's default, a busy machine has not yet started a process in the place of one that died:
         # Dask would give it up, and the tasks would wait for ever.
         "distributed.deploy.lost-worker-timeout": "1 hour",
     }
     with (
         dask.config.set(settings),
-        _level_kept(),
+        _hushed(),
         _started(crew) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
         yield client
-        # Processes that end late on a busy machine miss their scheduler, and are killed: nobody needs to know.
-        with suppress(ResourceError), asking_scheduler(client):
-            client.run(_hush, on_error="ignore")
-        _hush()
-
-
-def _hush() -> None:
-    logging.getLogger(_LOGGER).setLevel(logging.CRITICAL)
 
 
 @contextmanager
-def _level_kept() -> Iterator[None]:
+def _hushed() -> Iterator[None]:
+    """Dask's own words about workers that end late, die or are replaced are for nobody."""
     logger = logging.getLogger(_LOGGER)
     level = logger.level
+    logger.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
@@ -90,6 +92,10 @@ def connected(address: str, client: Client | None = None) -> Iterator[Client]:
         yield client
         return
     try:
+        # A client that cannot connect says so once more, with a traceback, when it is thrown away.
+        # In a thread of its own, for a notebook's runs a loop already.
+        with ThreadPoolExecutor(1) as beside:
+            beside.submit(asyncio.run, _knock(address)).result()
         own = Client(address, timeout=CONNECT_S, set_as_default=False)
     except OSError:
         raise ResourceError(
@@ -101,8 +107,19 @@ def connected(address: str, client: Client | None = None) -> Iterator[Client]:
             f"{address!r} is not the address of a Dask scheduler: {error}.",
             remedy="Write it like tcp://HOST:8786.",
         ) from None
+    except TypeError as error:
+        raise UsageError(
+            f"The Dask scheduler at {address} cannot be reached in safety: {error}.",
+            remedy="Name the certificates in Dask's configuration (distributed.comm.tls), or write tcp://HOST:8786.",
+        ) from None
     with own:
         yield own
+
+
+async def _knock(address: str) -> None:
+    arguments = Security().get_connection_args("client")
+    comm = await connect(address, timeout=CONNECT_S, **arguments)
+    await comm.close()
 
 
 def size_of(client: Client) -> tuple[int, int]:

@@ -11,8 +11,8 @@ import asyncio
 import concurrent.futures
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import cast
+from dataclasses import dataclass, field
+from typing import Any, cast
 
 from distributed import Client, Future, KilledWorker
 from tornado.platform.asyncio import BaseAsyncIOLoop
@@ -36,6 +36,7 @@ class OnDask:
     client: Client
     expected: int = 1
     """Threads that the cluster is to have, where workers are still on their way."""
+    _under_way: set[concurrent.futures.Future[Any]] = field(default_factory=set, compare=False)
 
     @property
     def workers(self) -> int:
@@ -61,7 +62,7 @@ class OnDask:
             resources = self._resources() if network else None
             loop = cast(BaseAsyncIOLoop, self.client.loop).asyncio_loop
             held = self.client.submit(_itself, function, pure=False)
-        under_way: set[concurrent.futures.Future[Value]] = set()
+        under_way = self._under_way
 
         def submit(item: Item, held: Future = held) -> concurrent.futures.Future[Value]:
             with asking_scheduler(self.client):
@@ -116,6 +117,11 @@ class OnDask:
         except ResourceError:  # a figure for the report: no reason to lose a map that is computed
             return None
         return max((peak for peak in peaks if peak is not None), default=None)
+
+    def give_up(self) -> None:
+        """What waits for a task of this executor fails."""
+        for fetched in tuple(self._under_way):
+            fetched.cancel()
 
     def _resources(self) -> Mapping[str, float] | None:
         described = self.client.scheduler_info(n_workers=-1)["workers"].values()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +34,7 @@ def open_executor(
         require_shared,
     )
     from geopanoptic.pipeline.execution.on_dask import OnDask
+    from geopanoptic.pipeline.execution.watching import watched
 
     if crew.scheduler == PROCESSES:
         with local_processes(crew) as local:
@@ -49,4 +50,6 @@ def open_executor(
     with cluster as joined:
         require_package(joined)
         require_shared(joined, folder)
-        yield OnDask(client=joined, expected=expected)
+        executor = OnDask(client=joined, expected=expected)
+        with nullcontext() if crew.scheduler == SLURM else watched(executor, progress.note):
+            yield executor
