@@ -202,11 +202,10 @@ def test_batches_are_halved_until_they_fit(takes: int) -> None:
 
 
 def test_a_device_without_room_for_one_tile_is_named() -> None:
-    class Full(torch.nn.Module):
-        def forward(self, tiles: torch.Tensor) -> torch.Tensor:
-            raise torch.OutOfMemoryError
+    def full(tiles: torch.Tensor) -> list[torch.Tensor]:
+        raise torch.OutOfMemoryError
 
-    probabilities = TorchProbabilities(network=Full(), device=torch.device("cpu"), autocast=False)
+    probabilities = TorchProbabilities(network=full, device=torch.device("cpu"))
     with pytest.raises(ResourceError, match="too little memory"):
         probabilities(np.zeros((2, 5, 32, 32), np.float32))
 

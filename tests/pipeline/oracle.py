@@ -65,6 +65,8 @@ def truth_maps(instances: np.ndarray, cover: np.ndarray) -> np.ndarray:
 class Oracle:
     """A network for which every date's maps are its share of the truth: it adds them up."""
 
+    on_gpu = False
+
     def each_over(self, dates, take, quantisation=None):
         total = sum(tiles_bchw for tiles_bchw, _ in dates)
         for number, maps in enumerate(total):

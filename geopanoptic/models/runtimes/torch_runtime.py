@@ -1,7 +1,9 @@
-"""The network in torch: channels last, on a GPU optionally in bfloat16, in batches as large as its memory takes."""
+"""The network in torch: channels last, on a GPU by CUDA graphs and optionally in bfloat16, in batches as large as its
+memory takes."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -16,6 +18,7 @@ from geopanoptic.errors import ResourceError
 from geopanoptic.models.networks.compact import CompactUNet
 from geopanoptic.models.networks.compact_series import CompactReader, CompactSeasonDecoder
 from geopanoptic.models.networks.two_scales import TwoScales
+from geopanoptic.models.runtimes.cuda_graphs import Compute, Replaying, captured
 from geopanoptic.models.runtimes.device_layers import Layers, Quantisation, layers_of
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -25,11 +28,10 @@ Outputs = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
 @dataclass(slots=True, kw_only=True)
-class _OnDevice:
+class _OnDevice(ABC):
     """Networks on ``device``; remembers how many tiles its memory took at once."""
 
     device: torch.device
-    autocast: bool
     at_once: int | None = None
 
     def in_parts(self, compute: Callable[[slice], None], n_tiles: int, shape: tuple[int, ...]) -> None:
@@ -48,24 +50,34 @@ class _OnDevice:
     def to_device(self, values_bchw: NDArray[np.float32]) -> Tensor:
         return torch.from_numpy(values_bchw).to(self.device, memory_format=torch.channels_last)
 
-    def maybe_in_bfloat16(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast)
+    def release(self) -> None:
+        """Give back what the device keeps for tiles to come."""
+        for each in self.computed_with():
+            if isinstance(each, Replaying):
+                each.release()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    @abstractmethod
+    def computed_with(self) -> Sequence[Compute]:
+        """What it calls, tensors on the device to tensors there."""
 
 
 @dataclass(slots=True, kw_only=True)
 class TorchProbabilities(_OnDevice):
     """A network of single images."""
 
-    network: nn.Module
+    network: Compute
+
+    def computed_with(self) -> Sequence[Compute]:
+        return [self.network]
 
     def __call__(self, input_bchw: NDArray[np.float32]) -> Outputs:
         """Raises ``ResourceError`` where not even one tile fits the device's memory."""
         results: list[Outputs] = []
 
         def compute(part: slice) -> None:
-            with self.maybe_in_bfloat16():
-                outputs = self.network(self.to_device(input_bchw[part]))
-            results.append(_on_host(outputs))
+            results.append(_on_host(self.network(self.to_device(input_bchw[part]))))
 
         self.in_parts(compute, len(input_bchw), input_bchw.shape[1:])
         return _joined(results)
@@ -78,9 +90,8 @@ class TorchProbabilities(_OnDevice):
 
         def compute(part: slice) -> None:
             tiles = self.to_device(input_bchw[part])
-            with self.maybe_in_bfloat16():
-                views = (self.network(torch.flip(tiles, axes)) for axes in mirrors)
-                results.append(_quantised(views, mirrors, quantisation))
+            views = (self.network(torch.flip(tiles, axes)) for axes in mirrors)
+            results.append(_quantised(views, mirrors, quantisation))
 
         self.in_parts(compute, len(input_bchw), input_bchw.shape[1:])
         return _layers(results)
@@ -92,6 +103,13 @@ class TorchHalves(_OnDevice):
 
     reader: CompactReader
     decoder: CompactSeasonDecoder
+    encode: Compute
+    """The reader's encoder, of tiles."""
+    decode_maps: Compute
+    """The decoder's, of maps."""
+
+    def computed_with(self) -> Sequence[Compute]:
+        return [self.encode, self.decode_maps]
 
     def read(self, input_bchw: NDArray[np.float32], day_bchw: NDArray[np.float32]) -> list[Tensor]:
         """Raises ``ResourceError`` where not even one tile fits the device's memory."""
@@ -99,11 +117,8 @@ class TorchHalves(_OnDevice):
 
         def compute(part: slice) -> None:
             tiles = self.to_device(input_bchw[part])
-            with self.maybe_in_bfloat16():
-                maps = self.reader.encoder(tiles)
-            results.append(
-                self.reader.shares_of([values.float() for values in maps], tiles, self.to_device(day_bchw))
-            )
+            maps = [values.float() for values in self.encode(tiles)]
+            results.append(self.reader.shares_of(maps, tiles, self.to_device(day_bchw)))
 
         self.in_parts(compute, len(input_bchw), input_bchw.shape[1:])
         return results[0] if len(results) == 1 else [torch.cat(parts) for parts in zip(*results, strict=True)]
@@ -133,9 +148,7 @@ class TorchHalves(_OnDevice):
         return _layers(results)
 
     def _decoded(self, totals: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        maps = self.decoder.maps_of(totals)
-        with self.maybe_in_bfloat16():
-            outputs = self.decoder.decoder(maps)
+        outputs = self.decode_maps(*self.decoder.maps_of(totals))
         return self.decoder.with_kinds([values.float() for values in outputs], totals)
 
 
@@ -144,7 +157,8 @@ def torch_probabilities(
 ) -> TorchProbabilities:
     """The network moved to ``device``."""
     target = torch.device(device)
-    return TorchProbabilities(network=_moved(network, target, autocast), device=target, autocast=autocast)
+    moved = _moved(network, target, autocast)
+    return TorchProbabilities(network=_computing(moved, target, autocast), device=target)
 
 
 def torch_halves(
@@ -152,21 +166,36 @@ def torch_halves(
 ) -> TorchHalves:
     """Both halves moved to ``device``."""
     target = torch.device(device)
+    on_device = _moved(decoder, target, autocast)
+    moved = _moved(reader, target, autocast)
     return TorchHalves(
-        reader=_moved(reader, target, autocast),
-        decoder=_moved(decoder, target, autocast),
+        reader=moved,
+        decoder=on_device,
+        encode=_computing(moved.encoder, target, autocast),
+        decode_maps=_computing(lambda *maps: on_device.decoder(maps), target, autocast),
         device=target,
-        autocast=autocast,
     )
 
 
-def _on_host(outputs: tuple[Tensor, Tensor]) -> Outputs:
+def _computing(network: Compute, device: torch.device, autocast: bool) -> Compute:
+    """``network``, if asked for in bfloat16, on a GPU by CUDA graphs."""
+    on_gpu = device.type == "cuda"
+
+    def compute(*inputs: Tensor) -> Sequence[Tensor]:
+        # A graph must not read rounded weights that are forgotten when the context ends.
+        with torch.autocast(device.type, torch.bfloat16, enabled=autocast, cache_enabled=not on_gpu):
+            return network(*inputs)
+
+    return Replaying(compute=compute, capture=captured) if on_gpu else compute
+
+
+def _on_host(outputs: Sequence[Tensor]) -> Outputs:
     classes, others = (values.float().cpu().contiguous().numpy() for values in outputs)
     return classes, others
 
 
 def _quantised(
-    views: Iterable[tuple[Tensor, Tensor]], mirrors: Mirrors, quantisation: Quantisation
+    views: Iterable[Sequence[Tensor]], mirrors: Mirrors, quantisation: Quantisation
 ) -> dict[str, Tensor] | None:
     """Layers of the mean of what the views gave, on their device; None for NaN. Sums as ``Runtime.mean_of_views``."""
     totals: list[Tensor] = []

@@ -41,6 +41,10 @@ DatedTiles = tuple[NDArray[np.float32], float]
 class Network(Protocol):
     """What is asked of a runtime."""
 
+    @property
+    def on_gpu(self) -> bool:
+        """Whether what it gives with a quantisation stays valid after the call."""
+
     def each_over(
         self, dates: Iterable[DatedTiles], take: Take, quantisation: Quantiser | None = None
     ) -> None:
@@ -104,11 +108,17 @@ class InferBlock:
             sight = _Ahead(reader.thread, self._look(tiles, reader, on_unreadable))
             if sight.is_empty:
                 continue
+            keep = partial(self._keep_core, tiles, block, layers)
+            left: list[tuple[int, Outputs]] = []
             with network_turn():
                 network = self.network()
+                # A GPU does not wait until the processor has put away what it gave.
+                take = partial(_leave, left) if network.on_gpu else keep
                 started, waited_s = time.perf_counter(), sight.waited_s
-                network.each_over(sight, partial(self._keep_core, tiles, block, layers), self.quantise)
+                network.each_over(sight, take, self.quantise)
                 network_s += time.perf_counter() - started - (sight.waited_s - waited_s)
+            for given in left:
+                keep(*given)
             network_px += sight.given_px
         _write(store_for(self.store, block, unreadable), block, layers)
         return DenseCount(
@@ -169,6 +179,10 @@ class InferBlock:
             valid &= tile.wanted
         if valid.any():
             self.quantise.fill(layers, block, outputs, valid, tile.core.scaled(self.scale))
+
+
+def _leave(left: list[tuple[int, Outputs]], number: int, outputs: Outputs) -> None:
+    left.append((number, outputs))
 
 
 def write_nodata(store: RunStore, block: Window) -> None:

@@ -16,7 +16,7 @@ from oracle import CHANNELS, QUANTISER, Oracle, segment_maps, truth_maps
 from geopanoptic.grid import Window
 from geopanoptic.panoptic.quantisation import LAYERS, NODATA_CLASS
 from geopanoptic.pipeline.execution.executor import NETWORK_TASKS
-from geopanoptic.pipeline.network.dense import InferBlock, _readers, release_readers, store_for
+from geopanoptic.pipeline.network.dense import InferBlock, _readers, network_turn, release_readers, store_for
 from geopanoptic.pipeline.network.reading import ArrayDate
 from geopanoptic.pipeline.planning.layout import Layout
 from geopanoptic.pipeline.store.losses import losses_of
@@ -47,6 +47,7 @@ class Watched:
     taken: int = 0
     days: list[float] = field(default_factory=list)
     threads: set[str] = field(default_factory=set)
+    on_gpu: bool = False
 
     def each_over(self, dates, take, quantisation=None):
         def watched():
@@ -214,10 +215,42 @@ def test_pixels_of_a_block_are_counted_in_the_scenes_own(tmp_path):
     assert (nothing.core_px, nothing.network_px) == (30 * 35, 0)
 
 
+class WatchedQuantiser:
+    def __init__(self):
+        self.in_turn = []
+
+    def fill(self, *given):
+        self.in_turn.append(network_turn().locked())
+        QUANTISER.fill(*given)
+
+
+class OracleOnGpu(Oracle):
+    on_gpu = True
+
+
+def test_a_gpu_does_not_wait_until_its_tiles_are_put_away(tmp_path):
+    layout = Layout(tile_px=64, halo_px=16, stride_px=16, block_px=80, batch=2)
+    dates = [date(0.5, patches(1)), date(0.25, patches(2))]
+    stored = {}
+    for network in (Oracle, OracleOnGpu):
+        quantise = WatchedQuantiser()
+        store = RunStore(folder=tmp_path / network.__name__, shape=SHAPE, block_px=80)
+        task = InferBlock(
+            store=store, layout=layout, scale=1, dates=dates, network=network, quantise=quantise
+        )
+        (block,) = store.blocks()
+        task(block)
+        assert set(quantise.in_turn) == {not network.on_gpu}
+        stored[network] = [store.read(name, block).tobytes() for name in LAYERS]
+    assert stored[Oracle] == stored[OracleOnGpu]
+
+
 def test_one_block_at_a_time_is_in_the_network(tmp_path):
     inside = threading.Semaphore(1)
 
     class Alone:
+        on_gpu = False
+
         def each_over(self, dates, take, quantisation=None):
             assert inside.acquire(blocking=False), "two blocks are in the network"
             Oracle().each_over(dates, take)
