@@ -33,6 +33,25 @@ Check = Callable[[Path], None]
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
+def full_disk(failure: OSError, *, beside: Path, kept: Path | None) -> OutputError | None:
+    """What to say where ``failure`` is a full disk, else None; the disk is that of ``beside`` if it names no file.
+
+    ``kept`` is the folder of the work that can be continued.
+    """
+    if failure.errno not in _DISK_FULL:
+        return None
+    where = Path(failure.filename or beside).absolute().parent
+    message = f"The disk of {where} is full ({failure.strerror}); outputs are unchanged"
+    if kept is None:
+        return OutputError(
+            f"{message}.", remedy="Free space there, or choose another place with --out and --work."
+        )
+    return OutputError(
+        f"{message}, and what was computed is kept.",
+        remedy=f"Free space there and run the same command again, with --resume. To give it up, delete {kept}.",
+    )
+
+
 class Commit:
     """A set of outputs in preparation. Use it as a context manager; leaving without :meth:`publish` undoes.
 
@@ -135,11 +154,9 @@ class Commit:
         return next((name for name, each in self._renames.items() if each.source(self._main) == staged), None)
 
     def _refuse_full_disk(self, failure: BaseException | None) -> None:
-        if isinstance(failure, OSError) and failure.errno in _DISK_FULL:
-            raise OutputError(
-                f"The disk of {self._main.parent} is full ({failure.strerror}); outputs are unchanged.",
-                remedy="Free space there, or choose another place with --out and --work.",
-            ) from failure
+        kept = staging.staging_folder(self._main) if self.work.is_dir() else None
+        if isinstance(failure, OSError) and (refusal := full_disk(failure, beside=self._main, kept=kept)):
+            raise refusal from failure
 
     def _leave(self) -> None:
         if self._lock is None:

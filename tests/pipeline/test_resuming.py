@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from geopanoptic.errors import LockedError, OutputError, SceneError, UsageError
 from geopanoptic.grid import Grid
+from geopanoptic.pipeline.progress import Silent
 from geopanoptic.pipeline.resuming.fingerprints import PIECE_BYTES, PIECES, fingerprint
 from geopanoptic.pipeline.resuming.identity import differences, files_of, identity_of
 from geopanoptic.pipeline.resuming.manifest import Manifest, agree, read_manifest
@@ -30,7 +31,9 @@ from geopanoptic.pipeline.resuming.workfolder import (
     make,
     open_store,
     require_unused,
+    work_folder,
 )
+from geopanoptic.products.commit import Commit
 from geopanoptic.scene import Normalisation, open_scene
 
 BANDS = ("blue", "green", "red", "nir")
@@ -235,7 +238,7 @@ def test_only_one_run_claims_a_work_folder(tmp_path):
     [
         (KeyboardInterrupt(), "tiles/*/*.npy", True),
         (KeyboardInterrupt(), "blocks/*/*.npy", False),
-        (OSError(errno.ENOSPC, "No space left on device"), "tiles/*/*.npy", False),
+        (OSError(errno.ENOSPC, "No space left on device"), "tiles/*/*.npy", True),
     ],
 )
 def test_work_outlives_a_failure_where_it_is_of_use(failure, results, stays, tmp_path):
@@ -245,6 +248,31 @@ def test_work_outlives_a_failure_where_it_is_of_use(failure, results, stays, tmp
     with pytest.raises(type(failure)), kept_if_useful(work, results):
         raise failure
     assert work.is_dir() == stays
+
+
+@pytest.mark.parametrize("beside_the_output", [True, False])
+def test_a_full_disk_loses_nothing(beside_the_output, tmp_path):
+    out, named = tmp_path / "a.gpkg", None if beside_the_output else tmp_path / "work"
+
+    def run(*, resume: bool) -> list[str]:
+        with (
+            Commit([out], resumable=True) as commit,
+            work_folder(commit, named, resume=resume, keep=False, progress=Silent()) as work,
+        ):
+            found = sorted(path.name for path in work.glob("blocks/*/*.npy"))
+            (work / "blocks" / "heat").mkdir(parents=True, exist_ok=True)
+            (work / "blocks" / "heat" / "0.npy").write_bytes(b"")
+            if not resume:
+                raise OSError(
+                    errno.ENOSPC, "No space left on device", str(work / "blocks" / "heat" / "1.npy")
+                )
+            return found
+
+    with pytest.raises(OutputError, match=r"heat is full .* what was computed is kept") as refusal:
+        run(resume=False)
+    assert "--resume" in refusal.value.remedy
+    assert str(named or out.with_name(".a.gpkg.geopanoptic")) in refusal.value.remedy
+    assert run(resume=True) == ["0.npy"]
 
 
 def test_a_folder_of_other_things_is_no_work_folder(tmp_path):

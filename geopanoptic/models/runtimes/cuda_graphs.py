@@ -70,15 +70,18 @@ def captured(compute: Compute, inputs: Sequence[Tensor]) -> Compute:
     After "CUDA Graphs" in PyTorch's notes. Raises RuntimeError where ``compute`` does what a graph cannot.
     """
     given = [torch.empty_like(each).copy_(each) for each in inputs]
+    before, aside = torch.cuda.current_stream(inputs[0].device), torch.cuda.Stream(inputs[0].device)
     # Libraries set up what they need on the stream's first use, which a graph must not hold.
-    aside = torch.cuda.Stream(inputs[0].device)
-    aside.wait_stream(torch.cuda.current_stream(inputs[0].device))
+    aside.wait_stream(before)
     with torch.cuda.stream(aside):
         compute(*given)
-    torch.cuda.current_stream(inputs[0].device).wait_stream(aside)
+    before.wait_stream(aside)
     graph = torch.cuda.CUDAGraph()
-    # Other threads copy and compute on this device meanwhile.
-    with torch.cuda.device(inputs[0].device), torch.cuda.graph(graph, capture_error_mode="thread_local"):
+    # The outer context: a capture that fails leaves its stream current. Other threads use this device meanwhile.
+    with (
+        torch.cuda.stream(before),
+        torch.cuda.graph(graph, stream=aside, capture_error_mode="thread_local"),
+    ):
         outputs = compute(*given)
 
     def replay(*inputs: Tensor) -> Sequence[Tensor]:

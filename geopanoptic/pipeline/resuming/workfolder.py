@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -17,7 +16,7 @@ from geopanoptic.pipeline.progress import Progress
 from geopanoptic.pipeline.resuming.identity import Identity
 from geopanoptic.pipeline.resuming.manifest import MANIFEST, Manifest, agree, read_manifest, require_same
 from geopanoptic.pipeline.store.run_store import RunStore
-from geopanoptic.products.commit import Commit
+from geopanoptic.products.commit import Commit, full_disk
 from geopanoptic.products.staging import is_locked
 
 LOCK = "lock"
@@ -44,10 +43,13 @@ def work_folder(
                 yield work
                 if not keep:
                     clear(work)
-        except BaseException:
+        except BaseException as failure:
             if is_new:
                 with suppress(OSError):  # It holds something.
                     work.rmdir()
+            kept = work if (work / BLOCKS).is_dir() else None
+            if isinstance(failure, OSError) and (refusal := full_disk(failure, beside=work, kept=kept)):
+                raise refusal from failure
             raise
     elif commit is not None:
         commit.work.mkdir(parents=True, exist_ok=True)
@@ -71,12 +73,11 @@ def _tell_afresh(work: Path, progress: Progress, *, resume: bool) -> None:
 @contextmanager
 def kept_if_useful(work: Path, results: str) -> Iterator[None]:
     """Delete ``work`` after a failure that leaves no file of the pattern ``results`` to continue from and no log of a
-    job to read, or that is a full disk: the space it takes is what is missing."""
+    job to read."""
     try:
         yield
-    except BaseException as failure:
-        full = isinstance(failure, OSError) and failure.errno in (errno.ENOSPC, errno.EDQUOT)
-        if full or not (any(work.glob(results)) or any(work.glob(f"{JOBS}/*.log"))):
+    except BaseException:
+        if not (any(work.glob(results)) or any(work.glob(f"{JOBS}/*.log"))):
             shutil.rmtree(work, ignore_errors=True)
         raise
 
