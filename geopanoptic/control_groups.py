@@ -6,6 +6,7 @@ Groups lie in each other, and every one around counts. Both versions are read, a
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 
 _FILES = Path("/sys/fs/cgroup")
@@ -32,7 +33,7 @@ def _cores_of(folder: Path) -> float:
     for names in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):
         try:
             quota, period = " ".join((folder / name).read_text() for name in names).split()
-            if int(quota) > 0:  # -1 is no limit in version 1
+            if int(quota) > 0 and int(period) > 0:  # -1 is no limit in version 1
                 return int(quota) / int(period)
         except (OSError, ValueError):  # no such file, or "max"
             continue
@@ -49,13 +50,21 @@ def _memory() -> list[tuple[float, float]]:
         for folder in _folders(*controllers):
             try:
                 most = int((folder / limit).read_text())
-                used = int((folder / usage).read_text())
-                lines = (folder / "memory.stat").read_text().splitlines()
             except (OSError, ValueError):  # no such file, or "max"
                 continue
-            droppable = next((int(line.split()[1]) for line in lines if line.startswith(f"{dropped} ")), 0)
-            found.append((float(most), float(max(used - droppable, 0))))
+            found.append(
+                (float(most), max(_number(folder / usage) - _number(folder / "memory.stat", dropped), 0.0))
+            )
     return found
+
+
+def _number(file: Path, name: str = "") -> float:
+    """The number in a file, of several that with this name; 0 where it is not told."""
+    try:
+        lines = [line.split() for line in file.read_text().splitlines()]
+        return next(float(line[-1]) for line in lines if line[:-1] == ([name] if name else []))
+    except (OSError, ValueError, StopIteration):
+        return 0.0
 
 
 def _folders(*controllers: str) -> list[Path]:
@@ -65,13 +74,13 @@ def _folders(*controllers: str) -> list[Path]:
     the groups around its own, which is then the outermost.
     """
     try:
-        lines = [line.split(":", 2) for line in _MEMBERSHIP.read_text().splitlines()]
+        lines = [line.split(":", 2) for line in os.fsdecode(_MEMBERSHIP.read_bytes()).splitlines()]
     except OSError:
         return []
     paths = [
         (controller, Path(path.strip("/")))
         for controller in controllers
-        for number, names, path in lines
+        for number, names, path in (line for line in lines if len(line) == 3)
         if (
             number == "0"
             if controller in ("", "unified")

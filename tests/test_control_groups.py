@@ -46,6 +46,8 @@ def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-u
             1.5,
         ),
         ({}, "", math.inf),
+        ({"cpu.max": "100000 0\n"}, "0::/\n", math.inf),
+        ({"cpu.max": "100000\n", "a/cpu.max": "150000 100000\n"}, "no group\n0::/a\n", 1.5),
     ],
 )
 def test_cores_are_those_of_the_tightest_group_around(shown, files, membership, cores):
@@ -94,3 +96,23 @@ def test_memory_of_version_1(shown, used_bytes):
     )
     assert memory_given() == 4 * GB
     assert memory_left() == max(4 * GB - used_bytes, 0)
+
+
+@pytest.mark.parametrize(
+    ("told", "left"),
+    [
+        ({}, 4),
+        ({"memory.current": f"{GB}\n"}, 3),
+        ({"memory.current": f"{GB}\n", "memory.stat": "anon 5\ninactive_file what\n"}, 3),
+        ({"memory.current": "what\n", "memory.stat": f"inactive_file {GB}\n"}, 4),
+    ],
+)
+def test_a_limit_counts_where_its_use_is_not_told(shown, told, left):
+    shown({"memory.max": f"{4 * GB}\n", **told})
+    assert (memory_given(), memory_left()) == (4 * GB, left * GB)
+
+
+def test_names_of_groups_may_be_any_bytes(shown, tmp_path):
+    shown({"memory.max": f"{4 * GB}\n"})
+    (tmp_path / "membership").write_bytes(b"0::/\xff\xfe\n")
+    assert memory_given() == 4 * GB

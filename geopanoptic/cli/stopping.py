@@ -62,6 +62,9 @@ def _end(number: int, frame: FrameType | None) -> NoReturn:
     global _arrived
     if number != signal.SIGALRM:
         _arrived = number
+    if number == signal.SIGHUP:
+        # The shell tells of a closed terminal and so does the kernel: once is enough, for cleaning up takes a while.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 

@@ -162,8 +162,10 @@ def by_clearness(scene: Scene, bands: Sequence[str] = ()) -> tuple[Scene, ...]:
         for single, (_, valid) in zip(singles, glances, strict=True)
     ]
     if looked is not None and not told:
-        seen = np.ma.MaskedArray([values[0] for values, _ in glances], ~np.array(shown))
-        usual = np.ma.median(seen, axis=0).filled(np.inf)
+        seen = np.sort(np.where(shown, [values[0] for values, _ in glances], np.inf), axis=0)
+        # Of two in the middle the darker one: clouds on half of the dates are not usual.
+        middle = np.maximum(np.isfinite(seen).sum(axis=0) - 1, 0) // 2
+        usual = np.take_along_axis(seen, middle[None], axis=0)[0]
         shown = [
             each & (values[0] <= _CLOUD_TIMES_USUAL * usual)
             for each, (values, _) in zip(shown, glances, strict=True)

@@ -73,6 +73,35 @@ def test_a_signal_ends_a_run_wherever_it_arrives(arrival, number, code, word):
     )
 
 
+def test_a_terminal_that_is_closed_is_told_twice_and_heard_once():
+    script = """
+        import signal, sys, time, types
+
+        def run(*_, **__):
+            try:
+                signal.raise_signal(signal.SIGHUP)
+            finally:
+                signal.raise_signal(signal.SIGHUP)
+                time.sleep(0.1)
+                print("cleaned up", flush=True)
+
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        sys.modules["geopanoptic.pipeline.run"] = stub = types.ModuleType("geopanoptic.pipeline.run")
+        stub.run = stub.plan = run
+        from geopanoptic.cli.main import main
+        sys.argv = ["geopanoptic", "run", "scene.tif", "--out", "parcels.gpkg"]
+        main()
+    """
+    ended = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout) == (129, "cleaned up\n")
+
+
 def test_a_signal_that_is_ignored_stays_so_and_what_was_there_before_is_back_after(monkeypatch):
     def now() -> list[object]:
         numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -209,6 +210,30 @@ def test_a_cluster_whose_workers_do_not_come_back_is_given_up(empty_cluster, mon
         watching.watched(executor, lambda text: None),
     ):
         list(executor.map(Square(), range(4)))
+
+
+def after(pause_s, failure):
+    time.sleep(pause_s)
+    raise failure
+
+
+def test_workers_may_go_while_no_task_waits_for_them(empty_cluster, monkeypatch):
+    monkeypatch.setattr(watching, "GIVE_UP_S", 0.3)
+    executor, told = OnDask(client=empty_cluster), []
+    with pytest.raises(ValueError, match="stage"), watching.watched(executor, told.append):
+        after(1.0, ValueError("of a stage that needs no workers"))
+    assert told == []
+
+
+def test_a_scheduler_that_hangs_keeps_nobody(monkeypatch):
+    hung = threading.Event()
+    client = SimpleNamespace(
+        status="running", nthreads=hung.wait, scheduler=SimpleNamespace(address="tcp://there")
+    )
+    monkeypatch.setattr(watching, "LOOK_S", 0.01)
+    with pytest.raises(KeyboardInterrupt), watching.watched(OnDask(client=client), print):
+        after(0.1, KeyboardInterrupt())
+    hung.set()
 
 
 @pytest.mark.parametrize(

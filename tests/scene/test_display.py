@@ -71,13 +71,17 @@ def test_what_a_mask_hides_is_shown_as_another_date_saw_it(tmp_path: Path) -> No
 
 def test_without_masks_the_date_that_is_nowhere_much_brighter_is_shown(tmp_path: Path) -> None:
     ground = ramp(3, 30, 20) + 300
-    for day, factor in (("20210515", 6.0), ("20210615", 1.2), ("20210715", 1.0)):
+    dates = (("20210515", 6.0), ("20210615", 1.2), ("20210715", 1.0))
+    for day, factor in dates:
         clouded = ground.astype("float32")
         clouded[:, :20] *= factor
         write_raster(tmp_path / f"scene_{day}.tif", clouded, names=RGB)
     scene = open_scene(tmp_path)
     assert [each.dates[0].isoformat() for each in by_clearness(scene)][-1] == "2021-05-15"
     np.testing.assert_array_equal(scene.quicklook(), scene.at("2021-06-15").quicklook())
+    # Of two dates one is clouded and nothing is usual.
+    (tmp_path / "scene_20210715.tif").unlink()
+    assert [each.dates[0].month for each in by_clearness(open_scene(tmp_path))] == [6, 5]
 
 
 def test_bands_that_some_dates_lack_are_shown_of_the_others(tmp_path: Path) -> None:

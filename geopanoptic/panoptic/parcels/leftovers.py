@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from geopanoptic.panoptic.graph.contacts import Int64, strength_of
 from geopanoptic.panoptic.graph.pieces import FIELD
-from geopanoptic.panoptic.graph.regions import RegionGraph
+from geopanoptic.panoptic.graph.regions import RegionGraph, sum_by
 from geopanoptic.panoptic.watershed.forest import find_root
 
 LEAST_FIELD = 0.5
@@ -27,10 +27,13 @@ OPEN_BOUNDARY = 0.3
 was another field (``tests/benchmarks/RESULTS.md``)."""
 
 
-def is_field(graph: RegionGraph, least: float) -> NDArray[np.bool_]:
-    """Of each region (n,), whether it is one of field whose mean thing probability is at least ``least``."""
-    field_sum = graph.sums[:, FIELD].astype(np.float64)
-    return (graph.label > 0) & (field_sum >= least * 255 * graph.area_px)
+def is_field(graph: RegionGraph, least: float, group: NDArray[np.integer] | None = None) -> NDArray[np.bool_]:
+    """Of each region (n,), whether it is one of field whose mean thing probability is at least ``least``; of those that
+    are the first of their ``group``, whether all of it together is."""
+    field_sum, area_px = graph.sums[:, FIELD], graph.area_px
+    if group is not None:
+        field_sum, area_px = (sum_by(group, each, len(group)) for each in (field_sum, area_px))
+    return (graph.label > 0) & (field_sum.astype(np.float64) >= least * 255 * area_px)
 
 
 def with_leftovers(graph: RegionGraph, node: Int64) -> Int64:

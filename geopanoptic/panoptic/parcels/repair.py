@@ -115,6 +115,6 @@ def _stuff_classes(
     counts = sum_by(place[within], graph.stuff_counts[within], len(heads))
     if open_ground:
         others = np.setdiff1d(np.arange(counts.shape[1]), open_ground)
-        counts[np.ix_(np.flatnonzero(is_field(graph, SURE_FIELD)[heads]), others)] = -1
+        counts[np.ix_(np.flatnonzero(is_field(graph, SURE_FIELD, group)[heads]), others)] = -1
     stuff_class[heads] = counts.argmax(axis=1)
     return stuff_class

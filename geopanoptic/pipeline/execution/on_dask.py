@@ -118,6 +118,11 @@ class OnDask:
             return None
         return max((peak for peak in peaks if peak is not None), default=None)
 
+    @property
+    def waits(self) -> bool:
+        """Whether a task is under way."""
+        return bool(self._under_way)
+
     def give_up(self) -> None:
         """What waits for a task of this executor fails."""
         for fetched in tuple(self._under_way):

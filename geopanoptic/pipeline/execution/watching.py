@@ -33,8 +33,9 @@ def watched(executor: OnDask, say: Callable[[str], None]) -> Iterator[None]:
                     present = executor.client.nthreads()
             except ResourceError:  # told by the task that waits for it
                 return
-            if present:
-                if without_s:
+            # Adaptive clusters let their workers go while a stage needs none.
+            if present or not executor.waits:
+                if present and without_s:
                     say(f"{len(present)} at work again.")
                 without_s = 0.0
                 continue
@@ -66,4 +67,5 @@ def watched(executor: OnDask, say: Callable[[str], None]) -> Iterator[None]:
         raise failure
     finally:
         over.set()
-        thread.join()
+        # A scheduler that hangs answers never; the thread goes with the process.
+        thread.join(LOOK_S)

@@ -14,6 +14,7 @@ from geopanoptic.panoptic.watershed.forest import LARGEST_BLOCK_PX
 from geopanoptic.pipeline.detections.layout import finding_layout
 from geopanoptic.pipeline.execution.crew import Crew
 from geopanoptic.pipeline.memory import (
+    available_bytes,
     default_budget_bytes,
     grouping_tasks_within,
     needed_bytes,
@@ -36,6 +37,8 @@ HALO_COST = 0.1
 GROUPING_COST = 0.25
 WORTH_TELLING = 0.8
 """Share of the time that fewer processes would take, from which on they are not advised."""
+MOST_OF_MEMORY = 0.8
+"""What may be asked for of the memory that is free."""
 MORE_MEMORY, MUCH_LESS = (1.5, 2, 3, 4), 0.5
 """Times a budget that are worth asking for where they take no more than this share of the time."""
 
@@ -145,6 +148,8 @@ def too_little_memory(
     for times in MORE_MEMORY:
         # As it is written, to a tenth of a gigabyte.
         more = parse_size(f"{math.ceil(budget * times / 2**30 * 10) / 10}GB")
+        if more > MOST_OF_MEMORY * (crew.memory_bytes or available_bytes()):
+            break
         larger = layout_within(more)
         share = _duration(larger, scene, bundle, more, crew) / now
         if larger.tile_px >= layout.halo_px and share <= MUCH_LESS:

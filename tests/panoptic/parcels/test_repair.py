@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geopanoptic.panoptic.graph.contacts import BOUNDARY
+from geopanoptic.panoptic.graph.pieces import FIELD
 from geopanoptic.panoptic.graph.regions import RegionGraph
 from geopanoptic.panoptic.parcels.repair import PanopticRegions, RepairRules, repair
 
@@ -170,6 +171,18 @@ def test_sure_field_in_no_parcel_is_open_ground_and_not_the_stuff_it_hardly_rese
     rules = RepairRules(merge_boundary=0, drop_field=1.1, min_area_px=0)
     assert repair(shown, rules, open_ground=(1,)).class_index.tolist() == classes
     assert repair(shown, rules).class_index.tolist() == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ("fields", "classes"), [((255, 190), [1, 0]), ((255, 160), [2, 0]), ((190, 255), [1, 0])]
+)
+def test_regions_that_are_one_are_field_together(fields, classes):
+    # Neither parcel is large enough; with 20 and 30 px they are one, of mean field 216, 198 and 229 (204 are sure).
+    shown = graph([20, 30, 90], [(0, 1, 3, 0), (1, 2, 3, 255)], stuff={2: 0})
+    sums = shown.sums.copy()
+    sums[:2, FIELD] = np.array(fields) * shown.area_px[:2]
+    rules = RepairRules(merge_boundary=0.5, drop_field=0.99, min_area_px=0)
+    assert repair(replace(shown, sums=sums), rules, open_ground=(1,)).class_index.tolist() == classes
 
 
 def test_a_crumb_joins_its_longest_contact_and_takes_its_kind():
