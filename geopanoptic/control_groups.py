@@ -44,17 +44,21 @@ def _memory() -> list[tuple[float, float]]:
     """Limit and use of every group that has a limit."""
     found = []
     for controllers, limit, usage, dropped in (
-        (("", "unified"), "memory.max", "memory.current", "inactive_file"),
-        (("memory",), "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+        (("", "unified"), "memory.max", "memory.current", ("active_file", "inactive_file")),
+        (
+            ("memory",),
+            "memory.limit_in_bytes",
+            "memory.usage_in_bytes",
+            ("total_active_file", "total_inactive_file"),
+        ),
     ):
         for folder in _folders(*controllers):
             try:
                 most = int((folder / limit).read_text())
             except (OSError, ValueError):  # no such file, or "max"
                 continue
-            found.append(
-                (float(most), max(_number(folder / usage) - _number(folder / "memory.stat", dropped), 0.0))
-            )
+            cached = sum(_number(folder / "memory.stat", name) for name in dropped)
+            found.append((float(most), max(_number(folder / usage) - cached, 0.0)))
     return found
 
 

@@ -18,6 +18,8 @@ from geopanoptic.change.parcelmap import ParcelMap
 from geopanoptic.change.plane import Plane, valid_areas
 from geopanoptic.products.measures import measure
 
+FEW_PARCELS = 10
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compared:
@@ -35,7 +37,12 @@ class Compared:
 
     @property
     def share_classes(self) -> bool:
-        """Whether a class is in both maps: without one they speak of other things, and nothing tells what changed."""
+        """Whether a class is in both maps: without one they speak of other things, and nothing tells what changed.
+
+        Maps of few parcels may have changed altogether.
+        """
+        if min(len(self.earlier.ids), len(self.later.ids)) < FEW_PARCELS:
+            return True
         earlier, later = (
             {*each.class_names[~pd.isna(each.class_names)]} for each in (self.earlier, self.later)
         )

@@ -154,6 +154,8 @@ def _as_refusal(failure: Exception) -> GeopanopticError:
             f"The disk is full ({failure.filename or failure.strerror}); an existing output is untouched.",
             remedy="Free some space, or put the intermediate data elsewhere with --work.",
         )
+    if isinstance(failure, OSError) and failure.errno == errno.EIO and failure.filename is None:
+        return HungUpRunError("The terminal was closed before all was said; what was finished stands.")
     if isinstance(failure, ValueError) and str(failure).startswith("A dask config file at"):
         # dask reads its settings where it is imported, whoever does that.
         return UsageError(

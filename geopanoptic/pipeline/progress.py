@@ -9,8 +9,8 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from typing import IO, Protocol
+from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import IO, Any, Protocol, cast
 
 from geopanoptic.errors import UsageError
 
@@ -140,8 +140,28 @@ class Bars:
         self._console.print(f"warning: {text}", style="yellow", markup=False)
 
 
+class Unheard:
+    """A stream that a terminal or pipe may have left, which is no reason to stop a run."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 def progress_for(stream: IO[str], *, quiet: bool) -> Progress:
-    """Bars on a terminal, plain lines elsewhere, nothing but warnings when quiet."""
+    """Bars on a terminal, plain lines elsewhere, nothing but warnings when quiet. Nobody need listen."""
+    stream = cast(IO[str], Unheard(stream))
     if quiet:
         return Warnings(stream)
     return Bars(stream) if stream.isatty() else Lines(stream)

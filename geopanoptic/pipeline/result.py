@@ -66,7 +66,7 @@ class Result:
             if len(table):
                 table.plot(ax=axes, color=table["class_id"].map(colour), **style)
         occurring = {*self.parcels["class_id"], *self.landcover["class_id"]}
-        axes.legend(
+        legend = axes.legend(
             handles=[
                 Patch(facecolor=each.colour, edgecolor="black", linewidth=0.4, label=each.name)
                 for each in self.classes
@@ -75,8 +75,12 @@ class Result:
             bbox_to_anchor=(1.01, 1),
             loc="upper left",
         )
+        # matplotlib takes what is between two $ for a formula.
+        for text in legend.get_texts():
+            text.set_parse_math(False)
         axes.ticklabel_format(style="plain", useOffset=False)
-        axes.set_title(f"{self.report['scene']}: {self.report['parcels']:,} parcels")
+        title = f"{self.report['scene']}: {self.report['parcels']:,} parcels"
+        axes.set_title(title, parse_math=False)
         return axes
 
     def __repr__(self) -> str:

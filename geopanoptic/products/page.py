@@ -253,7 +253,7 @@ def _text_width_in(text: str, *, points: float) -> float:
     from matplotlib.textpath import TextPath
 
     return (
-        float(TextPath((0, 0), text, size=points, usetex=False).get_extents().width) / 72
+        float(TextPath((0, 0), text.replace("$", r"\$"), size=points, usetex=False).get_extents().width) / 72
         if text.strip()
         else 0.0
     )

@@ -82,7 +82,7 @@ def draw_map(
     for panel in panels:
         frame.fix(panel)
     for panel, heading in zip(panels, ("Image", "Parcels", "Map"), strict=True):
-        panel.set_title(heading, loc="left", fontsize=10, color=INK, pad=5)
+        panel.set_title(heading, loc="left", fontsize=10, color=INK, pad=5, parse_math=False)
 
     draw_scale_bar(panels[0], frame)
     draw_north_arrow(panels[2], grid, frame)

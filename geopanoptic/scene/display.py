@@ -119,7 +119,7 @@ def plot(
     else:
         ax.imshow(picture, extent=(0, grid.width, grid.height, 0), interpolation="none")
     when = f", {scene.dates[0]}" if scene.dates[0] else ""
-    ax.set_title(f"{scene.name}{when}: {', '.join(names)}")
+    ax.set_title(f"{scene.name}{when}: {', '.join(names)}", parse_math=False)
     return ax
 
 

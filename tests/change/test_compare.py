@@ -236,14 +236,18 @@ def test_classes_before_and_after():
 
 
 def test_maps_without_a_class_in_common_do_not_tell_which_changed():
+    fields = [field(100 * place, 100 * place + 100) for place in range(10)]
     found = compare(
-        table(*ROW[:2], crop=["wheat", "wheat"]),
-        table(*ROW[:2], kind=["parcel", "parcel"]),
-        class_column="crop,kind",
+        table(*fields, crop=["wheat"] * 10), table(*fields, kind=["parcel"] * 10), class_column="crop,kind"
     )
-    assert found.parcels["class_before"].tolist() == ["wheat", "wheat"]
-    assert found.parcels["class_changed"].tolist() == [None, None]
+    assert found.parcels["class_before"].tolist() == ["wheat"] * 10
+    assert found.parcels["class_changed"].tolist() == [None] * 10
     assert "no class in common" in found.report["notes"][-1]
+
+
+def test_few_parcels_may_have_changed_altogether():
+    found = compare(table(*ROW[:2], class_name=["wheat"] * 2), table(*ROW[:2], class_name=["maize"] * 2))
+    assert found.parcels["class_changed"].tolist() == [True, True]
 
 
 def test_a_missing_class_changes_no_other_one():

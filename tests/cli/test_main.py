@@ -171,6 +171,7 @@ def test_debugging_shows_the_traceback(failing_run, monkeypatch):
     [
         (MemoryError(), 7),
         (OSError(errno.ENOSPC, "No space left on device", "x.gpkg"), 5),
+        (OSError(errno.EIO, "Input/output error"), 129),
         (KeyboardInterrupt(), 130),
     ],
 )

@@ -201,6 +201,18 @@ def test_batches_are_halved_until_they_fit(takes: int) -> None:
     assert fitted <= takes < 2 * fitted + 1 or fitted == 9
 
 
+def test_room_is_made_before_batches_are_halved() -> None:
+    kept, computed = [2, 1], []
+
+    def compute(part: slice) -> None:
+        if kept or part.stop - part.start > 4:
+            raise torch.OutOfMemoryError
+        computed.append(part)
+
+    assert halving(compute, 6, 6, make_room=lambda: bool(kept and kept.pop())) == 3
+    assert computed == [slice(0, 3), slice(3, 6)]
+
+
 def test_a_device_without_room_for_one_tile_is_named() -> None:
     def full(tiles: torch.Tensor) -> list[torch.Tensor]:
         raise torch.OutOfMemoryError

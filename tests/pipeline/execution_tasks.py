@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
+import sys
 import time
 from dataclasses import dataclass
 from multiprocessing.queues import SimpleQueue
@@ -35,3 +37,8 @@ def serve_cluster(addresses: SimpleQueue[str]) -> None:
     ) as cluster:
         addresses.put(cluster.scheduler_address)
         signal.pause()
+
+
+def what_a_worker_has(module: str) -> tuple[bool, object, int]:
+    """Whether it has loaded a module, what Ctrl-C does, and from which level on Dask speaks."""
+    return module in sys.modules, signal.getsignal(signal.SIGINT), logging.getLogger("distributed").level

@@ -18,12 +18,13 @@ from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
+import dask
 import numpy as np
 import psutil
 import pytest
 import rasterio
 from distributed import Client, LocalCluster
-from execution_tasks import Square, serve_cluster
+from execution_tasks import Square, serve_cluster, what_a_worker_has
 from first_block import AtFirstBlock
 
 import geopanoptic
@@ -325,6 +326,17 @@ def test_a_process_that_is_killed_while_it_starts_is_replaced():
     with local_processes(Crew(scheduler=PROCESSES, processes=1, threads=1)) as client:
         assert killed.is_set()
         assert client.submit(pow, 2, 3).result() == 8
+
+
+@pytest.mark.parametrize("preload", ["json.tool", ["json.tool"]])
+def test_what_a_user_has_workers_load_is_loaded_too(preload):
+    with (
+        dask.config.set({"distributed.worker.preload": preload}),
+        local_processes(Crew(scheduler=PROCESSES, processes=1, threads=1)) as client,
+    ):
+        ((loaded, interrupts, level),) = client.run(what_a_worker_has, "json.tool").values()
+    assert loaded
+    assert (interrupts, level) == (signal.SIG_IGN, logging.CRITICAL)
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 
 import pytest
@@ -99,3 +100,18 @@ def test_a_pipe_gets_lines_and_a_terminal_gets_bars(monkeypatch):
 )
 def test_rate(per_second, text):
     assert rate(per_second, "px") == text
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_nobody_need_listen(terminal):
+    class Closed(io.StringIO):
+        def write(self, text):
+            raise OSError(errno.EIO, "Input/output error")
+
+        flush = isatty = None
+
+    closed = Closed()
+    closed.isatty, closed.flush = (lambda: terminal), (lambda: closed.write(""))
+    progress = progress_for(closed, quiet=False)
+    assert isinstance(progress, Bars if terminal else Lines)
+    tell(progress)

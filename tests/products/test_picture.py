@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,16 @@ def test_no_data_no_parcels_and_odd_titles(tmp_path: Path) -> None:
     image = np.full((*grid.shape, 3), np.nan, np.float32)
     title = "Größe $x$ <b> \n 農地 _^{"
     draw_map(tmp_path / "map.png", image, nothing.parcels, nothing.landcover, CLASSES, grid=grid, title=title)
+    assert (tmp_path / "map.png").stat().st_size > 5000
+
+
+def test_a_class_may_be_called_as_formulas_are_written(tmp_path: Path) -> None:
+    odd = [replace(each, name="a^$b_$") for each in CLASSES]
+    given = small_map()
+    image = np.zeros((*grid_of("utm").shape, 3), np.uint8)
+    draw_map(
+        tmp_path / "map.png", image, given.parcels, given.landcover, odd, grid=grid_of("utm"), title="a^$b_$"
+    )
     assert (tmp_path / "map.png").stat().st_size > 5000
 
 

@@ -15,10 +15,10 @@ from torch import Tensor
 
 Compute = Callable[..., Sequence[Tensor]]
 """Tensors to tensors, on one device."""
-Shapes = tuple[torch.Size, ...]
+Kinds = tuple[tuple[torch.Size, tuple[int, ...], torch.dtype], ...]
 
 MAX_GRAPHS = 8
-"""Shapes remembered: whole batches and the rests of them. Each graph keeps its inputs and outputs on the device."""
+"""Shapes remembered: whole batches and the rests of them. Each graph keeps what the network needs on the device."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -31,27 +31,31 @@ class Replaying:
     compute: Compute
     capture: Callable[[Compute, Sequence[Tensor]], Compute]
     """Gives what computes the same for inputs of these shapes, and may raise RuntimeError."""
-    graphs: dict[Shapes, Compute | None] = field(default_factory=dict)
-    """None where the shapes were seen once."""
+    graphs: dict[Kinds, Compute | None] = field(default_factory=dict)
+    """By inputs of one kind; None where it was seen once."""
+    at_most: int = MAX_GRAPHS
     lock: Lock = field(default_factory=Lock)
 
     def __call__(self, *inputs: Tensor) -> Sequence[Tensor]:
         with self.lock:
-            shapes = tuple(each.shape for each in inputs)
-            replay = self.graphs.get(shapes)
+            kinds = tuple((each.shape, each.stride(), each.dtype) for each in inputs)
+            replay = self.graphs.get(kinds)
             if replay is not None:
                 return [each.clone() for each in replay(*inputs)]
             outputs = self.compute(*inputs)
-            if shapes in self.graphs:
-                self.graphs[shapes] = self._checked(inputs, outputs)
-            elif len(self.graphs) < MAX_GRAPHS:
-                self.graphs[shapes] = None
+            if kinds in self.graphs:
+                self.graphs[kinds] = self._checked(inputs, outputs)
+            elif len(self.graphs) < self.at_most:
+                self.graphs[kinds] = None
             return outputs
 
     def _checked(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> Compute:
         """A graph, or ``compute`` where there is none that gives ``outputs``."""
         try:
             replay = self.capture(self.compute, inputs)
+            # An empty graph would still show the outputs of its capture.
+            for each in replay(*inputs):
+                each.fill_(torch.nan)
             alike = all(map(torch.equal, replay(*inputs), outputs))
         except RuntimeError:
             # Memory that does not suffice as well: the network alone needs less.
@@ -62,6 +66,13 @@ class Replaying:
         """Forget the graphs and what they keep on the device."""
         with self.lock:
             self.graphs.clear()
+
+    def give_way(self) -> bool:
+        """Forget them for good, for the device is full; whether there were any."""
+        with self.lock:
+            self.at_most, had = 0, any(graph is not None for graph in self.graphs.values())
+            self.graphs.clear()
+        return had
 
 
 def captured(compute: Compute, inputs: Sequence[Tensor]) -> Compute:

@@ -38,7 +38,7 @@ class _OnDevice(ABC):
         """Call ``compute`` for all tiles in parts that fit; ``ResourceError`` where not even one does."""
         try:
             with _settings(self.device):
-                fitted = halving(compute, n_tiles, self.at_once or n_tiles)
+                fitted = halving(compute, n_tiles, self.at_once or n_tiles, make_room=self._make_room)
         except torch.OutOfMemoryError:
             raise ResourceError(
                 f"{self.device} has too little memory for a tile of {shape}.",
@@ -49,6 +49,10 @@ class _OnDevice(ABC):
 
     def to_device(self, values_bchw: NDArray[np.float32]) -> Tensor:
         return torch.from_numpy(values_bchw).to(self.device, memory_format=torch.channels_last)
+
+    def _make_room(self) -> bool:
+        had = [each.give_way() for each in self.computed_with() if isinstance(each, Replaying)]
+        return any(had)
 
     def release(self) -> None:
         """Give back what the device keeps for tiles to come."""
@@ -284,10 +288,17 @@ def _round_alike(network: nn.Module) -> None:
             _round_alike(layer)
 
 
-def halving(compute: Callable[[slice], None], n_tiles: int, at_once: int) -> int:
+def halving(
+    compute: Callable[[slice], None],
+    n_tiles: int,
+    at_once: int,
+    *,
+    make_room: Callable[[], bool] = lambda: False,
+) -> int:
     """Call ``compute`` with slices over ``n_tiles``, ``at_once`` long, halved when memory runs out.
 
-    Returns the length that fitted. Raises ``torch.OutOfMemoryError`` where one tile does not fit.
+    ``make_room`` says whether there is more memory now, and is asked first. Returns the length that fitted. Raises
+    ``torch.OutOfMemoryError`` where one tile does not fit.
     """
     start = 0
     while start < n_tiles:
@@ -295,9 +306,10 @@ def halving(compute: Callable[[slice], None], n_tiles: int, at_once: int) -> int
         try:
             compute(slice(start, start + count))
         except torch.OutOfMemoryError:
-            if count == 1:
-                raise
-            at_once = count // 2
+            if not make_room():
+                if count == 1:
+                    raise
+                at_once = count // 2
             torch.cuda.empty_cache()
         else:
             start += count

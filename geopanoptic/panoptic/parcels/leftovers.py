@@ -30,10 +30,13 @@ was another field (``tests/benchmarks/RESULTS.md``)."""
 def is_field(graph: RegionGraph, least: float, group: NDArray[np.integer] | None = None) -> NDArray[np.bool_]:
     """Of each region (n,), whether it is one of field whose mean thing probability is at least ``least``; of those that
     are the first of their ``group``, whether all of it together is."""
+    labelled: NDArray[np.integer] = (graph.label > 0).astype(np.int64)
     field_sum, area_px = graph.sums[:, FIELD], graph.area_px
     if group is not None:
-        field_sum, area_px = (sum_by(group, each, len(group)) for each in (field_sum, area_px))
-    return (graph.label > 0) & (field_sum.astype(np.float64) >= least * 255 * area_px)
+        labelled, field_sum, area_px = (
+            sum_by(group, each, len(group)) for each in (labelled, field_sum, area_px)
+        )
+    return (labelled > 0) & (field_sum.astype(np.float64) >= least * 255 * area_px)
 
 
 def with_leftovers(graph: RegionGraph, node: Int64) -> Int64:

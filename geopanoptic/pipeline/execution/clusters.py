@@ -10,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from threading import Lock
+from typing import Any
 
 import dask
 from distributed import Client, LocalCluster
@@ -19,10 +21,12 @@ from distributed.security import Security
 from geopanoptic.errors import ResourceError, UsageError
 from geopanoptic.pipeline.execution.crew import Crew
 from geopanoptic.pipeline.execution.loss import asking_scheduler
+from geopanoptic.pipeline.execution.quiet import LOGGER
 
 CONNECT_S = 10
 PACKAGE = "geopanoptic"
-_LOGGER = "distributed"
+_hushing = Lock()
+_levels: list[int] = []
 
 
 @contextmanager
@@ -33,10 +37,7 @@ def local_processes(crew: Crew) -> Iterator[Client]:
     """
     settings = {
         "distributed.worker.multiprocessing-method": "spawn",
-        "distributed.worker.preload": [f"{__package__}.quiet"],
-        # What fails in a task is told by the run; Dask would show it as often as it tries.
-        "distributed.nanny.pre-spawn-environ": dask.config.get("distributed.nanny.pre-spawn-environ")
-        | {f"DASK_LOGGING__{_LOGGER.upper()}": "critical"},
+        **_also_loading(f"{__package__}.quiet"),
         # After 15 s, Dask's default, a busy machine has not yet started a process in the place of one that died:
         # Dask would give it up, and the tasks would wait for ever.
         "distributed.deploy.lost-worker-timeout": "1 hour",
@@ -50,16 +51,33 @@ def local_processes(crew: Crew) -> Iterator[Client]:
         yield client
 
 
+def _also_loading(module: str) -> dict[str, list[Any]]:
+    """Settings of Dask by which workers load a module after what a user's own configuration names."""
+    named, arguments = (dask.config.get(f"distributed.worker.{each}") for each in ("preload", "preload-argv"))
+    named = [named] if isinstance(named, str) else named
+    if arguments and isinstance(arguments[0], str):
+        arguments = [arguments] * len(named)
+    return {
+        "distributed.worker.preload": [*named, module],
+        "distributed.worker.preload-argv": [*arguments, []] if arguments else [],
+    }
+
+
 @contextmanager
 def _hushed() -> Iterator[None]:
     """Dask's own words about workers that end late, die or are replaced are for nobody."""
-    logger = logging.getLogger(_LOGGER)
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
+    logger = logging.getLogger(LOGGER)
+    with _hushing:
+        _levels.append(logger.level)
+        logger.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
-        logger.setLevel(level)
+        with _hushing:
+            # Of several runs at a time, the last puts back what the first has found.
+            before = _levels.pop()
+            if not _levels:
+                logger.setLevel(before)
 
 
 def _started(crew: Crew, *, once_more: bool = True) -> LocalCluster:
@@ -108,6 +126,11 @@ def connected(address: str, client: Client | None = None) -> Iterator[Client]:
             remedy="Write it like tcp://HOST:8786.",
         ) from None
     except TypeError as error:
+        if not address.startswith("tls://"):
+            raise UsageError(
+                f"The Dask scheduler at {address} cannot be reached: {error}.",
+                remedy="Write it like tcp://HOST:8786.",
+            ) from None
         raise UsageError(
             f"The Dask scheduler at {address} cannot be reached in safety: {error}.",
             remedy="Name the certificates in Dask's configuration (distributed.comm.tls), or write tcp://HOST:8786.",

@@ -54,6 +54,9 @@ def watched(executor: OnDask, say: Callable[[str], None]) -> Iterator[None]:
                     )
                 )
                 executor.give_up()
+                # Again what was on its way to the scheduler by then.
+                while not over.wait(LOOK_S):
+                    executor.give_up()
                 return
 
     thread = threading.Thread(target=look_after, name="workers", daemon=True)
