@@ -244,7 +244,14 @@ def run(
                 progress=record,
             )
             if planned.bundle.finds_parcels
-            else segment(store, rules, executor=executor, progress=record, at_a_time=planned.grouping_tasks)
+            else segment(
+                store,
+                rules,
+                executor=executor,
+                progress=record,
+                at_a_time=planned.grouping_tasks,
+                device=asked.device,
+            )
         )
         if not final.n_regions:
             record.warn_of_pixels("The scene has no valid pixel in the area asked for: the layers are empty.")

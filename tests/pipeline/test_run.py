@@ -22,6 +22,7 @@ import geopanoptic
 from geopanoptic.errors import OutputError, ResourceError, SceneError, UsageError
 from geopanoptic.grid import Window
 from geopanoptic.models.runtimes.runtime import Runtime
+from geopanoptic.pipeline.grouping import segmentation
 from geopanoptic.scene.demo_files import real_scene_files
 
 BANDS = ("blue", "green", "red", "nir")
@@ -97,6 +98,7 @@ def test_the_map_is_the_same_where_layers_are_made_on_the_device(scene_file, mon
     settings = {"runtime": "torch", "tile_px": 64, "block_px": 64, "simplify_m": 0}
     expected = geopanoptic.run(scene_file, **settings)
     monkeypatch.setattr(Runtime, "on_gpu", True)
+    monkeypatch.setattr(segmentation, "gpu_or_cpu", lambda device: "cpu:0")
     found = geopanoptic.run(scene_file, **settings)
     for name in ("class", "parcel_id", "confidence"):
         np.testing.assert_array_equal(found.rasters[name], expected.rasters[name])

@@ -235,8 +235,18 @@ def _means_cpu(device: str) -> bool:
     return device == "cpu"
 
 
-def _device_name(device: Device) -> str:
+def _device_name(device: str) -> str:
     return "cpu" if _means_cpu(device) else str(resolved_device(device))
+
+
+@functools.cache
+def gpu_or_cpu(device: str) -> str:
+    """The GPU of NVIDIA or AMD that a name stands for, as torch calls it, or ``cpu`` where this process has none such."""
+    try:
+        name = _device_name(device)
+    except ResourceError:
+        return "cpu"
+    return name if name.startswith("cuda") else "cpu"
 
 
 def resolved_device(device: str) -> torch.device:

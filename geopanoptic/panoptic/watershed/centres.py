@@ -21,13 +21,15 @@ def find_centres(
     scene_width: int,
     radius_px: int,
     threshold_u16: int,
+    device: str = "cpu",
 ) -> NDArray[np.int64]:
     """Scene pixel indices (row * scene_width + col, ascending, int64) of the centres inside ``core``.
 
     ``heat_u16`` and ``domain`` are (h, w) and cover ``window``, which reaches ``radius_px`` beyond ``core``
     wherever the scene does. A centre has heat >= ``threshold_u16`` and beats every other pixel of its
     (2 * radius_px + 1)^2 window, by heat or, where equal, by the smaller index. Pixels outside ``domain``,
-    hence nodata and all that lies outside the scene, neither become a centre nor compete.
+    hence nodata and all that lies outside the scene, neither become a centre nor compete. On a GPU as ``device`` of
+    torch they are the same; where it has no room, the processor finds them.
 
     Raises ValueError where shapes or dtypes do not fit or ``core`` leaves ``window``.
     """
@@ -40,13 +42,13 @@ def find_centres(
     if radius_px < 0:
         raise ValueError(f"radius_px must not be negative, not {radius_px}")
     rows, cols = core.slices(window)
-    pixels = _strict_maxima(
-        np.multiply(heat_u16, domain, order="C"),
-        np.ascontiguousarray(domain),
-        (rows.start, rows.stop, cols.start, cols.stop),
-        radius_px,
-        threshold_u16,
+    within = (rows.start, rows.stop, cols.start, cols.stop)
+    heat, domain = np.multiply(heat_u16, domain, order="C"), np.ascontiguousarray(domain)
+    pixels = (
+        None if device == "cpu" else _strict_maxima_on(device, heat, domain, within, radius_px, threshold_u16)
     )
+    if pixels is None:
+        pixels = _strict_maxima(heat, domain, within, radius_px, threshold_u16)
     return (pixels[:, 0] + window.row0) * scene_width + pixels[:, 1] + window.col0
 
 
@@ -87,6 +89,44 @@ def _strict_maxima(
             found[count, 0], found[count, 1] = row, col
             count += 1
     return found[:count].copy()
+
+
+def _strict_maxima_on(
+    device: str,
+    heat: NDArray[np.uint16],
+    domain: NDArray[np.bool_],
+    core: tuple[int, int, int, int],
+    radius: int,
+    threshold: int,
+) -> NDArray[np.int64] | None:
+    """As ``_strict_maxima``, whose windows are compared on a device of torch; None where that has no room."""
+    import torch
+
+    row0, row1, col0, col1 = core
+    try:
+        # torch computes little with uint16; the greatest is exact in float32.
+        values = (torch.from_numpy(heat.view(np.int16)).to(device).int() & 0xFFFF).float()[None]
+        highest = values
+        for size in ((2 * radius + 1, 1), (1, 2 * radius + 1)):
+            pad = (size[0] // 2, size[1] // 2)
+            highest = torch.nn.functional.max_pool2d(highest, size, stride=1, padding=pad)
+        found = (values == highest) & (values >= threshold) & torch.from_numpy(domain).to(device)
+        pixels = found[0, row0:row1, col0:col1].nonzero().cpu().numpy()
+    except RuntimeError:
+        return None
+    pixels += (row0, col0)
+    return pixels[_comes_first(heat, domain, pixels, radius)]
+
+
+@njit(nogil=True, cache=True)
+def _comes_first(
+    heat: NDArray[np.uint16], domain: NDArray[np.bool_], pixels: NDArray[np.int64], radius: int
+) -> NDArray[np.bool_]:
+    """Which of the pixels (n, 2), each of the greatest heat in its window, none of smaller index equals."""
+    first = np.empty(len(pixels), np.bool_)
+    for number in range(len(pixels)):
+        first[number] = not _equalled_before(heat, domain, pixels[number, 0], pixels[number, 1], radius)
+    return first
 
 
 @njit(nogil=True, cache=True)

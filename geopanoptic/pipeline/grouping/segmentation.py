@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geopanoptic.grid import Window
+from geopanoptic.models.runtimes.loading import gpu_or_cpu
 from geopanoptic.panoptic.graph.pieces import BlockRegions, describe_block
 from geopanoptic.panoptic.graph.regions import join_blocks
 from geopanoptic.panoptic.parcels.repair import PanopticRegions, repair
@@ -43,11 +44,13 @@ def segment(
     executor: Executor,
     progress: Progress,
     at_a_time: int | None = None,
+    device: str = "cpu",
 ) -> PanopticRegions:
     """Group the stored layers into regions and write the layer ``label`` (int32, 0 = nodata).
 
     Every label is one 4-connected region; labels 1..n_things are things, the rest pieces of stuff. ``at_a_time``: how
-    many blocks each process has in memory, by default one for every thread.
+    many blocks each process has in memory, by default one for every thread. Where processes have the GPU that ``device``
+    asks for, it finds the centres.
     """
     return_large_arrays()
     blocks = store.blocks()
@@ -65,7 +68,9 @@ def segment(
                 stage.advance(block.size_px)
             return values
 
-        summaries, in_zones = zip(*over_blocks(DescribeBlock(store=store, rules=rules), blocks), strict=True)
+        summaries, in_zones = zip(
+            *over_blocks(DescribeBlock(store=store, rules=rules, device=device), blocks), strict=True
+        )
         labels = stitch(summaries)
         described = [regions.labelled(np.append(0, labels[regions.window])) for regions in in_zones]
         del summaries, in_zones, labels
@@ -130,6 +135,7 @@ class DescribeBlock:
 
     store: RunStore
     rules: GroupingRules
+    device: str = "cpu"
 
     def __call__(self, block: Window) -> tuple[BlockSummary, BlockRegions]:
         store, rules = self.store, self.rules
@@ -143,6 +149,7 @@ class DescribeBlock:
             scene_width=store.shape[1],
             radius_px=rules.centre_radius_px,
             threshold_u16=rules.centre_u16,
+            device=gpu_or_cpu(self.device),
         )
         stuff = store.read("stuff", block)
         evidence = read_evidence(store, block, stuff=stuff)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from geopanoptic.grid import Window
 from geopanoptic.panoptic.watershed.centres import find_centres
+
+# The last is the processor by the operations of torch, which is how a GPU does it.
+DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else []), "cpu:0"]
 
 
 def brute_force(
@@ -33,6 +37,7 @@ def in_blocks(
     threshold: int,
     block_px: int,
     margin_px: int,
+    device: str = "cpu",
 ) -> NDArray[np.int64]:
     """Blocks with a margin that reaches outside the scene, where the domain is False."""
     height, width = heat.shape
@@ -48,7 +53,14 @@ def in_blocks(
             index = window.slices(scene)
             parts.append(
                 find_centres(
-                    padded_heat[index], padded_domain[index], core, window, width, radius_px, threshold
+                    padded_heat[index],
+                    padded_domain[index],
+                    core,
+                    window,
+                    width,
+                    radius_px,
+                    threshold,
+                    device,
                 )
             )
     return np.sort(np.concatenate(parts))
@@ -80,8 +92,11 @@ def test_equals_the_definition_for_any_blocks(
     rng = np.random.default_rng(random_seed)
     heat = rng.integers(0, levels, (height, width)).astype(np.uint16)
     domain = rng.random((height, width)) < inside
-    centres = in_blocks(heat, domain, radius_px, threshold, block_px, radius_px + extra_margin_px)
-    np.testing.assert_array_equal(centres, brute_force(heat, domain, radius_px, threshold))
+    expected = brute_force(heat, domain, radius_px, threshold)
+    for device in DEVICES:
+        margin_px = radius_px + extra_margin_px
+        centres = in_blocks(heat, domain, radius_px, threshold, block_px, margin_px, device)
+        np.testing.assert_array_equal(centres, expected, err_msg=device)
 
 
 def test_a_plateau_has_centres_no_closer_than_the_radius() -> None:
@@ -89,6 +104,15 @@ def test_a_plateau_has_centres_no_closer_than_the_radius() -> None:
     window = Window(0, 0, 40, 40)
     assert find_centres(heat, domain, window, window, 40, 3, 1).tolist() == [0]
     assert find_centres(heat, domain, window, window, 40, 3, 10).size == 0
+
+
+def test_a_device_without_room_leaves_it_to_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(torch.nn.functional, "max_pool2d", full)
+    heat, window = np.full((40, 40), 9, np.uint16), Window(0, 0, 40, 40)
+    assert find_centres(heat, heat > 0, window, window, 40, 3, 1, "cpu:0").tolist() == [0]
 
 
 def test_without_a_margin_at_the_scene_edge() -> None:
