@@ -100,7 +100,9 @@ A run from a CONFIG that was interrupted goes on with the same command.
     help="Time to train.  [default: 80 steps each, some minutes, with your own labels, else the CONFIG's]",
 )
 @click.option("--name", metavar="NAME", help="Name of the new model.  [default: that of --out]")
-@click.option("--seed", type=int, metavar="N", help="Same seed, same run.  [default: 0, or the CONFIG's]")
+@click.option(
+    "--seed", type=int, metavar="N", help="Same seed and steps, same run.  [default: 0, or the CONFIG's]"
+)
 @click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where to compute.  [default: auto]"
 )

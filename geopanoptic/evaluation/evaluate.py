@@ -88,8 +88,9 @@ def evaluate(
     min_area_m2
         Smaller true objects are neither found nor missed, smaller predictions not wrong: in PQ and recall.
     seams_px
-        Side of a lattice of tiles, in pixels of the grid from the corner of the raster: also gives the panoptic
-        quality of the objects that touch its borders, and of the others.
+        Side of a lattice of tiles, in pixels of the grid from the corner of the predicted raster, else of the true one,
+        else of the ground of both: also gives the panoptic quality of the objects that touch its borders, and of the
+        others.
     block_px
         Pixels read at a time. No figure depends on it.
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 import yaml
 from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -273,10 +273,16 @@ def _validated(values: dict[str, Any], source: str) -> TrainingConfig:
         faults = error.errors()
         # A misspelt key is often the reason why another one is missing.
         if unknown := next((each for each in faults if each["type"] == "extra_forbidden"), None):
+            if values.keys() >= _DESCRIBES_BUNDLE:
+                raise UsageError(
+                    f"{source} describes a bundle, not a training.",
+                    remedy="Train with configs/default-bundle.yaml or another; python -m geopanoptic.training.export makes the "
+                    "bundle of what that leaves.",
+                ) from None
             *_, name = keys = [str(part) for part in unknown["loc"]]
             raise UsageError(
                 f"{source}: there is no key {'.'.join(keys)!r}.",
-                remedy=did_you_mean(name, _known_keys(), "Leave it out."),
+                remedy=did_you_mean(name, _known_keys(keys[:-1]), "Leave it out."),
             ) from None
         if faults[0]["type"] == "union_tag_invalid":
             place, kind = ".".join(map(str, faults[0]["loc"])), faults[0]["ctx"]["tag"]
@@ -308,16 +314,24 @@ def _apply(values: dict[str, Any], change: str) -> None:
         ) from None
 
 
-def _known_keys() -> list[str]:
-    models = (
-        TrainingConfig,
-        LossSettings,
-        AugmentationSettings,
-        SeasonSettings,
-        UNetSettings,
-        TemporalSettings,
-        ClassSpec,
-        Thresholds,
-    )
-    kinds = (GeneratedData, PoolData, SeasonPoolData, VectorData, CocoData, PastisData)
-    return sorted({field.alias or name for m in (*models, *kinds) for name, field in m.model_fields.items()})
+def _known_keys(section: Sequence[str]) -> list[str]:
+    """The keys of a section, named by its keys from the top, as pydantic does: ``losses``, ``data.0.generated``."""
+    names = [part for part in section if not part.isdecimal()]
+    model = _SECTIONS[names[-1]] if names else TrainingConfig
+    return sorted(field.alias or name for name, field in model.model_fields.items())
+
+
+_SECTIONS: dict[str, type[StrictModel]] = {
+    "losses": LossSettings,
+    "augmentation": AugmentationSettings,
+    "season": SeasonSettings,
+    "network": UNetSettings,
+    "temporal": TemporalSettings,
+    "classes": ClassSpec,
+    "thresholds": Thresholds,
+    **{
+        get_args(model.model_fields["kind"].annotation)[0]: model
+        for model in (GeneratedData, PoolData, SeasonPoolData, VectorData, CocoData, PastisData)
+    },
+}
+_DESCRIBES_BUNDLE = {"pixel_size_m", "classes", "metrics"}

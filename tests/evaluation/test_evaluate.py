@@ -232,7 +232,7 @@ def test_shifted_rasters_on_one_lattice(tmp_path, labels):
     )
     found = evaluate(mine, part)
     assert (found.pq, found.maps.ground.grid.shape) == (1.0, (40, 50))
-    assert (found.maps.ground.row0, found.maps.ground.col0) == (0, 0)
+    assert (found.maps.ground.row0, found.maps.ground.col0) == (20, 10)
     assert evaluate(part, mine).pq == 1.0
 
 
@@ -519,6 +519,9 @@ def test_seams(tmp_path):
     assert counts == (0, 2, 1)
     assert seams.others.pq == pytest.approx(14 / 16)
     assert "at borders of 20 px tiles" in str(found)
+    # Tiles are those of the prediction, wherever the truth begins.
+    cropped = write_raster(tmp_path / "c.tif", true[1:, 2:].copy(), left=LEFT + 20, top=TOP - 10)
+    assert evaluate(paths[0], cropped, seams_px=20).figures["count"].seams == seams
 
 
 def test_an_empty_prediction_and_an_empty_truth():

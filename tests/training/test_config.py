@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from geopanoptic.errors import UsageError
+from geopanoptic.models.bundle import load_bundle
+from geopanoptic.models.manifest import Manifest
 from geopanoptic.training.config import read_config
 from geopanoptic.training.datasets.settings import GeneratedData
 
@@ -27,6 +30,14 @@ def path(tmp_path: Path) -> Path:
 def test_the_configurations_of_the_repository_are_valid(name: str) -> None:
     config = next(read_config(file) for file in CONFIGS if file.name == name)
     assert config.data
+
+
+@pytest.mark.parametrize("name", ["fields-s", "fields-m", "fields-series"])
+def test_a_bundle_that_is_exported_says_what_the_bundled_one_says(name: str) -> None:
+    described = yaml.safe_load(next(file for file in CONFIGS if file.stem == name).read_text())
+    bundled = load_bundle(name).manifest.model_dump(mode="json", exclude_none=True)
+    again = Manifest.model_validate({**bundled, **described}).model_dump(mode="json", exclude_none=True)
+    assert again == bundled
 
 
 def test_changes_reach_any_level(path: Path) -> None:
@@ -111,6 +122,18 @@ def test_misspelt_kinds_and_keys_are_told_with_the_nearest(path: Path) -> None:
     path.write_text("steps: 5\ndatta: [{kind: generated}]\n")
     with pytest.raises(UsageError, match=r"there is no key 'datta'\. Did you mean 'data'"):
         read_config(path)
+
+
+def test_keys_of_another_section_are_not_offered(path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no key 'data\.0\.generated\.pixel_size_m'\. Leave it out"):
+        read_config(path, ["data.0.pixel_size_m=5"])
+    with pytest.raises(UsageError, match=r"no key 'data\.0\.generated\.sed'\. Did you mean 'seed'"):
+        read_config(path, ["data.0.sed=5"])
+
+
+def test_what_describes_a_bundle_is_told_from_a_training() -> None:
+    with pytest.raises(UsageError, match=r"describes a bundle, not a training.*default-bundle\.yaml"):
+        read_config(next(file for file in CONFIGS if file.stem == "fields-m"))
 
 
 def test_small_numbers_and_switches_are_read(path: Path) -> None:

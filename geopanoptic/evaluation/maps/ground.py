@@ -31,8 +31,8 @@ _TELL_LOST = 0.01
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ground:
-    """``grid``: the pixels compared. ``row0``, ``col0``: where it begins in the raster that it was cut from,
-    whose tiles ``--seams`` means. ``inside``: the area where the truth is complete, in the grid's CRS, and
+    """``grid``: the pixels compared. ``row0``, ``col0``: where it begins on the lattice that ``--seams`` means, in its own
+    pixels from the corner of the predicted raster, else of the true one, else of both maps. ``inside``: the area where the truth is complete, in the grid's CRS, and
     ``known(window)`` (h, w) bool its pixels."""
 
     grid: Grid
@@ -90,6 +90,7 @@ def common_ground(
             remedy="Give a coarser --resolution or a smaller --area.",
         )
     grid = whole.crop(window)
+    row0, col0 = _corner(predicted, grid) or (window.row0, window.col0)
     empty = tuple(
         f"The {role} is empty."
         for each, role in ((true, "truth"), (predicted, "prediction"))
@@ -97,8 +98,8 @@ def common_ground(
     )
     return Ground(
         grid=grid,
-        row0=window.row0,
-        col0=window.col0,
+        row0=row0,
+        col0=col0,
         inside=inside,
         known=_known_on(grid, inside),
         notes=(*empty, *notes),
@@ -142,6 +143,14 @@ def _beyond(
         f"{outside} of {len(true.things)} drawn things lie outside the bounding box of the predicted ones and count as "
         "missed; give --area to say which ground was mapped.",
     )
+
+
+def _corner(predicted: MapSource, grid: Grid) -> tuple[int, int] | None:
+    """Where ``grid`` begins in a predicted raster, whose tiles are looked for; None where it is none, or of another CRS."""
+    if predicted.grid is None or predicted.grid.crs != grid.crs:
+        return None
+    col, row = ~grid.transform @ (predicted.grid.transform.c, predicted.grid.transform.f)
+    return -round(row), -round(col)
 
 
 def _bounds(source: MapSource, crs_wkt: str) -> shapely.Polygon:
