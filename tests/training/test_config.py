@@ -125,8 +125,8 @@ def test_misspelt_kinds_and_keys_are_told_with_the_nearest(path: Path) -> None:
 
 
 def test_keys_of_another_section_are_not_offered(path: Path) -> None:
-    with pytest.raises(UsageError, match=r"no key 'data\.0\.generated\.pixel_size_m'\. Leave it out"):
-        read_config(path, ["data.0.pixel_size_m=5"])
+    with pytest.raises(UsageError, match=r"no key 'data\.0\.generated\.frozen_norms'\. Leave it out"):
+        read_config(path, ["data.0.frozen_norms=5"])
     with pytest.raises(UsageError, match=r"no key 'data\.0\.generated\.sed'\. Did you mean 'seed'"):
         read_config(path, ["data.0.sed=5"])
 

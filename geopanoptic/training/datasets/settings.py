@@ -9,8 +9,11 @@ from pydantic import Field, model_validator
 
 from geopanoptic.strict import StrictModel
 from geopanoptic.training.pastis.folds import Part
+from geopanoptic.training.synthetic.characters import CHARACTERS
 
 Share = Annotated[float, Field(gt=0)]
+PixelSize = Annotated[float, Field(ge=1, le=30)]
+Unit = Annotated[float, Field(ge=0, le=1)]
 
 
 class GeneratedData(StrictModel):
@@ -23,6 +26,26 @@ class GeneratedData(StrictModel):
     """Samples of the run, of whatever kind, until the oldest scene gives way to a new one."""
     seed: int = Field(default=0, ge=0)
     """Runs with one seed see the same scenes; give validation another one."""
+    pixel_size_m: tuple[PixelSize, ...] = Field(default=(10.0,), min_length=1)
+    """Each scene has one of them."""
+    characters: tuple[str, ...] = ()
+    """Kinds of country, of which each scene has one; by default any."""
+    outlines: tuple[Path, ...] = ()
+    """Files of real parcels, as ``synthesize`` takes them; each scene has the geometry of one. They take the place of
+    ``characters``."""
+    alike_edges: tuple[Unit, Unit] = (1.0, 1.0)
+    """Range of the share of borders between neighbours that look alike on which a furrow shows."""
+
+    @model_validator(mode="after")
+    def _has_one_geometry(self) -> Self:
+        unknown = [name for name in self.characters if name not in CHARACTERS]
+        if unknown:
+            raise ValueError(f"there is no character {unknown[0]!r}, only {', '.join(CHARACTERS)}")
+        if self.characters and self.outlines:
+            raise ValueError("give either characters or outlines")
+        if self.alike_edges[0] > self.alike_edges[1]:
+            raise ValueError("alike_edges is a range: the smaller one first")
+        return self
 
 
 class PoolData(StrictModel):

@@ -30,10 +30,13 @@ _COLOURED = slice(0, 7, 2)  # blue, red, rededge2 and nir tell crops apart
 Reflectance = NDArray[np.float32]
 
 
-def ground(landscape: Landscape, rng: np.random.Generator, *, month: int) -> Reflectance:
-    """Reflectance (10, h, w) of a landscape on its own pixels in a month (1..12) of the north."""
+def ground(
+    landscape: Landscape, rng: np.random.Generator, *, month: int, alike_edges: float = 1.0
+) -> Reflectance:
+    """Reflectance (10, h, w) of a landscape on its own pixels in a month (1..12) of the north; ``alike_edges`` as of
+    ``synthesize``."""
     cover = landscape.cover
-    fine = _parcels(landscape, rng, month)
+    fine = _parcels(landscape, rng, month, alike_edges)
     paint = _Painter(fine, landscape.pixel_m, month, rng)
     paint.patches(cover == OTHER_VEGETATION, "shrub" if rng.random() < 0.2 else "grass", 25, 0.12)
     paint.patches(cover == WOODLAND, "woodland", 14, 0.16)
@@ -44,7 +47,7 @@ def ground(landscape: Landscape, rng: np.random.Generator, *, month: int) -> Ref
     return fine
 
 
-def _parcels(landscape: Landscape, rng: np.random.Generator, month: int) -> Reflectance:
+def _parcels(landscape: Landscape, rng: np.random.Generator, month: int, alike_edges: float) -> Reflectance:
     instances = landscape.instances
     shape = instances.shape
     n = int(instances.max()) + 1
@@ -53,7 +56,13 @@ def _parcels(landscape: Landscape, rng: np.random.Generator, month: int) -> Refl
     soil, strength = soil_under(landscape, rng)
     brightness = (strength * (1 - leafy)).astype(np.float32)[instances] * soil
     strength_of_furrow = furrow_strength(rng)
-    furrow = furrows(instances, log_mean, strength=strength_of_furrow, often=rng.uniform(0, 0.25))
+    furrow = furrows(
+        instances,
+        log_mean,
+        strength=strength_of_furrow,
+        often=rng.uniform(0, 0.25),
+        where_alike=alike_edges,
+    )
     fine = np.empty((len(BANDS), *shape), np.float32)
     for band, leaf in enumerate(LEAF):
         np.exp(

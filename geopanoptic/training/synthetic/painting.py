@@ -21,15 +21,21 @@ _SEASON = np.array([1, 1, 2, 4, 6, 6, 6, 5, 4, 3, 1, 1]) / 40
 
 
 def paint(
-    landscape: Landscape, rng: np.random.Generator, *, month: int | None = None, weather: bool = True
+    landscape: Landscape,
+    rng: np.random.Generator,
+    *,
+    month: int | None = None,
+    weather: bool = True,
+    alike_edges: float = 1.0,
 ) -> NDArray[np.float32]:
     """Reflectance (10, h / 2, w / 2) float32, 0..1.2, of a landscape drawn at twice the image resolution.
 
     ``month`` (1..12, of the north) is random if None. ``weather`` lets some scenes have haze, thin clouds and
-    their shadows. The point spread has a standard deviation of 0.4 to 0.75 image pixels, twice that in the
+    their shadows; ``alike_edges`` as of ``synthesize``. The point spread has a standard deviation of 0.4 to 0.75 image pixels, twice that in the
     bands that are coarser.
     """
-    image = sensed(ground(landscape, rng, month=random_month(rng) if month is None else month), rng)
+    month = random_month(rng) if month is None else month
+    image = sensed(ground(landscape, rng, month=month, alike_edges=alike_edges), rng)
     if weather:
         _add_weather(image, rng, 2 * landscape.pixel_m)
     return np.clip(image, 0.0005, 1.2)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from geopanoptic.errors import UsageError
 from geopanoptic.grid import Grid
-from geopanoptic.training.synthetic.landscape import landscape_of_outlines, procedural_landscape
+from geopanoptic.training.synthetic.landscape import Landscape, landscape_of_outlines, procedural_landscape
 from geopanoptic.training.synthetic.outlines import RealParcels
 from geopanoptic.training.synthetic.painting import paint, random_month
 from geopanoptic.training.synthetic.spectra import BANDS
@@ -130,6 +130,7 @@ def synthesize(
     seed: int = 0,
     bits: Literal[8, 16] = 16,
     weather: bool = False,
+    alike_edges: float = 1.0,
 ) -> SyntheticScene:
     """A scene of ``shape`` (rows, cols) with exact truth; the same arguments give the same scene.
 
@@ -154,6 +155,9 @@ def synthesize(
         16: reflectance x 10000. 8: like a true-colour product, saturated where bright.
     weather
         Whether there may be haze, thin clouds and their shadows.
+    alike_edges
+        Share, 0 to 1, of the borders between neighbours that look alike on which a furrow shows. Without one nobody
+        can tell where one parcel ends.
 
     Raises
     ------
@@ -166,6 +170,7 @@ def synthesize(
             **faults(shape, pixel_size_m, bands, seed),
             f"month {month}, expected 1 to 12": month is not None and month not in range(1, 13),
             f"bits {bits}, expected 8 or 16": bits not in (8, 16),
+            f"alike_edges {alike_edges}, expected 0 to 1": not 0 <= alike_edges <= 1,
         },
     )
     if character is not None and outlines is not None:
@@ -175,13 +180,11 @@ def synthesize(
         )
     rng = np.random.default_rng(seed)
     fine_shape, fine_m = (2 * shape[0], 2 * shape[1]), pixel_size_m / 2
-    if outlines is None:
-        landscape = procedural_landscape(fine_shape, rng, character=character, pixel_m=fine_m)
-    else:
-        drawn = RealParcels.read(outlines).draw(fine_shape, rng, pixel_m=fine_m)
-        landscape = landscape_of_outlines(drawn, fine_shape, rng, pixel_m=fine_m, nature=0)
+    parcels = None if outlines is None else RealParcels.read(outlines)
+    landscape = landscape_like(fine_shape, rng, character=character, parcels=parcels, pixel_m=fine_m)
     month = random_month(rng) if month is None else month
-    reflectance = paint(landscape, rng, month=month, weather=weather)[[BANDS.index(name) for name in bands]]
+    painted = paint(landscape, rng, month=month, weather=weather, alike_edges=alike_edges)
+    reflectance = painted[[BANDS.index(name) for name in bands]]
     return SyntheticScene(
         image=_in_bits(reflectance, bands, bits),
         bands=tuple(bands),
@@ -190,6 +193,21 @@ def synthesize(
         cover=landscape.cover,
         month=month,
     )
+
+
+def landscape_like(
+    shape: tuple[int, int],
+    rng: np.random.Generator,
+    *,
+    character: str | None,
+    parcels: RealParcels | None,
+    pixel_m: float,
+) -> Landscape:
+    """Country of a character, a random one if None, or around one of real ``parcels``."""
+    if parcels is None:
+        return procedural_landscape(shape, rng, character=character, pixel_m=pixel_m)
+    drawn = parcels.draw(shape, rng, pixel_m=pixel_m)
+    return landscape_of_outlines(drawn, shape, rng, pixel_m=pixel_m, nature=0)
 
 
 def _in_bits(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -9,7 +12,7 @@ from geopanoptic.training.config import TrainingConfig
 from geopanoptic.training.datasets.generated import Generated
 from geopanoptic.training.datasets.settings import GeneratedData
 from geopanoptic.training.patches.patch import Patch
-from geopanoptic.training.synthetic import BANDS
+from geopanoptic.training.synthetic import BANDS, generate_scene
 
 CLASSES = TrainingConfig.model_fields["classes"].default
 
@@ -47,3 +50,47 @@ def test_covers_without_a_class_are_unknown(missing: str) -> None:
     settings = GeneratedData(kind="generated", scene_px=64)
     patch = Generated(settings, bands=BANDS, classes=classes).draw(64, np.random.default_rng(0), sample=0)
     assert set(np.unique(patch.classes_hw)) <= {*range(len(classes)), 255}
+
+
+def test_by_default_scenes_are_those_of_the_public_generator() -> None:
+    patch = Generated(
+        GeneratedData(kind="generated", scene_px=64, seed=4), bands=BANDS, classes=CLASSES
+    )._build(7)
+    scene = generate_scene((64, 64), seed=int(np.random.default_rng([4, 7]).integers(2**62)))
+    np.testing.assert_array_equal(patch.instances_hw, scene.instances)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"characters": ("strips",)},
+        {"pixel_size_m": (2.5,)},
+        {"alike_edges": (0.0, 0.0)},
+        {"outlines": "parcels.npy"},
+        {"characters": ("smallholders", "strips"), "pixel_size_m": (5.0, 20.0), "alike_edges": (0.2, 0.8)},
+    ],
+)
+def test_scenes_may_be_of_any_country_and_pixel(settings: dict[str, Any], tmp_path: Path) -> None:
+    if "outlines" in settings:
+        np.save(tmp_path / "parcels.npy", np.kron(np.arange(1, 37).reshape(6, 6), np.ones((9, 9), np.int32)))
+        settings = {"outlines": (tmp_path / "parcels.npy",)}
+    asked = GeneratedData.model_validate({"kind": "generated", "scene_px": 64, **settings}, strict=False)
+    made = [Generated(asked, bands=BANDS, classes=CLASSES)._build(7) for _ in range(2)]
+    usual = Generated(GeneratedData(kind="generated", scene_px=64), bands=BANDS, classes=CLASSES)._build(7)
+    np.testing.assert_array_equal(made[0].image_chw, made[1].image_chw)
+    assert not np.array_equal(made[0].image_chw, usual.image_chw)
+    assert made[0].instances_hw.max() >= 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "fault"),
+    [
+        ({"characters": ["strip"]}, "no character 'strip', only"),
+        ({"characters": ["strips"], "outlines": ["a.gpkg"]}, "either characters or outlines"),
+        ({"alike_edges": [0.9, 0.1]}, "is a range"),
+        ({"pixel_size_m": [100]}, "less than or equal to 30"),
+    ],
+)
+def test_scenes_that_cannot_be_meant_are_refused(settings: dict[str, Any], fault: str) -> None:
+    with pytest.raises(ValueError, match=fault):
+        GeneratedData.model_validate({"kind": "generated", **settings})
