@@ -17,6 +17,8 @@ from geopanoptic.evaluation.metrics.panoptic_quality import (
 )
 
 CASES = 1000
+VOID = 9
+"""A category that torchmetrics is not told of."""
 
 
 def random_pair(rng: np.random.Generator, n: int = 9) -> tuple[np.ndarray, np.ndarray]:
@@ -93,7 +95,8 @@ def double_precision():
 
 
 @pytest.mark.usefixtures("double_precision")
-def test_equals_torchmetrics():
+@pytest.mark.parametrize("void_share", [0.0, 0.1])
+def test_equals_torchmetrics(void_share):
     from geopanoptic.models.networks.torchvision_ops import ensure_torchvision_imports
 
     ensure_torchvision_imports()
@@ -101,9 +104,10 @@ def test_equals_torchmetrics():
     import torch
 
     rng = np.random.default_rng(2)
-    classes = np.array([0, *(1 + np.arange(9) % 3)])
+    # Two classes of things and two of stuff, each of which is one segment; the last index, -1, is void.
+    classes = np.array([0, 1, 2, 1, 3, 4, VOID])
     metric = detection.PanopticQuality(
-        things={1, 2, 3}, stuffs={0}, return_per_class=True, return_sq_and_rq=True
+        things={1, 2}, stuffs={0, 3, 4}, return_per_class=True, return_sq_and_rq=True
     ).set_dtype(torch.float64)
     order = [*sorted(metric.things), *sorted(metric.stuffs)]
 
@@ -112,9 +116,10 @@ def test_equals_torchmetrics():
 
     for _ in range(CASES):
         predicted, true = random_pair(rng, n=5)
-        total: dict[int, PanopticQuality] = {}
-        named = dict(enumerate(classes.tolist()))
-        add_image(total, predicted, named, true, named)
+        true = np.where(rng.random(true.shape) < void_share, UNKNOWN, true)
+        table = contingency(predicted, true, n_predicted=5, n_true=5)
+        segments_of = Segments.of(classes[1:-1])
+        total = quality_by_category(match(table, segments_of, segments_of), segments_of, segments_of)
         metric.reset()
         metric.update(encoded(predicted), encoded(true))
         names = ("iou_sum", "true_positives", "false_positives", "false_negatives")
