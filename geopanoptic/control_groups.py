@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+from contextlib import suppress
 from pathlib import Path
 
 _FILES = Path("/sys/fs/cgroup")
@@ -43,22 +44,24 @@ def _cores_of(folder: Path) -> float:
 def _memory() -> list[tuple[float, float]]:
     """Limit and use of every group that has a limit."""
     found = []
-    for controllers, limit, usage, dropped in (
-        (("", "unified"), "memory.max", "memory.current", ("active_file", "inactive_file")),
+    for controllers, limits, usage, dropped in (
+        (("", "unified"), ("memory.max", "memory.high"), "memory.current", ("active_file", "inactive_file")),
         (
             ("memory",),
-            "memory.limit_in_bytes",
+            ("memory.limit_in_bytes",),
             "memory.usage_in_bytes",
             ("total_active_file", "total_inactive_file"),
         ),
     ):
         for folder in _folders(*controllers):
-            try:
-                most = int((folder / limit).read_text())
-            except (OSError, ValueError):  # no such file, or "max"
+            stated = []
+            for name in limits:
+                with suppress(OSError, ValueError):  # no such file, or "max"
+                    stated.append(int((folder / name).read_text()))
+            if not stated:
                 continue
             cached = sum(_number(folder / "memory.stat", name) for name in dropped)
-            found.append((float(most), max(_number(folder / usage) - cached, 0.0)))
+            found.append((float(min(stated)), max(_number(folder / usage) - cached, 0.0)))
     return found
 
 
@@ -67,7 +70,7 @@ def _number(file: Path, name: str = "") -> float:
     try:
         lines = [line.split() for line in file.read_text().splitlines()]
         return next(float(line[-1]) for line in lines if line[:-1] == ([name] if name else []))
-    except (OSError, ValueError, StopIteration):
+    except (OSError, ValueError, IndexError, StopIteration):
         return 0.0
 
 
@@ -92,4 +95,5 @@ def _folders(*controllers: str) -> list[Path]:
         )
     ]
     folders = [_FILES / controller / around for controller, path in paths for around in (path, *path.parents)]
-    return [folder for folder in dict.fromkeys(folders) if folder.is_dir()]
+    # Path.is_dir raises where a folder may not be looked into.
+    return [folder for folder in dict.fromkeys(folders) if os.path.isdir(folder)]  # noqa: PTH112

@@ -6,6 +6,11 @@ to do next. The command line prints both without a traceback and leaves with ``e
 
 from __future__ import annotations
 
+import errno
+
+DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""Numbers of OSError where a disk, a quota or the size that a file may have is used up."""
+
 
 class GeopanopticError(Exception):
     """Root of every refusal. ``remedy`` is a sentence that tells the user what to do."""

@@ -116,3 +116,13 @@ def test_names_of_groups_may_be_any_bytes(shown, tmp_path):
     shown({"memory.max": f"{4 * GB}\n"})
     (tmp_path / "membership").write_bytes(b"0::/\xff\xfe\n")
     assert memory_given() == 4 * GB
+
+
+def test_a_group_that_is_slowed_down_is_limited_too(shown):
+    shown({"memory.max": "max\n", "memory.high": f"{2 * GB}\n", "memory.current": "\n"})
+    assert (memory_given(), memory_left()) == (2 * GB, 2 * GB)
+
+
+def test_groups_that_cannot_be_looked_into_are_left_out(shown):
+    shown({"memory.max": f"{4 * GB}\n"}, f"0::/{'a' * 300}\n")
+    assert memory_given() == 4 * GB

@@ -39,7 +39,7 @@ PARCELS = Layer(
 )
 """``parcel_id`` is the earlier parcel's where it goes on; ``earlier_ids`` all earlier parcels linked to this
 one, largest overlap first; ``class_before`` the class of the first of them, and ``class_changed`` whether it was
-another one, null where one of them has none or the maps have no class in common; ``later_id`` the id in the later
+another one, null where one of them has none, or the maps, of ten parcels or more, have no class in common; ``later_id`` the id in the later
 map; ``iou`` with the parcel whose id it carries."""
 
 CHANGES = Layer(

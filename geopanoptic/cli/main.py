@@ -19,6 +19,7 @@ from geopanoptic.cli.groups import LazyGroup
 from geopanoptic.cli.sections import exit_code_lines
 from geopanoptic.cli.stopping import answering_signals, ended_by_signals
 from geopanoptic.errors import (
+    DISK_FULL,
     EXIT_CODES,
     GeopanopticError,
     HungUpRunError,
@@ -149,12 +150,12 @@ def _as_refusal(failure: Exception) -> GeopanopticError:
     """What the machine ran out of or is set up wrongly with, wherever that showed; everything else is a bug."""
     if isinstance(failure, MemoryError):
         return ResourceError("The memory did not suffice.", remedy="Give a smaller --memory or --tile.")
-    if isinstance(failure, OSError) and failure.errno in (errno.ENOSPC, errno.EDQUOT):
+    if isinstance(failure, OSError) and failure.errno in DISK_FULL:
         return OutputError(
             f"The disk is full ({failure.filename or failure.strerror}); an existing output is untouched.",
             remedy="Free some space, or put the intermediate data elsewhere with --work.",
         )
-    if isinstance(failure, OSError) and failure.errno == errno.EIO and failure.filename is None:
+    if isinstance(failure, OSError) and failure.errno == errno.EIO and _terminal_is_gone():
         return HungUpRunError("The terminal was closed before all was said; what was finished stands.")
     if isinstance(failure, ValueError) and str(failure).startswith("A dask config file at"):
         # dask reads its settings where it is imported, whoever does that.
@@ -163,6 +164,22 @@ def _as_refusal(failure: Exception) -> GeopanopticError:
             remedy="Correct or remove that file; the variable DASK_CONFIG or ~/.config/dask leads to it.",
         )
     return GeopanopticError(f"{type(failure).__name__}: {failure}", remedy=_report_bug())
+
+
+def _terminal_is_gone() -> bool:
+    try:
+        import termios
+    except ImportError:  # Windows
+        return False
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            termios.tcgetattr(stream.fileno())
+        except (OSError, ValueError):  # no file
+            continue
+        except termios.error as failure:
+            if failure.args[0] == errno.EIO:
+                return True
+    return False
 
 
 def _report_bug() -> str:

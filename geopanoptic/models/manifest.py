@@ -38,6 +38,12 @@ class ClassSpec(StrictModel):
     open_ground: bool = False
     """Stuff that a field may be drawn as where no parcel of it is sure enough."""
 
+    @model_validator(mode="after")
+    def _is_stuff_where_it_is_open_ground(self) -> Self:
+        if self.open_ground and self.kind == "thing":
+            raise ValueError("open_ground is for classes of kind stuff")
+        return self
+
 
 def channels_of(classes: Sequence[ClassSpec], kind: Literal["thing", "stuff"]) -> tuple[int, ...]:
     """Semantic channels of one kind of class, in the order of ``classes``."""

@@ -14,7 +14,6 @@ between two of them is finished by the next run (see :mod:`geopanoptic.products.
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -22,7 +21,7 @@ from types import TracebackType
 
 from filelock import BaseFileLock
 
-from geopanoptic.errors import OutputError, UsageError
+from geopanoptic.errors import DISK_FULL, OutputError, UsageError
 from geopanoptic.products import journal, staging
 from geopanoptic.products.journal import Rename
 from geopanoptic.products.writing import FileError
@@ -30,17 +29,16 @@ from geopanoptic.products.writing import FileError
 Check = Callable[[Path], None]
 """Reads a staged file back and raises OutputError where it is not whole."""
 
-_DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
-
-def full_disk(failure: OSError, *, beside: Path, kept: Path | None) -> OutputError | None:
-    """What to say where ``failure`` is a full disk, else None; the disk is that of ``beside`` if it names no file.
+def full_disk(failure: OSError, *, folder: Path, kept: Path | None) -> OutputError | None:
+    """What to say where ``failure`` is a full disk, else None; the disk is that of ``folder`` if it names no file.
 
     ``kept`` is the folder of the work that can be continued.
     """
-    if failure.errno not in _DISK_FULL:
+    if failure.errno not in DISK_FULL:
         return None
-    where = Path(failure.filename or beside).absolute().parent
+    named = isinstance(failure.filename, str) and failure.filename
+    where = Path(failure.filename).absolute().parent if named else folder.absolute()
     message = f"The disk of {where} is full ({failure.strerror}); outputs are unchanged"
     if kept is None:
         return OutputError(
@@ -155,7 +153,9 @@ class Commit:
 
     def _refuse_full_disk(self, failure: BaseException | None) -> None:
         kept = staging.staging_folder(self._main) if self.work.is_dir() else None
-        if isinstance(failure, OSError) and (refusal := full_disk(failure, beside=self._main, kept=kept)):
+        if isinstance(failure, OSError) and (
+            refusal := full_disk(failure, folder=self._main.parent, kept=kept)
+        ):
             raise refusal from failure
 
     def _leave(self) -> None:

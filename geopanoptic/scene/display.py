@@ -167,7 +167,7 @@ def by_clearness(scene: Scene, bands: Sequence[str] = ()) -> tuple[Scene, ...]:
         middle = np.maximum(np.isfinite(seen).sum(axis=0) - 1, 0) // 2
         usual = np.take_along_axis(seen, middle[None], axis=0)[0]
         shown = [
-            each & (values[0] <= _CLOUD_TIMES_USUAL * usual)
+            each & ((values[0] <= _CLOUD_TIMES_USUAL * usual) | (usual <= 0))
             for each, (values, _) in zip(shown, glances, strict=True)
         ]
     share = [float(each.mean()) * (1 - (cloudy or 0.0)) for each, cloudy in zip(shown, stated, strict=True)]

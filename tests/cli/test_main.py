@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import importlib
 import json
+import os
 import re
 import subprocess
 import sys
@@ -171,7 +172,6 @@ def test_debugging_shows_the_traceback(failing_run, monkeypatch):
     [
         (MemoryError(), 7),
         (OSError(errno.ENOSPC, "No space left on device", "x.gpkg"), 5),
-        (OSError(errno.EIO, "Input/output error"), 129),
         (KeyboardInterrupt(), 130),
     ],
 )
@@ -179,6 +179,19 @@ def test_what_the_machine_does_is_no_bug(failure, code, failing_run, capsys):
     failing_run(failure)
     assert leave(*RUN) == code
     assert "bug" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("gone", "code"), [(True, 129), (False, 1)])
+def test_a_terminal_that_is_gone_is_told_from_a_disk_that_fails(gone, code, failing_run, monkeypatch):
+    failing_run(OSError(errno.EIO, "Input/output error"))
+    ours, theirs = os.openpty()
+    with os.fdopen(theirs, "w") as terminal:
+        if gone:
+            os.close(ours)
+        monkeypatch.setattr(sys, "stdout", terminal)
+        assert leave(*RUN) == code
+    if not gone:
+        os.close(ours)
 
 
 def test_a_malformed_setting_of_dask_is_named(failing_run, tmp_path, capsys):

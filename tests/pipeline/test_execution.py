@@ -9,6 +9,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -30,7 +31,7 @@ from first_block import AtFirstBlock
 import geopanoptic
 from geopanoptic.cli.main import invoke
 from geopanoptic.errors import GeopanopticError, ResourceError, SceneError, UsageError
-from geopanoptic.pipeline.execution import Threads, wait_for_interrupted, watching
+from geopanoptic.pipeline.execution import Threads, clusters, wait_for_interrupted, watching
 from geopanoptic.pipeline.execution.clusters import connected, local_processes, size_of
 from geopanoptic.pipeline.execution.crew import PROCESSES, Crew, crew_for
 from geopanoptic.pipeline.execution.executor import in_order
@@ -229,12 +230,44 @@ def test_workers_may_go_while_no_task_waits_for_them(empty_cluster, monkeypatch)
 def test_a_scheduler_that_hangs_keeps_nobody(monkeypatch):
     hung = threading.Event()
     client = SimpleNamespace(
-        status="running", nthreads=hung.wait, scheduler=SimpleNamespace(address="tcp://there")
+        status="running",
+        scheduler_info=lambda **_: (hung.wait(), {"workers": {}})[1],
+        scheduler=SimpleNamespace(address="tcp://there"),
     )
     monkeypatch.setattr(watching, "LOOK_S", 0.01)
     with pytest.raises(KeyboardInterrupt), watching.watched(OnDask(client=client), print):
         after(0.1, KeyboardInterrupt())
     hung.set()
+
+
+def test_a_busy_scheduler_is_asked_again(empty_cluster, monkeypatch):
+    monkeypatch.setattr(watching, "GIVE_UP_S", 0.3)
+    executor, looks = OnDask(client=empty_cluster), []
+
+    def busy_at_first(self):
+        looks.append(None)
+        if len(looks) < 3:
+            raise ResourceError("The Dask scheduler was lost.")
+        return 0
+
+    monkeypatch.setattr(OnDask, "present", busy_at_first)
+    with pytest.raises(ResourceError, match="No worker came back"), watching.watched(executor, print):
+        list(executor.map(Square(), range(4)))
+
+
+def test_workers_without_a_gpu_are_none_for_tasks_that_need_one(cluster, client):
+    executor = OnDask(client=client)
+    assert executor.present() > 0
+    executor._on_gpu.add(Future())
+    assert executor.present() == 0
+
+
+def test_a_port_that_accepts_and_says_nothing_is_no_scheduler(monkeypatch):
+    monkeypatch.setattr(clusters, "CONNECT_S", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(ResourceError, match="No Dask scheduler answers"), connected(address):
+            pass
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ import pytest
 
 from geopanoptic.errors import LockedError, OutputError, UsageError
 from geopanoptic.products import journal, staging
-from geopanoptic.products.commit import Commit
+from geopanoptic.products.commit import Commit, full_disk
 from geopanoptic.products.writing import writing
 
 CRASHING_RUN = textwrap.dedent(
@@ -413,6 +413,17 @@ def test_full_disk_at_any_moment(
     monkeypatch.undo()
     assert contents(tmp_path) in ({"o" * 50}, {"n" * 50})
     assert files_in(tmp_path) == set(NAMES)
+
+
+@pytest.mark.parametrize(
+    ("named", "where"),
+    [(None, "/scratch"), (3, "/scratch"), ("/tmp/x/a.npy", "/tmp/x"), (b"/tmp/x", "/scratch")],
+)
+def test_the_disk_that_is_full_is_named(named: object, where: str) -> None:
+    refusal = full_disk(OSError(errno.ENOSPC, "No space", named), folder=Path("/scratch"), kept=None)
+    assert refusal is not None
+    assert f"The disk of {where} is full" in refusal.message
+    assert full_disk(OSError(errno.EIO, "Input/output error"), folder=Path("/scratch"), kept=None) is None
 
 
 def test_journal_of_a_stranger_cannot_reach_outside(tmp_path: Path) -> None:

@@ -84,6 +84,14 @@ def test_without_masks_the_date_that_is_nowhere_much_brighter_is_shown(tmp_path:
     assert [each.dates[0].month for each in by_clearness(open_scene(tmp_path))] == [6, 5]
 
 
+def test_values_below_zero_are_not_taken_for_clouds(tmp_path: Path) -> None:
+    for day, share in (("20210515", 0.5), ("20210615", 1.0)):
+        values = -(ramp(3, 30, 20).astype("float32") + 300)
+        values[:, : round(30 * (1 - share))] = np.nan
+        write_raster(tmp_path / f"scene_{day}.tif", values, names=RGB, nodata=np.nan)
+    assert [each.dates[0].month for each in by_clearness(open_scene(tmp_path))] == [6, 5]
+
+
 def test_bands_that_some_dates_lack_are_shown_of_the_others(tmp_path: Path) -> None:
     values = ramp(4, 30, 20)
     write_raster(tmp_path / "scene_20210615.tif", values[:3], names=RGB)

@@ -79,6 +79,7 @@ def test_a_length_takes_the_place_of_the_other(path: Path) -> None:
         ("augmentation: {zoom: [2, 1]}\n", "zoom is a range", ""),
         ("crop_px: 100\n", "crop_px", ""),
         ("network: {outputs: paps}\n", "paps knows one class of stuff; there are 5", ""),
+        (f"classes: [{PARCEL[:-1]}, open_ground: yes}}]\n", "open_ground is for classes of kind stuff", ""),
         ("classes: []\n", "classes: .* at least 2 items", ""),
         ("bands: [red, red, green]\n", "bands repeat: red", ""),
         (f"classes: [{PARCEL}, {PARCEL}]\n", "class ids repeat: 1", ""),

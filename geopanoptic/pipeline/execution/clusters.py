@@ -113,7 +113,7 @@ def connected(address: str, client: Client | None = None) -> Iterator[Client]:
         # A client that cannot connect says so once more, with a traceback, when it is thrown away.
         # In a thread of its own, for a notebook's runs a loop already.
         with ThreadPoolExecutor(1) as beside:
-            beside.submit(asyncio.run, _knock(address)).result()
+            beside.submit(asyncio.run, asyncio.wait_for(_knock(address), CONNECT_S)).result()
         own = Client(address, timeout=CONNECT_S, set_as_default=False)
     except OSError:
         raise ResourceError(

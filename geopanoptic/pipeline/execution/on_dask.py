@@ -37,6 +37,7 @@ class OnDask:
     expected: int = 1
     """Threads that the cluster is to have, where workers are still on their way."""
     _under_way: set[concurrent.futures.Future[Any]] = field(default_factory=set, compare=False)
+    _on_gpu: set[concurrent.futures.Future[Any]] = field(default_factory=set, compare=False)
 
     @property
     def workers(self) -> int:
@@ -73,8 +74,9 @@ class OnDask:
             fetched: concurrent.futures.Future[Value] = asyncio.run_coroutine_threadsafe(
                 _result(future), loop
             )
-            under_way.add(fetched)
-            fetched.add_done_callback(under_way.discard)
+            for waiting in (under_way, self._on_gpu) if resources else (under_way,):
+                waiting.add(fetched)
+                fetched.add_done_callback(waiting.discard)
             return fetched
 
         def alone(item: Item) -> Value:
@@ -122,6 +124,13 @@ class OnDask:
     def waits(self) -> bool:
         """Whether a task is under way."""
         return bool(self._under_way)
+
+    def present(self) -> int:
+        """Workers that take what is under way: those with a GPU where that needs one. Raises ResourceError where the
+        scheduler does not answer."""
+        with asking_scheduler(self.client):
+            described = self.client.scheduler_info(n_workers=-1)["workers"].values()
+        return sum(not self._on_gpu or bool(worker["resources"].get(GPU)) for worker in described)
 
     def give_up(self) -> None:
         """What waits for a task of this executor fails."""

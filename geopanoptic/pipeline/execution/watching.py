@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from geopanoptic.errors import ResourceError
-from geopanoptic.pipeline.execution.loss import asking_scheduler
 from geopanoptic.pipeline.execution.on_dask import OnDask
 
 LOOK_S = 5.0
@@ -29,14 +28,13 @@ def watched(executor: OnDask, say: Callable[[str], None]) -> Iterator[None]:
         without_s = 0.0
         while not over.wait(LOOK_S):
             try:
-                with asking_scheduler(executor.client):
-                    present = executor.client.nthreads()
-            except ResourceError:  # told by the task that waits for it
-                return
+                present = executor.present()
+            except ResourceError:  # told by the task that waits for it, unless the scheduler was just busy
+                continue
             # Adaptive clusters let their workers go while a stage needs none.
             if present or not executor.waits:
                 if present and without_s:
-                    say(f"{len(present)} at work again.")
+                    say(f"{present} at work again.")
                 without_s = 0.0
                 continue
             if not without_s:

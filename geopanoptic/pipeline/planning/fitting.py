@@ -147,7 +147,8 @@ def too_little_memory(
     now = _duration(layout, scene, bundle, budget, crew)
     for times in MORE_MEMORY:
         # As it is written, to a tenth of a gigabyte.
-        more = parse_size(f"{math.ceil(budget * times / 2**30 * 10) / 10}GB")
+        told = size_text(parse_size(f"{math.ceil(budget * times / 2**30 * 10) / 10}GB")).replace(" ", "")
+        more = parse_size(told)
         if more > MOST_OF_MEMORY * (crew.memory_bytes or available_bytes()):
             break
         larger = layout_within(more)
@@ -155,7 +156,7 @@ def too_little_memory(
         if larger.tile_px >= layout.halo_px and share <= MUCH_LESS:
             return (
                 f"{size_text(budget)} leave tiles of {layout.tile_px} px within halos of {layout.halo_px} px, most of whose "
-                f"work is lost. --memory {size_text(more).replace(' ', '')} would take about {share:.0%} of the time.",
+                f"work is lost. --memory {told} would take about {share:.0%} of the time.",
             )
     return ()
 

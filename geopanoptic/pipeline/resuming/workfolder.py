@@ -47,8 +47,8 @@ def work_folder(
             if is_new:
                 with suppress(OSError):  # It holds something.
                     work.rmdir()
-            kept = work if (work / BLOCKS).is_dir() else None
-            if isinstance(failure, OSError) and (refusal := full_disk(failure, beside=work, kept=kept)):
+            kept = work if any(work.glob(f"{BLOCKS}/*/*.npy")) else None
+            if isinstance(failure, OSError) and (refusal := full_disk(failure, folder=work, kept=kept)):
                 raise refusal from failure
             raise
     elif commit is not None:
