@@ -97,7 +97,7 @@ is until the new one is complete and verified, whatever ends the run.
 @device_option
 @click.option(
     "--runtime",
-    type=click.Choice(["auto", "torch", "openvino", "onnxruntime"]),
+    type=click.Choice(["auto", "torch", "openvino", "onnxruntime", "compiled"]),
     default="auto",
     show_default=True,
     help="What computes the network; auto takes the fastest one installed.",

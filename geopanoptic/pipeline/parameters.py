@@ -59,7 +59,7 @@ class Parameters:
     """Budget, as bytes or text such as ``4GB``."""
     device: str = "auto"
     runtime: str = "auto"
-    """``torch``, ``openvino`` or ``onnxruntime``; auto: the fastest one installed."""
+    """``torch``, ``openvino``, ``onnxruntime`` or ``compiled``, see ``load_runtime``; auto: the fastest one installed."""
     precision: str = "auto"
     """``f32``, or ``bf16`` where the processor or GPU computes in it; auto: bf16 for networks of single dates where every
     process that is there when the run begins has OpenVINO and a CPU with instructions for it."""

@@ -249,3 +249,28 @@ def test_left_to_choose_it_takes_bfloat16_where_openvino_and_the_processor_have_
         with pytest.raises(ResourceError, match="bfloat16") as refusal:
             load_runtime(tiny_bundle, "cpu", precision="bf16")
         assert "--precision f32" in refusal.value.remedy
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script_method:DeprecationWarning")
+def test_kernels_of_its_own_give_the_networks_outputs(tiny_bundle: Bundle) -> None:
+    scene = plane(tiny_bundle, 64)
+    exact = load_runtime(tiny_bundle, "cpu", runtime="torch")(scene)
+    runtime = load_runtime(tiny_bundle, "cpu", runtime="compiled")
+    assert runtime.name == "compiled"
+    for name, values in runtime(scene).items():
+        np.testing.assert_allclose(values, exact[name], atol=1e-5)
+    assert load_runtime(tiny_bundle, "cpu").name != "compiled"
+
+
+def test_what_cannot_be_compiled_is_told(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    def compiled(network: object, dynamic: bool) -> object:
+        def fails(*inputs: object) -> None:
+            raise torch._dynamo.exc.TorchDynamoException("no compiler\nand much more")
+
+        return fails
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    with pytest.raises(ResourceError, match="cannot compile the network here: no compiler") as refusal:
+        load_runtime(tiny_bundle, "cpu", runtime="compiled")(plane(tiny_bundle, 64))
+    assert "--runtime torch" in refusal.value.remedy

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from geopanoptic.models.runtimes.series_runtime import Halves
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
-RuntimeName = Literal["auto", "torch", "openvino", "onnxruntime"]
+RuntimeName = Literal["auto", "torch", "openvino", "onnxruntime", "compiled"]
 Precision = Literal["auto", "f32", "bf16"]
 
 RUNTIMES: tuple[RuntimeName, ...] = ("openvino", "onnxruntime", "torch")
@@ -35,7 +35,15 @@ Of series (tests/benchmarks/series.py) too, up to a dozen dates; beyond, ONNX Ru
 a CPU without AVX-512: its encoder is faster, its decoder slower.
 """
 
-_PACKAGES = {"openvino": ("openvino", "onnx"), "onnxruntime": ("onnxruntime", "onnx"), "torch": ("torch",)}
+COMPILED: RuntimeName = "compiled"
+"""Torch with kernels that ``torch.compile`` writes for the network first, a minute for every shape of tiles; never "auto"."""
+
+_PACKAGES = {
+    "openvino": ("openvino", "onnx"),
+    "onnxruntime": ("onnxruntime", "onnx"),
+    "torch": ("torch",),
+    COMPILED: ("torch",),
+}
 # One of them is there where a driver of NVIDIA (on Linux, Jetson, in WSL) or AMD is.
 _GPU_FILES = ("nvidiactl", "nvmap", "dxg", "kfd")
 _EXTRAS = {"openvino": "cpu", "onnxruntime": "onnx"}
@@ -55,6 +63,9 @@ def load_runtime(
 
     ``runtime`` "auto" takes torch on a GPU and the fastest one installed on the CPU. ``threads`` is the number
     of tiles computed side by side on the CPU, by default one per core this process may use.
+
+    "compiled" is torch with kernels of its own for the network (``torch.compile``), for long runs on a GPU: it begins
+    with a minute of compiling for every shape of tiles, and a pixel's last bits depend on that shape.
 
     ``precision`` "auto" takes bf16 for networks of single images where ``prefers_bf16`` says so, else f32.
 
@@ -82,7 +93,7 @@ def load_runtime(
     n_workers = threads or usable_cores()
     common: dict[str, Any] = {
         "name": name,
-        "version": importlib.metadata.version(name),
+        "version": importlib.metadata.version("torch" if name == COMPILED else name),
         "device": target,
         "precision": precision,
         "bundle": bundle,
@@ -99,12 +110,14 @@ def load_runtime(
         reader, decoder = compact_series(trained, bands=numbers, margin_px=margin_px)
         halves = _halves(name, reader, decoder, target, n_workers, precision)
         return SeriesRuntime(halves=halves, harmonics=harmonics, **common)
-    if name == "torch":
+    if name in ("torch", COMPILED):
         from geopanoptic.models.networks.two_scales import network_of_looks
         from geopanoptic.models.runtimes.torch_runtime import torch_probabilities
 
         network = network_of_looks(bundle, _finite_network(bundle), bands=numbers, margin_px=margin_px)
-        probabilities: Probabilities = torch_probabilities(network, target, autocast=precision == "bf16")
+        probabilities: Probabilities = torch_probabilities(
+            network, target, autocast=precision == "bf16", compiled=name == COMPILED
+        )
     else:
         graph = image_graph(bundle, lambda: _finite_network(bundle), bands=numbers, margin_px=margin_px)
         probabilities = _of_graph(name, graph, n_workers, precision)
@@ -163,7 +176,7 @@ def _halves(
     threads: int,
     precision: Precision,
 ) -> Halves:
-    if name != "torch" and precision == "bf16":
+    if name not in ("torch", COMPILED) and precision == "bf16":
         raise UsageError(
             f"{name} computes networks of series in float32 only.",
             remedy="Choose --precision f32, or --runtime torch.",
@@ -178,21 +191,21 @@ def _halves(
         return onnx_halves(reader, decoder)
     from geopanoptic.models.runtimes.torch_runtime import torch_halves
 
-    return torch_halves(reader, decoder, device, autocast=precision == "bf16")
+    return torch_halves(reader, decoder, device, autocast=precision == "bf16", compiled=name == COMPILED)
 
 
 def _chosen(runtime: str, device: str) -> str:
-    if runtime not in ("auto", *RUNTIMES):
+    if runtime not in get_args(RuntimeName):
         raise UsageError(
-            f"There is no runtime {runtime!r}.", remedy=f"Choose auto, {', '.join(sorted(RUNTIMES))}."
+            f"There is no runtime {runtime!r}.", remedy=f"Choose {', '.join(get_args(RuntimeName))}."
         )
     if device != "cpu":
-        if runtime not in ("auto", "torch"):
+        if runtime not in ("auto", "torch", COMPILED):
             raise UsageError(
                 f"Runtime {runtime} computes on the CPU only, not on {device}.",
                 remedy="Choose --runtime torch, or --device cpu.",
             )
-        return "torch"
+        return COMPILED if runtime == COMPILED else "torch"
     if runtime == "auto":
         return installed_runtimes()[0]
     if missing := _missing_packages(runtime):
@@ -265,7 +278,7 @@ def resolved_device(device: str) -> torch.device:
 
 
 def _workers(n_workers: int, name: str) -> ThreadPoolExecutor:
-    if name != "torch":
+    if name not in ("torch", COMPILED):
         return ThreadPoolExecutor(n_workers, "geopanoptic-network")
     import torch
 

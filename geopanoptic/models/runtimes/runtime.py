@@ -66,7 +66,7 @@ class Runtime(ABC):
     """A network ready to run. Give it arrays; holds weights, so it is not sent between processes."""
 
     name: str
-    """``torch``, ``openvino`` or ``onnxruntime``."""
+    """``torch``, ``openvino``, ``onnxruntime`` or ``compiled``."""
     version: str
     device: str
     """``cpu``, ``cuda``, ``cuda:1``, ``mps``."""

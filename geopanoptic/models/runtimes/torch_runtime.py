@@ -157,33 +157,40 @@ class TorchHalves(_OnDevice):
 
 
 def torch_probabilities(
-    network: CompactUNet | TwoScales, device: str, *, autocast: bool
+    network: CompactUNet | TwoScales, device: str, *, autocast: bool, compiled: bool = False
 ) -> TorchProbabilities:
-    """The network moved to ``device``."""
+    """The network moved to ``device``, with kernels of its own where ``compiled``."""
     target = torch.device(device)
-    moved = _moved(network, target, autocast)
-    return TorchProbabilities(network=_computing(moved, target, autocast), device=target)
+    moved = _moved(network, target, as_it_is=autocast or compiled)
+    return TorchProbabilities(network=_computing(moved, target, autocast, compiled), device=target)
 
 
 def torch_halves(
-    reader: CompactReader, decoder: CompactSeasonDecoder, device: str, *, autocast: bool
+    reader: CompactReader,
+    decoder: CompactSeasonDecoder,
+    device: str,
+    *,
+    autocast: bool,
+    compiled: bool = False,
 ) -> TorchHalves:
-    """Both halves moved to ``device``."""
+    """Both halves moved to ``device``, with kernels of their own where ``compiled``."""
     target = torch.device(device)
-    on_device = _moved(decoder, target, autocast)
-    moved = _moved(reader, target, autocast)
+    on_device = _moved(decoder, target, as_it_is=autocast or compiled)
+    moved = _moved(reader, target, as_it_is=autocast or compiled)
     return TorchHalves(
         reader=moved,
         decoder=on_device,
-        encode=_computing(moved.encoder, target, autocast),
-        decode_maps=_computing(lambda *maps: on_device.decoder(maps), target, autocast),
+        encode=_computing(moved.encoder, target, autocast, compiled),
+        decode_maps=_computing(lambda *maps: on_device.decoder(maps), target, autocast, compiled),
         device=target,
     )
 
 
-def _computing(network: Compute, device: torch.device, autocast: bool) -> Compute:
-    """``network``, if asked for in bfloat16, on a GPU by CUDA graphs."""
+def _computing(network: Compute, device: torch.device, autocast: bool, compiled: bool) -> Compute:
+    """``network``, if asked for in bfloat16 or compiled, on a GPU by CUDA graphs."""
     on_gpu = device.type == "cuda"
+    if compiled:
+        network = _compiled(network)
 
     def compute(*inputs: Tensor) -> Sequence[Tensor]:
         # A graph must not read rounded weights that are forgotten when the context ends.
@@ -191,6 +198,22 @@ def _computing(network: Compute, device: torch.device, autocast: bool) -> Comput
             return network(*inputs)
 
     return Replaying(compute=compute, capture=captured) if on_gpu else compute
+
+
+def _compiled(network: Compute) -> Compute:
+    # One shape at a time: with shapes left open torch 2.13 fails inside, and the kernels would be slower.
+    fast: Compute = torch.compile(network, dynamic=False)
+
+    def compute(*inputs: Tensor) -> Sequence[Tensor]:
+        try:
+            return fast(*inputs)
+        except torch._dynamo.exc.TorchDynamoException as failure:
+            raise ResourceError(
+                f"torch cannot compile the network here: {str(failure).strip().splitlines()[0]}",
+                remedy="Choose --runtime torch or auto, or install what it compiles with: a C++ compiler, for a GPU triton.",
+            ) from None
+
+    return compute
 
 
 def _on_host(outputs: Sequence[Tensor]) -> Outputs:
@@ -226,9 +249,9 @@ def _joined(parts: Sequence[Outputs]) -> Outputs:
     return classes, others
 
 
-def _moved(network: Network, device: torch.device, autocast: bool) -> Network:
+def _moved(network: Network, device: torch.device, *, as_it_is: bool) -> Network:
     moved = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks the overload
-    if device.type == "cpu" and not autocast and torch.backends.mkldnn.is_available():
+    if device.type == "cpu" and not as_it_is and torch.backends.mkldnn.is_available():
         _round_alike(moved)
     return moved
 
