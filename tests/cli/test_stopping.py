@@ -29,6 +29,24 @@ ARRIVALS = {
 }
 
 
+def command_of(run: str) -> subprocess.CompletedProcess[str]:
+    """What becomes of a command whose run is the source of a function of that name."""
+    script = f"""
+import ctypes, signal, sys, time, types
+{textwrap.dedent(run)}
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+sys.modules["geopanoptic.pipeline.run"] = stub = types.ModuleType("geopanoptic.pipeline.run")
+stub.run = stub.plan = run
+from geopanoptic.cli.main import main
+sys.argv = ["geopanoptic", "run", "scene.tif", "--out", "parcels.gpkg", "--quiet"]
+main()
+"""
+    return subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=50, check=False
+    )
+
+
 @pytest.mark.parametrize(
     ("number", "code", "word"),
     [
@@ -40,9 +58,8 @@ ARRIVALS = {
 )
 @pytest.mark.parametrize("arrival", ARRIVALS.values(), ids=ARRIVALS)
 def test_a_signal_ends_a_run_wherever_it_arrives(arrival, number, code, word):
-    script = f"""
-        import ctypes, signal, sys, time, types
-
+    ended = command_of(
+        f"""
         def stop():
             signal.raise_signal({int(number)})
             time.sleep(1)
@@ -50,21 +67,7 @@ def test_a_signal_ends_a_run_wherever_it_arrives(arrival, number, code, word):
         def run(*_, **__):
 {textwrap.indent(textwrap.dedent(arrival).strip(), " " * 12)}
             time.sleep(60)
-
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGHUP, signal.SIG_DFL)
-        sys.modules["geopanoptic.pipeline.run"] = stub = types.ModuleType("geopanoptic.pipeline.run")
-        stub.run = stub.plan = run
-        from geopanoptic.cli.main import main
-        sys.argv = ["geopanoptic", "run", "scene.tif", "--out", "parcels.gpkg", "--quiet"]
-        main()
-    """
-    ended = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)],
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
+        """
     )
     assert ended.returncode == code
     assert ended.stderr == (
@@ -74,9 +77,8 @@ def test_a_signal_ends_a_run_wherever_it_arrives(arrival, number, code, word):
 
 
 def test_a_terminal_that_is_closed_is_told_twice_and_heard_once():
-    script = """
-        import signal, sys, time, types
-
+    ended = command_of(
+        """
         def run(*_, **__):
             try:
                 signal.raise_signal(signal.SIGHUP)
@@ -84,20 +86,7 @@ def test_a_terminal_that_is_closed_is_told_twice_and_heard_once():
                 signal.raise_signal(signal.SIGHUP)
                 time.sleep(0.1)
                 print("cleaned up", flush=True)
-
-        signal.signal(signal.SIGHUP, signal.SIG_DFL)
-        sys.modules["geopanoptic.pipeline.run"] = stub = types.ModuleType("geopanoptic.pipeline.run")
-        stub.run = stub.plan = run
-        from geopanoptic.cli.main import main
-        sys.argv = ["geopanoptic", "run", "scene.tif", "--out", "parcels.gpkg"]
-        main()
-    """
-    ended = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)],
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
+        """
     )
     assert (ended.returncode, ended.stdout) == (129, "cleaned up\n")
 

@@ -37,6 +37,7 @@ a CPU without AVX-512: its encoder is faster, its decoder slower.
 
 COMPILED: RuntimeName = "compiled"
 """Torch with kernels that ``torch.compile`` writes for the network first, a minute for every shape of tiles; never "auto"."""
+_OF_TORCH = ("torch", COMPILED)
 
 _PACKAGES = {
     "openvino": ("openvino", "onnx"),
@@ -110,7 +111,7 @@ def load_runtime(
         reader, decoder = compact_series(trained, bands=numbers, margin_px=margin_px)
         halves = _halves(name, reader, decoder, target, n_workers, precision)
         return SeriesRuntime(halves=halves, harmonics=harmonics, **common)
-    if name in ("torch", COMPILED):
+    if name in _OF_TORCH:
         from geopanoptic.models.networks.two_scales import network_of_looks
         from geopanoptic.models.runtimes.torch_runtime import torch_probabilities
 
@@ -176,7 +177,7 @@ def _halves(
     threads: int,
     precision: Precision,
 ) -> Halves:
-    if name not in ("torch", COMPILED) and precision == "bf16":
+    if name not in _OF_TORCH and precision == "bf16":
         raise UsageError(
             f"{name} computes networks of series in float32 only.",
             remedy="Choose --precision f32, or --runtime torch.",
@@ -200,7 +201,7 @@ def _chosen(runtime: str, device: str) -> str:
             f"There is no runtime {runtime!r}.", remedy=f"Choose {', '.join(get_args(RuntimeName))}."
         )
     if device != "cpu":
-        if runtime not in ("auto", "torch", COMPILED):
+        if runtime not in ("auto", *_OF_TORCH):
             raise UsageError(
                 f"Runtime {runtime} computes on the CPU only, not on {device}.",
                 remedy="Choose --runtime torch, or --device cpu.",
@@ -278,7 +279,7 @@ def resolved_device(device: str) -> torch.device:
 
 
 def _workers(n_workers: int, name: str) -> ThreadPoolExecutor:
-    if name not in ("torch", COMPILED):
+    if name not in _OF_TORCH:
         return ThreadPoolExecutor(n_workers, "geopanoptic-network")
     import torch
 

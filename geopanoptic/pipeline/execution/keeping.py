@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -12,6 +12,7 @@ from distributed import Client
 
 from geopanoptic.errors import ResourceError
 from geopanoptic.pipeline.execution import slurm_queue
+from geopanoptic.pipeline.execution.looking import looked_after
 from geopanoptic.pipeline.execution.loss import asking_scheduler
 
 LOOK_S = 5.0
@@ -114,35 +115,13 @@ def kept(keeper: Keeper) -> Iterator[None]:
 
     Raises ResourceError where they cannot be submitted, and as ``Keeper.look`` at any time.
     """
-    over = threading.Event()
-    refusals: list[Exception] = []
-
-    def look_after() -> None:
-        while not over.wait(LOOK_S):
-            try:
-                keeper.look()
-            except Exception as refusal:
-                refusals.append(refusal)
-                # Ends what the run waits for.
-                keeper.client.close()
-                return
-
-    thread = threading.Thread(target=look_after, name="slurm jobs", daemon=True)
     try:
         keeper.submit()
-        over.wait(LOOK_S)
+        time.sleep(LOOK_S)
         while not keeper.look():
-            over.wait(LOOK_S)
-        thread.start()
-        yield
-    except Exception as failure:
-        # What fails after the client was closed does so for that.
-        if refusals:
-            raise refusals[0] from None
-        raise failure
+            time.sleep(LOOK_S)
+        with looked_after(keeper.look, every_s=LOOK_S, end=keeper.client.close, name="slurm jobs"):
+            yield
     finally:
-        over.set()
-        if thread.is_alive():
-            thread.join()
         with suppress(ResourceError):
             slurm_queue.cancel(keeper.jobs)
